@@ -1,0 +1,51 @@
+import type { Sql } from "./sql.ts";
+
+/** What runs SQL. Rows come back as plain objects: `bigint` as BigInt, `timestamptz` as Date, `jsonb` parsed, `bytea` as Buffer. */
+export interface Queries {
+  /** All rows. `Row` is what the statement gives, by the writer's word. */
+  rows<Row extends object>(query: Sql): Promise<Row[]>;
+  /** The one row, or undefined; two are a fault. */
+  maybe<Row extends object>(query: Sql): Promise<Row | undefined>;
+  /** The one row; none or two are a fault. */
+  one<Row extends object>(query: Sql): Promise<Row>;
+  /** Runs a statement; gives the number of rows that it touched. */
+  run(query: Sql): Promise<number>;
+}
+
+/** An open transaction, read committed. Nothing leaves the process while it is open: an rpc or a publish throws. */
+export interface Transaction extends Queries {
+  /** Runs when the transaction has committed, never when it rolls back. Must not throw. */
+  afterCommit(hook: () => void): void;
+  /** Runs `work` inside a savepoint: when it throws, only its own writes are undone. */
+  savepoint<T>(work: () => Promise<T>): Promise<T>;
+}
+
+/** Which share of the connection budget a piece of work draws on. Relay and tasks have their own, so that requests cannot starve them. */
+export type Lane = "requests" | "background";
+
+export interface TransactionOptions {
+  readonly lane?: Lane;
+  /** How long it may take as a whole: 5,000 by default, which is also the most, because the event log's readers wait for the oldest writer. */
+  readonly timeoutMs?: number;
+}
+
+/**
+ * One service's database. Its own queries are single statements, each its own transaction, sent down one pipelined
+ * connection; `transaction` takes a connection from the pool. Constraint errors come as faults with pg's `code`;
+ * a lost connection, a full pool or a statement past its limit as the refusal `DEPENDENCY_UNAVAILABLE` (unavailable).
+ */
+export interface Database extends Queries {
+  readonly name: string;
+  /** Commits when `work` resolves, rolls back when it throws. Refuses to be opened inside another one. */
+  transaction<T>(work: (tx: Transaction) => Promise<T>, options?: TransactionOptions): Promise<T>;
+  /** Listens for notifications; `heard` gets the payload, and undefined after each reconnection (something may have been missed). */
+  listen(channel: string, heard: (payload: string | undefined) => void): Promise<() => Promise<void>>;
+  notify(channel: string, payload?: string): Promise<void>;
+}
+
+/** The error code of PostgreSQL in an error's chain, such as "23505" for a unique violation. */
+export function sqlState(error: unknown): string | undefined {
+  for (let at: unknown = error; at instanceof Error; at = at.cause)
+    if ("code" in at && typeof at.code === "string" && /^[0-9A-Z]{5}$/.test(at.code)) return at.code;
+  return undefined;
+}
