@@ -1,0 +1,63 @@
+import { getOption, hasOption } from "@bufbuild/protobuf";
+import type { DescMessage, DescMethod, DescMethodUnary, DescService } from "@bufbuild/protobuf";
+import { http as httpOption } from "@kontor/contracts/gen/google/api/annotations_pb.js";
+import type { HttpRule } from "@kontor/contracts/gen/google/api/http_pb.js";
+import { access, event, rest } from "@kontor/contracts/gen/kontor/api/v1/options_pb.js";
+import type { Allow, Rest } from "@kontor/contracts/gen/kontor/api/v1/options_pb.js";
+
+export type Verb = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
+
+/** One way to reach a method over REST. */
+export interface HttpBinding {
+  readonly verb: Verb;
+  /** "/v1/orders/{order}/cancel": each `{field}` is a text field of the request. */
+  readonly path: string;
+  /** "*" when all fields that are not in the path come in the body; "" when they are query parameters. */
+  readonly body: "*" | "";
+}
+
+/** What a method's options say. */
+export interface MethodContract {
+  readonly service: DescService;
+  readonly method: DescMethodUnary;
+  /** Empty: nobody may call it. */
+  readonly allow: readonly Allow[];
+  readonly rest: Rest | undefined;
+  readonly bindings: readonly HttpBinding[];
+}
+
+/** The contracts of a service's methods, in the proto's order. */
+export function methodsOf(service: DescService): readonly MethodContract[] {
+  return service.methods.map((method) => contractOf(method));
+}
+
+const contracts = new WeakMap<DescMethod, MethodContract>();
+
+export function contractOf(method: DescMethod): MethodContract {
+  let contract = contracts.get(method);
+  if (contract === undefined) {
+    if (method.methodKind !== "unary") throw new Error(`${method.parent.typeName}.${method.name} is a stream, which no engine carries yet`);
+    contract = {
+      service: method.parent,
+      method,
+      allow: hasOption(method, access) ? getOption(method, access).allow : [],
+      rest: hasOption(method, rest) ? getOption(method, rest) : undefined,
+      bindings: hasOption(method, httpOption) ? bindingsOf(getOption(method, httpOption)) : [],
+    };
+    contracts.set(method, contract);
+  }
+  return contract;
+}
+
+/** The type of the event whose data this message is: "orders.order.placed". Throws for a message that is no event. */
+export function eventTypeOf(schema: DescMessage): string {
+  if (!hasOption(schema, event)) throw new Error(`${schema.typeName} has no option (kontor.api.v1.event)`);
+  return getOption(schema, event);
+}
+
+function bindingsOf(rule: HttpRule): HttpBinding[] {
+  const { case: verb, value } = rule.pattern;
+  if (verb === undefined || verb === "custom") throw new Error("a route needs one of get, post, put, patch, delete");
+  if (rule.body !== "" && rule.body !== "*") throw new Error(`the body of ${value} must be "*" or absent`);
+  return [{ verb: verb.toUpperCase() as Verb, path: value, body: rule.body }, ...rule.additionalBindings.flatMap(bindingsOf)];
+}

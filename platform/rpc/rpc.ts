@@ -1,0 +1,51 @@
+import type { DescMethodUnary, DescService, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
+import type { Call } from "./call.ts";
+
+/** The unary methods of a service, by their local (lowerCamelCase) names. */
+type Methods<S extends DescService> = S["method"];
+
+/** A method's implementation: gets the validated, deeply readonly request; answers with what `create` would take. */
+export type Handler<M> = M extends DescMethodUnary<infer I, infer O>
+  ? (request: MessageShape<I>, call: Call) => Promise<MessageInitShape<O>>
+  : never;
+
+export type Implementation<S extends DescService> = { readonly [K in keyof Methods<S>]: Handler<Methods<S>[K]> };
+
+/**
+ * Calls to a service that may be in this process or elsewhere. Throws `Refusal`: the callee's own, `INVALID_REQUEST`,
+ * `PERMISSION_DENIED`, `DEADLINE_EXCEEDED`, `DEPENDENCY_UNAVAILABLE` or `INTERNAL_ERROR` for its faults.
+ */
+export type Client<S extends DescService> = {
+  readonly [K in keyof Methods<S>]: Methods<S>[K] extends DescMethodUnary<infer I, infer O>
+    ? (request: MessageInitShape<I>, call: Call) => Promise<MessageShape<O>>
+    : never;
+};
+
+/** A contract with its implementation. */
+export interface Route<S extends DescService = DescService> {
+  readonly service: S;
+  readonly implementation: Implementation<S>;
+}
+
+/** Binds an implementation to its contract, type-checked. */
+export function implement<S extends DescService>(service: S, implementation: Implementation<S>): Route {
+  return { service, implementation } as Route<S> as unknown as Route;
+}
+
+/** What lets one service call others. The caller's name is fixed by the host, not by the one who calls. */
+export interface Clients {
+  /** A client of `contract` at the named service: `clients.of("catalog", CatalogService)`. */
+  of<S extends DescService>(service: string, contract: S): Client<S>;
+}
+
+/** Where services are put and called. */
+export interface Rpc {
+  /** Offers routes as the named service. */
+  serve(service: string, routes: readonly Route[]): void;
+  /** Clients whose calls come from the named service. */
+  clientsFor(caller: string): Clients;
+  /** All that is served here, for the gateway's routes. */
+  served(): ReadonlyMap<string, readonly Route[]>;
+  /** Takes no more calls and waits for those under way. */
+  stop(): Promise<void>;
+}

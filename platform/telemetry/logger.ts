@@ -1,0 +1,16 @@
+/** Structured log lines. Fields carry ids and reasons, never whole commands and never personal data. */
+export interface Logger {
+  debug(fields: LogFields, message: string): void;
+  info(fields: LogFields, message: string): void;
+  warn(fields: LogFields, message: string): void;
+  error(fields: LogFields, message: string): void;
+  /** A logger whose lines all carry these fields too. */
+  child(fields: LogFields): Logger;
+}
+
+/** `call` puts its correlation and trace ids into the line; `error` its message, stack and causes. */
+export interface LogFields {
+  readonly call?: { readonly correlation: string; readonly trace: { readonly traceId: string; readonly spanId: string } };
+  readonly error?: unknown;
+  readonly [key: string]: unknown;
+}
