@@ -34,18 +34,17 @@ export function methodsOf(service: DescService): readonly MethodContract[] {
 const contracts = new WeakMap<DescMethod, MethodContract>();
 
 export function contractOf(method: DescMethod): MethodContract {
-  let contract = contracts.get(method);
-  if (contract === undefined) {
-    if (method.methodKind !== "unary") throw new Error(`${method.parent.typeName}.${method.name} is a stream, which no engine carries yet`);
-    contract = {
-      service: method.parent,
-      method,
-      allow: hasOption(method, access) ? getOption(method, access).allow : [],
-      rest: hasOption(method, rest) ? getOption(method, rest) : undefined,
-      bindings: hasOption(method, httpOption) ? bindingsOf(getOption(method, httpOption)) : [],
-    };
-    contracts.set(method, contract);
-  }
+  const known = contracts.get(method);
+  if (known !== undefined) return known;
+  if (method.methodKind !== "unary") throw new Error(`${method.parent.typeName}.${method.name} is a stream, which no engine carries yet`);
+  const contract: MethodContract = {
+    service: method.parent,
+    method: method as DescMethodUnary,
+    allow: hasOption(method, access) ? getOption(method, access).allow : [],
+    rest: hasOption(method, rest) ? getOption(method, rest) : undefined,
+    bindings: hasOption(method, httpOption) ? bindingsOf(getOption(method, httpOption)) : [],
+  };
+  contracts.set(method, contract);
   return contract;
 }
 

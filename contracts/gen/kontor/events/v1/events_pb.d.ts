@@ -137,6 +137,13 @@ export declare type ReadEventsRequest = Message<"kontor.events.v1.ReadEventsRequ
    * @generated from field: int32 limit = 3;
    */
   limit: number;
+
+  /**
+   * How long to wait, in milliseconds, when the log has nothing after the cursor: for a reader that no signal reaches.
+   *
+   * @generated from field: int32 wait_ms = 4;
+   */
+  waitMs: number;
 };
 
 /**
@@ -160,6 +167,14 @@ export declare type ReadEventsResponse = Message<"kontor.events.v1.ReadEventsRes
    * @generated from field: kontor.events.v1.Cursor next = 2;
    */
   next?: Cursor | undefined;
+
+  /**
+   * The log's last committed event. While it is past next there is more: ask again, soon if the answer was short
+   * (an older writer is still at work, and what it will commit comes first).
+   *
+   * @generated from field: kontor.events.v1.Cursor head = 3;
+   */
+  head?: Cursor | undefined;
 };
 
 /**
