@@ -10,6 +10,8 @@ export interface NewEvents {
   /** The stream's version before: 0 when the stream is new. Another one there is the refusal VERSION_CONFLICT. */
   readonly expectedVersion: number;
   readonly events: readonly Message[];
+  /** What led to these, when it is not the call given for all. */
+  readonly call?: Call;
 }
 
 /** An event as it was recorded. `data` is the message of the schema named by `type`. */

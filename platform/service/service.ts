@@ -50,12 +50,14 @@ export interface Service {
   /** Runs after migrations and before the first call. */
   readonly start?: () => Promise<void>;
   readonly stop?: () => Promise<void>;
+  /** Resolves when the service has no work of its own under way, beyond subscriptions and tasks. */
+  readonly idle?: () => Promise<void>;
 }
 
 /** A service's one export. */
 export interface ServiceDefinition {
   readonly name: string;
-  /** The folder of its migrations, `0001-….sql` and on. */
-  readonly migrations: URL;
+  /** The folder of its migrations, `0001-….sql` and on; absent when it has no tables of its own. */
+  readonly migrations?: URL;
   readonly create: (surroundings: Surroundings) => Service;
 }

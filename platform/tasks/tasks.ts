@@ -12,6 +12,8 @@ export interface NewTask {
   readonly payload: Message;
   /** When it is due; at once by default. */
   readonly dueAt?: Date;
+  /** What led to it, when it is not the call given for all. */
+  readonly call?: Call;
 }
 
 export interface Task<Payload extends Message = Message> {

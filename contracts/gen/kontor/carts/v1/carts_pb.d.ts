@@ -324,6 +324,54 @@ export declare type GetCartForCheckoutRequest = Message<"kontor.carts.v1.GetCart
 export declare const GetCartForCheckoutRequestSchema: GenMessage<GetCartForCheckoutRequest>;
 
 /**
+ * A cart's content for an order, under the name that others may keep.
+ *
+ * @generated from message kontor.carts.v1.CartForCheckout
+ */
+export declare type CartForCheckout = Message<"kontor.carts.v1.CartForCheckout"> & {
+  /**
+   * The hashed id: it names the cart without opening it.
+   *
+   * @generated from field: string key = 1;
+   */
+  key: string;
+
+  /**
+   * @generated from field: string currency = 2;
+   */
+  currency: string;
+
+  /**
+   * @generated from field: repeated kontor.carts.v1.NewLine lines = 3;
+   */
+  lines: NewLine[];
+};
+
+/**
+ * Describes the message kontor.carts.v1.CartForCheckout.
+ * Use `create(CartForCheckoutSchema)` to create a new message.
+ */
+export declare const CartForCheckoutSchema: GenMessage<CartForCheckout>;
+
+/**
+ * The payload of the task that removes the cart of a paid order.
+ *
+ * @generated from message kontor.carts.v1.ClearCart
+ */
+export declare type ClearCart = Message<"kontor.carts.v1.ClearCart"> & {
+  /**
+   * @generated from field: string key = 1;
+   */
+  key: string;
+};
+
+/**
+ * Describes the message kontor.carts.v1.ClearCart.
+ * Use `create(ClearCartSchema)` to create a new message.
+ */
+export declare const ClearCartSchema: GenMessage<ClearCart>;
+
+/**
  * @generated from enum kontor.carts.v1.CartsReason
  */
 export enum CartsReason {
@@ -429,7 +477,7 @@ export declare const CartsService: GenService<{
   getCartForCheckout: {
     methodKind: "unary";
     input: typeof GetCartForCheckoutRequestSchema;
-    output: typeof CartSchema;
+    output: typeof CartForCheckoutSchema;
   },
 }>;
 

@@ -1,0 +1,54 @@
+import { createHash } from "node:crypto";
+import { refuse } from "@kontor/platform/errors/refusal.ts";
+
+export interface StoredLine {
+  readonly id: string;
+  readonly sku: string;
+  readonly quantity: number;
+}
+
+/** What is kept of a cart. Prices and titles are the catalogue's and looked up at each reading. */
+export interface StoredCart {
+  readonly currency: string;
+  /** The account that has taken it; null for a guest's. */
+  readonly customer: string | null;
+  readonly lines: readonly StoredLine[];
+}
+
+const linesMax = 100;
+const quantityMax = 10_000;
+
+/** The name of a cart that may be kept and shown: its id is a secret, so only the hash is stored anywhere. */
+export function cartKey(id: string): string {
+  return createHash("sha256").update(id).digest("base64url");
+}
+
+/** Puts units of a SKU into the cart: onto its line when it has one. Refuses with CART_FULL. */
+export function addUnits(cart: StoredCart, added: { readonly sku: string; readonly quantity: number; readonly newId: () => string }): StoredCart {
+  const line = cart.lines.find(({ sku }) => sku === added.sku);
+  if (line === undefined) {
+    if (cart.lines.length >= linesMax) throw full(`A cart holds at most ${linesMax} different things`);
+    return { ...cart, lines: [...cart.lines, { id: added.newId(), sku: added.sku, quantity: added.quantity }] };
+  }
+  return setQuantity(cart, line.id, line.quantity + added.quantity);
+}
+
+/** Refuses with NOT_FOUND when the line is not there, with CART_FULL when it is too many. */
+export function setQuantity(cart: StoredCart, lineId: string, quantity: number): StoredCart {
+  if (quantity > quantityMax) throw full(`A line holds at most ${quantityMax} units`);
+  if (!cart.lines.some(({ id }) => id === lineId)) throw refuse({ reason: "NOT_FOUND", code: "not_found", message: "There is no such line" });
+  return { ...cart, lines: cart.lines.map((line) => (line.id === lineId ? { ...line, quantity } : line)) };
+}
+
+export function removeLine(cart: StoredCart, lineId: string): StoredCart {
+  return { ...cart, lines: cart.lines.filter(({ id }) => id !== lineId) };
+}
+
+/** Whether somebody may see and change the cart: its account, or anyone who knows a guest's. */
+export function opensTo(cart: StoredCart, account: string | undefined): boolean {
+  return cart.customer === null || cart.customer === account;
+}
+
+function full(message: string): Error {
+  return refuse({ reason: "CART_FULL", code: "failed_precondition", message });
+}

@@ -1,0 +1,77 @@
+import type { NewLine, CartsService } from "@kontor/contracts/gen/kontor/carts/v1/carts_pb.js";
+import type { CatalogService } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
+import type { PlaceOrderRequest } from "@kontor/contracts/gen/kontor/checkout/v1/checkout_pb.js";
+import { add, moneyFrom, moneyTo, times } from "@kontor/contracts/money.ts";
+import { refuse } from "@kontor/platform/errors/refusal.ts";
+import type { Call } from "@kontor/platform/rpc/call.ts";
+import type { Client } from "@kontor/platform/rpc/rpc.ts";
+
+/** Far below what SQL's bigint and a provider take. */
+const totalMinorMax = 10n ** 14n;
+
+export interface PriceNeeds {
+  readonly carts: Client<typeof CartsService>;
+  readonly catalog: Client<typeof CatalogService>;
+}
+
+/** What is ordered, at the catalogue's prices now, and the cart that it came from ("" for none). */
+export interface PricedOrder {
+  readonly cart: string;
+  readonly lines: readonly {
+    readonly sku: string;
+    readonly product: string;
+    readonly title: string;
+    readonly quantity: number;
+    readonly unitPrice: { readonly currency: string; readonly amount: string };
+    readonly total: { readonly currency: string; readonly amount: string };
+  }[];
+}
+
+/**
+ * Reads the cart, which it takes for the caller, or the lines given, and prices them. This comes before the saga begins and is kept in
+ * its input, so that all its steps see the same lines however often they are asked. Refuses with CART_EMPTY, LINE_UNAVAILABLE,
+ * TOTAL_TOO_LARGE, and for a request that names neither or both.
+ */
+export const priceOrder =
+  ({ carts, catalog }: PriceNeeds) =>
+  async (request: PlaceOrderRequest, call: Call): Promise<PricedOrder> => {
+    const { key, currency, lines } = await contentOf(carts, request, call);
+    if (lines.length === 0) throw refuse({ reason: "CART_EMPTY", code: "failed_precondition", message: "There is nothing in the cart" });
+    const { variants } = await catalog.priceLines({ skus: [...new Set(lines.map(({ sku }) => sku))] }, call);
+    const bySku = new Map(variants.filter(({ price }) => price?.currency === currency).map((variant) => [variant.sku, variant]));
+    const missing = lines.map(({ sku }) => sku).filter((sku) => !bySku.has(sku));
+    if (missing.length > 0)
+      throw refuse({
+        reason: "LINE_UNAVAILABLE",
+        code: "failed_precondition",
+        message: `Not to be had in ${currency}: ${missing.join(", ")}`,
+        details: { skus: missing },
+      });
+    let sum = { currency, minor: 0n };
+    const priced = lines.map(({ sku, quantity }) => {
+      const { product, title, price } = bySku.get(sku)!;
+      const total = times(moneyFrom(price!), quantity);
+      sum = add(sum, total);
+      return { sku, product, title, quantity, unitPrice: { currency, amount: price!.amount }, total: moneyTo(total) };
+    });
+    if (sum.minor > totalMinorMax) throw refuse({ reason: "TOTAL_TOO_LARGE", code: "failed_precondition", message: "The total is too large" });
+    return { cart: key, lines: priced };
+  };
+
+async function contentOf(
+  carts: PriceNeeds["carts"],
+  request: PlaceOrderRequest,
+  call: Call,
+): Promise<{ readonly key: string; readonly currency: string; readonly lines: readonly NewLine[] }> {
+  if (request.cart !== "") {
+    if (request.lines.length > 0 || request.currency !== "") throw invalid("lines", "NOT_TOGETHER", "must be absent when cart is given");
+    return carts.getCartForCheckout({ cart: request.cart }, call);
+  }
+  if (request.lines.length === 0) throw invalid("cart", "REQUIRED", "is required, or lines with a currency");
+  if (request.currency === "") throw invalid("currency", "REQUIRED", "is required when lines are given");
+  return { key: "", currency: request.currency, lines: request.lines };
+}
+
+function invalid(field: string, reason: string, message: string): Error {
+  return refuse({ reason: "INVALID_REQUEST", code: "invalid_argument", message: `${field} ${message}`, fields: [{ field, reason, message }] });
+}

@@ -1,0 +1,18 @@
+import type { OrdersService } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
+import type { Client } from "@kontor/platform/rpc/rpc.ts";
+import type { SagaStep } from "@kontor/platform/saga/saga.ts";
+import type { PlacingOrder } from "../place-order.ts";
+
+/** Makes the order, PENDING. */
+export function createOrder(orders: Client<typeof OrdersService>): SagaStep<PlacingOrder> {
+  return {
+    name: "create-order",
+    do: async (state, call) => {
+      const { order, customer, lines, payment, paymentSecret, cart } = state.input;
+      return { ...state, order: await orders.createOrder({ order, customer, lines, payment, paymentSecret, cart }, call) };
+    },
+    undo: async ({ input }, call) => {
+      await orders.voidOrder({ order: input.order }, call);
+    },
+  };
+}

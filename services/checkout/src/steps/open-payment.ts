@@ -1,0 +1,18 @@
+import type { PaymentsService } from "@kontor/contracts/gen/kontor/payments/v1/payments_pb.js";
+import type { Client } from "@kontor/platform/rpc/rpc.ts";
+import type { SagaStep } from "@kontor/platform/saga/saga.ts";
+import type { PlacingOrder } from "../place-order.ts";
+
+/** Opens the order's payment. No provider is called until somebody wants to pay. */
+export function openPayment(payments: Client<typeof PaymentsService>): SagaStep<PlacingOrder> {
+  return {
+    name: "open-payment",
+    do: async ({ input, order }, call) => {
+      const { payment, customer, paymentSecret: secret } = input;
+      await payments.openPayment({ payment, order: input.order, customer, secret, amount: order!.total! }, call);
+    },
+    undo: async ({ input }, call) => {
+      await payments.closePayment({ payment: input.payment }, call);
+    },
+  };
+}

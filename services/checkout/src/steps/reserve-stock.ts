@@ -1,0 +1,22 @@
+import { timestampDate, timestampFromDate } from "@bufbuild/protobuf/wkt";
+import type { InventoryService } from "@kontor/contracts/gen/kontor/inventory/v1/inventory_pb.js";
+import type { SagaStep } from "@kontor/platform/saga/saga.ts";
+import type { Client } from "@kontor/platform/rpc/rpc.ts";
+import type { PlacingOrder } from "../place-order.ts";
+
+// A day in which the order can be paid, and an hour more, so that a payment in the last minute still finds its units.
+const reservedMs = 25 * 3_600_000;
+
+/** Sets the order's units aside. */
+export function reserveStock(inventory: Client<typeof InventoryService>): SagaStep<PlacingOrder> {
+  return {
+    name: "reserve-stock",
+    do: async ({ input }, call) => {
+      const expiresAt = timestampFromDate(new Date(timestampDate(input.at!).getTime() + reservedMs));
+      await inventory.reserve({ order: input.order, lines: input.lines.map(({ sku, quantity }) => ({ sku, quantity })), expiresAt }, call);
+    },
+    undo: async ({ input }, call) => {
+      await inventory.release({ order: input.order }, call);
+    },
+  };
+}

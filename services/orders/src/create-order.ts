@@ -1,0 +1,51 @@
+import { create } from "@bufbuild/protobuf";
+import type { CreateOrderRequest } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
+import { OrderClockSchema } from "@kontor/contracts/gen/kontor/orders/v1/events_pb.js";
+import { sqlState } from "@kontor/platform/database/database.ts";
+import { sql } from "@kontor/platform/database/sql.ts";
+import { refuse } from "@kontor/platform/errors/refusal.ts";
+import type { Call } from "@kontor/platform/rpc/call.ts";
+import type { Surroundings } from "@kontor/platform/service/service.ts";
+import { place, reminderHours } from "./order.ts";
+import { insertOrderSql, readOrderOrVoid } from "./order-store.ts";
+import type { StoredOrder } from "./order-store.ts";
+
+export const orderClockQueue = "order-clock";
+
+type Needs = Pick<Surroundings, "database" | "events" | "tasks" | "clock">;
+
+/**
+ * Makes an order, PENDING, in one statement with its event and its clock. The id is the asker's: a repeat gets the order that is
+ * there, whatever became of it. Refuses with ORDER_VOID when it was taken back before it came.
+ */
+export const createOrder =
+  ({ database, events, tasks, clock }: Needs) =>
+  async (request: CreateOrderRequest, call: Call): Promise<StoredOrder> => {
+    const at = clock.now();
+    const { state, events: placed } = place(request, { actor: request.customer, at });
+    const clockTask = {
+      queue: orderClockQueue,
+      key: request.order,
+      payload: create(OrderClockSchema, { order: request.order }),
+      dueAt: new Date(at.getTime() + reminderHours[0] * 3_600_000),
+    };
+    try {
+      const { made } = await database.one<{ made: number }>(
+        sql`with made as (${insertOrderSql(state, request.paymentSecret)}),
+          recorded as (${events.appendSql(call, [{ stream: request.order, expectedVersion: 0, events: placed }])}),
+          clocked as (${tasks.addSql(call, [clockTask])})
+          select count(*)::int as made from made`,
+      );
+      if (made === 1) {
+        events.wake();
+        tasks.wake();
+        return { id: request.order, version: 1, state, paymentSecret: request.paymentSecret, updatedAt: at };
+      }
+    } catch (error) {
+      // Two that make the same order at the same time: the second fails on the event when it did not see the first's order.
+      if (sqlState(error) !== "23505") throw error;
+    }
+    const order = await readOrderOrVoid(database, request.order);
+    if (order === "VOID") throw refuse({ reason: "ORDER_VOID", code: "failed_precondition", message: "The order was taken back" });
+    return order;
+  };

@@ -1,0 +1,61 @@
+import { ClaimRefusedSchema } from "@kontor/contracts/gen/kontor/inventory/v1/events_pb.js";
+import { PaymentCapturedSchema, PaymentRefundedSchema } from "@kontor/contracts/gen/kontor/payments/v1/events_pb.js";
+import { PaymentStatus } from "@kontor/contracts/gen/kontor/payments/v1/payments_pb.js";
+import { OrderStatus } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
+import { callFor } from "@kontor/platform/events/call-for.ts";
+import { isEvent, subscription } from "@kontor/platform/events/events.ts";
+import type { Subscription } from "@kontor/platform/events/events.ts";
+import { cancel, pay } from "./order.ts";
+import type { Decision } from "./order.ts";
+import type { CancelNeeds } from "./cancel-order.ts";
+import { startTakingBack } from "./cancel-order.ts";
+import { lockOrders } from "./order-store.ts";
+import { record } from "./record.ts";
+
+/** What orders do when money came or went, and when a paid order's units turned out to be gone. */
+export function orderSubscriptions(needs: Pick<CancelNeeds, "events" | "tasks" | "clock">): readonly Subscription[] {
+  return [
+    subscription({
+      name: "orders.payments",
+      publisher: "payments",
+      schemas: [PaymentCapturedSchema, PaymentRefundedSchema],
+      apply: async (tx, events) => {
+        const at = needs.clock.now();
+        const orders = await lockOrders(
+          tx,
+          events.map(({ data }) => data.payment!.order),
+        );
+        const decided = new Map<string, { decision: Decision; event: (typeof events)[number] }>();
+        for (const event of events) {
+          const order = orders.get(event.data.payment!.order);
+          if (order === undefined) throw new Error(`there is no order ${event.data.payment!.order} for payment ${event.stream}`);
+          const before = decided.get(order.id)?.decision;
+          const state = before?.state ?? order.state;
+          const by = { actor: event.actor, at };
+          const decision = isEvent(event, PaymentCapturedSchema)
+            ? pay(state, by)
+            : // A refund of part of it, or of an order that has left the house, does not take the order back.
+              event.data.payment!.status === PaymentStatus.REFUNDED && state.status === OrderStatus.PAID && state.fulfilments.length === 0
+              ? cancel(state, "REFUNDED", by)
+              : undefined;
+          if (decision !== undefined)
+            decided.set(order.id, { decision: { state: decision.state, events: [...(before?.events ?? []), ...decision.events] }, event });
+        }
+        await record(
+          tx,
+          needs.events,
+          [...decided].map(([id, { decision, event }]) => ({ order: orders.get(id)!, decision, call: callFor(event, "orders") })),
+          at,
+        );
+      },
+    }),
+    subscription({
+      name: "orders.claims",
+      publisher: "inventory",
+      schemas: [ClaimRefusedSchema],
+      apply: async (tx, events) => {
+        for (const event of events) await startTakingBack(needs, tx, event.data.order, "OUT_OF_STOCK", callFor(event, "orders"));
+      },
+    }),
+  ];
+}

@@ -1,0 +1,52 @@
+import { timestampDate } from "@bufbuild/protobuf/wkt";
+import type { OrderClock } from "@kontor/contracts/gen/kontor/orders/v1/events_pb.js";
+import { OrderStatus } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
+import { PaymentStatus } from "@kontor/contracts/gen/kontor/payments/v1/payments_pb.js";
+import type { Call } from "@kontor/platform/rpc/call.ts";
+import type { TaskResult } from "@kontor/platform/tasks/tasks.ts";
+import { cancel, complete, expiryHours, pay, remind, reminderHours, then } from "./order.ts";
+import { changeOrderIn } from "./cancel-order.ts";
+import type { CancelNeeds } from "./cancel-order.ts";
+import { readOrder } from "./order-store.ts";
+
+const hourMs = 3_600_000;
+
+/**
+ * What an order does when its hours have passed: the one task that moves on from 4 to 12, 22 and 24 hours. After a long pause only the
+ * newest reminder is due. At 24 hours an unpaid order is cancelled, once its payment is closed; a paid one is completed.
+ */
+export const tickOrder =
+  (needs: Pick<CancelNeeds, "database" | "events" | "clock" | "payments">) =>
+  async (work: OrderClock, call: Call): Promise<TaskResult> => {
+    const { state } = await readOrder(needs.database, work.order);
+    if (state.status === OrderStatus.CANCELLED || state.status === OrderStatus.COMPLETED) return {};
+    const createdMs = timestampDate(state.createdAt!).getTime();
+    const passedHours = (needs.clock.now().getTime() - createdMs) / hourMs;
+    const dueAt = (hours: number) => new Date(createdMs + hours * hourMs);
+    if (passedHours < expiryHours) {
+      const reminder = reminderHours.findLast((hours) => hours <= passedHours);
+      const next = dueAt(state.status === OrderStatus.PENDING ? (reminderHours.find((hours) => hours > passedHours) ?? expiryHours) : expiryHours);
+      if (reminder === undefined || state.status !== OrderStatus.PENDING) return { again: next };
+      return {
+        again: next,
+        effect: async (tx) => {
+          await changeOrderIn(tx, needs, work.order, call, (order) => remind(order.state, reminder));
+        },
+      };
+    }
+    const captured = state.status === OrderStatus.PAID || (await closed(needs, state.payment, call)) === PaymentStatus.CAPTURED;
+    return {
+      effect: async (tx) => {
+        await changeOrderIn(tx, needs, work.order, call, ({ state: order }, by) => {
+          if (order.status === OrderStatus.CANCELLED || order.status === OrderStatus.COMPLETED) return undefined;
+          if (!captured) return cancel(order, "EXPIRED", by);
+          const paid = order.status === OrderStatus.PENDING ? pay(order, { ...by, actor: "payments" }) : undefined;
+          return then(paid, order, (paidOrder) => complete(paidOrder, by));
+        });
+      },
+    };
+  };
+
+async function closed({ payments }: Pick<CancelNeeds, "payments">, payment: string, call: Call): Promise<PaymentStatus> {
+  return (await payments.closePayment({ payment }, call)).status;
+}

@@ -1,0 +1,131 @@
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import { timestampDate } from "@bufbuild/protobuf/wkt";
+import { moneyFrom } from "@kontor/contracts/money.ts";
+import { OrderStateSchema } from "@kontor/contracts/gen/kontor/orders/v1/events_pb.js";
+import type { OrderState } from "@kontor/contracts/gen/kontor/orders/v1/events_pb.js";
+import { OrderStatus } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
+import type { Queries, Transaction } from "@kontor/platform/database/database.ts";
+import { sql } from "@kontor/platform/database/sql.ts";
+import type { Sql } from "@kontor/platform/database/sql.ts";
+import { refuse } from "@kontor/platform/errors/refusal.ts";
+
+/** An order as it is stored. */
+export interface StoredOrder {
+  readonly id: string;
+  /** The version of its last event. */
+  readonly version: number;
+  readonly state: OrderState;
+  readonly paymentSecret: string;
+  readonly updatedAt: Date;
+}
+
+interface Row {
+  readonly id: string;
+  readonly version: number;
+  readonly status: string;
+  readonly state: Uint8Array;
+  readonly payment_secret: string;
+  readonly updated_at: Date;
+}
+
+const columns = sql`id, version, status, state, payment_secret, updated_at`;
+
+/** The order, locked until the transaction ends. Refuses with NOT_FOUND. */
+export async function lockOrder(tx: Transaction, id: string): Promise<StoredOrder> {
+  return present(await tx.maybe<Row>(sql`select ${columns} from orders where id = ${id} and status <> 'VOID' for update`));
+}
+
+/** Those of the orders that are there, locked in the order of their ids, so that two batches cannot wait for each other. */
+export async function lockOrders(tx: Transaction, ids: readonly string[]): Promise<Map<string, StoredOrder>> {
+  const rows = await tx.rows<Row>(
+    sql`select ${columns} from orders where id = any(${ids}::text[]) and status <> 'VOID' order by id for update`,
+  );
+  return new Map(rows.map((row) => [row.id, storedOrder(row)]));
+}
+
+/** The order. Refuses with NOT_FOUND. */
+export async function readOrder(queries: Queries, id: string): Promise<StoredOrder> {
+  return present(await queries.maybe<Row>(sql`select ${columns} from orders where id = ${id} and status <> 'VOID'`));
+}
+
+/** The order, or "VOID" for a tombstone. */
+export async function readOrderOrVoid(queries: Queries, id: string): Promise<StoredOrder | "VOID"> {
+  const row = await queries.one<Row>(sql`select ${columns} from orders where id = ${id}`);
+  return row.status === "VOID" ? "VOID" : storedOrder(row);
+}
+
+export interface OrderFilter {
+  readonly customer: string | undefined;
+  readonly status: OrderStatus;
+  readonly after: readonly [createdAtMs: number, id: string] | undefined;
+  readonly createdAfter: Date | undefined;
+  readonly createdBefore: Date | undefined;
+  readonly limit: number;
+}
+
+/** Orders, newest first. */
+export async function readOrders(queries: Queries, filter: OrderFilter): Promise<StoredOrder[]> {
+  const conditions: Sql[] = [sql`status <> 'VOID'`];
+  if (filter.customer !== undefined) conditions.push(sql`customer = ${filter.customer}`);
+  if (filter.status !== OrderStatus.ORDER_STATUS_UNSPECIFIED) conditions.push(sql`status = ${OrderStatus[filter.status]}`);
+  if (filter.createdAfter !== undefined) conditions.push(sql`created_at > ${filter.createdAfter}`);
+  if (filter.createdBefore !== undefined) conditions.push(sql`created_at < ${filter.createdBefore}`);
+  if (filter.after !== undefined) conditions.push(sql`(created_at, id) < (${new Date(filter.after[0])}, ${filter.after[1]})`);
+  const rows = await queries.rows<Row>(
+    sql`select ${columns} from orders where ${sql.join(conditions, sql` and `)} order by created_at desc, id desc limit ${filter.limit}`,
+  );
+  return rows.map(storedOrder);
+}
+
+/** `insert into orders … returning id` for a new order; nothing is inserted when its id is taken. */
+export function insertOrderSql(state: OrderState, paymentSecret: string): Sql {
+  const total = moneyFrom(state.total!);
+  const at = timestampDate(state.createdAt!);
+  return sql`insert into orders (id, version, status, customer, currency, total, payment, payment_secret, state, created_at, updated_at)
+    values (${state.order}, 1, 'PENDING', ${state.customer}, ${total.currency}, ${total.minor}, ${state.payment}, ${paymentSecret},
+      ${toBinary(OrderStateSchema, state)}, ${at}, ${at})
+    on conflict (id) do nothing returning id`;
+}
+
+/** Marks the id of an order that must never be made. Gives false when there is an order already. */
+export async function insertTombstone(tx: Transaction, id: string, at: Date): Promise<boolean> {
+  const inserted = await tx.run(
+    sql`insert into orders (id, version, status, customer, currency, total, payment, payment_secret, state, created_at, updated_at)
+      values (${id}, 0, 'VOID', '', 'XXX', 0, '', '', ''::bytea, ${at}, ${at}) on conflict (id) do nothing`,
+  );
+  return inserted === 1;
+}
+
+export interface OrderChange {
+  readonly order: StoredOrder;
+  readonly state: OrderState;
+  /** How many events the change has. */
+  readonly events: number;
+}
+
+/** Stores changed orders, which the transaction has locked, in one statement. */
+export async function updateOrders(tx: Transaction, changes: readonly OrderChange[], at: Date): Promise<void> {
+  const updated = await tx.run(
+    sql`update orders set version = orders.version + change.events, status = change.status, state = change.state, updated_at = ${at}
+      from unnest(${changes.map(({ order }) => order.id)}::text[], ${changes.map(({ order }) => order.version)}::int[],
+        ${changes.map(({ events }) => events)}::int[], ${changes.map(({ state }) => OrderStatus[state.status])}::text[],
+        ${changes.map(({ state }) => toBinary(OrderStateSchema, state))}::bytea[]) as change (id, version, events, status, state)
+      where orders.id = change.id and orders.version = change.version`,
+  );
+  if (updated !== changes.length) throw new Error(`${changes.length} orders were to be stored and ${updated} were: they were not locked`);
+}
+
+function storedOrder(row: Row): StoredOrder {
+  return {
+    id: row.id,
+    version: row.version,
+    state: fromBinary(OrderStateSchema, row.state),
+    paymentSecret: row.payment_secret,
+    updatedAt: row.updated_at,
+  };
+}
+
+function present(row: Row | undefined): StoredOrder {
+  if (row === undefined) throw refuse({ reason: "NOT_FOUND", code: "not_found", message: "There is no such order" });
+  return storedOrder(row);
+}

@@ -1,0 +1,139 @@
+import { clone, create } from "@bufbuild/protobuf";
+import type { Message } from "@bufbuild/protobuf";
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { add, moneyFrom, moneyTo, times } from "@kontor/contracts/money.ts";
+import {
+  OrderCancelRequestedSchema,
+  OrderCancelledSchema,
+  OrderCompletedSchema,
+  OrderFulfilledSchema,
+  OrderPaidSchema,
+  OrderPlacedSchema,
+  OrderReminderDueSchema,
+  OrderStateSchema,
+} from "@kontor/contracts/gen/kontor/orders/v1/events_pb.js";
+import type { OrderState } from "@kontor/contracts/gen/kontor/orders/v1/events_pb.js";
+import { OrderStatus, StatusChangeSchema } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
+import type { CreateOrderRequest, Fulfilment } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
+import { refuse } from "@kontor/platform/errors/refusal.ts";
+
+/** Hours after which an unpaid order is reminded of, and the hour at which it is cancelled. */
+export const reminderHours = [4, 12, 22] as const;
+export const expiryHours = 24;
+
+/** What was decided: the order afterwards, and what happened to it. */
+export interface Decision {
+  readonly state: OrderState;
+  readonly events: readonly Message[];
+}
+
+/** Who does something, and when. */
+export interface By {
+  readonly actor: string;
+  readonly at: Date;
+}
+
+export type CancelCause = "CUSTOMER" | "ADMIN" | "EXPIRED" | "OUT_OF_STOCK" | "CHECKOUT" | "REFUNDED";
+
+/** A new order, PENDING. Refuses lines whose totals or currencies do not add up: prices are the catalogue's, never the client's. */
+export function place(request: CreateOrderRequest, by: By): Decision {
+  const totals = request.lines.map((line, at) => {
+    const total = moneyFrom(line.total!);
+    const expected = times(moneyFrom(line.unitPrice!), line.quantity);
+    if (total.currency !== expected.currency || total.minor !== expected.minor)
+      throw refuse({
+        reason: "INVALID_REQUEST",
+        code: "invalid_argument",
+        fields: [{ field: `lines[${at}].total`, reason: "WRONG_TOTAL", message: "must be the unit price times the quantity" }],
+      });
+    return total;
+  });
+  const expiresAt = new Date(by.at.getTime() + expiryHours * 3_600_000);
+  const state = create(OrderStateSchema, {
+    order: request.order,
+    status: OrderStatus.PENDING,
+    customer: request.customer,
+    lines: request.lines,
+    total: moneyTo(totals.reduce(add)),
+    payment: request.payment,
+    cart: request.cart,
+    history: [{ status: OrderStatus.PENDING, at: timestampFromDate(by.at), actor: by.actor }],
+    createdAt: timestampFromDate(by.at),
+    expiresAt: timestampFromDate(expiresAt),
+  });
+  return { state, events: [create(OrderPlacedSchema, { order: state })] };
+}
+
+/** Its payment was captured. Undefined when it was known already. */
+export function pay(order: OrderState, by: By): Decision | undefined {
+  if (order.status === OrderStatus.PAID || order.status === OrderStatus.COMPLETED) return undefined;
+  if (order.status !== OrderStatus.PENDING) throw new Error(`order ${order.order} was paid when it was ${OrderStatus[order.status]}`);
+  const state = changed(order, OrderStatus.PAID, by);
+  return { state, events: [create(OrderPaidSchema, { order: state })] };
+}
+
+/** So many hours have passed. Undefined unless it still waits for its payment. */
+export function remind(order: OrderState, hours: number): Decision | undefined {
+  if (order.status !== OrderStatus.PENDING) return undefined;
+  return { state: order, events: [create(OrderReminderDueSchema, { order, hours })] };
+}
+
+/** A paid order is to be taken back. Undefined when that is under way; refuses once it is fulfilled or completed. */
+export function requestCancel(order: OrderState): Decision | undefined {
+  if (order.cancelling) return undefined;
+  if (order.status !== OrderStatus.PAID || order.fulfilments.length > 0) throw wrongState(order);
+  const state = clone(OrderStateSchema, order);
+  state.cancelling = true;
+  return { state, events: [create(OrderCancelRequestedSchema, { order: state })] };
+}
+
+/**
+ * Cancels: an unpaid order whose payment is closed, or a paid one whose payment is refunded. Undefined when it is cancelled
+ * already; refuses once anything is fulfilled.
+ */
+export function cancel(order: OrderState, cause: CancelCause, by: By): Decision | undefined {
+  if (order.status === OrderStatus.CANCELLED) return undefined;
+  if (order.status === OrderStatus.COMPLETED || order.fulfilments.length > 0) throw wrongState(order);
+  const state = changed(order, OrderStatus.CANCELLED, by, cause);
+  state.cancelling = false;
+  return { state, events: [create(OrderCancelledSchema, { order: state, wasPaid: order.status === OrderStatus.PAID })] };
+}
+
+/** The whole order has left the house: COMPLETED. Refuses unless it is paid and not being taken back. */
+export function fulfil(order: OrderState, fulfilment: Fulfilment, by: By): Decision {
+  if (order.status !== OrderStatus.PAID || order.cancelling) throw wrongState(order);
+  const fulfilled = clone(OrderStateSchema, order);
+  fulfilled.fulfilments.push(fulfilment);
+  const state = changed(fulfilled, OrderStatus.COMPLETED, by);
+  return { state, events: [create(OrderFulfilledSchema, { order: fulfilled }), create(OrderCompletedSchema, { order: state })] };
+}
+
+/** Its day has passed and it is paid: COMPLETED. Undefined when it is not paid, being taken back, or completed already. */
+export function complete(order: OrderState, by: By): Decision | undefined {
+  if (order.status !== OrderStatus.PAID || order.cancelling) return undefined;
+  const state = changed(order, OrderStatus.COMPLETED, by);
+  return { state, events: [create(OrderCompletedSchema, { order: state })] };
+}
+
+/** What one decision after another makes. */
+export function then(first: Decision | undefined, order: OrderState, next: (state: OrderState) => Decision | undefined): Decision | undefined {
+  const second = next(first?.state ?? order);
+  if (first === undefined || second === undefined) return second ?? first;
+  return { state: second.state, events: [...first.events, ...second.events] };
+}
+
+export function wrongState(order: OrderState): Error {
+  return refuse({
+    reason: "ORDER_STATE",
+    code: "failed_precondition",
+    message: `The order is ${OrderStatus[order.status]}${order.cancelling ? " and being cancelled" : ""}`,
+    details: { status: OrderStatus[order.status], cancelling: order.cancelling },
+  });
+}
+
+function changed(order: OrderState, status: OrderStatus, by: By, cause = ""): OrderState {
+  const state = clone(OrderStateSchema, order);
+  state.status = status;
+  state.history.push(create(StatusChangeSchema, { status, at: timestampFromDate(by.at), actor: by.actor, cause }));
+  return state;
+}

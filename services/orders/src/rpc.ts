@@ -1,0 +1,146 @@
+import { create } from "@bufbuild/protobuf";
+import { timestampDate, timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { OrderSchema, OrdersService, OrderStatus, FulfilmentSchema } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
+import type { Order } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
+import type { OrderState } from "@kontor/contracts/gen/kontor/orders/v1/events_pb.js";
+import { decodeCursor, encodeCursor, pageSize } from "@kontor/platform/database/cursor.ts";
+import { idempotent } from "@kontor/platform/database/idempotency.ts";
+import { refuse } from "@kontor/platform/errors/refusal.ts";
+import type { Call } from "@kontor/platform/rpc/call.ts";
+import { implement } from "@kontor/platform/rpc/rpc.ts";
+import type { Route } from "@kontor/platform/rpc/rpc.ts";
+import type { Surroundings } from "@kontor/platform/service/service.ts";
+import { cancelOrder, changeOrderIn } from "./cancel-order.ts";
+import type { CancelNeeds } from "./cancel-order.ts";
+import { createOrder } from "./create-order.ts";
+import { fulfil } from "./order.ts";
+import { readOrder, readOrders } from "./order-store.ts";
+import type { StoredOrder } from "./order-store.ts";
+import { voidOrder } from "./void-order.ts";
+
+type Needs = CancelNeeds & Pick<Surroundings, "ids" | "config">;
+
+export function ordersRoute(needs: Needs): Route {
+  const { database, events, clock, ids, config } = needs;
+  const make = createOrder(needs);
+  const undo = voidOrder(needs);
+  const cancelled = cancelOrder(needs);
+  const reply = (order: StoredOrder): Order => orderMessage(order, config.publicUrl);
+  return implement(OrdersService, {
+    listOrders: async (request, call) => {
+      const all = seesAll(call);
+      const limit = pageSize(request.limit);
+      const orders = await readOrders(database, {
+        customer: all ? request.customer || undefined : ownCustomer(request.customer, call),
+        status: request.status,
+        after: decodeCursor(request.cursor, ["number", "string"]),
+        createdAfter: request.createdAfter && timestampDate(request.createdAfter),
+        createdBefore: request.createdBefore && timestampDate(request.createdBefore),
+        limit: limit + 1,
+      });
+      const items = orders.slice(0, limit);
+      const last = items.at(-1);
+      return {
+        items: items.map(reply),
+        ...(orders.length > limit && last && { nextCursor: encodeCursor([timestampDate(last.state.createdAt!).getTime(), last.id]) }),
+      };
+    },
+    getOrder: async (request, call) => reply(await visibleOrder(needs, request.order, call)),
+    getOrderHistory: async (request, call) => {
+      const order = await visibleOrder(needs, request.order, call);
+      const history = await events.history(database, order.id);
+      return {
+        items: history.map((event) => ({
+          version: event.version,
+          type: event.type,
+          at: timestampFromDate(event.at),
+          actor: event.actor,
+          status: (event.data as unknown as { order: OrderState }).order.status,
+        })),
+      };
+    },
+    cancelOrder: async (request, call) => {
+      const order = await visibleOrder(needs, request.order, call);
+      if (order.state.status !== OrderStatus.CANCELLED) expectVersion(order, request.version);
+      await cancelled(order.id, call.user?.id === order.state.customer ? "CUSTOMER" : "ADMIN", call);
+      return idempotent({
+        database,
+        clock,
+        call,
+        method: OrdersService.method.cancelOrder,
+        request,
+        output: OrderSchema,
+        work: async (tx) => reply(await readOrder(tx, order.id)),
+      });
+    },
+    createFulfilment: (request, call) =>
+      idempotent({
+        database,
+        clock,
+        call,
+        method: OrdersService.method.createFulfilment,
+        request,
+        output: OrderSchema,
+        work: async (tx) =>
+          reply(
+            await changeOrderIn(tx, needs, request.order, call, (order, by) => {
+              expectVersion(order, request.version);
+              const { carrier, tracking } = request;
+              return fulfil(order.state, create(FulfilmentSchema, { id: ids.next("ful"), carrier, tracking, at: timestampFromDate(by.at) }), by);
+            }),
+          ),
+      }),
+    createOrder: async (request, call) => reply(await make(request, call)),
+    voidOrder: async (request, call) => {
+      await undo(request.order, call);
+      return {};
+    },
+    describeOrder: async (request) => reply(await readOrder(database, request.order)),
+  });
+}
+
+function seesAll(call: Call): boolean {
+  return call.hasRole("admin", "support");
+}
+
+function ownCustomer(asked: string, call: Call): string {
+  const { id } = call.signedIn();
+  if (asked !== "" && asked !== id) throw refuse({ reason: "PERMISSION_DENIED", code: "permission_denied", message: "You see your own orders only" });
+  return id;
+}
+
+/** An order that the caller may see. To others it is not there. */
+async function visibleOrder({ database }: Pick<Needs, "database">, id: string, call: Call): Promise<StoredOrder> {
+  const order = await readOrder(database, id);
+  if (order.state.customer !== call.signedIn().id && !seesAll(call))
+    throw refuse({ reason: "NOT_FOUND", code: "not_found", message: "There is no such order" });
+  return order;
+}
+
+function expectVersion(order: StoredOrder, version: number | undefined): void {
+  if (version !== undefined && version !== order.version)
+    throw refuse({
+      reason: "VERSION_CONFLICT",
+      code: "aborted",
+      message: `The order is at version ${order.version}`,
+      details: { version: order.version },
+    });
+}
+
+function orderMessage({ id, version, state, paymentSecret, updatedAt }: StoredOrder, publicUrl: string): Order {
+  return create(OrderSchema, {
+    id,
+    version,
+    status: state.status,
+    customer: state.customer,
+    lines: state.lines,
+    total: state.total!,
+    payment: { id: state.payment, ...(state.status === OrderStatus.PENDING && { url: `${publicUrl}/pay/${paymentSecret}` }) },
+    history: state.history,
+    fulfilments: state.fulfilments,
+    cancelling: state.cancelling,
+    createdAt: state.createdAt!,
+    expiresAt: state.expiresAt!,
+    updatedAt: timestampFromDate(updatedAt),
+  });
+}
