@@ -1,0 +1,55 @@
+import type { CreateMovementRequest, ImportStockRequest, Movement } from "@kontor/contracts/gen/kontor/inventory/v1/inventory_pb.js";
+import { MovementKind } from "@kontor/contracts/gen/kontor/inventory/v1/inventory_pb.js";
+import type { Transaction } from "@kontor/platform/database/database.ts";
+import { sql } from "@kontor/platform/database/sql.ts";
+import { refuse } from "@kontor/platform/errors/refusal.ts";
+import type { Call } from "@kontor/platform/rpc/call.ts";
+import type { Surroundings } from "@kontor/platform/service/service.ts";
+import { openBook, saveBook } from "./book-store.ts";
+
+type Needs = Pick<Surroundings, "events" | "ids" | "clock">;
+
+/** Books goods in or out. Refuses with OUT_OF_STOCK to write off more than is free. */
+export async function bookMovement(needs: Needs, tx: Transaction, request: CreateMovementRequest, call: Call): Promise<Movement> {
+  const { sku, quantity, kind } = request;
+  if (kind !== MovementKind.RECEIVED && kind !== MovementKind.WRITTEN_OFF)
+    throw refuse({
+      reason: "INVALID_REQUEST",
+      code: "invalid_argument",
+      fields: [{ field: "kind", reason: "NOT_ONE_OF", message: "must be RECEIVED or WRITTEN_OFF; the others are booked by orders" }],
+    });
+  const at = needs.clock.now();
+  await ensureLevels(tx, [sku], at);
+  const book = await openBook(tx, [sku], []);
+  book.book(kind === MovementKind.RECEIVED ? "RECEIVED" : "WRITTEN_OFF", { sku, quantity });
+  const [movement] = await saveBook(needs, tx, book, { call, at, note: request.note });
+  return movement!;
+}
+
+/**
+ * Gives SKUs their units: those that inventory does not know yet, and with `bookDifference` the others too, by booking the difference.
+ * Units that are set aside stay: a count below them is booked down to them only.
+ */
+export async function importStock(needs: Needs, tx: Transaction, request: ImportStockRequest, call: Call): Promise<{ booked: number; unchanged: number }> {
+  const at = needs.clock.now();
+  const wanted = new Map(request.stock.map(({ sku, onHand }) => [sku, onHand]));
+  await ensureLevels(tx, [...wanted.keys()], at);
+  const book = await openBook(tx, wanted.keys(), []);
+  let booked = 0;
+  for (const [sku, count] of wanted) {
+    const level = book.levels.get(sku)!;
+    if (level.version > 0 && !request.bookDifference) continue;
+    const difference = Math.max(count, level.reserved) - level.onHand;
+    if (difference === 0) continue;
+    book.book(difference > 0 ? "RECEIVED" : "WRITTEN_OFF", { sku, quantity: Math.abs(difference) });
+    booked++;
+  }
+  await saveBook(needs, tx, book, { call, at, note: request.note });
+  return { booked, unchanged: wanted.size - booked };
+}
+
+/** Rows to lock for SKUs that have none: two that book a new SKU at the same time must wait for each other. */
+async function ensureLevels(tx: Transaction, skus: readonly string[], at: Date): Promise<void> {
+  await tx.run(sql`insert into stock (sku, on_hand, reserved, version, updated_at)
+    select sku, 0, 0, 0, ${at} from unnest(${skus.toSorted()}::text[]) as s (sku) on conflict (sku) do nothing`);
+}

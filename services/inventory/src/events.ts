@@ -1,0 +1,29 @@
+import { OrderCancelledSchema, OrderPaidSchema } from "@kontor/contracts/gen/kontor/orders/v1/events_pb.js";
+import { callFor } from "@kontor/platform/events/call-for.ts";
+import { isEvent, subscription } from "@kontor/platform/events/events.ts";
+import type { Subscription } from "@kontor/platform/events/events.ts";
+import type { Surroundings } from "@kontor/platform/service/service.ts";
+import { openBookOf, saveBook } from "./book-store.ts";
+
+/** A paid order claims its units; a cancelled one gives them back. A batch is three statements, whatever its size. */
+export function inventorySubscription(needs: Pick<Surroundings, "events" | "ids" | "clock">): Subscription {
+  return subscription({
+    name: "inventory.orders",
+    publisher: "orders",
+    schemas: [OrderPaidSchema, OrderCancelledSchema],
+    apply: async (tx, events) => {
+      const orders = events.map(({ data }) => data.order!);
+      const book = await openBookOf(
+        tx,
+        orders.map(({ order }) => order),
+        orders.flatMap(({ lines }) => lines.map(({ sku }) => sku)),
+      );
+      for (const event of events) {
+        const { order, lines } = event.data.order!;
+        if (isEvent(event, OrderPaidSchema)) book.claim(order, lines);
+        else book.giveBack(order);
+      }
+      await saveBook(needs, tx, book, { call: callFor(events[0]!, "inventory"), at: needs.clock.now() });
+    },
+  });
+}

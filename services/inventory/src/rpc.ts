@@ -1,0 +1,74 @@
+import {
+  ImportStockResponseSchema,
+  InventoryService,
+  MovementSchema,
+} from "@kontor/contracts/gen/kontor/inventory/v1/inventory_pb.js";
+import { decodeCursor, encodeCursor, pageSize } from "@kontor/platform/database/cursor.ts";
+import { idempotent } from "@kontor/platform/database/idempotency.ts";
+import { refuse } from "@kontor/platform/errors/refusal.ts";
+import { implement } from "@kontor/platform/rpc/rpc.ts";
+import type { Route } from "@kontor/platform/rpc/rpc.ts";
+import type { Surroundings } from "@kontor/platform/service/service.ts";
+import { bookMovement, importStock } from "./book-stock.ts";
+import { readReservations } from "./book-store.ts";
+import { release } from "./release.ts";
+import { reservationMessage } from "./reserve.ts";
+import type { createReserve } from "./reserve.ts";
+import { movementsOf, stockLevels } from "./stock-queries.ts";
+
+type Needs = Pick<Surroundings, "database" | "events" | "ids" | "clock"> & Pick<ReturnType<typeof createReserve>, "reserve">;
+
+export function inventoryRoute(needs: Needs): Route {
+  const { database, clock, reserve } = needs;
+  const free = release(needs);
+  return implement(InventoryService, {
+    listStock: async (request) => {
+      const limit = pageSize(request.limit);
+      const [after = ""] = decodeCursor(request.cursor, ["string"]) ?? [];
+      const found = await stockLevels(database, { after, skus: request.sku, limit: limit + 1 });
+      const items = found.slice(0, limit);
+      return { items, ...(found.length > limit && { nextCursor: encodeCursor([items.at(-1)!.sku]) }) };
+    },
+    createMovement: (request, call) =>
+      idempotent({
+        database,
+        clock,
+        call,
+        method: InventoryService.method.createMovement,
+        request,
+        output: MovementSchema,
+        work: (tx) => bookMovement(needs, tx, request, call),
+      }),
+    listMovements: async (request) => {
+      const limit = pageSize(request.limit);
+      const before = decodeCursor(request.cursor, ["number", "string"]);
+      const found = await movementsOf(database, { sku: request.sku, before, limit: limit + 1 });
+      const items = found.slice(0, limit);
+      const last = items.at(-1);
+      return {
+        items: items.map(({ atMs: _, ...movement }) => movement),
+        ...(found.length > limit && last && { nextCursor: encodeCursor([last.atMs, last.id]) }),
+      };
+    },
+    reserve,
+    release: async (request, call) => {
+      await free(request.order, call);
+      return {};
+    },
+    getReservation: async (request) => {
+      const [reservation] = await readReservations(database, [request.order]);
+      if (reservation === undefined) throw refuse({ reason: "NOT_FOUND", code: "not_found", message: "There is no such reservation" });
+      return reservationMessage(reservation);
+    },
+    importStock: (request, call) =>
+      idempotent({
+        database,
+        clock,
+        call,
+        method: InventoryService.method.importStock,
+        request,
+        output: ImportStockResponseSchema,
+        work: (tx) => importStock(needs, tx, request, call),
+      }),
+  });
+}

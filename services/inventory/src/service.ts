@@ -1,0 +1,42 @@
+import { create } from "@bufbuild/protobuf";
+import { EmptySchema } from "@bufbuild/protobuf/wkt";
+import { rootCall } from "@kontor/platform/rpc/call.ts";
+import type { ServiceDefinition } from "@kontor/platform/service/service.ts";
+import { queue } from "@kontor/platform/tasks/tasks.ts";
+import { inventorySubscription } from "./events.ts";
+import { releaseExpired } from "./release.ts";
+import { createReserve } from "./reserve.ts";
+import { inventoryRoute } from "./rpc.ts";
+
+const expiryQueue = "expire-reservations";
+// No reservation outlives its expiry by more than ten seconds.
+const expiryEveryMs = 5_000;
+
+export const inventory: ServiceDefinition = {
+  name: "inventory",
+  migrations: new URL("../migrations/", import.meta.url),
+  create: (surroundings) => {
+    const { database, tasks, clock } = surroundings;
+    const { reserve, idle } = createReserve(surroundings);
+    const expire = releaseExpired(surroundings);
+    return {
+      routes: [inventoryRoute({ ...surroundings, reserve })],
+      subscriptions: [inventorySubscription(surroundings)],
+      queues: [
+        queue({
+          name: expiryQueue,
+          schema: EmptySchema,
+          run: async (_, call) => {
+            while ((await expire(call)) > 0) call.check();
+            return { again: new Date(clock.now().getTime() + expiryEveryMs) };
+          },
+        }),
+      ],
+      start: () =>
+        database.transaction((tx) =>
+          tasks.add(tx, rootCall({ caller: "inventory", timeoutMs: 5_000 }), [{ queue: expiryQueue, key: "always", payload: create(EmptySchema) }]),
+        ),
+      idle,
+    };
+  },
+};

@@ -1,0 +1,86 @@
+import { refuse } from "@kontor/platform/errors/refusal.ts";
+
+/** The units of one SKU. */
+export interface Level {
+  readonly sku: string;
+  readonly onHand: number;
+  readonly reserved: number;
+  /** How many events its stream has. */
+  readonly version: number;
+}
+
+export interface Units {
+  readonly sku: string;
+  readonly quantity: number;
+}
+
+export type ReservationStatus = "HELD" | "REFUSED" | "SOLD" | "FREED";
+
+/** Units for one order, each SKU once. */
+export interface Reservation {
+  readonly order: string;
+  readonly status: ReservationStatus;
+  readonly lines: readonly Units[];
+}
+
+/** A line that cannot be had. */
+export interface Shortage {
+  readonly sku: string;
+  readonly asked: number;
+  readonly available: number;
+}
+
+export type ChangeKind = "RECEIVED" | "WRITTEN_OFF" | "RESERVED" | "RELEASED" | "CLAIMED" | "RETURNED";
+
+/** One step of a SKU's units, with the level after it. */
+export interface Change extends Units {
+  readonly kind: ChangeKind;
+  /** "" when it was no order's. */
+  readonly order: string;
+}
+
+export function available(level: Level | undefined): number {
+  return level === undefined ? 0 : level.onHand - level.reserved;
+}
+
+/** An order's lines with each SKU once. */
+export function sumBySku(lines: readonly Units[]): Units[] {
+  const sums = new Map<string, number>();
+  for (const { sku, quantity } of lines) sums.set(sku, (sums.get(sku) ?? 0) + quantity);
+  return Array.from(sums, ([sku, quantity]) => ({ sku, quantity }));
+}
+
+/** What is missing for these lines; empty when all can be had. */
+export function shortages(levels: ReadonlyMap<string, Level>, lines: readonly Units[]): Shortage[] {
+  return lines
+    .map(({ sku, quantity }) => ({ sku, asked: quantity, available: available(levels.get(sku)) }))
+    .filter((line) => line.asked > line.available);
+}
+
+/** What an order is told that cannot be served. */
+export function outOfStock(lines: readonly Shortage[]): Error {
+  return refuse({
+    reason: "OUT_OF_STOCK",
+    code: "failed_precondition",
+    message: lines.map(({ sku, asked, available: free }) => `${sku}: ${asked} asked for, ${free} available`).join("; "),
+    details: { lines },
+  });
+}
+
+/** The level after a change. The units are positive; the kind says which way they go. */
+export function moved(level: Level, { kind, quantity }: Pick<Change, "kind" | "quantity">): Level {
+  const next = { ...level, version: level.version + 1 };
+  switch (kind) {
+    case "RECEIVED":
+    case "RETURNED":
+      return { ...next, onHand: level.onHand + quantity };
+    case "WRITTEN_OFF":
+      return { ...next, onHand: level.onHand - quantity };
+    case "RESERVED":
+      return { ...next, reserved: level.reserved + quantity };
+    case "RELEASED":
+      return { ...next, reserved: level.reserved - quantity };
+    case "CLAIMED":
+      return { ...next, onHand: level.onHand - quantity, reserved: level.reserved - quantity };
+  }
+}
