@@ -1,0 +1,112 @@
+import { create } from "@bufbuild/protobuf";
+import { AttemptCheckSchema } from "@kontor/contracts/gen/kontor/payments/v1/events_pb.js";
+import type { AttemptCheck } from "@kontor/contracts/gen/kontor/payments/v1/events_pb.js";
+import type { Transaction } from "@kontor/platform/database/database.ts";
+import { refuse } from "@kontor/platform/errors/refusal.ts";
+import type { Call } from "@kontor/platform/rpc/call.ts";
+import type { NewTask, TaskResult } from "@kontor/platform/tasks/tasks.ts";
+import type { PaymentNeeds } from "./needs.ts";
+import { amountOf, hear, liveAttempt, startAttempt, wrongState } from "./payment.ts";
+import type { AttemptRecord, PaymentRecord } from "./payment.ts";
+import { lockPayment, readPayment, savePayment } from "./payment-store.ts";
+import type { Session } from "./provider.ts";
+
+export const attemptCheckQueue = "check-attempt";
+export const giveBackQueue = "give-attempt-back";
+
+// A webhook that has not come by then is asked for.
+const firstCheckMs = 20_000;
+const checkMsMax = 3_600_000;
+
+/**
+ * A try to pay, with the provider's page. A try that is under way is gone on with; while the provider cannot say how the last one ended,
+ * there is no other: ATTEMPT_UNKNOWN. Refuses with PAYMENT_STATE unless the payment is open.
+ */
+export const createAttempt =
+  (needs: PaymentNeeds) =>
+  async (paymentId: string, call: Call): Promise<AttemptRecord> => {
+    const { payment, attempt, fresh } = await begin(needs, paymentId, call);
+    const session = fresh || attempt.status === "OPENING" ? await open(needs, payment, attempt, call) : await needs.provider.read(attempt.id, call.signal);
+    const told = session ?? (await open(needs, payment, attempt, call));
+    const after = await hearOf(needs, paymentId, told, call);
+    const now = after.attempts.find(({ id }) => id === attempt.id)!;
+    if (now.status === "WAITING") {
+      if (told.status === "processing")
+        throw refuse({ reason: "ATTEMPT_UNKNOWN", code: "unavailable", message: "The provider is still at the last try", retryAfterMs: 5_000 });
+      return now;
+    }
+    if (after.status !== "OPEN") throw wrongState(after);
+    // That one is over: declined or closed. The shopper gets another.
+    return createAttempt(needs)(paymentId, call);
+  };
+
+/** Tells a payment what the provider says of one of its attempts: from a webhook, a shopper who came back, or a check. */
+export function hearOf(needs: PaymentNeeds, paymentId: string, session: Session, call: Call): Promise<PaymentRecord> {
+  return needs.database.transaction(async (tx) => {
+    const payment = await lockPayment(tx, paymentId);
+    return hearIn(needs, tx, payment, session, call);
+  });
+}
+
+async function hearIn(needs: PaymentNeeds, tx: Transaction, payment: PaymentRecord, session: Session, call: Call): Promise<PaymentRecord> {
+  const at = needs.clock.now();
+  const decision = hear(payment, session, at);
+  if (decision === undefined) return payment;
+  const { giveBack } = decision;
+  return savePayment(needs, tx, decision, { call, at, ...(giveBack !== undefined && { tasks: [attemptTask(giveBackQueue, payment.id, giveBack, at)] }) });
+}
+
+/** Asks the provider how the payment's live attempt stands, and takes note. */
+export const completePayment =
+  (needs: PaymentNeeds) =>
+  async (paymentId: string, call: Call): Promise<PaymentRecord> => {
+    const payment = await readPayment(needs.database, paymentId);
+    const attempt = liveAttempt(payment);
+    if (attempt === undefined) return payment;
+    const session = await needs.provider.read(attempt.id, call.signal);
+    return session === undefined ? payment : hearOf(needs, paymentId, session, call);
+  };
+
+/** The task that asks after an attempt whose webhook has not come, ever more rarely, until it is decided. */
+export const checkAttempt =
+  (needs: PaymentNeeds) =>
+  async ({ payment: id, attempt: attemptId }: AttemptCheck, call: Call): Promise<TaskResult> => {
+    const payment = await completePayment(needs)(id, call);
+    const attempt = payment.attempts.find((one) => one.id === attemptId);
+    if (attempt === undefined || liveAttempt(payment)?.id !== attemptId) return {};
+    const nowMs = needs.clock.now().getTime();
+    const ageMs = nowMs - attempt.createdAt.getTime();
+    return { again: new Date(nowMs + Math.min(Math.max(ageMs, firstCheckMs), checkMsMax)) };
+  };
+
+/** The task that gives back what came a second time. */
+export const giveAttemptBack =
+  (needs: PaymentNeeds) =>
+  async ({ payment: id, attempt }: AttemptCheck, call: Call): Promise<void> => {
+    const payment = await readPayment(needs.database, id);
+    const outcome = await needs.provider.refund({ key: attempt, session: attempt, amount: amountOf(payment) }, call.signal);
+    if (outcome === "failed") throw refuse({ reason: "PROVIDER_REFUSED", code: "failed_precondition", message: "The provider would not give it back" });
+  };
+
+async function begin(needs: PaymentNeeds, id: string, call: Call): Promise<{ payment: PaymentRecord; attempt: AttemptRecord; fresh: boolean }> {
+  return needs.database.transaction(async (tx) => {
+    const at = needs.clock.now();
+    const payment = await lockPayment(tx, id);
+    const live = liveAttempt(payment);
+    if (payment.status === "OPEN" && live !== undefined) return { payment, attempt: live, fresh: false };
+    const attemptId = needs.ids.next("att");
+    const decision = startAttempt(payment, { id: attemptId, provider: needs.provider.name, at });
+    const task = attemptTask(attemptCheckQueue, id, attemptId, new Date(at.getTime() + firstCheckMs));
+    const saved = await savePayment(needs, tx, decision, { call, at, tasks: [task] });
+    return { payment: saved, attempt: saved.attempts.at(-1)!, fresh: true };
+  });
+}
+
+function open({ provider, config }: PaymentNeeds, payment: PaymentRecord, attempt: AttemptRecord, call: Call): Promise<Session> {
+  const returnUrl = `${config.publicUrl}/pay/${payment.secret}/done`;
+  return provider.open({ key: attempt.id, amount: amountOf(payment), reference: payment.id, returnUrl }, call.signal);
+}
+
+function attemptTask(queue: string, payment: string, attempt: string, dueAt: Date): NewTask {
+  return { queue, key: attempt, payload: create(AttemptCheckSchema, { payment, attempt }), dueAt };
+}

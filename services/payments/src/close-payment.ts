@@ -1,0 +1,39 @@
+import { refuse } from "@kontor/platform/errors/refusal.ts";
+import type { Call } from "@kontor/platform/rpc/call.ts";
+import { hearOf } from "./attempt.ts";
+import type { PaymentNeeds } from "./needs.ts";
+import { close, liveAttempt } from "./payment.ts";
+import type { AttemptRecord, PaymentRecord } from "./payment.ts";
+import { insertTombstone, lockPayment, savePayment } from "./payment-store.ts";
+
+/**
+ * Sees to it that nobody can pay it any more: its live attempt is closed at the provider first, and what the provider says is taken note
+ * of. Gives the payment, CLOSED or CAPTURED or REFUNDED; undefined when there was none (then it can never be opened). Refuses with
+ * ATTEMPT_UNKNOWN while the provider cannot say.
+ */
+export const closePayment =
+  (needs: PaymentNeeds) =>
+  async (id: string, call: Call): Promise<PaymentRecord | undefined> => {
+    for (;;) {
+      call.check();
+      const step = await closeUnlessLive(needs, id, call);
+      if (step === "VOID") return undefined;
+      if (!("live" in step)) return step;
+      const session = await needs.provider.close(step.live.id, call.signal);
+      if (session.status === "open" || session.status === "processing")
+        throw refuse({ reason: "ATTEMPT_UNKNOWN", code: "unavailable", message: "The provider is still at the last try", retryAfterMs: 5_000 });
+      await hearOf(needs, id, session, call);
+    }
+  };
+
+function closeUnlessLive(needs: PaymentNeeds, id: string, call: Call): Promise<PaymentRecord | { live: AttemptRecord } | "VOID"> {
+  return needs.database.transaction(async (tx) => {
+    const at = needs.clock.now();
+    if (await insertTombstone(tx, id, at)) return "VOID";
+    const payment = await lockPayment(tx, id);
+    const live = liveAttempt(payment);
+    if (payment.status === "OPEN" && live !== undefined) return { live };
+    const decision = close(payment);
+    return decision === undefined ? payment : savePayment(needs, tx, decision, { call, at });
+  });
+}

@@ -1,0 +1,55 @@
+import type { OpenPaymentRequest } from "@kontor/contracts/gen/kontor/payments/v1/payments_pb.js";
+import { moneyFrom } from "@kontor/contracts/money.ts";
+import { sqlState } from "@kontor/platform/database/database.ts";
+import { sql } from "@kontor/platform/database/sql.ts";
+import { refuse } from "@kontor/platform/errors/refusal.ts";
+import type { Call } from "@kontor/platform/rpc/call.ts";
+import type { Surroundings } from "@kontor/platform/service/service.ts";
+import { opened } from "./payment.ts";
+import type { PaymentRecord } from "./payment.ts";
+import { findPayment, insertPaymentSql } from "./payment-store.ts";
+
+/**
+ * Makes the record that an order is paid through, in one statement with its event. The id is the asker's: a repeat gets the payment that is
+ * there. Refuses with PAYMENT_STATE when it was closed before it came.
+ */
+export const openPayment =
+  ({ database, events, clock }: Pick<Surroundings, "database" | "events" | "clock">) =>
+  async (request: OpenPaymentRequest, call: Call): Promise<PaymentRecord> => {
+    const at = clock.now();
+    const { currency, minor } = moneyFrom(request.amount!);
+    const payment: PaymentRecord = {
+      id: request.payment,
+      version: 1,
+      order: request.order,
+      customer: request.customer,
+      status: "OPEN",
+      currency,
+      amount: minor,
+      captured: 0n,
+      refunded: 0n,
+      secret: request.secret,
+      attempts: [],
+      refunds: [],
+      createdAt: at,
+      updatedAt: at,
+    };
+    try {
+      const { made } = await database.one<{ made: number }>(
+        sql`with made as (${insertPaymentSql(payment)}),
+          recorded as (${events.appendSql(call, [{ stream: payment.id, expectedVersion: 0, events: opened(payment).events }])})
+          select count(*)::int as made from made`,
+      );
+      if (made === 1) {
+        events.wake();
+        return payment;
+      }
+    } catch (error) {
+      // Two that open the same payment at the same time: the second fails on the event when it did not see the first's row.
+      if (sqlState(error) !== "23505") throw error;
+    }
+    const there = await findPayment(database, request.payment);
+    if (there === "VOID" || there === undefined)
+      throw refuse({ reason: "PAYMENT_STATE", code: "failed_precondition", message: "The payment was closed before it was opened", details: { status: "CLOSED" } });
+    return there;
+  };

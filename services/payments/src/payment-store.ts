@@ -1,0 +1,102 @@
+import type { Queries, Transaction } from "@kontor/platform/database/database.ts";
+import { sql } from "@kontor/platform/database/sql.ts";
+import type { Sql } from "@kontor/platform/database/sql.ts";
+import { refuse } from "@kontor/platform/errors/refusal.ts";
+import type { Call } from "@kontor/platform/rpc/call.ts";
+import type { Surroundings } from "@kontor/platform/service/service.ts";
+import type { NewTask } from "@kontor/platform/tasks/tasks.ts";
+import type { AttemptRecord, Decision, PaymentRecord, RefundRecord, Status } from "./payment.ts";
+
+/** As JSON keeps them: times as text, minor units as text. */
+type StoredAttempt = Omit<AttemptRecord, "createdAt" | "updatedAt"> & { readonly createdAt: string; readonly updatedAt: string };
+type StoredRefund = Omit<RefundRecord, "createdAt" | "updatedAt" | "amount"> & { readonly createdAt: string; readonly updatedAt: string; readonly amount: string };
+
+interface Row extends Omit<PaymentRecord, "status" | "attempts" | "refunds" | "secret"> {
+  readonly status: Status | "VOID";
+  readonly secret: string | null;
+  readonly attempts: readonly StoredAttempt[];
+  readonly refunds: readonly StoredRefund[];
+}
+
+const columns = sql`id, version, order_id as "order", customer, status, currency, amount, captured, refunded, secret, attempts, refunds,
+  created_at as "createdAt", updated_at as "updatedAt"`;
+
+/** The payment, locked until the transaction ends. Refuses with NOT_FOUND. */
+export async function lockPayment(tx: Transaction, id: string): Promise<PaymentRecord> {
+  return present(await tx.maybe<Row>(sql`select ${columns} from payments where id = ${id} for no key update`));
+}
+
+/** The payment, or "VOID" for a tombstone, or undefined. */
+export async function findPayment(queries: Queries, id: string): Promise<PaymentRecord | "VOID" | undefined> {
+  const row = await queries.maybe<Row>(sql`select ${columns} from payments where id = ${id}`);
+  return row?.status === "VOID" ? "VOID" : row && present(row);
+}
+
+/** Refuses with NOT_FOUND. */
+export async function readPayment(queries: Queries, id: string): Promise<PaymentRecord> {
+  return present(await queries.maybe<Row>(sql`select ${columns} from payments where id = ${id}`));
+}
+
+/** The payment whose page has this secret in its address. Refuses with NOT_FOUND. */
+export async function readPaymentBySecret(queries: Queries, secret: string): Promise<PaymentRecord> {
+  return present(await queries.maybe<Row>(sql`select ${columns} from payments where secret = ${secret}`));
+}
+
+/** `insert into payments … returning id`; nothing is inserted when the id is taken. */
+export function insertPaymentSql(payment: PaymentRecord): Sql {
+  return sql`insert into payments (id, version, order_id, customer, status, currency, amount, captured, refunded, secret, attempts, refunds, created_at, updated_at)
+    values (${payment.id}, ${payment.version}, ${payment.order}, ${payment.customer}, ${payment.status}, ${payment.currency}, ${payment.amount}, 0, 0,
+      ${payment.secret}, '[]', '[]', ${payment.createdAt}, ${payment.createdAt})
+    on conflict (id) do nothing returning id`;
+}
+
+/** Marks the id of a payment that must never be opened. Gives false when there is a payment already. */
+export async function insertTombstone(tx: Transaction, id: string, at: Date): Promise<boolean> {
+  const inserted = await tx.run(
+    sql`insert into payments (id, version, order_id, customer, status, currency, amount, captured, refunded, attempts, refunds, created_at, updated_at)
+      values (${id}, 0, '', '', 'VOID', 'XXX', 0, 0, 0, '[]', '[]', ${at}, ${at}) on conflict (id) do nothing`,
+  );
+  return inserted === 1;
+}
+
+/** Stores a decision about a payment that the transaction has locked, with its events and tasks, in one statement. Gives the payment as stored. */
+export async function savePayment(
+  { events, tasks }: Pick<Surroundings, "events" | "tasks">,
+  tx: Transaction,
+  { payment, events: happened }: Decision,
+  options: { readonly call: Call; readonly at: Date; readonly tasks?: readonly NewTask[] },
+): Promise<PaymentRecord> {
+  const { call, at } = options;
+  const version = payment.version + happened.length;
+  const parts: Sql[] = [
+    sql`saved as (update payments set version = ${version}, status = ${payment.status}, captured = ${payment.captured}, refunded = ${payment.refunded},
+      attempts = ${JSON.stringify(payment.attempts)}, refunds = ${JSON.stringify(payment.refunds.map((refund) => ({ ...refund, amount: String(refund.amount) })))},
+      updated_at = ${at} where id = ${payment.id} and version = ${payment.version} returning 1)`,
+  ];
+  if (happened.length > 0) parts.push(sql`recorded as (${events.appendSql(call, [{ stream: payment.id, expectedVersion: payment.version, events: happened }])})`);
+  if (options.tasks !== undefined && options.tasks.length > 0) parts.push(sql`tasked as (${tasks.addSql(call, options.tasks)})`);
+  const recorded = happened.length > 0 ? sql`(select count(*) from recorded)` : sql`0`;
+  const { saved, appended } = await tx.one<{ saved: number; appended: number }>(
+    sql`with ${sql.join(parts)} select (select count(*) from saved)::int as saved, ${recorded}::int as appended`,
+  );
+  if (saved !== 1 || appended !== happened.length) throw new Error(`payment ${payment.id} was not locked`);
+  if (happened.length > 0) tx.afterCommit(() => events.wake());
+  if (options.tasks !== undefined) tx.afterCommit(() => tasks.wake());
+  return { ...payment, version, updatedAt: at };
+}
+
+function present(row: Row | undefined): PaymentRecord {
+  if (row === undefined || row.status === "VOID") throw refuse({ reason: "NOT_FOUND", code: "not_found", message: "There is no such payment" });
+  return {
+    ...row,
+    status: row.status,
+    secret: row.secret ?? "",
+    attempts: row.attempts.map((attempt) => ({ ...attempt, createdAt: new Date(attempt.createdAt), updatedAt: new Date(attempt.updatedAt) })),
+    refunds: row.refunds.map((refund) => ({
+      ...refund,
+      amount: BigInt(refund.amount),
+      createdAt: new Date(refund.createdAt),
+      updatedAt: new Date(refund.updatedAt),
+    })),
+  };
+}

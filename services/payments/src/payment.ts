@@ -1,0 +1,211 @@
+import { create } from "@bufbuild/protobuf";
+import type { Message } from "@bufbuild/protobuf";
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { moneyTo } from "@kontor/contracts/money.ts";
+import type { Money } from "@kontor/contracts/money.ts";
+import {
+  AttemptDeclinedSchema,
+  AttemptReturnedSchema,
+  AttemptStartedSchema,
+  PaymentCapturedSchema,
+  PaymentClosedSchema,
+  PaymentOpenedSchema,
+  PaymentRefundedSchema,
+  PaymentStateSchema,
+  RefundFailedSchema,
+  RefundStartedSchema,
+} from "@kontor/contracts/gen/kontor/payments/v1/events_pb.js";
+import { PaymentStatus, RefundSchema, RefundStatus } from "@kontor/contracts/gen/kontor/payments/v1/payments_pb.js";
+import { refuse } from "@kontor/platform/errors/refusal.ts";
+import type { Session } from "./provider.ts";
+
+export type Status = "OPEN" | "CAPTURED" | "CLOSED" | "REFUNDED";
+export type AttemptState = "OPENING" | "WAITING" | "DECLINED" | "SUCCEEDED" | "ABANDONED" | "RETURNED";
+export type RefundState = "REFUND_PENDING" | "REFUND_DONE" | "REFUND_FAILED";
+
+export interface AttemptRecord {
+  readonly id: string;
+  readonly status: AttemptState;
+  readonly provider: string;
+  readonly url: string | null;
+  readonly declineCode: string;
+  readonly createdAt: Date;
+  readonly updatedAt: Date;
+}
+
+export interface RefundRecord {
+  readonly id: string;
+  readonly amount: bigint;
+  readonly status: RefundState;
+  readonly createdAt: Date;
+  readonly updatedAt: Date;
+}
+
+/** A payment as it is stored. Amounts in minor units of its currency. */
+export interface PaymentRecord {
+  readonly id: string;
+  readonly version: number;
+  readonly order: string;
+  readonly customer: string;
+  readonly status: Status;
+  readonly currency: string;
+  readonly amount: bigint;
+  readonly captured: bigint;
+  readonly refunded: bigint;
+  readonly secret: string;
+  readonly attempts: readonly AttemptRecord[];
+  readonly refunds: readonly RefundRecord[];
+  readonly createdAt: Date;
+  readonly updatedAt: Date;
+}
+
+/** A change of a payment: it afterwards, its events, and what else has to be done. */
+export interface Decision {
+  readonly payment: PaymentRecord;
+  readonly events: readonly Message[];
+  /** An attempt whose money came a second time and has to go back. */
+  readonly giveBack?: string;
+}
+
+/** The attempt that the shopper may be busy with: there is at most one. */
+export function liveAttempt(payment: PaymentRecord): AttemptRecord | undefined {
+  return payment.attempts.find(({ status }) => status === "OPENING" || status === "WAITING");
+}
+
+export function opened(payment: PaymentRecord): Decision {
+  return { payment, events: [create(PaymentOpenedSchema, { payment: state(payment) })] };
+}
+
+/** A new attempt. Refuses with PAYMENT_STATE unless the payment is open; the caller has seen to it that no other attempt is live. */
+export function startAttempt(payment: PaymentRecord, attempt: { id: string; provider: string; at: Date }): Decision {
+  if (payment.status !== "OPEN") throw wrongState(payment);
+  const { id, provider, at } = attempt;
+  const started: AttemptRecord = { id, provider, status: "OPENING", url: null, declineCode: "", createdAt: at, updatedAt: at };
+  const next = { ...payment, attempts: [...payment.attempts, started] };
+  return { payment: next, events: [create(AttemptStartedSchema, { payment: state(next), attempt: id, provider })] };
+}
+
+/** What the provider says of an attempt. Undefined when that is known already, or says nothing yet. */
+export function hear(payment: PaymentRecord, session: Session, at: Date): Decision | undefined {
+  const attempt = payment.attempts.find(({ id }) => id === session.key);
+  if (attempt === undefined) throw new Error(`payment ${payment.id} has no attempt ${session.key}`);
+  const live = attempt.status === "OPENING" || attempt.status === "WAITING";
+  switch (session.status) {
+    case "processing":
+      return undefined;
+    case "open":
+      return attempt.status === "OPENING" ? { payment: withAttempt(payment, { ...attempt, status: "WAITING", url: session.url, updatedAt: at }), events: [] } : undefined;
+    case "closed":
+      return live ? { payment: withAttempt(payment, { ...attempt, status: "ABANDONED", updatedAt: at }), events: [] } : undefined;
+    case "declined": {
+      if (!live) return undefined;
+      const next = withAttempt(payment, { ...attempt, status: "DECLINED", declineCode: session.declineCode, updatedAt: at });
+      return { payment: next, events: [create(AttemptDeclinedSchema, { payment: state(next), attempt: attempt.id, declineCode: session.declineCode })] };
+    }
+    case "succeeded":
+      return succeeded(payment, attempt, session, at);
+  }
+}
+
+function succeeded(payment: PaymentRecord, attempt: AttemptRecord, session: Session, at: Date): Decision | undefined {
+  if (attempt.status === "SUCCEEDED" || attempt.status === "RETURNED") return undefined;
+  if (session.amount.currency !== payment.currency || session.amount.minor !== payment.amount)
+    throw new Error(`attempt ${attempt.id} brought another amount than payment ${payment.id} asks for`);
+  if (payment.status !== "OPEN") {
+    // The money is there already, or nobody wants it any more: this one goes back.
+    const next = withAttempt(payment, { ...attempt, status: "RETURNED", updatedAt: at });
+    return { payment: next, events: [create(AttemptReturnedSchema, { payment: state(next), attempt: attempt.id })], giveBack: attempt.id };
+  }
+  const next: PaymentRecord = {
+    ...withAttempt(payment, { ...attempt, status: "SUCCEEDED", updatedAt: at }),
+    status: "CAPTURED",
+    captured: payment.amount,
+  };
+  return { payment: next, events: [create(PaymentCapturedSchema, { payment: state(next), attempt: attempt.id, at: timestampFromDate(at) })] };
+}
+
+/** Nobody can pay it any more. Undefined when it is decided already. The caller has closed its attempts at the provider. */
+export function close(payment: PaymentRecord): Decision | undefined {
+  if (payment.status !== "OPEN") return undefined;
+  const next: PaymentRecord = { ...payment, status: "CLOSED" };
+  return { payment: next, events: [create(PaymentClosedSchema, { payment: state(next) })] };
+}
+
+/** What can still be given back: captured, less what was given or is on its way. */
+export function refundable(payment: PaymentRecord): bigint {
+  const pending = payment.refunds.filter(({ status }) => status === "REFUND_PENDING").reduce((sum, { amount }) => sum + amount, 0n);
+  return payment.captured - payment.refunded - pending;
+}
+
+/** A refund begins. Refuses with PAYMENT_STATE when nothing was captured, with REFUND_TOO_LARGE when less is left. */
+export function startRefund(payment: PaymentRecord, refund: { id: string; amount: bigint; at: Date }): Decision {
+  const { id, amount, at } = refund;
+  if (payment.status !== "CAPTURED") throw wrongState(payment);
+  if (amount <= 0n || amount > refundable(payment))
+    throw refuse({
+      reason: "REFUND_TOO_LARGE",
+      code: "failed_precondition",
+      message: "It is more than was paid and not yet given back",
+      details: { refundable: moneyTo({ currency: payment.currency, minor: refundable(payment) }) },
+    });
+  const record: RefundRecord = { id, amount, status: "REFUND_PENDING", createdAt: at, updatedAt: at };
+  const next = { ...payment, refunds: [...payment.refunds, record] };
+  return { payment: next, events: [create(RefundStartedSchema, { payment: state(next), refund: refundMessage(next, record) })] };
+}
+
+/** The provider has said how a refund went. Undefined when that is known. */
+export function endRefund(payment: PaymentRecord, id: string, outcome: "succeeded" | "failed", at: Date): Decision | undefined {
+  const refund = payment.refunds.find((one) => one.id === id);
+  if (refund === undefined) throw new Error(`payment ${payment.id} has no refund ${id}`);
+  if (refund.status !== "REFUND_PENDING") return undefined;
+  const ended: RefundRecord = { ...refund, status: outcome === "succeeded" ? "REFUND_DONE" : "REFUND_FAILED", updatedAt: at };
+  const refunds = payment.refunds.map((one) => (one.id === id ? ended : one));
+  if (outcome === "failed") {
+    const next = { ...payment, refunds };
+    return { payment: next, events: [create(RefundFailedSchema, { payment: state(next), refund: refundMessage(next, ended) })] };
+  }
+  const refunded = payment.refunded + refund.amount;
+  const next: PaymentRecord = { ...payment, refunds, refunded, status: refunded === payment.captured ? "REFUNDED" : payment.status };
+  return { payment: next, events: [create(PaymentRefundedSchema, { payment: state(next), refund: refundMessage(next, ended) })] };
+}
+
+export function wrongState(payment: PaymentRecord): Error {
+  return refuse({
+    reason: "PAYMENT_STATE",
+    code: "failed_precondition",
+    message: `The payment is ${payment.status}`,
+    details: { status: payment.status },
+  });
+}
+
+export function amountOf(payment: PaymentRecord): Money {
+  return { currency: payment.currency, minor: payment.amount };
+}
+
+export function refundMessage(payment: PaymentRecord, refund: RefundRecord) {
+  return create(RefundSchema, {
+    id: refund.id,
+    payment: payment.id,
+    amount: moneyTo({ currency: payment.currency, minor: refund.amount }),
+    status: RefundStatus[refund.status],
+    createdAt: timestampFromDate(refund.createdAt),
+    updatedAt: timestampFromDate(refund.updatedAt),
+  });
+}
+
+function state(payment: PaymentRecord) {
+  const money = (minor: bigint) => moneyTo({ currency: payment.currency, minor });
+  return create(PaymentStateSchema, {
+    payment: payment.id,
+    order: payment.order,
+    customer: payment.customer,
+    status: PaymentStatus[payment.status],
+    amount: money(payment.amount),
+    captured: money(payment.captured),
+    refunded: money(payment.refunded),
+  });
+}
+
+function withAttempt(payment: PaymentRecord, attempt: AttemptRecord): PaymentRecord {
+  return { ...payment, attempts: payment.attempts.map((one) => (one.id === attempt.id ? attempt : one)) };
+}

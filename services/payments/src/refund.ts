@@ -1,0 +1,64 @@
+import { create } from "@bufbuild/protobuf";
+import { RefundWorkSchema } from "@kontor/contracts/gen/kontor/payments/v1/events_pb.js";
+import type { RefundWork } from "@kontor/contracts/gen/kontor/payments/v1/events_pb.js";
+import type { Transaction } from "@kontor/platform/database/database.ts";
+import { refuse } from "@kontor/platform/errors/refusal.ts";
+import type { Call } from "@kontor/platform/rpc/call.ts";
+import type { PaymentNeeds } from "./needs.ts";
+import { endRefund, refundable, startRefund, wrongState } from "./payment.ts";
+import type { PaymentRecord, RefundRecord } from "./payment.ts";
+import { lockPayment, readPayment, savePayment } from "./payment-store.ts";
+
+export const refundQueue = "refund";
+
+/** Begins a refund, inside the caller's transaction: the record, its event and the task that does it. All that is left when no amount is given. */
+export async function beginRefund(
+  needs: PaymentNeeds,
+  tx: Transaction,
+  refund: { readonly payment: string; readonly minor: bigint | undefined },
+  call: Call,
+): Promise<{ payment: PaymentRecord; refund: RefundRecord }> {
+  const at = needs.clock.now();
+  const before = await lockPayment(tx, refund.payment);
+  const id = needs.ids.next("rfd");
+  const decision = startRefund(before, { id, amount: refund.minor ?? refundable(before), at });
+  const task = { queue: refundQueue, key: id, payload: create(RefundWorkSchema, { payment: before.id, refund: id }) };
+  const payment = await savePayment(needs, tx, decision, { call, at, tasks: [task] });
+  return { payment, refund: payment.refunds.at(-1)! };
+}
+
+/** Gives a refund's money back at the provider and takes note. May be done more than once: the provider gives it once per refund. */
+export const doRefund =
+  (needs: PaymentNeeds) =>
+  async (work: RefundWork, call: Call): Promise<PaymentRecord> => {
+    const payment = await readPayment(needs.database, work.payment);
+    const refund = payment.refunds.find(({ id }) => id === work.refund);
+    const paidBy = payment.attempts.find(({ status }) => status === "SUCCEEDED");
+    if (refund === undefined || paidBy === undefined) throw new Error(`payment ${work.payment} has no refund ${work.refund}, or was never paid`);
+    if (refund.status !== "REFUND_PENDING") return payment;
+    const amount = { currency: payment.currency, minor: refund.amount };
+    const outcome = await needs.provider.refund({ key: refund.id, session: paidBy.id, amount }, call.signal);
+    return needs.database.transaction(async (tx) => {
+      const at = needs.clock.now();
+      const locked = await lockPayment(tx, work.payment);
+      const decision = endRefund(locked, refund.id, outcome, at);
+      return decision === undefined ? locked : savePayment(needs, tx, decision, { call, at });
+    });
+  };
+
+/** Gives everything back, for an order that is taken back. Gives the payment, REFUNDED; throws while the provider does not say, or will not. */
+export const refundPayment =
+  (needs: PaymentNeeds) =>
+  async (id: string, call: Call): Promise<PaymentRecord> => {
+    const begun = await needs.database.transaction(async (tx) => {
+      const payment = await lockPayment(tx, id);
+      if (payment.status === "REFUNDED" || refundable(payment) === 0n) return payment;
+      return (await beginRefund(needs, tx, { payment: id, minor: undefined }, call)).payment;
+    });
+    let payment = begun;
+    for (const refund of begun.refunds)
+      if (refund.status === "REFUND_PENDING") payment = await doRefund(needs)(create(RefundWorkSchema, { payment: id, refund: refund.id }), call);
+    if (payment.status === "REFUNDED") return payment;
+    if (payment.status !== "CAPTURED") throw wrongState(payment);
+    throw refuse({ reason: "PROVIDER_REFUSED", code: "failed_precondition", message: "The provider would not give it all back" });
+  };
