@@ -45,5 +45,5 @@ export interface Provider {
   /** Gives money of a session back, once per refund key. */
   refund(refund: { readonly key: string; readonly session: string; readonly amount: Money }, signal: AbortSignal): Promise<"succeeded" | "failed">;
   /** Checks a webhook's signature and reads it; undefined for an event that says nothing to us. Refuses with WEBHOOK_SIGNATURE. */
-  receive(headers: Readonly<Record<string, string>>, body: Uint8Array, now: Date): ProviderEvent | undefined;
+  receive(headers: Readonly<Record<string, string>>, body: Uint8Array): ProviderEvent | undefined;
 }

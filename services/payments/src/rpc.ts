@@ -3,6 +3,7 @@ import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { AttemptSchema, AttemptStatus, PaymentSchema, PaymentsService, PaymentStatus, RefundSchema } from "@kontor/contracts/gen/kontor/payments/v1/payments_pb.js";
 import type { Attempt, Payment } from "@kontor/contracts/gen/kontor/payments/v1/payments_pb.js";
 import { moneyFrom, moneyTo } from "@kontor/contracts/money.ts";
+import type { Queries } from "@kontor/platform/database/database.ts";
 import { idempotent } from "@kontor/platform/database/idempotency.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import type { Call } from "@kontor/platform/rpc/call.ts";
@@ -40,13 +41,13 @@ export function paymentsRoute(needs: PaymentNeeds): Route {
         request,
         output: RefundSchema,
         work: async (tx) => {
-          const begun = await beginRefund(needs, tx, { payment: request.payment, minor: await minorOf(request.amount, needs, request.payment) }, call);
+          const begun = await beginRefund(needs, tx, { payment: request.payment, minor: await minorOf(request.amount, tx, request.payment) }, call);
           return refundMessage(begun.payment, begun.refund);
         },
       }),
     receiveWebhook: async (request, call) => {
       if (request.provider !== provider.name) throw refuse({ reason: "NOT_FOUND", code: "not_found", message: "There is no such provider" });
-      const event = provider.receive(request.headers, request.body, clock.now());
+      const event = provider.receive(request.headers, request.body);
       if (event !== undefined) await hearOf(needs, event.payment, event.session, call);
       return {};
     },
@@ -83,10 +84,10 @@ async function visiblePayment({ database }: PaymentNeeds, id: string, call: Call
   return payment;
 }
 
-async function minorOf(amount: { currency: string; amount: string } | undefined, { database }: PaymentNeeds, id: string): Promise<bigint | undefined> {
+async function minorOf(amount: { currency: string; amount: string } | undefined, queries: Queries, id: string): Promise<bigint | undefined> {
   if (amount === undefined) return undefined;
   const money = moneyFrom(amount);
-  const payment = await readPayment(database, id);
+  const payment = await readPayment(queries, id);
   if (money.currency !== payment.currency) throw wrongState(payment);
   return money.minor;
 }

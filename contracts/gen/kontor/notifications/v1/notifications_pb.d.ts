@@ -145,11 +145,11 @@ export declare type SendNotification = Message<"kontor.notifications.v1.SendNoti
   hours: number;
 
   /**
-   * The refund of a receipt.
+   * What a receipt is for: "9.99 EUR".
    *
-   * @generated from field: string refund = 6;
+   * @generated from field: string amount = 6;
    */
-  refund: string;
+  amount: string;
 };
 
 /**

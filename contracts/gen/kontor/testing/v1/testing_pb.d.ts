@@ -538,9 +538,9 @@ export declare const UpdateThingRequestSchema: GenMessage<UpdateThingRequest>;
  */
 export declare type ListThingsRequest = Message<"kontor.testing.v1.ListThingsRequest"> & {
   /**
-   * @generated from field: int32 limit = 1;
+   * @generated from field: optional int32 limit = 1;
    */
-  limit: number;
+  limit?: number | undefined;
 
   /**
    * @generated from field: string cursor = 2;

@@ -1,0 +1,72 @@
+import { exportJWK, exportPKCS8, generateKeyPair, importPKCS8, calculateJwkThumbprint, SignJWT } from "jose";
+import type { CryptoKey, JWK } from "jose";
+import type { Jwk } from "@kontor/contracts/gen/kontor/identity/v1/identity_pb.js";
+import { sql } from "@kontor/platform/database/sql.ts";
+import type { Surroundings } from "@kontor/platform/service/service.ts";
+import type { Secrets } from "./secrets.ts";
+
+/** Minutes that a token is good after its session was ended, at most. */
+export const accessTokenSeconds = 600;
+
+export interface TokenClaims {
+  readonly account: string;
+  readonly session: string;
+  readonly roles: readonly string[];
+  readonly verified: boolean;
+}
+
+/** Signs access tokens (RFC 9068: typ `at+jwt`) with ES256, and gives the keys to check them with. */
+export interface AccessTokens {
+  /** Loads the keys; makes the first one. */
+  start(): Promise<void>;
+  sign(claims: TokenClaims): Promise<string>;
+  publicKeys(): readonly Omit<Jwk, "$typeName" | "$unknown">[];
+}
+
+interface KeyRow {
+  readonly kid: string;
+  readonly public_jwk: JWK;
+  readonly sealed_private_key: Buffer;
+}
+
+export function createAccessTokens({ database, clock, secrets }: Pick<Surroundings, "database" | "clock"> & { readonly secrets: Secrets }): AccessTokens {
+  let signing: { readonly kid: string; readonly key: CryptoKey } | undefined;
+  let rows: readonly KeyRow[] = [];
+
+  const load = () => database.rows<KeyRow>(sql`select kid, public_jwk, sealed_private_key from signing_keys order by created_at desc, kid`);
+  return {
+    start: async () => {
+      rows = await load();
+      if (rows.length === 0) {
+        await insertKey({ database, clock, secrets });
+        rows = await load();
+      }
+      const { kid, sealed_private_key } = rows[0]!;
+      signing = { kid, key: await importPKCS8(secrets.unseal(sealed_private_key).toString(), "ES256") };
+    },
+    sign: ({ account, session, roles, verified }) => {
+      if (signing === undefined) throw new Error("the signing keys are not loaded");
+      const issuedAt = Math.floor(clock.now().getTime() / 1000);
+      return new SignJWT({ sid: session, roles: [...roles], ver: verified })
+        .setProtectedHeader({ alg: "ES256", typ: "at+jwt", kid: signing.kid })
+        .setIssuer("kontor")
+        .setAudience("kontor")
+        .setSubject(account)
+        .setIssuedAt(issuedAt)
+        .setNotBefore(issuedAt)
+        .setExpirationTime(issuedAt + accessTokenSeconds)
+        .sign(signing.key);
+    },
+    publicKeys: () =>
+      rows.map(({ kid, public_jwk: { kty = "", crv = "", x = "", y = "" } }) => ({ kty, crv, x, y, kid, alg: "ES256", use: "sig" })),
+  };
+}
+
+async function insertKey({ database, clock, secrets }: Pick<Surroundings, "database" | "clock"> & { readonly secrets: Secrets }): Promise<void> {
+  const { publicKey, privateKey } = await generateKeyPair("ES256", { extractable: true });
+  const jwk = await exportJWK(publicKey);
+  const sealed = secrets.seal(Buffer.from(await exportPKCS8(privateKey)));
+  await database.run(sql`insert into signing_keys (kid, public_jwk, sealed_private_key, created_at)
+    select ${await calculateJwkThumbprint(jwk)}, ${JSON.stringify(jwk)}::jsonb, ${sealed}, ${clock.now()}
+    where not exists (select from signing_keys)`);
+}

@@ -1,0 +1,56 @@
+import { create } from "@bufbuild/protobuf";
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { AccountSchema, AccountStatus } from "@kontor/contracts/gen/kontor/identity/v1/identity_pb.js";
+import type { Account } from "@kontor/contracts/gen/kontor/identity/v1/identity_pb.js";
+import type { Queries } from "@kontor/platform/database/database.ts";
+import { sql } from "@kontor/platform/database/sql.ts";
+import { refuse } from "@kontor/platform/errors/refusal.ts";
+
+export interface AccountRecord {
+  readonly id: string;
+  readonly version: number;
+  readonly email: string;
+  readonly name: string;
+  readonly passwordHash: string;
+  readonly status: "UNVERIFIED" | "VERIFIED";
+  readonly roles: readonly string[];
+  readonly createdAt: Date;
+}
+
+const columns = sql`id, version, email, name, password_hash as "passwordHash", status, roles, created_at as "createdAt"`;
+
+/** What makes two addresses one account: the same letters in any case. */
+export function emailKey(email: string): string {
+  return email.trim().toLowerCase();
+}
+
+export function findAccountByEmail(queries: Queries, email: string): Promise<AccountRecord | undefined> {
+  return queries.maybe<AccountRecord>(sql`select ${columns} from accounts where email_key = ${emailKey(email)}`);
+}
+
+/** The same, locked until the transaction ends. */
+export function lockAccountByEmail(queries: Queries, email: string): Promise<AccountRecord | undefined> {
+  return queries.maybe<AccountRecord>(sql`select ${columns} from accounts where email_key = ${emailKey(email)} for no key update`);
+}
+
+/** Refuses with NOT_FOUND. */
+export async function readAccount(queries: Queries, id: string): Promise<AccountRecord> {
+  const account = await queries.maybe<AccountRecord>(sql`select ${columns} from accounts where id = ${id}`);
+  if (account === undefined) throw refuse({ reason: "NOT_FOUND", code: "not_found", message: "There is no such account" });
+  return account;
+}
+
+/** Gives false when the address is taken. */
+export async function insertAccount(queries: Queries, account: AccountRecord): Promise<boolean> {
+  const inserted = await queries.run(
+    sql`insert into accounts (id, version, email, email_key, name, password_hash, status, roles, created_at, updated_at)
+      values (${account.id}, ${account.version}, ${account.email}, ${emailKey(account.email)}, ${account.name}, ${account.passwordHash}, ${account.status},
+        ${account.roles}, ${account.createdAt}, ${account.createdAt})
+      on conflict (email_key) do nothing`,
+  );
+  return inserted === 1;
+}
+
+export function accountMessage({ id, version, email, name, status, roles, createdAt }: AccountRecord): Account {
+  return create(AccountSchema, { id, version, email, name, status: AccountStatus[status], roles: [...roles], createdAt: timestampFromDate(createdAt) });
+}

@@ -1,0 +1,64 @@
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { IdentityService } from "@kontor/contracts/gen/kontor/identity/v1/identity_pb.js";
+import { implement } from "@kontor/platform/rpc/rpc.ts";
+import type { Route } from "@kontor/platform/rpc/rpc.ts";
+import type { Surroundings } from "@kontor/platform/service/service.ts";
+import type { AccessTokens } from "./access-tokens.ts";
+import { accountMessage, readAccount } from "./account-store.ts";
+import type { AccountRecord } from "./account-store.ts";
+import type { Passwords } from "./passwords.ts";
+import { register, resendVerification, verificationMail, verifyEmail } from "./register.ts";
+import type { Secrets } from "./secrets.ts";
+import { endSession, liveSessions, login, refresh } from "./sessions.ts";
+
+type Needs = Surroundings & { readonly secrets: Secrets; readonly passwords: Passwords; readonly accessTokens: AccessTokens };
+
+export function identityRoute(needs: Needs): Route {
+  const { database, accessTokens } = needs;
+  const signUp = register(needs);
+  const verify = verifyEmail(needs);
+  const resend = resendVerification(needs);
+  const mailOf = verificationMail(needs);
+  const signIn = login(needs);
+  const renew = refresh(needs);
+  const endOne = endSession(needs);
+  const live = liveSessions(needs);
+  const contact = ({ id, email, name }: AccountRecord) => ({ account: id, email, name });
+
+  return implement(IdentityService, {
+    register: async ({ email, password, name }, call) => accountMessage(await signUp({ email, password, name }, call)),
+    verifyEmail: async (request, call) => accountMessage(await verify(request, call)),
+    resendVerification: async ({ email }, call) => ({ nextAt: timestampFromDate(await resend(email, call)) }),
+    login: signIn,
+    refreshToken: ({ refreshToken }, call) => renew(refreshToken, call),
+    logout: async (_, call) => {
+      const { id, session } = call.signedIn();
+      await endOne(session, id, "LOGOUT", call);
+      return {};
+    },
+    getMe: async (_, call) => accountMessage(await readAccount(database, call.signedIn().id)),
+    listSessions: async (_, call) => {
+      const { id, session } = call.signedIn();
+      return {
+        items: (await live(id)).map((one) => ({
+          id: one.id,
+          createdAt: timestampFromDate(one.createdAt),
+          lastUsedAt: timestampFromDate(one.lastUsedAt),
+          expiresAt: timestampFromDate(one.expiresAt),
+          current: one.id === session,
+        })),
+      };
+    },
+    deleteSession: async ({ session }, call) => {
+      await endOne(session, call.signedIn().id, "REVOKED", call);
+      return {};
+    },
+    getJwks: async () => ({ keys: [...accessTokens.publicKeys()] }),
+    createAccount: async ({ email, password, name, roles }, call) => accountMessage(await signUp({ email, password, name, roles }, call)),
+    getContact: async ({ account }) => contact(await readAccount(database, account)),
+    getVerificationMail: async ({ verification }) => {
+      const { account, code, expiresAt } = await mailOf(verification);
+      return { contact: contact(account), code, expiresAt: timestampFromDate(expiresAt) };
+    },
+  });
+}

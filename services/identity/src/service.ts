@@ -1,0 +1,18 @@
+import type { ServiceDefinition } from "@kontor/platform/service/service.ts";
+import { createAccessTokens } from "./access-tokens.ts";
+import { createPasswords } from "./passwords.ts";
+import { identityRoute } from "./rpc.ts";
+import { createSecrets } from "./secrets.ts";
+
+export const identity: ServiceDefinition = {
+  name: "identity",
+  migrations: new URL("../migrations/", import.meta.url),
+  create: (surroundings) => {
+    const secrets = createSecrets(surroundings.config.masterKey);
+    const accessTokens = createAccessTokens({ ...surroundings, secrets });
+    return {
+      routes: [identityRoute({ ...surroundings, secrets, accessTokens, passwords: createPasswords() })],
+      start: () => accessTokens.start(),
+    };
+  },
+};

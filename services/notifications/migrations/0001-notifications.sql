@@ -1,0 +1,13 @@
+-- What customers were told. The words are made when a message is sent and kept nowhere.
+create table notifications (
+  id text primary key,
+  account text not null,
+  kind text not null,
+  subject text not null,
+  created_at timestamptz not null,
+  sent_at timestamptz,
+  -- The task that sent it: the mail's Message-ID.
+  task text
+);
+
+create index notifications_by_account on notifications (account, created_at desc, id desc);

@@ -1,0 +1,56 @@
+import { VerificationRequestedSchema } from "@kontor/contracts/gen/kontor/identity/v1/events_pb.js";
+import { OrderCancelledSchema, OrderFulfilledSchema, OrderPaidSchema, OrderReminderDueSchema } from "@kontor/contracts/gen/kontor/orders/v1/events_pb.js";
+import { PaymentRefundedSchema } from "@kontor/contracts/gen/kontor/payments/v1/events_pb.js";
+import { isEvent, subscription } from "@kontor/platform/events/events.ts";
+import type { Subscription } from "@kontor/platform/events/events.ts";
+import type { Surroundings } from "@kontor/platform/service/service.ts";
+import { notify } from "./notify.ts";
+import type { Kind, Notice } from "./notify.ts";
+
+/** Which events customers hear of. */
+export function notificationSubscriptions(needs: Pick<Surroundings, "tasks" | "clock" | "ids">): readonly Subscription[] {
+  return [
+    subscription({
+      name: "notifications.identity",
+      publisher: "identity",
+      schemas: [VerificationRequestedSchema],
+      apply: (tx, events) =>
+        notify(
+          needs,
+          tx,
+          events.map((event) => ({ event, kind: "VERIFICATION", account: event.data.account, subject: event.data.verification })),
+        ),
+    }),
+    subscription({
+      name: "notifications.orders",
+      publisher: "orders",
+      schemas: [OrderPaidSchema, OrderReminderDueSchema, OrderCancelledSchema, OrderFulfilledSchema],
+      apply: (tx, events) =>
+        notify(
+          needs,
+          tx,
+          events.map((event): Notice => {
+            const { customer: account, order: subject } = event.data.order!;
+            if (isEvent(event, OrderReminderDueSchema)) return { event, kind: "PAYMENT_REMINDER", account, subject, hours: event.data.hours };
+            const kind: Kind = isEvent(event, OrderPaidSchema) ? "ORDER_CONFIRMATION" : isEvent(event, OrderCancelledSchema) ? "ORDER_CANCELLATION" : "SHIPPING_UPDATE";
+            return { event, kind, account, subject };
+          }),
+        ),
+    }),
+    subscription({
+      name: "notifications.payments",
+      publisher: "payments",
+      schemas: [PaymentRefundedSchema],
+      apply: (tx, events) =>
+        notify(
+          needs,
+          tx,
+          events.map((event) => {
+            const { customer: account, order: subject } = event.data.payment!;
+            const { amount, currency } = event.data.refund!.amount!;
+            return { event, kind: "REFUND_RECEIPT", account, subject, amount: `${amount} ${currency}` };
+          }),
+        ),
+    }),
+  ];
+}

@@ -1,0 +1,42 @@
+import { create } from "@bufbuild/protobuf";
+import { NotificationKind, SendNotificationSchema } from "@kontor/contracts/gen/kontor/notifications/v1/notifications_pb.js";
+import type { Transaction } from "@kontor/platform/database/database.ts";
+import { sql } from "@kontor/platform/database/sql.ts";
+import { callFor } from "@kontor/platform/events/call-for.ts";
+import type { RecordedEvent } from "@kontor/platform/events/events.ts";
+import type { Surroundings } from "@kontor/platform/service/service.ts";
+
+export const sendQueue = "send-notification";
+
+export type Kind = Exclude<keyof typeof NotificationKind, "NOTIFICATION_KIND_UNSPECIFIED">;
+
+/** A message that an event calls for. */
+export interface Notice {
+  readonly event: RecordedEvent;
+  readonly kind: Kind;
+  readonly account: string;
+  readonly subject: string;
+  readonly hours?: number;
+  /** "9.99 EUR" */
+  readonly amount?: string;
+}
+
+/** Notes messages down and has them sent: two statements for however many. The event's id keeps each to one. */
+export async function notify({ tasks, clock, ids }: Pick<Surroundings, "tasks" | "clock" | "ids">, tx: Transaction, notices: readonly Notice[]): Promise<void> {
+  const [first] = notices;
+  if (first === undefined) return;
+  const noted = notices.map((notice) => ({ ...notice, id: ids.next("ntf") }));
+  await tx.run(sql`insert into notifications (id, account, kind, subject, created_at)
+    select id, account, kind, subject, ${clock.now()} from unnest(${noted.map(({ id }) => id)}::text[], ${noted.map(({ account }) => account)}::text[],
+      ${noted.map(({ kind }) => kind)}::text[], ${noted.map(({ subject }) => subject)}::text[]) as n (id, account, kind, subject)`);
+  await tasks.add(
+    tx,
+    callFor(first.event, "notifications"),
+    noted.map(({ id, event, kind, account, subject, hours = 0, amount = "" }) => ({
+      queue: sendQueue,
+      key: event.id,
+      payload: create(SendNotificationSchema, { notification: id, kind: NotificationKind[kind], account, subject, hours, amount }),
+      call: callFor(event, "notifications"),
+    })),
+  );
+}

@@ -1,0 +1,69 @@
+import { timestampDate } from "@bufbuild/protobuf/wkt";
+import type { IdentityService } from "@kontor/contracts/gen/kontor/identity/v1/identity_pb.js";
+import { NotificationKind } from "@kontor/contracts/gen/kontor/notifications/v1/notifications_pb.js";
+import type { SendNotification } from "@kontor/contracts/gen/kontor/notifications/v1/notifications_pb.js";
+import { OrderStatus } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
+import type { OrdersService } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
+import type { Transaction } from "@kontor/platform/database/database.ts";
+import { sql } from "@kontor/platform/database/sql.ts";
+import type { Call } from "@kontor/platform/rpc/call.ts";
+import type { Client } from "@kontor/platform/rpc/rpc.ts";
+import type { Surroundings } from "@kontor/platform/service/service.ts";
+import type { Task } from "@kontor/platform/tasks/tasks.ts";
+import { cancellationMail, confirmationMail, refundMail, reminderMail, shippingMail } from "./templates/order-mails.ts";
+import type { Words } from "./templates/layout.ts";
+import { verificationMail } from "./templates/verification.ts";
+
+type Needs = Pick<Surroundings, "mail" | "config" | "clock"> & {
+  readonly identity: Client<typeof IdentityService>;
+  readonly orders: Client<typeof OrdersService>;
+};
+
+/**
+ * Sends one message. Names, addresses and what was ordered are asked for now, and kept nowhere. A reminder whose order is no longer
+ * PENDING is not sent.
+ */
+export const sendNotification =
+  (needs: Needs) =>
+  async (task: Task<SendNotification>, call: Call): Promise<void> => {
+    const written = await write(needs, task.payload, call);
+    if (written === undefined) return;
+    await needs.mail.send({ id: task.id, from: needs.config.mailFrom, to: written.to, ...written.words });
+  };
+
+/** Notes which were sent, in one statement for a batch. */
+export const noteSent =
+  ({ clock }: Pick<Needs, "clock">) =>
+  async (tx: Transaction, tasks: readonly Task<SendNotification>[]): Promise<void> => {
+    await tx.run(sql`update notifications set sent_at = ${clock.now()}, task = sent.task
+      from unnest(${tasks.map(({ payload }) => payload.notification)}::text[], ${tasks.map(({ id }) => id)}::text[]) as sent (id, task)
+      where notifications.id = sent.id`);
+  };
+
+async function write(needs: Needs, payload: SendNotification, call: Call): Promise<{ to: string; words: Words } | undefined> {
+  const { identity, orders, config } = needs;
+  const shop = { name: config.shopName, url: config.publicUrl };
+  if (payload.kind === NotificationKind.VERIFICATION) {
+    const { contact, code, expiresAt } = await identity.getVerificationMail({ verification: payload.subject }, call);
+    return { to: contact!.email, words: verificationMail(shop, { name: contact!.name, code, expiresAt: timestampDate(expiresAt!) }) };
+  }
+  const [{ email: to, name }, order] = await Promise.all([
+    identity.getContact({ account: payload.account }, call),
+    orders.describeOrder({ order: payload.subject }, call),
+  ]);
+  const facts = { name, order };
+  switch (payload.kind) {
+    case NotificationKind.ORDER_CONFIRMATION:
+      return { to, words: confirmationMail(shop, facts) };
+    case NotificationKind.PAYMENT_REMINDER:
+      return order.status === OrderStatus.PENDING ? { to, words: reminderMail(shop, facts) } : undefined;
+    case NotificationKind.ORDER_CANCELLATION:
+      return { to, words: cancellationMail(shop, facts) };
+    case NotificationKind.SHIPPING_UPDATE:
+      return { to, words: shippingMail(shop, facts) };
+    case NotificationKind.REFUND_RECEIPT:
+      return { to, words: refundMail(shop, { ...facts, amount: payload.amount }) };
+    case NotificationKind.NOTIFICATION_KIND_UNSPECIFIED:
+      throw new Error(`notification ${payload.notification} is of no kind`);
+  }
+}
