@@ -1049,6 +1049,24 @@ export declare type ImportProductsResponse = Message<"kontor.catalog.v1.ImportPr
 export declare const ImportProductsResponseSchema: GenMessage<ImportProductsResponse>;
 
 /**
+ * The payload of the task that puts changed products into the search index.
+ *
+ * @generated from message kontor.catalog.v1.IndexProducts
+ */
+export declare type IndexProducts = Message<"kontor.catalog.v1.IndexProducts"> & {
+  /**
+   * @generated from field: repeated string products = 1;
+   */
+  products: string[];
+};
+
+/**
+ * Describes the message kontor.catalog.v1.IndexProducts.
+ * Use `create(IndexProductsSchema)` to create a new message.
+ */
+export declare const IndexProductsSchema: GenMessage<IndexProducts>;
+
+/**
  * @generated from enum kontor.catalog.v1.ProductStatus
  */
 export enum ProductStatus {

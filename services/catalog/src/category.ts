@@ -1,0 +1,173 @@
+import { create } from "@bufbuild/protobuf";
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { CategorySchema } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
+import type { Category, CreateCategoryRequest, UpdateCategoryRequest } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
+import { CategoryCreatedSchema, CategoryDeletedSchema, CategoryUpdatedSchema } from "@kontor/contracts/gen/kontor/catalog/v1/events_pb.js";
+import type { Queries, Transaction } from "@kontor/platform/database/database.ts";
+import { sql } from "@kontor/platform/database/sql.ts";
+import { refuse } from "@kontor/platform/errors/refusal.ts";
+import type { Call } from "@kontor/platform/rpc/call.ts";
+import type { Surroundings } from "@kontor/platform/service/service.ts";
+import { invalid } from "./product.ts";
+import { slugOf } from "./slug.ts";
+
+type Needs = Pick<Surroundings, "events" | "clock" | "ids">;
+
+interface Row {
+  readonly id: string;
+  readonly version: number;
+  readonly name: string;
+  readonly slug: string;
+  readonly parent: string | null;
+  readonly position: number;
+  readonly created_at: Date;
+  readonly updated_at: Date;
+}
+
+const columns = sql`id, version, name, slug, parent, position, created_at, updated_at`;
+
+/** Refuses with NOT_FOUND. */
+export async function readCategory(queries: Queries, id: string): Promise<Category> {
+  const row = await queries.maybe<Row>(sql`select ${columns} from categories where id = ${id}`);
+  if (row === undefined) throw refuse({ reason: "NOT_FOUND", code: "not_found", message: "There is no such category" });
+  return categoryMessage(row);
+}
+
+/** The tree in order: by parent, position, name. */
+export async function readCategories(
+  queries: Queries,
+  filter: { readonly parent: string; readonly after: readonly [parent: string, position: number, name: string, id: string] | undefined; readonly limit: number },
+): Promise<Category[]> {
+  const conditions = [sql`true`];
+  if (filter.parent !== "") conditions.push(sql`parent = ${filter.parent}`);
+  if (filter.after !== undefined) {
+    const [parent, position, name, id] = filter.after;
+    conditions.push(sql`(coalesce(parent, ''), position, name, id) > (${parent}, ${position}::int, ${name}, ${id})`);
+  }
+  const rows = await queries.rows<Row>(
+    sql`select ${columns} from categories where ${sql.join(conditions, sql` and `)} order by coalesce(parent, ''), position, name, id limit ${filter.limit}`,
+  );
+  return rows.map(categoryMessage);
+}
+
+/** A category's id with those of all below it. */
+export async function withDescendants(queries: Queries, id: string): Promise<string[]> {
+  const rows = await queries.rows<{ id: string }>(sql`with recursive below as (
+      select id from categories where id = ${id} union select c.id from categories c join below on c.parent = below.id
+    ) select id from below`);
+  return rows.map((row) => row.id);
+}
+
+/** Refuses with SLUG_TAKEN, and for a parent that is not there. */
+export async function createCategory(needs: Needs, tx: Transaction, request: Pick<CreateCategoryRequest, "name" | "slug" | "parent" | "position">, call: Call): Promise<Category> {
+  const at = needs.clock.now();
+  const category = create(CategorySchema, {
+    id: needs.ids.next("cat"),
+    version: 1,
+    name: request.name,
+    slug: request.slug === "" ? slugOf(request.name) : request.slug,
+    position: request.position,
+    ...(request.parent !== undefined && request.parent !== "" && { parent: request.parent }),
+    createdAt: timestampFromDate(at),
+    updatedAt: timestampFromDate(at),
+  });
+  await checkParent(tx, category);
+  const inserted = await tx.run(sql`insert into categories (id, version, name, slug, parent, position, created_at, updated_at)
+    values (${category.id}, 1, ${category.name}, ${category.slug}, ${category.parent ?? null}, ${category.position}, ${at}, ${at}) on conflict (slug) do nothing`);
+  if (inserted === 0) throw slugTaken();
+  await needs.events.append(tx, call, [{ stream: category.id, expectedVersion: 0, events: [create(CategoryCreatedSchema, { category })] }]);
+  return category;
+}
+
+/** Refuses with NOT_FOUND, VERSION_CONFLICT, SLUG_TAKEN, CATEGORY_CYCLE. */
+export async function updateCategory(needs: Needs, tx: Transaction, request: UpdateCategoryRequest, call: Call): Promise<Category> {
+  const at = needs.clock.now();
+  await lockTree(tx);
+  const before = await readCategory(tx, request.category);
+  if (request.version !== undefined && request.version !== before.version)
+    throw refuse({ reason: "VERSION_CONFLICT", code: "aborted", message: `The category is at version ${before.version}`, details: { version: before.version } });
+  const parent = request.parent ?? before.parent;
+  const { id, createdAt } = before;
+  const category = create(CategorySchema, {
+    id,
+    version: before.version + 1,
+    name: request.name ?? before.name,
+    slug: request.slug ?? before.slug,
+    position: request.position ?? before.position,
+    ...(parent !== undefined && parent !== "" && { parent }),
+    createdAt: createdAt!,
+    updatedAt: timestampFromDate(at),
+  });
+  await checkParent(tx, category);
+  if (category.parent !== undefined && (await withDescendants(tx, category.id)).includes(category.parent))
+    throw refuse({ reason: "CATEGORY_CYCLE", code: "failed_precondition", message: "A category cannot stand below itself" });
+  const updated = await tx.run(sql`update categories set version = ${category.version}, name = ${category.name}, slug = ${category.slug},
+      parent = ${category.parent ?? null}, position = ${category.position}, updated_at = ${at}
+    where id = ${category.id} and not exists (select from categories other where other.slug = ${category.slug} and other.id <> ${category.id})`);
+  if (updated === 0) throw slugTaken();
+  await needs.events.append(tx, call, [{ stream: category.id, expectedVersion: before.version, events: [create(CategoryUpdatedSchema, { category })] }]);
+  return category;
+}
+
+/** Nothing happens when it is not there. Refuses with CATEGORY_IN_USE. */
+export async function deleteCategory({ events }: Pick<Needs, "events">, tx: Transaction, id: string, call: Call): Promise<void> {
+  await lockTree(tx);
+  const row = await tx.maybe<Row>(sql`select ${columns} from categories where id = ${id} for update`);
+  if (row === undefined) return;
+  const { used } = await tx.one<{ used: boolean }>(sql`select exists (select from product_categories where category = ${id})
+    or exists (select from categories where parent = ${id}) as used`);
+  if (used) throw refuse({ reason: "CATEGORY_IN_USE", code: "failed_precondition", message: "The category has products or categories below it" });
+  await tx.run(sql`delete from categories where id = ${id}`);
+  const category = categoryMessage(row);
+  await events.append(tx, call, [{ stream: id, expectedVersion: row.version, events: [create(CategoryDeletedSchema, { category })] }]);
+}
+
+/** The ids of categories by name, any case; missing ones are made at the top. */
+export async function categoriesByName(needs: Needs, tx: Transaction, names: readonly string[], call: Call): Promise<Map<string, string>> {
+  const found = new Map<string, string>();
+  if (names.length === 0) return found;
+  await lockTree(tx);
+  const slugs = new Map(names.map((name) => [name, slugOf(name)]));
+  const rows = await tx.rows<{ id: string; slug: string }>(sql`select id, slug from categories where slug = any(${[...slugs.values()]}::text[])`);
+  const bySlug = new Map(rows.map(({ id, slug }) => [slug, id]));
+  for (const [name, slug] of slugs) {
+    let id = bySlug.get(slug);
+    if (id === undefined) bySlug.set(slug, (id = (await createCategory(needs, tx, { name, slug, position: 0 }, call)).id));
+    found.set(name, id);
+  }
+  return found;
+}
+
+/** One change of the tree at a time: two that are each fine could make a circle together. */
+async function lockTree(tx: Transaction): Promise<void> {
+  await tx.run(sql`select pg_advisory_xact_lock(hashtextextended('catalog.categories', 0))`);
+}
+
+async function checkParent(tx: Transaction, { parent }: Category): Promise<void> {
+  if (parent === undefined) return;
+  const row = await tx.maybe(sql`select id from categories where id = ${parent} for key share`);
+  if (row === undefined) throw invalid([{ field: "parent", reason: "NOT_FOUND", message: "is not a category" }]);
+}
+
+function slugTaken(): Error {
+  return refuse({
+    reason: "SLUG_TAKEN",
+    code: "already_exists",
+    message: "Another category has this slug",
+    fields: [{ field: "slug", reason: "SLUG_TAKEN", message: "is another category's" }],
+  });
+}
+
+function categoryMessage(row: Row): Category {
+  const { id, version, name, slug, parent, position, created_at, updated_at } = row;
+  return create(CategorySchema, {
+    id,
+    version,
+    name,
+    slug,
+    position,
+    ...(parent !== null && { parent }),
+    createdAt: timestampFromDate(created_at),
+    updatedAt: timestampFromDate(updated_at),
+  });
+}
