@@ -41,6 +41,9 @@ sql.join = (parts: readonly Sql[], separator: Sql = comma): Sql => {
   return new Fragment(Array.from({ length: values.length + 1 }, () => ""), values);
 };
 
+// A function's own name cannot be assigned to until this.
+Object.defineProperty(sql, "name", { writable: true });
+
 /** An identifier (table, column, role), quoted. */
 sql.name = (name: string): Sql => new Fragment([`"${name.replaceAll('"', '""')}"`], []);
 

@@ -49,13 +49,16 @@ export interface Queue {
   readonly timeoutMs?: number;
   /** Does the work, outside any transaction. Throwing means to try again later. It may run more than once; its effect is written once. */
   readonly run: (task: Task, call: Call) => Promise<TaskResult | void>;
+  /** Written in the transaction that marks these done, for all that are done with neither `effect` nor `again`: one for many. */
+  readonly settle?: (tx: Transaction, tasks: readonly Task[]) => Promise<void>;
 }
 
 /** Declares a queue, with the payload typed by its schema. */
 export function queue<S extends DescMessage>(
-  definition: Omit<Queue, "run" | "schema"> & {
+  definition: Omit<Queue, "run" | "schema" | "settle"> & {
     readonly schema: S;
     readonly run: (task: Task<MessageShape<S>>, call: Call) => Promise<TaskResult | void>;
+    readonly settle?: (tx: Transaction, tasks: readonly Task<MessageShape<S>>[]) => Promise<void>;
   },
 ): Queue {
   return definition as unknown as Queue;

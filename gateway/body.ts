@@ -1,0 +1,105 @@
+import { isUtf8 } from "node:buffer";
+import type { IncomingMessage } from "node:http";
+import { refuse } from "@kontor/platform/errors/refusal.ts";
+import type { Refusal } from "@kontor/platform/errors/refusal.ts";
+import { whereJsonBreaks } from "./json-place.ts";
+
+/** How much of a body that nobody will read is let pass, so that a client gets its answer before the line is cut. */
+const discardBytesMax = 16 * 1024 * 1024;
+const discardMsMax = 1000;
+
+/** Whether a body was announced. */
+export function hasBody({ headers }: IncomingMessage): boolean {
+  const length = headers["content-length"];
+  return headers["transfer-encoding"] !== undefined || (length !== undefined && length !== "0");
+}
+
+/** Refuses a body where the contract knows none: `INVALID_REQUEST`. */
+export function requireNoBody(request: IncomingMessage): void {
+  if (!hasBody(request)) return;
+  const message = "This route takes no body";
+  throw refuse({ reason: "INVALID_REQUEST", code: "invalid_argument", message, fields: [{ field: "$", reason: "UNKNOWN_FIELD", message }] });
+}
+
+/** Reads the whole body. Refuses `BODY_TOO_LARGE` as soon as it is known to be longer than `bytesMax`, and keeps no more of it. */
+export function readBody(request: IncomingMessage, bytesMax: number): Promise<Buffer> {
+  if (Number(request.headers["content-length"] ?? 0) > bytesMax) return Promise.reject(tooLarge(bytesMax));
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    const done = (finish: () => void): void => {
+      request.off("data", onData).off("end", onEnd).off("close", onCut).off("error", onCut);
+      finish();
+    };
+    const onData = (chunk: Buffer): void => {
+      size += chunk.length;
+      if (size > bytesMax) done(() => reject(tooLarge(bytesMax)));
+      else chunks.push(chunk);
+    };
+    const onEnd = (): void => done(() => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, size)));
+    const onCut = (): void => done(() => reject(refuse({ reason: "INVALID_REQUEST", code: "invalid_argument", message: "The body was cut off" })));
+    request.on("data", onData).on("end", onEnd).on("close", onCut).on("error", onCut);
+  });
+}
+
+/** Lets the rest of a body go by unread, for a bounded time and size; then the connection is cut. */
+export function discardBody(request: IncomingMessage): void {
+  if (request.complete || request.destroyed) return;
+  let rest = discardBytesMax;
+  const cut = (): void => void request.socket.destroy();
+  const timer = setTimeout(cut, discardMsMax);
+  const over = (): void => clearTimeout(timer);
+  request
+    .on("data", (chunk: Buffer) => {
+      rest -= chunk.length;
+      if (rest < 0) cut();
+    })
+    .on("end", over)
+    .on("close", over)
+    .on("error", over)
+    .resume();
+}
+
+/** Refuses a body that is not plain `application/json`: 415. */
+export function requireJson(request: IncomingMessage): void {
+  const type = request.headers["content-type"];
+  let count = 0;
+  for (let at = 0; at < request.rawHeaders.length; at += 2) if (request.rawHeaders[at]!.toLowerCase() === "content-type") count++;
+  if (count > 1) throw mediaType("Content-Type was sent more than once");
+  if (type === undefined || (type !== "application/json" && !jsonType.test(type))) throw mediaType("Send the body as application/json");
+  requireIdentity(request);
+}
+
+/** Refuses a compressed body: what it grows to is not known before it has grown. */
+export function requireIdentity({ headers }: IncomingMessage): void {
+  const encoding = headers["content-encoding"];
+  if (encoding !== undefined && encoding.toLowerCase() !== "identity") throw mediaType("Send the body without Content-Encoding");
+}
+
+const jsonType = /^application\/json[ \t]*(?:;[ \t]*charset="?utf-8"?[ \t]*)?$/i;
+
+/** The JSON in a body; undefined for an empty one. Refuses `INVALID_REQUEST` with the place where it breaks. */
+export function parseJson(bytes: Buffer): unknown {
+  if (bytes.length === 0) return undefined;
+  if (!isUtf8(bytes)) throw malformed("The body is not UTF-8");
+  const text = bytes.toString("utf8");
+  try {
+    return JSON.parse(text);
+  } catch {
+    // V8's message may quote the body, passwords included; the place is enough.
+    const { line, column } = whereJsonBreaks(text);
+    throw malformed(`The body is not JSON: it breaks at line ${line}, column ${column}`);
+  }
+}
+
+function malformed(message: string): Refusal {
+  return refuse({ reason: "INVALID_REQUEST", code: "invalid_argument", message, fields: [{ field: "$", reason: "MALFORMED_JSON", message }] });
+}
+
+function mediaType(message: string): Refusal {
+  return refuse({ reason: "UNSUPPORTED_MEDIA_TYPE", code: "invalid_argument", message });
+}
+
+function tooLarge(bytesMax: number): Refusal {
+  return refuse({ reason: "BODY_TOO_LARGE", code: "invalid_argument", message: `The body may have ${bytesMax} bytes at most`, details: { bytesMax } });
+}

@@ -1,0 +1,47 @@
+import { performance } from "node:perf_hooks";
+import type { CryptoKey } from "jose";
+import { refuse } from "@kontor/platform/errors/refusal.ts";
+import type { Logger } from "@kontor/platform/telemetry/logger.ts";
+
+/** After this the keys are asked for again, while the known ones go on being used: a key taken back dies within it. */
+const freshMs = 5 * 60_000;
+/** Strange key ids lead to no more than one question in this time. */
+const pauseMs = 1000;
+
+export interface KeyRing {
+  /** The key with this id, or undefined when there is none. Refuses `DEPENDENCY_UNAVAILABLE` when that cannot be found out. */
+  key(kid: string): Promise<CryptoKey | undefined>;
+}
+
+/** The issuer's public keys, fetched when they are needed. */
+export function createKeyRing({ fetch, log }: { fetch: () => Promise<ReadonlyMap<string, CryptoKey>>; log: Logger }): KeyRing {
+  let keys: ReadonlyMap<string, CryptoKey> = new Map();
+  let fetchedMs = -Infinity;
+  let fetching: Promise<void> | undefined;
+
+  const refresh = (): Promise<void> =>
+    (fetching ??= fetch()
+      .then((fetched) => {
+        keys = fetched;
+        fetchedMs = performance.now();
+      })
+      .finally(() => (fetching = undefined)));
+
+  return {
+    async key(kid) {
+      const ageMs = performance.now() - fetchedMs;
+      if (keys.has(kid)) {
+        if (ageMs > freshMs) refresh().catch((error: unknown) => log.warn({ error }, "the token keys could not be fetched again"));
+        return keys.get(kid);
+      }
+      if (ageMs < pauseMs) return undefined;
+      try {
+        await refresh();
+      } catch (error) {
+        log.warn({ error }, "the token keys could not be fetched");
+        throw refuse({ reason: "DEPENDENCY_UNAVAILABLE", code: "unavailable", retryAfterMs: 1000, cause: error });
+      }
+      return keys.get(kid);
+    },
+  };
+}

@@ -1,0 +1,98 @@
+import { readFileSync } from "node:fs";
+import type { DescService } from "@bufbuild/protobuf";
+import docs from "@kontor/contracts/gen/docs.json" with { type: "json" };
+import { openApiDocument } from "@kontor/platform/contract/openapi.ts";
+import { refuse } from "@kontor/platform/errors/refusal.ts";
+import { fill, text } from "./html.ts";
+import type { Html } from "./html.ts";
+import type { Page, PageAnswer } from "./page.ts";
+import { reasonPath } from "./problem.ts";
+import type { Reason } from "./problem.ts";
+import type { PageRoute } from "./routes.ts";
+
+export interface PagesOptions {
+  readonly services: readonly DescService[];
+  readonly reasons: ReadonlyMap<string, Reason>;
+  readonly publicUrl: string;
+  readonly shopName: string;
+  readonly ready: () => Promise<boolean>;
+  readonly texts: {
+    readonly version?: string;
+    /** Links on the first page, such as the mail catcher's and the payment provider's. */
+    readonly links?: readonly { readonly name: string; readonly url: string; readonly about: string }[];
+  };
+}
+
+const asset = (name: string): string => readFileSync(new URL(`./pages/${name}`, import.meta.url), "utf8");
+
+/** The gateway's own pages: health, the api's description and the way to try it, errors explained, a welcome. */
+export function createPages({ services, reasons, publicUrl, shopName, ready, texts }: PagesOptions): readonly PageRoute[] {
+  const { version = "0.1.0", links = [] } = texts;
+  const openapi = JSON.stringify(openApiDocument({ services, docs, info: { title: shopName, version, url: publicUrl } }));
+  const frame = asset("frame.html");
+  const framed = (title: string, body: Html): string => fill(frame, { title: text(title), shop: text(shopName), body });
+  const all = [...reasons.values()].sort((a, b) => (a.reason < b.reason ? -1 : 1));
+
+  const live: Page = () => ({ ...jsonPage('{"status":"live"}'), cacheControl: "no-store" });
+  const readiness: Page = async () => {
+    if (await ready()) return { ...jsonPage('{"status":"ready"}'), cacheControl: "no-store" };
+    throw refuse({ reason: "DEPENDENCY_UNAVAILABLE", code: "unavailable", message: "Not ready" });
+  };
+  const reasonPage: Page = ({ reason }) => {
+    const known = reasons.get(reason ?? "");
+    if (known === undefined) throw refuse({ reason: "NOT_FOUND", code: "not_found" });
+    return htmlPage(framed(known.title, aboutReason(known)));
+  };
+  const answers: Readonly<Record<string, Page>> = {
+    "/livez": live,
+    "/readyz": readiness,
+    "/openapi.json": fixed(jsonPage(openapi)),
+    "/": fixed(htmlPage(framed(shopName, fill(asset("welcome.html"), { shop: text(shopName), links: linkList(links) })))),
+    "/docs": fixed(htmlPage(framed("API", fill(asset("docs.html"), {})))),
+    "/docs/docs.js": fixed({ ...jsonPage(asset("docs.js")), type: "text/javascript; charset=utf-8" }),
+    "/docs/style.css": fixed({ ...jsonPage(asset("style.css")), type: "text/css; charset=utf-8" }),
+    "/docs/errors": fixed(htmlPage(framed("Errors", errorList(all)))),
+    "/docs/errors/{reason}": reasonPage,
+  };
+  return Object.entries(answers).map(([template, page]) => ({ kind: "page", verb: "GET", template, page }));
+}
+
+const fixed =
+  (answer: PageAnswer): Page =>
+  () =>
+    answer;
+
+function jsonPage(body: string): PageAnswer {
+  return { status: 200, type: "application/json", body, policy: "page", cacheControl: "no-cache" };
+}
+
+function htmlPage(body: Html): PageAnswer {
+  return { ...jsonPage(body), type: "text/html; charset=utf-8" };
+}
+
+function linkList(links: NonNullable<PagesOptions["texts"]["links"]>): Html {
+  return links.map(({ name, url, about }) => fill('<li><a href="{{url}}">{{name}}</a><span>{{about}}</span></li>', { name: text(name), url: text(url), about: text(about) })).join("");
+}
+
+function errorList(reasons: readonly Reason[]): Html {
+  const row = '<tr><td><a href="{{path}}"><code>{{reason}}</code></a></td><td>{{status}}</td><td>{{title}}</td></tr>';
+  const rows = reasons.map(({ reason, status, title }) =>
+    fill(row, { path: text(reasonPath(reason)), reason: text(reason), status: String(status), title: text(title) }),
+  );
+  return `<h1>Errors</h1><p class="lead">Every error is a problem (RFC 9457) with one of these reasons.</p><table><thead><tr><th>reason</th><th>status</th><th>meaning</th></tr></thead><tbody>${rows.join("")}</tbody></table>`;
+}
+
+function aboutReason({ reason, status, title, code }: Reason): Html {
+  const page = '<p class="crumb"><a href="/docs/errors">Errors</a></p><h1>{{title}}</h1><p class="lead"><code>{{reason}}</code> · HTTP {{status}} · <code>{{code}}</code></p><p>{{advice}}</p>';
+  return fill(page, { title: text(title), reason: text(reason), status: String(status), code: text(code), advice: text(adviceFor(status)) });
+}
+
+function adviceFor(status: number): string {
+  if (status === 401) return "Sign in and send the access token as Authorization: Bearer. When it has expired, get another with the refresh token.";
+  if (status === 403) return "The same request will be refused again for this account.";
+  if (status === 404) return "It does not exist, or this account may not know of it.";
+  if (status === 409) return "The state forbids it. Read the thing again and decide anew; when the answer has Retry-After, the same request may pass later.";
+  if (status === 429 || status === 503) return "Wait as long as Retry-After says, then repeat with the same Idempotency-Key.";
+  if (status === 500 || status === 504) return "The outcome may be unknown. Repeat with the same Idempotency-Key: nothing happens twice.";
+  return "The request itself has to change. The problem's detail and errors say where.";
+}

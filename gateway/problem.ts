@@ -1,0 +1,110 @@
+import { getOption, hasOption } from "@bufbuild/protobuf";
+import type { DescEnum, DescFile, DescMessage, DescService } from "@bufbuild/protobuf";
+import { file_kontor_api_v1_common } from "@kontor/contracts/gen/kontor/api/v1/common_pb.js";
+import { refusal as refusalOption } from "@kontor/contracts/gen/kontor/api/v1/options_pb.js";
+import type { Code, Refusal } from "@kontor/platform/errors/refusal.ts";
+
+/** A reason that the contracts know, as the edge tells it. */
+export interface Reason {
+  readonly reason: string;
+  readonly code: string;
+  readonly status: number;
+  readonly title: string;
+}
+
+/** The HTTP status of each code. A reason may have one of its own. */
+export const statusOfCode: Readonly<Record<Code, number>> = {
+  invalid_argument: 400,
+  unauthenticated: 401,
+  permission_denied: 403,
+  not_found: 404,
+  failed_precondition: 409,
+  aborted: 409,
+  already_exists: 409,
+  resource_exhausted: 429,
+  internal: 500,
+  unimplemented: 501,
+  unavailable: 503,
+  deadline_exceeded: 504,
+};
+
+/** All reasons in the files of these services, in what those import, and the common ones. */
+export function reasonsOf(services: Iterable<DescService>): ReadonlyMap<string, Reason> {
+  const reasons = new Map<string, Reason>();
+  const seen = new Set<string>();
+  const readEnum = (description: DescEnum): void => {
+    for (const value of description.values) {
+      if (!hasOption(value, refusalOption)) continue;
+      const { code, status, title } = getOption(value, refusalOption);
+      const own = statusOfCode[code as Code];
+      if (own === undefined) throw new Error(`the reason ${value.name} has the code "${code}", which is none of ours`);
+      reasons.set(value.name, { reason: value.name, code, status: status === 0 ? own : status, title });
+    }
+  };
+  const readMessage = (message: DescMessage): void => {
+    message.nestedEnums.forEach(readEnum);
+    message.nestedMessages.forEach(readMessage);
+  };
+  const readFile = (file: DescFile): void => {
+    if (seen.has(file.name)) return;
+    seen.add(file.name);
+    file.enums.forEach(readEnum);
+    file.messages.forEach(readMessage);
+    file.dependencies.forEach(readFile);
+  };
+  readFile(file_kontor_api_v1_common);
+  for (const { file } of services) readFile(file);
+  return reasons;
+}
+
+/** A refusal in HTTP's words: RFC 9457, with `reason`, `errors`, `details` and `traceId` of ours. */
+export interface Problem {
+  readonly status: number;
+  readonly reason: string;
+  /** Flat list of names and values: content type, Retry-After, WWW-Authenticate. */
+  readonly headers: string[];
+  readonly body: string;
+}
+
+/** Where the page about a reason is. */
+export const reasonPath = (reason: string): string => `/docs/errors/${reason}`;
+
+export function problemOf(
+  refusal: Refusal,
+  { reasons, traceId, status: forced }: { reasons: ReadonlyMap<string, Reason>; traceId: string; status?: number },
+): Problem {
+  const known = reasons.get(refusal.reason);
+  // A reason's own status belongs to its code: a service that gives another code means another thing.
+  const status = forced ?? (known !== undefined && known.code === refusal.code ? known.status : statusOfCode[refusal.code]);
+  const title = known?.title ?? sentence(refusal.reason);
+  const problem = {
+    type: reasonPath(refusal.reason),
+    title,
+    status,
+    detail: refusal.message === refusal.reason || refusal.code === "internal" ? title : refusal.message,
+    reason: refusal.reason,
+    ...(refusal.fields.length > 0 && { errors: refusal.fields }),
+    ...(Object.keys(refusal.details).length > 0 && { details: refusal.details }),
+    traceId,
+  };
+  const headers = ["Content-Type", "application/problem+json", "Cache-Control", "no-store"];
+  if (status === 401) headers.push("WWW-Authenticate", badToken.has(refusal) ? invalidToken : "Bearer");
+  if (refusal.retryAfterMs !== undefined || status === 429 || status === 503)
+    headers.push("Retry-After", String(Math.max(1, Math.ceil((refusal.retryAfterMs ?? 1000) / 1000))));
+  return { status, reason: refusal.reason, headers, body: JSON.stringify(problem) };
+}
+
+const invalidToken = 'Bearer error="invalid_token", error_description="The access token is not valid (any more)"';
+const badToken = new WeakSet<Refusal>();
+
+/** Marks a refusal as one of a token that was sent, so that the answer tells the client to get another one. */
+export function ofBadToken(refusal: Refusal): Refusal {
+  badToken.add(refusal);
+  return refusal;
+}
+
+/** OUT_OF_STOCK: "Out of stock". */
+function sentence(reason: string): string {
+  const words = reason.toLowerCase().replaceAll("_", " ");
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}

@@ -1,0 +1,181 @@
+import assert from "node:assert/strict";
+import { createHmac, createPublicKey } from "node:crypto";
+import { describe, it } from "node:test";
+import { base64url, exportSPKI, generateKeyPair, importJWK, SignJWT } from "jose";
+import { createTokens, skewSeconds } from "./tokens.ts";
+import type { TokenOptions } from "./tokens.ts";
+import { openTestShop, publicKey, signedText, tokenOf } from "./test-shop.ts";
+import type { TestShop } from "./test-shop.ts";
+import { ManualClock } from "@kontor/platform/clock/clock.ts";
+import { refusalIn } from "@kontor/platform/errors/refusal.ts";
+
+const part = (value: unknown): string => base64url.encode(typeof value === "string" ? value : JSON.stringify(value));
+
+/** Every way in which a token is not ours, with a name for it. */
+async function badTokens(shop: TestShop): Promise<Record<string, string>> {
+  const good = await tokenOf(shop);
+  const [header = "", payload = "", signature = ""] = good.split(".");
+  const claims = JSON.parse(Buffer.from(payload, "base64url").toString()) as Record<string, unknown>;
+  const strangers = await generateKeyPair("ES256", { extractable: true });
+  const strange = (extra: Record<string, unknown>) => new SignJWT(claims).setProtectedHeader({ alg: "ES256", typ: "at+jwt", kid: "key-1", ...extra }).sign(strangers.privateKey);
+  const spki = await exportSPKI((await importJWK({ ...(await publicKey()) }, "ES256")) as Parameters<typeof exportSPKI>[0]);
+  const hmac = (alg: string, key: string | Buffer): string => {
+    const signed = `${part({ alg, typ: "at+jwt", kid: "key-1" })}.${payload}`;
+    return `${signed}.${createHmac("sha256", key).update(signed).digest("base64url")}`;
+  };
+  const now = Number(claims["iat"]);
+  return {
+    "alg none": `${part({ alg: "none", typ: "at+jwt", kid: "key-1" })}.${payload}.`,
+    "alg None with a signature": `${part({ alg: "None", typ: "at+jwt", kid: "key-1" })}.${payload}.${signature}`,
+    "no signature": `${header}.${payload}.`,
+    "HS256 with the public key": hmac("HS256", spki),
+    "HS256 with the raw key": hmac("HS256", createPublicKey(spki).export({ type: "spki", format: "der" })),
+    "an unknown kid": await tokenOf(shop, {}, { kid: "key-2" }),
+    "no kid": await tokenOf(shop, {}, { kid: undefined }),
+    "a stranger's key under our kid": await strange({}),
+    "jku": await strange({ jku: `${shop.url}/jwks` }),
+    "x5u, rightly signed": await tokenOf(shop, {}, { x5u: `${shop.url}/cert` }),
+    "an embedded jwk": await strange({ jwk: strangers.publicKey.type }),
+    "crit": await tokenOf(shop, {}, { crit: ["b64"], b64: true }),
+    "typ JWT": await tokenOf(shop, {}, { typ: "JWT" }),
+    "no typ": await tokenOf(shop, {}, { typ: undefined }),
+    "an ID token": await tokenOf(shop, { nonce: "x" }, { typ: "id+jwt" }),
+    "another audience": await tokenOf(shop, { aud: "other" }),
+    "audiences": await tokenOf(shop, { aud: ["kontor", "other"] }),
+    "no audience": await tokenOf(shop, { aud: undefined }),
+    "another issuer": await tokenOf(shop, { iss: "https://evil.example" }),
+    "expired": await tokenOf(shop, { exp: now - skewSeconds - 1 }),
+    "no expiry": await tokenOf(shop, { exp: undefined }),
+    "an expiry that is text": await signedText(`{"iss":"kontor","aud":"kontor","sub":"usr_ann","sid":"ses_1","roles":[],"ver":true,"exp":"${now + 300}"}`),
+    "not before the future": await tokenOf(shop, { nbf: now + skewSeconds + 1 }),
+    "10 KB": await tokenOf(shop, { pad: "x".repeat(10_000) }),
+    "duplicated claims": await signedText(
+      `{"iss":"kontor","aud":"kontor","sub":"usr_ann","sub":"usr_admin","sid":"ses_1","roles":[],"ver":true,"exp":${now + 300}}`,
+    ),
+    "a tampered payload": `${header}.${part({ ...claims, roles: ["admin"] })}.${signature}`,
+    "another kind of subject": await tokenOf(shop, { sub: "cmp_1" }),
+    "no session": await tokenOf(shop, { sid: undefined }),
+    "roles that are no list": await tokenOf(shop, { roles: "admin" }),
+    "not JSON": `${part("{")}.${payload}.${signature}`,
+    "not a token": "abc",
+    "two dots only": "..",
+  };
+}
+
+describe("gateway: access tokens", { concurrency: true }, () => {
+  it("S6, GW-03: every bad token is refused, on public routes too, with the same body and no call", async () => {
+    await using shop = await openTestShop();
+    const bodies = new Set<string>();
+    for (const [name, token] of Object.entries(await badTokens(shop)))
+      for (const path of ["/v1/me", "/v1/products"]) {
+        const response = await shop.get(path, { Authorization: `Bearer ${token}` });
+        const body = (await response.json()) as Record<string, unknown>;
+        assert.equal(response.status, 401, `${name} at ${path}`);
+        assert.match(response.headers.get("www-authenticate") ?? "", /^Bearer error="invalid_token"/, name);
+        delete body["traceId"];
+        bodies.add(JSON.stringify(body));
+      }
+    for (const authorization of ["Basic YTpi", "Bearer", "Bearer a b", "x"]) {
+      const response = await shop.get("/v1/products", { Authorization: authorization });
+      assert.equal(response.status, 401, authorization);
+      const { traceId: _, ...body } = (await response.json()) as Record<string, unknown>;
+      bodies.add(JSON.stringify(body));
+    }
+    assert.equal(bodies.size, 1, [...bodies].join("\n"));
+    assert.deepEqual([...new Set(shop.seen.map(({ method }) => method))], ["IdentityService.getJwks"], "nothing but our own keys was asked for");
+    assert.deepEqual(shop.faults, []);
+  });
+
+  it("GW-03, TST-07: every route that is not public answers 401 without a token or with a bad one, and not with a good one", async () => {
+    await using shop = await openTestShop();
+    const { "alg none": none = "", expired = "", "a tampered payload": tampered = "" } = await badTokens(shop);
+    const good = await tokenOf(shop, { roles: ["admin"] });
+    const closed = shop.gateway.routes.filter((route) => route.kind === "rpc" && !route.isPublic);
+    assert.ok(closed.length > 15);
+    for (const { verb, template } of closed) {
+      const path = shop.url + template.replaceAll(/\{[^}]+\}/g, "some_id-1");
+      const withToken = (token: string | undefined) => fetch(path, { method: verb, headers: token === undefined ? {} : { Authorization: `Bearer ${token}` } });
+      const bare = await withToken(undefined);
+      assert.deepEqual([bare.status, bare.headers.get("www-authenticate")], [401, "Bearer"], `${verb} ${template}`);
+      for (const token of [none, expired, tampered]) assert.equal((await withToken(token)).status, 401, `${verb} ${template}`);
+      assert.notEqual((await withToken(good)).status, 401, `${verb} ${template}`);
+    }
+  });
+
+  it("GW-03: a route for a role refuses others before it reads what they send", async () => {
+    await using shop = await openTestShop();
+    const shopper = await tokenOf(shop);
+    const response = await shop.send("POST", "/v1/products", "{ not json", { Authorization: `Bearer ${shopper}` });
+    assert.deepEqual([response.status, ((await response.json()) as { reason: string }).reason], [403, "PERMISSION_DENIED"]);
+  });
+
+  it("asks for a key id that it does not know, and lives through a rotation", async () => {
+    const clock = new ManualClock(new Date("2026-03-01T12:00:00Z"));
+    const key = await publicKey();
+    let published = [key];
+    let asked = 0;
+    const tokens = createTokens({ keys: async () => (asked++, published), clock, log });
+    await tokens.verify(await tokenOf({ clock }));
+    await tokens.verify(await tokenOf({ clock }, { sid: "ses_2" }));
+    assert.equal(asked, 1);
+    published = [key, { ...key, kid: "key-2" }];
+    assert.equal(await reasonOf(tokens.verify(await tokenOf({ clock }, {}, { kid: "key-2" }))), "UNAUTHENTICATED");
+    assert.equal(asked, 1, "strange key ids do not become a flood of questions");
+  });
+
+  it("refuses as unavailable, not as unauthenticated, while the keys cannot be had", async () => {
+    const clock = new ManualClock(new Date("2026-03-01T12:00:00Z"));
+    let away = true;
+    const keys: TokenOptions["keys"] = async () => {
+      if (away) throw new Error("identity is away");
+      return [await publicKey()];
+    };
+    const tokens = createTokens({ keys, clock, log });
+    const token = await tokenOf({ clock });
+    assert.equal(await reasonOf(tokens.verify(token)), "DEPENDENCY_UNAVAILABLE");
+    away = false;
+    assert.equal((await tokens.verify(token)).id, "usr_ann");
+  });
+
+  it("verifies a token once, and refuses it when it has expired", async () => {
+    const clock = new ManualClock(new Date("2026-03-01T12:00:00Z"));
+    const tokens = createTokens({ keys: async () => [await publicKey()], clock, log });
+    const token = await tokenOf({ clock });
+    const first = await tokens.verify(token);
+    assert.equal(tokens.verify(token), first, "at once, without a promise");
+    clock.advance((300 + skewSeconds) * 1000 - 1);
+    assert.equal(tokens.verify(token), first);
+    clock.advance(1);
+    assert.equal(await reasonOf(() => tokens.verify(token)), "UNAUTHENTICATED");
+    assert.equal(await reasonOf(tokens.verify(token)), "UNAUTHENTICATED");
+  });
+
+  it("GW-11: 200 requests at once with different tokens each act as their own user", async () => {
+    await using shop = await openTestShop({
+      handlers: {
+        "IdentityService.getMe": async (_, call) => {
+          await new Promise((resolve) => setImmediate(resolve));
+          return { id: call.signedIn().id };
+        },
+      },
+    });
+    const tokens = await Promise.all(Array.from({ length: 200 }, (_, n) => tokenOf(shop, { sub: `usr_${n}` })));
+    const answers = await Promise.all(tokens.map(async (token) => (await shop.get("/v1/me", { Authorization: `Bearer ${token}` })).json() as Promise<{ id: string }>));
+    assert.deepEqual(
+      answers.map(({ id }) => id),
+      tokens.map((_, n) => `usr_${n}`),
+    );
+  });
+});
+
+async function reasonOf(work: Promise<unknown> | unknown | (() => unknown)): Promise<string | undefined> {
+  try {
+    await (typeof work === "function" ? (work as () => unknown)() : work);
+    return undefined;
+  } catch (error) {
+    return refusalIn(error)?.reason;
+  }
+}
+
+const nothing = () => undefined;
+const log = { debug: nothing, info: nothing, warn: nothing, error: nothing, child: () => log };

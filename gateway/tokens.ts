@@ -1,0 +1,158 @@
+import { errors, importJWK, jwtVerify } from "jose";
+import type { CryptoKey, JWTPayload } from "jose";
+import type { Clock } from "@kontor/platform/clock/clock.ts";
+import { refuse } from "@kontor/platform/errors/refusal.ts";
+import type { Refusal } from "@kontor/platform/errors/refusal.ts";
+import type { User } from "@kontor/platform/rpc/call.ts";
+import type { Logger } from "@kontor/platform/telemetry/logger.ts";
+import { createKeyRing } from "./key-ring.ts";
+import { ofBadToken } from "./problem.ts";
+
+/** A public key of identity's, as a JSON Web Key. */
+export interface PublicKey {
+  readonly kty: string;
+  readonly crv: string;
+  readonly x: string;
+  readonly y: string;
+  readonly kid: string;
+}
+
+export interface TokenOptions {
+  /** Identity's keys as they are now. Asked again for a key id that is not known, and every few minutes. */
+  readonly keys: () => Promise<readonly PublicKey[]>;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+export interface Tokens {
+  /**
+   * Whose access token it is: at once for one that was verified before. Refuses `UNAUTHENTICATED`, always in the same words, and
+   * `DEPENDENCY_UNAVAILABLE` when the keys cannot be had.
+   */
+  verify(token: string): User | Promise<User>;
+}
+
+/** Who signs and for whom: both are this house. */
+const house = "kontor";
+/** How far apart clocks may be. */
+export const skewSeconds = 60;
+const tokenLengthMax = 4096;
+/** Two generations of this many are kept. */
+const verifiedMax = 10_000;
+
+interface Verified {
+  readonly user: User;
+  readonly untilMs: number;
+}
+
+/** Verifies access tokens (RFC 9068 in its strictest reading), each once until it expires. */
+export function createTokens({ keys, clock, log }: TokenOptions): Tokens {
+  const ring = createKeyRing({ fetch: async () => importAll(await keys()), log });
+  let young = new Map<string, Verified>();
+  let old = new Map<string, Verified>();
+
+  function remember(token: string, verified: Verified): void {
+    if (young.size >= verifiedMax) {
+      old = young;
+      young = new Map();
+    }
+    young.set(token, verified);
+  }
+
+  function known(token: string): Verified | undefined {
+    const verified = young.get(token);
+    if (verified !== undefined) return verified;
+    const elder = old.get(token);
+    if (elder !== undefined) remember(token, elder);
+    return elder;
+  }
+
+  async function check(token: string): Promise<User> {
+    const kid = keyIdIn(token);
+    const key = await ring.key(kid);
+    if (key === undefined) throw bad();
+    const now = clock.now();
+    const payload = await signedPayload(token, key, now);
+    const user = userIn(payload);
+    remember(token, { user, untilMs: (payload.exp! + skewSeconds) * 1000 });
+    return user;
+  }
+
+  return {
+    verify(token) {
+      const verified = known(token);
+      if (verified === undefined) return check(token);
+      if (clock.now().getTime() < verified.untilMs) return verified.user;
+      young.delete(token);
+      old.delete(token);
+      throw bad();
+    },
+  };
+}
+
+async function importAll(keys: readonly PublicKey[]): Promise<ReadonlyMap<string, CryptoKey>> {
+  const imported = new Map<string, CryptoKey>();
+  for (const { kty, crv, x, y, kid } of keys) {
+    if (kty !== "EC" || crv !== "P-256" || kid === "") continue; // a key for something else
+    const key = await importJWK({ kty, crv, x, y }, "ES256");
+    if (!(key instanceof Uint8Array)) imported.set(kid, key);
+  }
+  return imported;
+}
+
+/** The key id in a token's header. Refuses any header but { alg: ES256, typ: at+jwt, kid }: nothing in it may lead us elsewhere. */
+function keyIdIn(token: string): string {
+  if (token.length > tokenLengthMax) throw bad();
+  const parts = tokenForm.exec(token);
+  if (parts === null) throw bad();
+  const header = canonicalObject(parts[1]!);
+  const { alg, typ, kid, ...others } = header;
+  if (alg !== "ES256" || typ !== "at+jwt" || typeof kid !== "string" || Object.keys(others).length > 0) throw bad();
+  canonicalObject(parts[2]!);
+  return kid;
+}
+
+const tokenForm = /^([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]+$/;
+
+/** Reads an object that is spelt as `JSON.stringify` spells it, as ours are: a claim that is given twice is spelt otherwise. */
+function canonicalObject(part: string): Record<string, unknown> {
+  const text = Buffer.from(part, "base64url").toString("utf8");
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw bad(); // it is a stranger's token, not a fault of ours
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value) || JSON.stringify(value) !== text) throw bad();
+  return value as Record<string, unknown>;
+}
+
+async function signedPayload(token: string, key: CryptoKey, now: Date): Promise<JWTPayload> {
+  try {
+    const { payload } = await jwtVerify(token, key, {
+      algorithms: ["ES256"],
+      typ: "at+jwt",
+      issuer: house,
+      audience: house,
+      clockTolerance: skewSeconds,
+      currentDate: now,
+      requiredClaims: ["exp", "sub"],
+    });
+    return payload;
+  } catch (error) {
+    if (error instanceof errors.JOSEError) throw bad();
+    throw error;
+  }
+}
+
+function userIn({ sub, sid, roles, ver, aud, exp }: JWTPayload): User {
+  const fits =
+    typeof sub === "string" && sub.startsWith("usr_") && typeof sid === "string" && sid.startsWith("ses_") && typeof ver === "boolean" && aud === house && typeof exp === "number";
+  if (!fits || !Array.isArray(roles) || !roles.every((role) => typeof role === "string")) throw bad();
+  return { id: sub, session: sid, roles: Object.freeze(roles), verified: ver };
+}
+
+/** Every bad token is refused in the same words. */
+function bad(): Refusal {
+  return ofBadToken(refuse({ reason: "UNAUTHENTICATED", code: "unauthenticated", message: "The access token is not valid (any more)" }));
+}

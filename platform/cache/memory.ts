@@ -1,0 +1,130 @@
+import { performance } from "node:perf_hooks";
+import type { Cache, Lock } from "./cache.ts";
+
+export interface MemoryCacheOptions {
+  /** How many values, counters and locks it holds, each kind for itself; past that the one unused for longest goes. */
+  readonly maxEntries: number;
+  /** A monotonic source of milliseconds; `performance.now` by default. */
+  readonly clock?: () => number;
+  /** Gets what a listener throws; a process warning by default. */
+  readonly listenerFailed?: (error: unknown, channel: string) => void;
+}
+
+/**
+ * A cache in this process. Values and messages are handed on as they are, not copied: nobody may change them afterwards.
+ * Messages are delivered after the publisher has gone on, in order, to those who listened when they were published.
+ */
+export function createMemoryCache({ maxEntries, clock = () => performance.now(), listenerFailed = warn }: MemoryCacheOptions): Cache {
+  const values = new RecentEntries<unknown>(maxEntries, clock);
+  const counters = new RecentEntries<{ count: number }>(maxEntries, clock);
+  const locks = new RecentEntries<number>(maxEntries, clock);
+  const channels = new Map<string, Set<Listener>>();
+  // Starts at the machine's time, so that fences rise over a restart of the process too.
+  let fence = Date.now() * 1000;
+
+  const deliver = (listener: Listener, channel: string, message: unknown): void => {
+    if (channels.get(channel)?.has(listener) !== true) return;
+    try {
+      listener.heard(message);
+    } catch (error) {
+      listenerFailed(error, channel);
+    }
+  };
+
+  return {
+    async get<Value>(key: string) {
+      return values.get(key)?.value as Value | undefined;
+    },
+
+    async set(key, value, ttlMs) {
+      values.set(key, value, ttlMs);
+    },
+
+    async delete(...keys) {
+      for (const key of keys) {
+        values.delete(key);
+        counters.delete(key);
+      }
+    },
+
+    async increment(key, by, ttlMs) {
+      const entry = counters.get(key) ?? counters.set(key, { count: 0 }, ttlMs);
+      entry.value.count += by;
+      return { count: entry.value.count, expiresInMs: Math.max(0, Math.ceil(entry.expiresAtMs - clock())) };
+    },
+
+    async lock(key, ttlMs) {
+      if (locks.get(key) !== undefined) return undefined;
+      const own = ++fence;
+      locks.set(key, own, ttlMs);
+      return {
+        fence: own,
+        async release() {
+          if (locks.get(key)?.value === own) locks.delete(key);
+        },
+      } satisfies Lock;
+    },
+
+    async publish(channel, message) {
+      for (const listener of channels.get(channel) ?? []) setImmediate(deliver, listener, channel, message);
+    },
+
+    async subscribe(channel, heard) {
+      const listener: Listener = { heard };
+      let listeners = channels.get(channel);
+      if (listeners === undefined) channels.set(channel, (listeners = new Set()));
+      listeners.add(listener);
+      return async () => {
+        const current = channels.get(channel);
+        if (current?.delete(listener) === true && current.size === 0) channels.delete(channel);
+      };
+    },
+  };
+}
+
+/** One subscription: an object of its own, so that the same function may listen twice. */
+interface Listener {
+  readonly heard: (message: unknown) => void;
+}
+
+interface Entry<Value> {
+  readonly value: Value;
+  readonly expiresAtMs: number;
+}
+
+/** A bounded map of what was used last. Expiry is seen on reading, so that nothing needs a timer. */
+class RecentEntries<Value> {
+  readonly #entries = new Map<string, Entry<Value>>();
+  readonly #max: number;
+  readonly #clock: () => number;
+
+  constructor(max: number, clock: () => number) {
+    this.#max = max;
+    this.#clock = clock;
+  }
+
+  get(key: string): Entry<Value> | undefined {
+    const entry = this.#entries.get(key);
+    if (entry === undefined) return undefined;
+    this.#entries.delete(key);
+    if (entry.expiresAtMs <= this.#clock()) return undefined;
+    this.#entries.set(key, entry); // last in the map's order: used last
+    return entry;
+  }
+
+  set(key: string, value: Value, ttlMs: number): Entry<Value> {
+    const entry = { value, expiresAtMs: this.#clock() + ttlMs };
+    this.#entries.delete(key);
+    this.#entries.set(key, entry);
+    if (this.#entries.size > this.#max) for (const oldest of this.#entries.keys()) return (this.delete(oldest), entry);
+    return entry;
+  }
+
+  delete(key: string): void {
+    this.#entries.delete(key);
+  }
+}
+
+function warn(error: unknown, channel: string): void {
+  process.emitWarning(`a listener of ${channel} failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+}

@@ -1,0 +1,47 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { cacheContract } from "./cache.contract.ts";
+import { createMemoryCache } from "./memory.ts";
+
+let nowMs = 0;
+const clock = (): number => nowMs;
+
+cacheContract("memory", {
+  open: async () => createMemoryCache({ maxEntries: 1_000, clock }),
+  pass: async (ms) => void (nowMs += ms),
+});
+
+describe("cache: memory alone", () => {
+  it("holds no more than it may and forgets what was unused for longest", async () => {
+    const cache = createMemoryCache({ maxEntries: 3, clock });
+    for (const key of ["a", "b", "c"]) await cache.set(key, key, 1_000);
+    await cache.get("a");
+    await cache.set("d", "d", 1_000);
+    await cache.set("d", "d", 1_000);
+    const kept = await Promise.all(["a", "b", "c", "d"].map((key) => cache.get(key)));
+    assert.deepEqual(kept, ["a", undefined, "c", "d"]);
+  });
+
+  it("says exactly how long a counter's window still lasts", async () => {
+    const cache = createMemoryCache({ maxEntries: 3, clock });
+    assert.deepEqual(await cache.increment("k", 1, 1_000), { count: 1, expiresInMs: 1_000 });
+    nowMs += 400;
+    assert.deepEqual(await cache.increment("k", 1, 9_000), { count: 2, expiresInMs: 600 });
+    nowMs += 600;
+    assert.deepEqual(await cache.increment("k", 1, 1_000), { count: 1, expiresInMs: 1_000 });
+  });
+
+  it("keeps one listener's error from the others and from the publisher, and reports it", async () => {
+    const failures: unknown[] = [];
+    const cache = createMemoryCache({ maxEntries: 3, clock, listenerFailed: (error, channel) => failures.push([error, channel]) });
+    const heard = Promise.withResolvers<unknown>();
+    const broken = new Error("broken");
+    await cache.subscribe("c", () => {
+      throw broken;
+    });
+    await cache.subscribe("c", heard.resolve);
+    await cache.publish("c", 1);
+    assert.equal(await heard.promise, 1);
+    assert.deepEqual(failures, [[broken, "c"]]);
+  });
+});

@@ -1,0 +1,115 @@
+import { create } from "@bufbuild/protobuf";
+import type { DescMessage, Message, MessageShape } from "@bufbuild/protobuf";
+import { FieldMaskSchema } from "@bufbuild/protobuf/wkt";
+import { isUpdateMask } from "./element.ts";
+import { readerOf, textReadersOf } from "./json-decode.ts";
+import type { Draft } from "./json-decode.ts";
+import { encoderOf } from "./json-encode.ts";
+import { Problems } from "./problems.ts";
+import type { Source } from "./read-scalar.ts";
+
+/** Texts by the name of their field: a path's parameters. */
+export type TextValues = Readonly<Record<string, string | readonly string[]>>;
+
+export interface DecodeOptions {
+  /** The path's parameters, by the field's name in the proto or in JSON. Their fields cannot be sent in the body as well. */
+  readonly path?: TextValues;
+  /** For PATCH: fills the request's `update_mask` with the names of the fields that the body has, also those that are null. */
+  readonly fillMask?: boolean;
+  /**
+   * "client" unless said otherwise. "server" reads an answer of ours back: output-only fields are taken, fields that are not
+   * known are passed over, lists have no limits.
+   */
+  readonly from?: Source;
+}
+
+/** JSON of one message, in proto3's form with our manners. */
+export interface JsonCodec<M extends Message = Message> {
+  /**
+   * Builds the message from a parsed body; undefined is an empty one. Refuses with INVALID_REQUEST and every problem's field:
+   * unknown or output-only fields, wrong types, unknown enum values, lists beyond their limit. Rules are the validator's affair.
+   */
+  decode(json: unknown, options?: DecodeOptions): M;
+  /** Builds the message from texts alone. Refuses as `decode`, names that are not known included. */
+  decodeText(values: TextValues): M;
+  /** Builds the message from a query's parameters (repeated for lists) and a path's. */
+  decodeQuery(query: Iterable<readonly [string, string]>, path?: TextValues): M;
+  encode(message: M): string;
+}
+
+const codecs = new WeakMap<DescMessage, JsonCodec>();
+
+/** The codec of a message, compiled once. */
+export function jsonCodec<D extends DescMessage>(schema: D): JsonCodec<MessageShape<D>> {
+  let codec = codecs.get(schema);
+  if (codec === undefined) codecs.set(schema, (codec = compile(schema)));
+  return codec as JsonCodec<MessageShape<D>>;
+}
+
+function compile(schema: DescMessage): JsonCodec {
+  const mask = schema.fields.find(isUpdateMask);
+  const jsonNames = new Map(schema.fields.flatMap((field) => [[field.name, field.jsonName] as const, [field.jsonName, field.jsonName] as const]));
+  const protoNames = new Map(schema.fields.map((field) => [field.jsonName, field.name]));
+  const encode = encoderOf(schema);
+
+  const readTexts = (draft: Draft, values: Iterable<readonly [string, string | readonly string[]]>, problems: Problems): void => {
+    const fields = textReadersOf(schema);
+    for (const [name, value] of values) {
+      const field = fields.get(name);
+      if (field === undefined) {
+        problems.add("UNKNOWN_FIELD", "is not a parameter that is known here", name);
+        continue;
+      }
+      problems.enter(name);
+      field(draft, value, problems);
+      problems.leave();
+    }
+  };
+  const pathTexts = (path: TextValues): (readonly [string, string | readonly string[]])[] =>
+    Object.entries(path).map(([name, value]) => [jsonNames.get(name) ?? name, value]);
+
+  return {
+    encode,
+    decode(json, options) {
+      const problems = new Problems();
+      const body = json === undefined ? {} : json;
+      const draft = readerOf(schema, options?.from ?? "client").read(body, problems);
+      if (draft === undefined) throw problems.refusal();
+      if (options?.path !== undefined) {
+        const path = pathTexts(options.path);
+        for (const [name] of path) if (Object.hasOwn(body as object, name)) problems.add("UNKNOWN_FIELD", "is given in the path, not in the body", name);
+        readTexts(draft, path, problems);
+      }
+      problems.check();
+      if (options?.fillMask === true && mask !== undefined) {
+        const paths = Object.keys(body as object).map((name) => protoNames.get(name) ?? name);
+        draft[mask.localName] = create(FieldMaskSchema, { paths });
+      }
+      return draft;
+    },
+    decodeText(values) {
+      const problems = new Problems();
+      const draft = create(schema) as Draft;
+      readTexts(draft, Object.entries(values), problems);
+      problems.check();
+      return draft;
+    },
+    decodeQuery(query, path) {
+      const problems = new Problems();
+      const draft = create(schema) as Draft;
+      const fixed = path === undefined ? [] : pathTexts(path);
+      const given = new Map<string, string | string[]>();
+      for (const [name, text] of query) {
+        const before = given.get(name);
+        if (before === undefined) given.set(name, text);
+        else if (Array.isArray(before)) before.push(text);
+        else given.set(name, [before, text]);
+      }
+      for (const [name] of fixed) if (given.delete(name)) problems.add("UNKNOWN_FIELD", "is given in the path, not in the query", name);
+      readTexts(draft, fixed, problems);
+      readTexts(draft, given, problems);
+      problems.check();
+      return draft;
+    },
+  };
+}

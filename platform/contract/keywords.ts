@@ -1,0 +1,79 @@
+import { _, Ajv } from "ajv";
+import type { CodeKeywordDefinition, KeywordCxt } from "ajv";
+import { MoneyError, isCurrency, moneyFrom } from "@kontor/contracts/money.ts";
+import { formats } from "./formats.ts";
+import { isTimestamp } from "./timestamp.ts";
+
+/** A text longer than this is not matched against a pattern that has no maximum of its own. */
+const matchedLengthMax = 10_000;
+
+/** What the keyword `matches` takes: a text beyond `max` is somebody else's error, and is not searched. */
+export interface Matches {
+  readonly pattern: string;
+  readonly max?: number;
+}
+
+type Params = Readonly<Record<string, unknown>>;
+
+/** An Ajv with the keywords that decoded messages need: none of JSON Schema's knows bytes, bigints or oneofs. */
+export function messageAjv(): Ajv {
+  const ajv = new Ajv({ allErrors: true, messages: false, strictTypes: false, strictRequired: false, validateSchema: false, logger: false });
+  for (const [name, format] of Object.entries(formats)) ajv.addFormat(name, format.test);
+  // Not the zero of its kind, nor empty.
+  code("filled", (cxt) => _`${cxt.data} === "" || ${cxt.data} === 0 || ${cxt.data}.length === 0`);
+  // PostgreSQL stores neither NUL nor half a surrogate pair.
+  code("clean", (cxt) => _`${cxt.data}.includes("\0") || !${cxt.data}.isWellFormed()`);
+  code("caseIs", (cxt) => _`${cxt.data}.case !== ${cxt.schemaValue}`);
+  code("minBytes", (cxt) => _`${cxt.data}.length < ${cxt.schemaValue}`);
+  code("maxBytes", (cxt) => _`${cxt.data}.length > ${cxt.schemaValue}`);
+  ajv.addKeyword({ keyword: "time", schemaType: "boolean", compile: () => isTimestamp });
+  ajv.addKeyword({ keyword: "cleanDeep", schemaType: "boolean", compile: () => isCleanDeep });
+  ajv.addKeyword({ keyword: "matches", schemaType: "object", compile: matcher, errors: true });
+  ajv.addKeyword({ keyword: "money", schemaType: "boolean", compile: () => moneyKeyword, errors: true });
+  return ajv;
+
+  function code(keyword: string, fails: (cxt: KeywordCxt) => ReturnType<typeof _>): void {
+    const definition: CodeKeywordDefinition = {
+      keyword,
+      code: (cxt) => cxt.fail(fails(cxt)),
+      error: { message: keyword, params: ({ schemaCode }) => _`{ limit: ${schemaCode} }` },
+    };
+    ajv.addKeyword(definition);
+  }
+}
+
+/** A keyword's function; Ajv reads what it has to say from its property `errors`. */
+interface Keyword<T> {
+  (value: T): boolean;
+  errors?: { keyword: string; params: Params }[];
+}
+
+function matcher({ pattern, max }: Matches): Keyword<string> {
+  const expression = new RegExp(pattern, "u");
+  const matches: Keyword<string> = (text) => {
+    if (text.length > (max ?? matchedLengthMax) ? max !== undefined : expression.test(text)) return true;
+    matches.errors = [{ keyword: "matches", params: { message: `must have the form ${pattern}` } }];
+    return false;
+  };
+  return matches;
+}
+
+/** What the rules of the two fields cannot see: the currency's own decimals, the size, and that nobody sends less than nothing. */
+const moneyKeyword: Keyword<{ readonly currency: string; readonly amount: string }> = (message) => {
+  if (!isCurrency(message.currency) || formats["decimal"]?.test(message.amount) !== true) return true;
+  try {
+    moneyFrom(message);
+    return true;
+  } catch (error) {
+    if (!(error instanceof MoneyError)) throw error;
+    moneyKeyword.errors = [{ keyword: "money", params: { reason: error.reason, message: error.message } }];
+    return false;
+  }
+};
+
+function isCleanDeep(value: unknown): boolean {
+  if (typeof value === "string") return !value.includes("\0") && value.isWellFormed();
+  if (typeof value !== "object" || value === null || ArrayBuffer.isView(value)) return true;
+  for (const [key, item] of Object.entries(value)) if (!isCleanDeep(key) || !isCleanDeep(item)) return false;
+  return true;
+}

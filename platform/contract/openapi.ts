@@ -1,0 +1,232 @@
+import type { DescMessage, DescService } from "@bufbuild/protobuf";
+import { Allow, Idempotency } from "@kontor/contracts/gen/kontor/api/v1/options_pb.js";
+import { methodsOf } from "./contract.ts";
+import type { HttpBinding, MethodContract } from "./contract.ts";
+import { isOutputOnly, isUpdateMask, rulesOf } from "./element.ts";
+import { textReadersOf } from "./json-decode.ts";
+import { messagesWithin } from "./message-schema.ts";
+import { apiSchemas } from "./openapi-schemas.ts";
+import type { ApiSchema, ApiSchemas } from "./openapi-schemas.ts";
+import { problemSchema } from "./problem-schema.ts";
+
+export interface OpenApiInit {
+  readonly services: readonly DescService[];
+  /** Comments by fully qualified name, as `contracts/gen/docs.json` has them. */
+  readonly docs: Readonly<Record<string, string>>;
+  readonly info: { readonly title: string; readonly version: string; /** Where the API is: "https://shop.example". */ readonly url: string };
+}
+
+const verbs = ["GET", "PUT", "POST", "DELETE", "PATCH"] as const;
+
+interface Operation {
+  readonly contract: MethodContract;
+  readonly binding: HttpBinding;
+  /** Which of the method's bindings it is. */
+  readonly index: number;
+}
+
+/**
+ * The OpenAPI 3.1 document of what the services offer over REST: every binding of every method that somebody outside may call.
+ * The same input gives the same document, byte for byte.
+ */
+export function openApiDocument({ services, docs, info }: OpenApiInit): Readonly<Record<string, unknown>> {
+  const sorted = services.toSorted((a, b) => (a.typeName < b.typeName ? -1 : 1));
+  const operations = sorted.flatMap((service) => methodsOf(service).filter(isPublished).flatMap(operationsOf));
+  const asked = new Set<DescMessage>();
+  const answered = new Set<DescMessage>();
+  for (const { contract } of operations) {
+    for (const field of contract.method.input.fields) if (field.message !== undefined) messagesWithin(field.message, asked);
+    for (const message of answersOf(contract)) messagesWithin(message, answered);
+  }
+  const bodies = operations.filter(hasNamedBody).map(({ contract }) => contract.method.input);
+  for (const message of bodies) messagesWithin(message, asked);
+  const schemas = apiSchemas({ asked, answered, docs });
+
+  const paths = new Map<string, Map<string, unknown>>();
+  for (const operation of operations) {
+    const path = paths.get(operation.binding.path) ?? new Map<string, unknown>();
+    paths.set(operation.binding.path, path);
+    path.set(operation.binding.verb, describe(operation, schemas, docs));
+  }
+  return {
+    openapi: "3.1.0",
+    info: { title: info.title, version: info.version },
+    servers: [{ url: info.url }],
+    tags: sorted
+      .filter((service) => operations.some(({ contract }) => contract.service === service))
+      .map((service) => ({ name: tagOf(service), ...(docs[service.typeName] !== undefined && { description: docs[service.typeName] }) })),
+    paths: Object.fromEntries(
+      [...paths]
+        .toSorted(([a], [b]) => (a < b ? -1 : 1))
+        .map(([path, item]) => [path, Object.fromEntries(verbs.filter((verb) => item.has(verb)).map((verb) => [verb.toLowerCase(), item.get(verb)]))]),
+    ),
+    components: {
+      schemas: { ...schemas.components(), Problem: problemSchema },
+      responses: {
+        Problem: {
+          description: "What was wrong, for programs and for people",
+          content: { "application/problem+json": { schema: { $ref: "#/components/schemas/Problem" } } },
+        },
+      },
+      securitySchemes: { bearer: { type: "http", scheme: "bearer", bearerFormat: "JWT" } },
+    },
+  };
+}
+
+/** Whether somebody outside the house may call it. */
+function isPublished({ allow }: MethodContract): boolean {
+  return allow.some((who) => who !== Allow.INTERNAL && who !== Allow.ALLOW_UNSPECIFIED);
+}
+
+function operationsOf(contract: MethodContract): Operation[] {
+  return contract.bindings.map((binding, index) => ({ contract, binding, index }));
+}
+
+function tagOf(service: DescService): string {
+  return service.name.replace(/Service$/, "");
+}
+
+function pathNames(path: string): ReadonlySet<string> {
+  return new Set([...path.matchAll(/\{([^}]+)\}/g)].map(([, name = ""]) => name));
+}
+
+/** Whether the body is the whole request, so that its component is used as it is. */
+function hasNamedBody({ contract, binding }: Operation): boolean {
+  return binding.body === "*" && contract.rest?.rawBody !== true && pathNames(binding.path).size === 0 && contract.method.input.fields.length > 0;
+}
+
+/** The messages that a method's good answers are made of. */
+function answersOf({ method, rest }: MethodContract): readonly DescMessage[] {
+  if (rest?.status === 204 || (rest?.rawAnswer ?? "") !== "" || (rest?.redirect ?? "") !== "") return [];
+  if (rest === undefined || rest.outcomes.length === 0) return [method.output];
+  return rest.outcomes.map((outcome) => outcomeOf(method.output, outcome.field));
+}
+
+function outcomeOf(output: DescMessage, name: string): DescMessage {
+  const message = output.fields.find((field) => field.name === name)?.message;
+  if (message === undefined) throw new Error(`${output.typeName} has no message ${name} that could be an outcome`);
+  return message;
+}
+
+function describe(operation: Operation, schemas: ApiSchemas, docs: Readonly<Record<string, string>>): unknown {
+  const { contract, binding, index } = operation;
+  const { service, method } = contract;
+  const doc = docs[`${service.typeName}.${method.name}`];
+  const body = requestBody(operation, schemas);
+  const roles = contract.allow.filter((who) => who !== Allow.INTERNAL).map((who) => Allow[who]);
+  return {
+    operationId: `${service.name}_${method.name}${index === 0 ? "" : `_${index + 1}`}`,
+    tags: [tagOf(service)],
+    ...(doc !== undefined && { summary: doc.split(/(?<=\.)\s/)[0], description: doc }),
+    ...(method.deprecated && { deprecated: true }),
+    parameters: parametersOf(operation, schemas),
+    ...(body !== undefined && { requestBody: body }),
+    responses: responsesOf(contract, binding, schemas),
+    security: securityOf(contract.allow),
+    "x-allow": roles,
+  };
+}
+
+function securityOf(allow: readonly Allow[]): readonly unknown[] {
+  const bearer = { bearer: [] };
+  if (!allow.includes(Allow.PUBLIC)) return [bearer];
+  return allow.some((who) => who !== Allow.PUBLIC && who !== Allow.INTERNAL) ? [{}, bearer] : [];
+}
+
+function parametersOf({ contract, binding }: Operation, schemas: ApiSchemas): readonly unknown[] {
+  const { input } = contract.method;
+  const inPath = pathNames(binding.path);
+  const parameters: unknown[] = [];
+  for (const name of inPath) {
+    const field = input.fields.find((candidate) => candidate.name === name || candidate.jsonName === name);
+    if (field === undefined) throw new Error(`${input.typeName} has no field ${name}, which ${binding.path} needs`);
+    parameters.push(parameter("path", name, schemas.ofField(field), true));
+  }
+  if (binding.body === "") {
+    const texts = textReadersOf(input);
+    for (const field of input.fields) {
+      if (inPath.has(field.name) || inPath.has(field.jsonName) || !texts.has(field.jsonName) || isOutputOnly(field) || isUpdateMask(field)) continue;
+      if (contract.rest?.rawBody === true && (field.name === "body" || field.name === "headers")) continue;
+      parameters.push(parameter("query", field.jsonName, schemas.ofField(field), rulesOf(field)?.required === true));
+    }
+  }
+  const idempotency = contract.rest?.idempotency ?? Idempotency.HONOURED;
+  if (binding.verb !== "GET" && idempotency !== Idempotency.NONE) {
+    parameters.push({
+      name: "Idempotency-Key",
+      in: "header",
+      required: idempotency === Idempotency.REQUIRED,
+      description: "A repeat with the same key and body gets the first answer again.",
+      schema: { type: "string", minLength: 1, maxLength: 255 },
+    });
+  }
+  return parameters;
+}
+
+function parameter(place: "path" | "query", name: string, { description, ...schema }: ApiSchema, required: boolean): unknown {
+  return { name, in: place, required, ...(description !== undefined && { description }), schema };
+}
+
+function requestBody(operation: Operation, schemas: ApiSchemas): unknown {
+  const { contract, binding } = operation;
+  const { input } = contract.method;
+  if (contract.rest?.rawBody === true) return { required: true, content: { "*/*": { schema: {} } } };
+  if (binding.body === "") return undefined;
+  if (hasNamedBody(operation)) return jsonBody(schemas.ofMessage(input), input);
+  const inPath = pathNames(binding.path);
+  const omitted = new Set(input.fields.filter((field) => inPath.has(field.name) || inPath.has(field.jsonName)).map((field) => field.name));
+  return input.fields.every((field) => omitted.has(field.name) || isUpdateMask(field)) ? undefined : jsonBody(schemas.without(input, omitted), input, omitted);
+}
+
+function jsonBody(schema: ApiSchema, input: DescMessage, omitted: ReadonlySet<string> = new Set()): unknown {
+  const required = input.fields.some((field) => !omitted.has(field.name) && rulesOf(field)?.required === true);
+  return { required, content: { "application/json": { schema } } };
+}
+
+function responsesOf({ method, rest }: MethodContract, binding: HttpBinding, schemas: ApiSchemas): unknown {
+  const errors = { "4XX": { $ref: "#/components/responses/Problem" }, "5XX": { $ref: "#/components/responses/Problem" } };
+  const status = rest === undefined || rest.status === 0 ? 200 : rest.status;
+  if (rest !== undefined && rest.redirect !== "") return { 303: { description: "Elsewhere", headers: headers(true) }, ...errors };
+  if (rest !== undefined && rest.outcomes.length > 0) {
+    const outcomes = new Map<number, { readonly schemas: ApiSchema[]; location: boolean }>();
+    for (const outcome of rest.outcomes) {
+      const code = outcome.status === 0 ? status : outcome.status;
+      const known = outcomes.get(code) ?? { schemas: [], location: false };
+      outcomes.set(code, known);
+      known.schemas.push(schemas.ofMessage(outcomeOf(method.output, outcome.field)));
+      known.location ||= outcome.location !== "";
+    }
+    const answers = [...outcomes].map(([code, { schemas: several, location }]) => {
+      const [only] = several;
+      return [code, answer(code, several.length === 1 && only !== undefined ? only : { oneOf: several }, location)] as const;
+    });
+    return { ...Object.fromEntries(answers), ...errors };
+  }
+  if (status === 204) return { 204: { description: "Done" }, ...errors };
+  if (rest !== undefined && rest.rawAnswer !== "") return { [status]: { description: meaning(status), content: { "*/*": { schema: {} } } }, ...errors };
+  const tagged = binding.verb === "GET" && status === 200;
+  return {
+    [status]: answer(status, schemas.ofMessage(method.output), (rest?.location ?? "") !== "", tagged),
+    ...(tagged && { 304: { description: "Not changed since the answer whose ETag was sent in If-None-Match" } }),
+    ...errors,
+  };
+}
+
+function answer(status: number, schema: ApiSchema, location: boolean, tagged = false): unknown {
+  return {
+    description: meaning(status),
+    ...((location || tagged) && { headers: headers(location, tagged) }),
+    content: { "application/json": { schema } },
+  };
+}
+
+function headers(location: boolean, tagged = false): unknown {
+  return {
+    ...(location && { Location: { description: "Where it is", schema: { type: "string" } } }),
+    ...(tagged && { ETag: { description: "A hash of the answer", schema: { type: "string" } } }),
+  };
+}
+
+function meaning(status: number): string {
+  return status === 201 ? "Created" : status === 202 ? "Accepted; it goes on" : "Done";
+}

@@ -1,0 +1,83 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { refusalIn } from "../errors/refusal.ts";
+import { createBudget } from "./budget.ts";
+import { openTestDatabase } from "./open-test-database.ts";
+import { sql } from "./sql.ts";
+
+const letOthersRun = () => new Promise(setImmediate);
+
+test("DAT-08: 500 concurrent transactions over several databases never exceed the pool, and leave nothing behind", async () => {
+  const budget = createBudget({ connections: 10, background: 3, idleMs: 200, waitMs: 30_000 });
+  const first = await openTestDatabase({ name: "first", budget });
+  const second = await openTestDatabase({ name: "second", budget });
+  const { database: observer } = await openTestDatabase({ name: "observer", connection: first.connection });
+  const ours = async () =>
+    (
+      await observer.one<{ count: number }>(sql`
+      select count(*)::int as count from pg_stat_activity
+      where application_name in ('kontor first', 'kontor second') and datname in (${first.connection.database}, ${second.connection.database})`)
+    ).count;
+  let running = true;
+  const most = (async () => {
+    let max = 0;
+    while (running) max = Math.max(max, await ours());
+    return max;
+  })();
+  const work = Array.from({ length: 500 }, (_, at) =>
+    (at % 2 === 0 ? first : second).database.transaction((tx) => tx.one<{ at: number }>(sql`select ${at}::int as at`), {
+      lane: at % 5 === 0 ? "background" : "requests",
+    }),
+  );
+  const singles = Array.from({ length: 100 }, (_, at) => second.database.one<{ at: number }>(sql`select ${at}::int as at`));
+  assert.deepEqual(
+    (await Promise.all(work)).map(({ at }) => at),
+    work.map((_, at) => at),
+  );
+  await Promise.all(singles);
+  running = false;
+  assert.ok((await most) <= 10, `${await most} connections`);
+  for (const { database } of [first, second]) assert.deepEqual(database.figures(), { transactions: 0, statements: 0 });
+  for (const lane of ["requests", "background"] as const) assert.equal(budget.figures(lane).waiting, 0);
+  // The unused ones go by themselves; the two that single statements shared stay longer.
+  while (budget.figures("requests").open > 2 || budget.figures("background").open > 0) await letOthersRun();
+  assert.equal(budget.figures("requests").idle, 0);
+});
+
+test("a database's unused connections, the one for single statements too, make room for another that waits", async () => {
+  const budget = createBudget({ connections: 4, background: 1, waitMs: 5_000 });
+  const first = await openTestDatabase({ name: "first", budget });
+  const second = await openTestDatabase({ name: "second", budget });
+  await first.database.run(sql`select 1`);
+  await Promise.all([1, 2].map(() => first.database.transaction((tx) => tx.run(sql`select pg_sleep(0.01)`))));
+  assert.equal(budget.figures("requests").open, 3);
+  let inside = 0;
+  const { promise: all, resolve } = Promise.withResolvers<void>();
+  const together = async () => {
+    if (++inside === 3) resolve();
+    await all;
+  };
+  await Promise.all([1, 2, 3].map(() => second.database.transaction((tx) => tx.run(sql`select 1`).then(together))));
+  assert.equal((await first.database.rows(sql`select 1`)).length, 1);
+});
+
+test("who comes first is served first, and a full queue refuses at once", async () => {
+  const budget = createBudget({ connections: 3, background: 1, waitingMax: 5, waitMs: 5_000 });
+  const { database } = await openTestDatabase({ budget });
+  const served: number[] = [];
+  const results = await Promise.allSettled(
+    Array.from({ length: 8 }, (_, at) =>
+      database.transaction(
+        async (tx) => {
+          served.push(at);
+          await tx.run(sql`select 1`);
+        },
+        { lane: "background" },
+      ),
+    ),
+  );
+  assert.deepEqual(served, [0, 1, 2, 3, 4, 5]);
+  const refused = results.flatMap((result) => (result.status === "rejected" ? [refusalIn(result.reason)?.reason] : []));
+  assert.deepEqual(refused, ["OVERLOADED", "OVERLOADED"]);
+  assert.throws(() => createBudget({ connections: 2, background: 1 }), RangeError);
+});

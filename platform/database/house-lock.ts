@@ -1,0 +1,47 @@
+import pg from "pg";
+import type { Connection } from "./connection.ts";
+import { sqlState } from "./database.ts";
+
+/** "kontor" in ASCII: one number for every shop, because each has a PostgreSQL of its own. */
+const lockNumber = 0x6b6f6e746f72n;
+/** PostgreSQL may take a moment to notice that a killed shop's connection is gone. */
+const patienceMs = 1_000;
+
+export interface HouseLock {
+  /** Lets the next shop start. Again is fine. */
+  release(): Promise<void>;
+}
+
+/**
+ * Says that a shop runs on this PostgreSQL, for as long as its connection lives; undefined when another one says so and goes on saying
+ * it for a second. `lost` is called when the server ends the connection: another shop could start then.
+ */
+export async function holdHouse(connection: Connection, lost?: (error: Error) => void): Promise<HouseLock | undefined> {
+  const client = new pg.Client({
+    ...connection,
+    database: "postgres",
+    application_name: "kontor house lock",
+    lock_timeout: patienceMs,
+    keepAlive: true,
+  });
+  let released: Promise<void> | undefined;
+  let gone = false;
+  client.on("error", (error) => {
+    gone = true;
+    if (released === undefined) lost?.(error);
+  });
+  await client.connect();
+  try {
+    await client.query("select pg_advisory_lock($1)", [lockNumber]);
+  } catch (error) {
+    await client.end();
+    if (sqlState(error) === "55P03") return undefined;
+    throw error;
+  }
+  const release = async (): Promise<void> => {
+    // Unlocked here, because the server ends the session some time after it was told to.
+    if (!gone) await client.query("select pg_advisory_unlock($1)", [lockNumber]);
+    await client.end();
+  };
+  return { release: () => (released ??= release()) };
+}

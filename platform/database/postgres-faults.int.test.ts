@@ -1,0 +1,311 @@
+import assert from "node:assert/strict";
+import { connect, createServer } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
+import { performance } from "node:perf_hooks";
+import { describe, test } from "node:test";
+import { outcomeUnknown, refusalIn } from "../errors/refusal.ts";
+import { afterTests } from "../testing/postgres.ts";
+import { createBudget } from "./budget.ts";
+import { sqlState } from "./database.ts";
+import type { Database } from "./database.ts";
+import { outsideTransaction } from "./in-transaction.ts";
+import { openTestDatabase } from "./open-test-database.ts";
+import { sql } from "./sql.ts";
+
+const unavailable = (error: unknown) =>
+  refusalIn(error)?.reason === "DEPENDENCY_UNAVAILABLE" && refusalIn(error)?.code === "unavailable" && outcomeUnknown(error);
+
+const backend = async (queries: Pick<Database, "one">) => (await queries.one<{ pid: number }>(sql`select pg_backend_pid() as pid`)).pid;
+
+/** A second way into the database of a test, to look and to interfere. */
+async function observed() {
+  const open = await openTestDatabase();
+  const { database: observer } = await openTestDatabase({ name: "observer", connection: open.connection });
+  const terminate = (pid: number) => observer.one(sql`select pg_terminate_backend(${pid}, 5000) as done`);
+  /** Resolves when that many sessions wait for a lock. */
+  const waiting = async (count: number) => {
+    const seen = () =>
+      observer.one<{ count: number }>(sql`
+      select count(*)::int as count from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`);
+    while ((await seen()).count < count);
+  };
+  return { ...open, observer, terminate, waiting };
+}
+
+describe("a lost connection", () => {
+  test("fails what is on it as unavailable, and the next statement has a new one", async () => {
+    const { database, terminate } = await observed();
+    const pid = await backend(database);
+    const asleep = [database.run(sql`select pg_sleep(5)`), database.run(sql`select 1`)].map((answer) =>
+      assert.rejects(answer, unavailable),
+    );
+    await terminate(pid);
+    await Promise.all(asleep);
+    assert.notEqual(await backend(database), pid);
+    assert.equal(database.figures().statements, 0);
+  });
+
+  test("in a transaction undoes it, with the error of the loss, and gives the room back", async () => {
+    const { database, budget, terminate } = await observed();
+    await database.run(sql`create table things (id int)`);
+    await assert.rejects(
+      database.transaction(async (tx) => {
+        await tx.run(sql`insert into things values (1)`);
+        await terminate(await backend(tx));
+        await tx.run(sql`insert into things values (2)`);
+      }),
+      unavailable,
+    );
+    assert.deepEqual(await database.transaction((tx) => tx.rows(sql`select * from things`)), []);
+    assert.ok(budget.figures("requests").open <= 3);
+  });
+
+  test("while it is unused is not noticed by the next transaction", async () => {
+    const { database, terminate } = await observed();
+    const pid = await database.transaction(backend);
+    await terminate(pid);
+    // The server has closed it; the news is behind this answer on the same event loop.
+    await database.run(sql`select 1`);
+    assert.notEqual(await database.transaction(backend), pid);
+  });
+
+  test("a server that cannot be reached is a refusal, also at start", async () => {
+    const { connection } = await openTestDatabase();
+    const { database } = await openTestDatabase({ connection: { ...connection, host: "127.0.0.1", port: 1 } });
+    await assert.rejects(database.start(), unavailable);
+    await assert.rejects(
+      database.transaction((tx) => tx.run(sql`select 1`)),
+      unavailable,
+    );
+    await assert.rejects(
+      database.listen("c", () => undefined),
+      unavailable,
+    );
+    const { database: nameless } = await openTestDatabase({ connection: { ...connection, database: "no_such_database" } });
+    await assert.rejects(nameless.start(), (error) => sqlState(error) === "3D000" && refusalIn(error) === undefined);
+  });
+});
+
+describe("time limits", () => {
+  test("a transaction past its limit is ended, its statement stopped, its locks free", async () => {
+    const { database, observer } = await observed();
+    await database.run(sql`create table things (id int primary key)`);
+    const startMs = performance.now();
+    let late: unknown;
+    await assert.rejects(
+      database.transaction(
+        async (tx) => {
+          await tx.run(sql`insert into things values (1)`);
+          await tx.run(sql`select pg_sleep(4)`).catch((error: unknown) => (late = error));
+          await assert.rejects(tx.run(sql`select 1`), unavailable);
+        },
+        { timeoutMs: 200 },
+      ),
+      unavailable,
+    );
+    await observer.run(sql`insert into things values (1)`);
+    assert.ok(performance.now() - startMs < 2_000);
+    assert.ok(unavailable(late));
+    assert.equal(database.figures().transactions, 0);
+  });
+
+  test("one whose work waits for something else is ended too", async () => {
+    const { database, budget } = await observed();
+    const never = new Promise<never>(() => undefined);
+    await assert.rejects(
+      database.transaction(async (tx) => tx.run(sql`select 1`).then(() => never), { timeoutMs: 150 }),
+      unavailable,
+    );
+    assert.deepEqual([budget.figures("requests").open, budget.figures("requests").idle], [0, 0]);
+  });
+
+  test("a lock that is waited for too long is unavailable; a deadlock as well", async () => {
+    const { database, observer } = await observed();
+    await database.run(sql`create table things (id int primary key, n int default 0)`);
+    await database.run(sql`insert into things (id) values (1), (2)`);
+    await observer.transaction(async (holder) => {
+      await holder.run(sql`update things set n = 1 where id = 1`);
+      const blocked = outsideTransaction(() =>
+        database.transaction(async (tx) => {
+          await tx.run(sql`select set_config('lock_timeout', '50', true)`);
+          await tx.run(sql`update things set n = 2 where id = 1`);
+        }),
+      );
+      await assert.rejects(blocked, (error) => unavailable(error) && sqlState(error) === "55P03");
+    });
+    let first = 0;
+    const { promise: bothHaveOne, resolve } = Promise.withResolvers<void>();
+    const both = await Promise.allSettled(
+      [
+        [1, 2],
+        [2, 1],
+      ].map((ids) =>
+        database.transaction(async (tx) => {
+          await tx.run(sql`select set_config('deadlock_timeout', '20', true)`);
+          await tx.run(sql`update things set n = 3 where id = ${ids[0]}`);
+          if (++first === 2) resolve();
+          await bothHaveOne;
+          await tx.run(sql`update things set n = 3 where id = ${ids[1]}`);
+        }),
+      ),
+    );
+    const refused = both.filter((result) => result.status === "rejected");
+    assert.equal(refused.length, 1);
+    assert.ok(unavailable(refused[0]!.reason) && sqlState(refused[0]!.reason) === "40P01");
+  });
+
+  test("a single statement that waits for a lock does not hold up those that come later", async () => {
+    const { database, observer, waiting } = await observed();
+    await database.run(sql`create table things (id int primary key, n int)`);
+    await database.run(sql`insert into things values (1, 0)`);
+    let blocked: Promise<number> | undefined;
+    await observer.transaction(async (holder) => {
+      await holder.run(sql`update things set n = 1`);
+      blocked = database.run(sql`update things set n = n + 1`);
+      await waiting(1);
+      const deadlineMs = performance.now() + 40;
+      while (performance.now() < deadlineMs) await backend(holder);
+      assert.equal((await database.rows(sql`select 1`)).length, 1);
+      assert.equal(database.figures().statements, 1);
+    });
+    await blocked;
+    assert.deepEqual(await database.one(sql`select n from things`), { n: 2 });
+  });
+
+  test("a server that goes silent does not keep anybody waiting for ever", async () => {
+    const { connection } = await openTestDatabase();
+    const sockets = new Set<Socket>();
+    let silent = false;
+    const proxy = createServer((near) => {
+      const far = connect(connection.port, connection.host);
+      for (const [from, to] of [
+        [near, far],
+        [far, near],
+      ] as const) {
+        sockets.add(from);
+        from.on("data", (data) => silent || to.write(data));
+        from.on("error", () => to.destroy());
+        from.on("close", () => to.destroy());
+      }
+    });
+    await new Promise<void>((resolve) => proxy.listen(0, "127.0.0.1", resolve));
+    afterTests(() => {
+      proxy.close();
+      for (const socket of sockets) socket.destroy();
+    });
+    const { database } = await openTestDatabase({
+      connection: { ...connection, host: "127.0.0.1", port: (proxy.address() as AddressInfo).port },
+    });
+    await database.start();
+    await database.transaction((tx) => tx.run(sql`select 1`));
+    silent = true;
+    await assert.rejects(
+      database.transaction((tx) => tx.run(sql`select 1`), { timeoutMs: 200 }),
+      unavailable,
+    );
+    silent = false;
+    assert.equal(await database.transaction((tx) => tx.run(sql`select 1`)), 1);
+  });
+});
+
+describe("listening", () => {
+  /** Collects what is heard, and gives it one by one. */
+  function ear() {
+    const heard: (string | undefined)[] = [];
+    let wake: (() => void) | undefined;
+    return {
+      hear: (payload: string | undefined) => {
+        heard.push(payload);
+        wake?.();
+      },
+      next: async () => {
+        while (heard.length === 0) await new Promise<void>((resolve) => (wake = resolve));
+        return heard.shift();
+      },
+    };
+  }
+
+  test("hears what is notified, each on its own channel, until it ends", async () => {
+    const { database, observer } = await observed();
+    const [a, b, again] = [ear(), ear(), ear()];
+    const [endA] = await Promise.all([database.listen("a", a.hear), database.listen('b"x', b.hear), database.listen("a", again.hear)]);
+    await observer.notify("a", "1");
+    await observer.notify('b"x');
+    assert.deepEqual([await a.next(), await b.next(), await again.next()], ["1", "", "1"]);
+    await endA();
+    await observer.notify("a", "2");
+    await observer.notify('b"x', "3");
+    assert.deepEqual([await again.next(), await b.next()], ["2", "3"]);
+    const sessions = await observer.one<{ count: number }>(
+      sql`select count(*)::int as count from pg_stat_activity where datname = current_database() and query like '%listen "%'`,
+    );
+    assert.equal(sessions.count, 1);
+  });
+
+  test("comes back after a loss, and says that something may have been missed", async () => {
+    const { database, observer, terminate, logged } = await observed();
+    const a = ear();
+    const end = await database.listen("a", a.hear);
+    const { pid } = await observer.one<{ pid: number }>(
+      sql`select pid from pg_stat_activity where query like 'listen "%' and datname = current_database()`,
+    );
+    await terminate(pid);
+    assert.equal(await a.next(), undefined);
+    await observer.notify("a", "after");
+    assert.equal(await a.next(), "after");
+    assert.deepEqual(logged, ["the listening connection was lost"]);
+    await end();
+    await end();
+  });
+});
+
+describe("stopping", () => {
+  test("waits for what is under way, refuses what comes later, and leaves no connection; twice is fine", async () => {
+    const { database, budget, observer } = await observed();
+    await database.run(sql`create table things (id int)`);
+    await database.listen("a", () => undefined);
+    let stopped: Promise<void> | undefined;
+    const statement = database.run(sql`insert into things select 2 from pg_sleep(0.05)`);
+    await database.transaction(async (tx) => {
+      await tx.run(sql`insert into things values (1)`);
+      stopped = database.stop();
+      await assert.rejects(database.run(sql`select 1`), unavailable);
+      await tx.run(sql`insert into things values (1)`);
+    });
+    await statement;
+    await Promise.all([stopped, database.stop()]);
+    assert.equal((await observer.rows(sql`select * from things`)).length, 3);
+    assert.deepEqual([budget.figures("requests").open, budget.figures("background").open], [0, 0]);
+    await assert.rejects(
+      database.transaction(async () => 1),
+      unavailable,
+    );
+    await database.start();
+    assert.equal((await database.rows(sql`select * from things`)).length, 3);
+  });
+});
+
+describe("lanes", () => {
+  test("DAT-08: work in the background has connections that requests cannot take", async () => {
+    const budget = createBudget({ connections: 6, background: 2, waitMs: 200 });
+    const { database } = await openTestDatabase({ budget });
+    const { promise: held, resolve: letGo } = Promise.withResolvers<void>();
+    const hold = (lane: "requests" | "background", count: number) =>
+      Array.from({ length: count }, () => database.transaction(async (tx) => tx.run(sql`select 1`).then(() => held), { lane }));
+    const requests = hold("requests", 4);
+    while (budget.figures("requests").open < 4 || database.figures().transactions < 4) await new Promise(setImmediate);
+    const overloaded = (error: unknown) =>
+      refusalIn(error)?.reason === "OVERLOADED" && refusalIn(error)?.code === "unavailable" && refusalIn(error)!.retryAfterMs! > 0;
+    await assert.rejects(
+      database.transaction(async () => 1),
+      overloaded,
+    );
+    const background = hold("background", 2);
+    await assert.rejects(
+      database.transaction(async () => 1, { lane: "background" }),
+      overloaded,
+    );
+    letGo();
+    await Promise.all([...requests, ...background]);
+  });
+});

@@ -1,0 +1,116 @@
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { describe, it } from "node:test";
+import { Refusal } from "../errors/refusal.ts";
+import type { Collection, Documents } from "./documents.ts";
+
+interface Note {
+  readonly text: string;
+  readonly lines?: readonly { readonly sku: string; readonly quantity: number }[];
+}
+
+const at = new Date("2026-03-01T12:00:00.000Z");
+const after = (ms: number): Date => new Date(at.getTime() + ms);
+
+function conflict(version: number): (error: unknown) => boolean {
+  return (error) => {
+    assert(error instanceof Refusal);
+    assert.equal(error.reason, "VERSION_CONFLICT");
+    assert.equal(error.code, "aborted");
+    assert.deepEqual(error.details, { version });
+    return true;
+  };
+}
+
+/** What every engine of the documents seam must do. `open` may give the same engine each time: each test has a collection of its own. */
+export function documentsContract(name: string, open: () => Promise<Documents>): void {
+  const fresh = async (): Promise<Collection<Note>> => (await open()).collection<Note>(randomUUID());
+
+  describe(`documents: ${name}`, () => {
+    it("gives back what was put, with its version and expiry", async () => {
+      const notes = await fresh();
+      const body: Note = { text: 'Grüße, "O\'Neil" \\ 東京 😀', lines: [{ sku: "A", quantity: 2 }] };
+      assert.equal(await notes.get("n1", at), undefined);
+      assert.equal(await notes.put("n1", body, { expectedVersion: 0, expiresAt: after(1_000) }), 1);
+      assert.deepEqual(await notes.get("n1", at), { id: "n1", version: 1, body, expiresAt: after(1_000) });
+      assert.equal(await notes.put("n1", { text: "b" }, { expectedVersion: 1 }), 2);
+      assert.deepEqual(await notes.get("n1", at), { id: "n1", version: 2, body: { text: "b" }, expiresAt: undefined });
+    });
+
+    it("keeps collections and ids apart", async () => {
+      const documents = await open();
+      const left = documents.collection<Note>(randomUUID());
+      const right = documents.collection<Note>(randomUUID());
+      await left.put("n", { text: "left" }, { expectedVersion: 0 });
+      await left.put("m", { text: "other" }, { expectedVersion: 0 });
+      await right.put("n", { text: "right" }, { expectedVersion: 0 });
+      await right.delete("n");
+      assert.equal((await left.get("n", at))?.body.text, "left");
+      assert.equal(await right.get("n", at), undefined);
+      assert.equal(await right.get("m", at), undefined);
+    });
+
+    it("refuses a write that saw another version and says which it is", async () => {
+      const notes = await fresh();
+      await assert.rejects(notes.put("n", { text: "x" }, { expectedVersion: 3 }), conflict(0));
+      await notes.put("n", { text: "a" }, { expectedVersion: 0 });
+      await notes.put("n", { text: "b" }, { expectedVersion: 1 });
+      await assert.rejects(notes.put("n", { text: "x" }, { expectedVersion: 0 }), conflict(2));
+      await assert.rejects(notes.put("n", { text: "x" }, { expectedVersion: 1 }), conflict(2));
+      await assert.rejects(notes.put("n", { text: "x" }, { expectedVersion: 3 }), conflict(2));
+      assert.equal((await notes.get("n", at))?.body.text, "b");
+    });
+
+    for (const [what, expectedVersion] of [
+      ["new", 0],
+      ["old", 1],
+    ] as const)
+      it(`of twenty racers lets one write the ${what} document`, async () => {
+        const notes = await fresh();
+        if (expectedVersion === 1) await notes.put("n", { text: "first" }, { expectedVersion: 0 });
+        const racers = Array.from({ length: 20 }, (_, racer) => notes.put("n", { text: `${racer}` }, { expectedVersion }));
+        const outcomes = await Promise.allSettled(racers);
+        const winners = outcomes.flatMap((outcome, racer) => (outcome.status === "fulfilled" ? [racer] : []));
+        assert.equal(winners.length, 1);
+        for (const outcome of outcomes) if (outcome.status === "rejected") conflict(expectedVersion + 1)(outcome.reason);
+        assert.deepEqual(await notes.get("n", at), {
+          id: "n",
+          version: expectedVersion + 1,
+          body: { text: `${winners[0]}` },
+          expiresAt: undefined,
+        });
+      });
+
+    it("does not find what has expired by the clock given", async () => {
+      const notes = await fresh();
+      await notes.put("n", { text: "a" }, { expectedVersion: 0, expiresAt: after(1_000) });
+      assert.equal((await notes.get("n", after(999)))?.body.text, "a");
+      assert.equal(await notes.get("n", after(1_000)), undefined);
+      await notes.put("n", { text: "b" }, { expectedVersion: 1, expiresAt: after(5_000) });
+      assert.equal((await notes.get("n", after(4_999)))?.body.text, "b");
+    });
+
+    it("sweeps what has expired, however much it is, and nothing else", async () => {
+      const notes = await fresh();
+      const ids = Array.from({ length: 1_050 }, (_, n) => `n${n}`);
+      await Promise.all(ids.map((id, n) => notes.put(id, { text: id }, { expectedVersion: 0, expiresAt: after(n < 1_040 ? n : 60_000) })));
+      await notes.put("kept", { text: "for ever" }, { expectedVersion: 0 });
+      assert.equal(await notes.sweep(after(1_039)), 1_040);
+      assert.equal(await notes.sweep(after(1_039)), 0);
+      assert.equal(await notes.get("n0", at), undefined);
+      assert.equal((await notes.get("n1049", at))?.version, 1);
+      assert.equal((await notes.get("kept", after(10 ** 12)))?.version, 1);
+      assert.equal(await notes.put("n0", { text: "again" }, { expectedVersion: 0 }), 1);
+    });
+
+    it("deletes, also what is not there", async () => {
+      const notes = await fresh();
+      await notes.delete("n");
+      await notes.put("n", { text: "a" }, { expectedVersion: 0 });
+      await notes.delete("n");
+      await notes.delete("n");
+      assert.equal(await notes.get("n", at), undefined);
+      assert.equal(await notes.put("n", { text: "new" }, { expectedVersion: 0 }), 1);
+    });
+  });
+}

@@ -1,0 +1,115 @@
+import type { Logger } from "../telemetry/logger.ts";
+import { within } from "./within.ts";
+
+/** Something with a life. All of it is optional; `stop` is called only for what has been started, and must bear being called twice. */
+export interface Part {
+  readonly name: string;
+  readonly start?: () => Promise<void> | void;
+  readonly stop?: () => Promise<void> | void;
+  /** Whether it can do its work now. Throwing, or taking more than a second, means no. */
+  readonly ready?: () => Promise<boolean> | boolean;
+}
+
+/** For `/readyz`: whether all parts are ready, and which are not. */
+export interface Readiness {
+  readonly ready: boolean;
+  readonly notReady: readonly string[];
+}
+
+export interface Lifecycle {
+  /** Adds a part that starts after those already there. Throws once starting has begun. */
+  add(part: Part): void;
+  /** Starts the parts in order. When one fails, those already started are stopped in reverse and its error is thrown. */
+  start(): Promise<void>;
+  /**
+   * Stops the parts in reverse order; again gives the same promise. While starting, the part under way is awaited and the rest not started.
+   * All are stopped even if one fails; then it throws.
+   */
+  stop(): Promise<void>;
+  /** Not ready before `start` has ended and from the moment that `stop` is called. */
+  ready(): Promise<Readiness>;
+  /** Makes the lifecycle not ready, without stopping anything yet. */
+  drain(): void;
+}
+
+const readyTimeoutMs = 1_000;
+
+/** The life of a process: parts that start in order and stop in reverse. */
+export function createLifecycle({ log, parts = [] }: { readonly log: Logger; readonly parts?: readonly Part[] }): Lifecycle {
+  const all = [...parts];
+  const started: Part[] = [];
+  let starting: Promise<void> | undefined;
+  let stopping: Promise<void> | undefined;
+  let serving = false;
+
+  async function startAll(): Promise<void> {
+    for (const part of all) {
+      // Asked before each part, because a stop may come while one is starting.
+      if (stopping !== undefined) throw new Error(`stopped before ${part.name} was started`);
+      const before = performance.now();
+      try {
+        await part.start?.();
+      } catch (error) {
+        log.error({ part: part.name, error }, "could not be started");
+        throw error;
+      }
+      started.push(part);
+      log.debug({ part: part.name, ms: Math.round(performance.now() - before) }, "started");
+    }
+    serving = stopping === undefined;
+  }
+
+  async function stopStarted(): Promise<void> {
+    const failures: unknown[] = [];
+    for (let part = started.pop(); part !== undefined; part = started.pop()) {
+      try {
+        await part.stop?.();
+        log.debug({ part: part.name }, "stopped");
+      } catch (error) {
+        log.error({ part: part.name, error }, "could not be stopped");
+        failures.push(error);
+      }
+    }
+    if (failures.length > 0) throw new AggregateError(failures, "not everything could be stopped");
+  }
+
+  async function stopAll(): Promise<void> {
+    serving = false;
+    // A start that fails is told to whoever called `start`; what it started has been stopped by then.
+    await starting?.catch(() => undefined);
+    await stopStarted();
+  }
+
+  return {
+    add(part) {
+      if (starting !== undefined) throw new Error(`${part.name} was added after the start`);
+      all.push(part);
+    },
+    start: () =>
+      (starting ??= startAll().catch(async (error: unknown) => {
+        // What fails to stop has been logged; the reason why the start failed must not be hidden by it.
+        await stopStarted().catch(() => undefined);
+        throw error;
+      })),
+    stop: () => (stopping ??= stopAll()),
+    drain() {
+      serving = false;
+    },
+    async ready() {
+      if (!serving) return { ready: false, notReady: ["process"] };
+      const answers = await Promise.all(started.map((part) => isReady(part)));
+      const notReady = started.filter((_, at) => answers[at] !== true).map((part) => part.name);
+      return { ready: serving && notReady.length === 0, notReady };
+    },
+  };
+
+  async function isReady(part: Part): Promise<boolean> {
+    try {
+      const answer = part.ready?.() ?? true;
+      return typeof answer === "boolean" ? answer : (await within(readyTimeoutMs, answer)) === true;
+    } catch (error) {
+      log.warn({ part: part.name, error }, "is not ready");
+      return false;
+    }
+  }
+}

@@ -1,0 +1,125 @@
+import { createHash } from "node:crypto";
+import { decodeWords } from "postal-mime";
+import { SMTPServer, type SMTPServerDataStream, type SMTPServerError, type SMTPServerSession } from "smtp-server";
+import type { Clock } from "../clock/clock.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import type { CaughtMail, MailStore } from "./mail-store.ts";
+
+/** The largest message that is taken. */
+export const mailSizeMax = 5 * 1024 * 1024;
+const recipientsMax = 100;
+const headerLengthMax = 64 * 1024;
+
+/**
+ * An SMTP server without authentication or TLS that keeps whatever it is sent, for addresses of any domain. DATA is acknowledged only once the store
+ * has it; when the store fails the answer is 451, and the sender tries again.
+ */
+export function createMailServer({
+  store,
+  clock,
+  log,
+}: {
+  readonly store: MailStore;
+  readonly clock: Clock;
+  readonly log: Logger;
+}): SMTPServer {
+  async function keep(mail: CaughtMail, done: (error: Error | null) => void): Promise<void> {
+    let refusal: Error | null = null;
+    try {
+      await store.add(mail);
+    } catch (error) {
+      log.error({ messageId: mail.messageId, error }, "a mail could not be stored");
+      refusal = answer(451, "The mail could not be stored, try again");
+    }
+    done(refusal);
+  }
+
+  const server: SMTPServer = new SMTPServer({
+    name: "kontor",
+    banner: "mails end here",
+    authOptional: true,
+    disabledCommands: ["AUTH", "STARTTLS"],
+    disableReverseLookup: true,
+    size: mailSizeMax,
+    rejectOversized: true,
+    maxClients: 200,
+    socketTimeout: 120_000,
+    closeTimeout: 2_000,
+    onMailFrom(_address, _session, done) {
+      done(server.server.listening ? null : answer(421, "Stopping"));
+    },
+    onRcptTo(_address, session, done) {
+      done(session.envelope.rcptTo.length >= recipientsMax ? answer(452, "Too many recipients") : null);
+    },
+    onData(stream, session, done) {
+      const chunks: Buffer[] = [];
+      stream.on("data", (chunk: Buffer) => {
+        // What is too large is refused by the server at its end; until then it must not fill the memory.
+        if (stream.sizeExceeded) chunks.length = 0;
+        else chunks.push(chunk);
+      });
+      stream.on("error", (error) => done(error));
+      stream.on("end", () => {
+        if (tooLarge(stream)) return done(answer(552, "The message is too large"));
+        void keep(caughtMail(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks), session, clock.now()), done);
+      });
+    },
+  });
+  return server;
+}
+
+/** Ends connections that carry no mail at once; one that does has two seconds to finish it. */
+export function closeMailServer(server: SMTPServer): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(resolve);
+    for (const connection of server.connections) {
+      if (connection.session.envelope?.mailFrom) continue;
+      connection.send(421, "Stopping");
+      connection.close();
+    }
+  });
+}
+
+function tooLarge(stream: SMTPServerDataStream): boolean {
+  return stream.sizeExceeded;
+}
+
+function answer(responseCode: number, message: string): SMTPServerError {
+  return Object.assign(new Error(message), { responseCode });
+}
+
+function caughtMail(raw: Buffer, { envelope }: SMTPServerSession, receivedAt: Date): CaughtMail {
+  const headers = headersOf(raw);
+  return {
+    messageId: messageIdOf(headers, raw),
+    sender: envelope.mailFrom === false ? "" : storable(envelope.mailFrom.address),
+    recipients: envelope.rcptTo.map(({ address }) => storable(address).toLowerCase()),
+    subject: storable(decodeWords(header(headers, "subject"))).slice(0, 1_000),
+    receivedAt,
+    raw,
+  };
+}
+
+/** The header lines, unfolded. */
+function headersOf(raw: Buffer): string {
+  const end = raw.indexOf("\r\n\r\n");
+  return raw.toString("utf8", 0, Math.min(end < 0 ? raw.length : end, headerLengthMax)).replace(/\r\n(?=[ \t])/g, "");
+}
+
+function header(headers: string, name: string): string {
+  const at = `\r\n${headers}`.toLowerCase().indexOf(`\r\n${name}:`);
+  if (at < 0) return "";
+  const end = headers.indexOf("\r\n", at);
+  return headers.slice(at + name.length + 1, end < 0 ? undefined : end).trim();
+}
+
+/** A message without an id gets one from its bytes, so that it too is kept once. */
+function messageIdOf(headers: string, raw: Buffer): string {
+  const given = storable(/<([^<>]+)>/.exec(header(headers, "message-id"))?.[1] ?? "").trim();
+  return given !== "" && given.length <= 250 ? given : `${createHash("sha256").update(raw).digest("hex").slice(0, 32)}@without-id`;
+}
+
+/** PostgreSQL's text holds no NUL, and recipients are stored separated by spaces. */
+function storable(text: string): string {
+  return text.replace(/\u0000/g, "");
+}

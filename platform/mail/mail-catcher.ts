@@ -1,0 +1,86 @@
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo, Server } from "node:net";
+import type { Clock } from "../clock/clock.ts";
+import type { Database } from "../database/database.ts";
+import type { MigrationSet } from "../database/migrate.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import { closeMailServer, createMailServer } from "./catch-mails.ts";
+import { createMailStore } from "./mail-store.ts";
+import { createMailboxPages } from "./mailbox-pages.ts";
+
+/** What the catcher's database needs; whoever makes the catcher applies it. */
+export const mailboxMigrations: MigrationSet = { scope: "mailbox", folder: new URL("./migrations/", import.meta.url) };
+
+export interface MailCatcherOptions {
+  /** Its own, with `mailboxMigrations` applied. */
+  readonly database: Database;
+  /** 0 takes any free port. */
+  readonly smtpPort: number;
+  readonly httpPort: number;
+  /** "127.0.0.1" by default. On another one the mails, with their links and codes, are open to whoever reaches it. */
+  readonly host?: string;
+  readonly log: Logger;
+  readonly clock: Clock;
+}
+
+export interface MailCatcher {
+  /** Where mails are to be sent, and where they can be read. Throws when a port is taken. */
+  start(): Promise<{ readonly smtpUrl: string; readonly url: string }>;
+  /** Finishes the mails that it is taking, and closes both ports. */
+  stop(): Promise<void>;
+}
+
+/** An SMTP server whose mails go nowhere: they are kept, one per Message-ID, and shown on a page of its own. */
+export function createMailCatcher({ database, smtpPort, httpPort, host = "127.0.0.1", log, clock }: MailCatcherOptions): MailCatcher {
+  const loopback = ["localhost", "127.0.0.1", "::1"];
+  const store = createMailStore(database);
+  const smtp = createMailServer({ store, clock, log });
+  const pages = createMailboxPages({ store, log, hosts: loopback.includes(host) ? [...loopback, "[::1]"] : undefined });
+  const http = createServer({ requestTimeout: 10_000 }, pages.handle);
+  let starting: Promise<{ smtpUrl: string; url: string }> | undefined;
+  let stopping: Promise<void> | undefined;
+
+  async function start() {
+    // Clients that go away in the middle of a mail are their own affair.
+    smtp.on("error", (error: unknown) => log.debug({ error }, "smtp"));
+    await listening(smtp.server, () => smtp.listen(smtpPort, host));
+    await listening(http, () => http.listen(httpPort, host));
+    return { smtpUrl: `smtp://${place(smtp.server)}`, url: `http://${place(http)}` };
+  }
+
+  async function stop(): Promise<void> {
+    pages.stop();
+    await Promise.all([
+      smtp.server.listening ? closeMailServer(smtp) : undefined,
+      http.listening
+        ? new Promise<void>((resolve) => {
+            http.close(() => resolve());
+            http.closeIdleConnections();
+          })
+        : undefined,
+    ]);
+  }
+
+  return {
+    start: () =>
+      (starting ??= start().catch(async (error: unknown) => {
+        await stop();
+        throw error;
+      })),
+    stop: () => (stopping ??= stop()),
+  };
+}
+
+async function listening(server: Server, listen: () => void): Promise<void> {
+  const up = once(server, "listening");
+  listen();
+  await up;
+}
+
+function place(server: Server): string {
+  const { address, port, family } = server.address() as AddressInfo;
+  // Bound to all addresses, it is reached here by the loopback one.
+  if (address === "0.0.0.0" || address === "::") return `127.0.0.1:${port}`;
+  return family === "IPv6" ? `[${address}]:${port}` : `${address}:${port}`;
+}

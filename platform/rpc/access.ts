@@ -1,0 +1,32 @@
+import { Allow } from "@kontor/contracts/gen/kontor/api/v1/options_pb.js";
+import type { MethodContract } from "../contract/contract.ts";
+import { refuse } from "../errors/refusal.ts";
+import type { Call } from "./call.ts";
+
+/** The name under which the edge calls. It is never a service of the house. */
+export const edgeCaller = "gateway";
+
+/**
+ * Refuses a call that the method's contract does not allow: `UNAUTHENTICATED` when signing in could help,
+ * `PERMISSION_DENIED` otherwise. A service that calls a method which is not internal needs the forwarded user.
+ */
+export function checkAccess(contract: Pick<MethodContract, "allow">, call: Pick<Call, "caller" | "user">): void {
+  const { user } = call;
+  let signingInHelps = false;
+  for (const who of contract.allow) {
+    if (who === Allow.PUBLIC) return;
+    if (who === Allow.INTERNAL) {
+      if (call.caller !== edgeCaller && call.caller !== "") return;
+      continue;
+    }
+    signingInHelps = true;
+    if (user === undefined) continue;
+    if (who === Allow.AUTHENTICATED) return;
+    const role = roles[who];
+    if (role !== undefined && user.roles.includes(role)) return;
+  }
+  if (signingInHelps && user === undefined) throw refuse({ reason: "UNAUTHENTICATED", code: "unauthenticated" });
+  throw refuse({ reason: "PERMISSION_DENIED", code: "permission_denied" });
+}
+
+const roles: Readonly<Record<number, string>> = { [Allow.ADMIN]: "admin", [Allow.SELLER]: "seller", [Allow.SUPPORT]: "support" };

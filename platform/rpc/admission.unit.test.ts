@@ -1,0 +1,80 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { performance } from "node:perf_hooks";
+import { refusalIn } from "../errors/refusal.ts";
+import { Admission } from "./admission.ts";
+
+describe("admission", () => {
+  it("lets in at once while there is room, then makes wait, then refuses", async () => {
+    const door = new Admission({ inFlight: 2, waiting: 1 });
+    assert.equal(door.enter(false), undefined);
+    assert.equal(door.enter(false), undefined);
+    const third = door.enter(false);
+    assert.ok(third instanceof Promise);
+    assert.throws(
+      () => door.enter(false),
+      (error) => refusalIn(error)?.reason === "OVERLOADED" && refusalIn(error)?.retryAfterMs !== undefined,
+    );
+    door.leave();
+    await third;
+    assert.deepEqual([door.inFlight, door.waiting], [2, 0]);
+    door.leave();
+    door.leave();
+    assert.equal(door.inFlight, 0);
+  });
+
+  it("serves in order, urgent work first", async () => {
+    const door = new Admission({ inFlight: 1, waiting: 10 });
+    const order: string[] = [];
+    door.enter(false);
+    const waits = (["a", "b", "U", "c", "V"] as const).map((name) => door.enter(name < "a")!.then(() => order.push(name)));
+    for (let n = 0; n < 5; n++) door.leave();
+    await Promise.all(waits);
+    assert.deepEqual(order, ["U", "V", "a", "b", "c"]);
+  });
+
+  it("turns the youngest ordinary waiter away for an urgent one, never an urgent one", async () => {
+    const door = new Admission({ inFlight: 1, waiting: 2 });
+    door.enter(false);
+    const old = door.enter(false)!;
+    const young = door.enter(false)!.then(
+      () => "served",
+      (error) => refusalIn(error)?.reason,
+    );
+    const urgent = door.enter(true)!;
+    assert.equal(await young, "OVERLOADED");
+    assert.equal(door.full(false), true);
+    assert.equal(door.full(true), false);
+    const second = door.enter(true)!;
+    await assert.rejects(old);
+    assert.throws(() => door.enter(true));
+    door.leave();
+    await urgent;
+    door.leave();
+    await second;
+  });
+
+  it("does not let in who has given up", async () => {
+    const door = new Admission({ inFlight: 1, waiting: 10 });
+    door.enter(false);
+    const late = door.enter(false, performance.now() - 1)!;
+    const good = door.enter(false, performance.now() + 60_000)!;
+    door.leave();
+    await assert.rejects(late);
+    await good;
+    assert.deepEqual([door.inFlight, door.waiting], [1, 0]);
+  });
+
+  it("keeps its order over thousands", async () => {
+    const door = new Admission({ inFlight: 1, waiting: 5000 });
+    door.enter(false);
+    const order: number[] = [];
+    const waits = Array.from({ length: 5000 }, (_, n) => door.enter(false)!.then(() => order.push(n)));
+    for (let n = 0; n < 5000; n++) door.leave();
+    await Promise.all(waits);
+    assert.deepEqual(
+      order,
+      Array.from({ length: 5000 }, (_, n) => n),
+    );
+  });
+});

@@ -1,0 +1,48 @@
+import { performance } from "node:perf_hooks";
+import { refuse } from "../errors/refusal.ts";
+
+interface Pending {
+  readonly deadlineMs: number;
+  readonly expire: (error: Error) => void;
+}
+
+const sweepMs = 10;
+
+/** Ends the wait of many callers at their deadlines with one timer for all of them: a timer a call costs more than most calls. */
+export class Deadlines {
+  readonly #pending = new Set<Pending>();
+  #timer: NodeJS.Timeout | undefined;
+
+  /**
+   * What `work` gives, or `DEADLINE_EXCEEDED` when that is not there at `deadlineMs` (monotonic, at most 10 ms late).
+   * The work goes on; what becomes of it then is its own affair.
+   */
+  within<T>(deadlineMs: number, work: Promise<T>): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      const pending: Pending = { deadlineMs, expire: reject };
+      this.#pending.add(pending);
+      this.#timer ??= setTimeout(this.#sweep, sweepMs);
+      work.then(
+        (value) => {
+          this.#pending.delete(pending);
+          resolve(value);
+        },
+        (error: unknown) => {
+          this.#pending.delete(pending);
+          reject(error);
+        },
+      );
+    });
+  }
+
+  readonly #sweep = (): void => {
+    const nowMs = performance.now();
+    for (const pending of this.#pending)
+      if (pending.deadlineMs <= nowMs) {
+        this.#pending.delete(pending);
+        pending.expire(refuse({ reason: "DEADLINE_EXCEEDED", code: "deadline_exceeded" }));
+      }
+    // No timer while nothing waits, so that an idle process can end.
+    this.#timer = this.#pending.size === 0 ? undefined : setTimeout(this.#sweep, sweepMs);
+  };
+}

@@ -1,0 +1,320 @@
+import assert from "node:assert/strict";
+import { performance } from "node:perf_hooks";
+import { describe, it } from "node:test";
+import { create } from "@bufbuild/protobuf";
+import { Allow, Idempotency } from "@kontor/contracts/gen/kontor/api/v1/options_pb.js";
+import { LineSchema, ThingSchema } from "@kontor/contracts/gen/kontor/testing/v1/testing_pb.js";
+import { insideTransaction } from "../database/in-transaction.ts";
+import { refuse } from "../errors/refusal.ts";
+import type { Refusal } from "../errors/refusal.ts";
+import type { LogFields, Logger } from "../telemetry/logger.ts";
+import type { AdmissionLimits } from "./admission.ts";
+import { Call, rootCall } from "./call.ts";
+import type { CallInit, User } from "./call.ts";
+import { describeService } from "./describe-service.ts";
+import { implement } from "./rpc.ts";
+import type { Clients, Handler, Route } from "./rpc.ts";
+
+const line = { input: LineSchema, output: ThingSchema } as const;
+
+/** The contract that the suite serves: one method for each kind of access. */
+export const DeskService = describeService("kontor.testing.v1.DeskService", {
+  greet: { ...line, allow: [Allow.PUBLIC] },
+  buy: { ...line, allow: [Allow.PUBLIC], rest: { idempotency: Idempotency.REQUIRED } },
+  whoAmI: { ...line, allow: [Allow.AUTHENTICATED] },
+  manage: { ...line, allow: [Allow.ADMIN, Allow.SUPPORT] },
+  inside: { ...line, allow: [Allow.INTERNAL] },
+  nobody: { ...line },
+});
+
+type Desk = Handler<(typeof DeskService)["method"]["greet"]>;
+
+export interface RpcUnderTest {
+  clientsFor(caller: string): Clients;
+  stop(): Promise<void>;
+}
+
+/** Serves the services and gives clients for them, however the engine does it. */
+export type OpenRpc = (options: {
+  readonly services: Readonly<Record<string, readonly Route[]>>;
+  readonly log: Logger;
+  readonly limits?: Partial<AdmissionLimits>;
+}) => Promise<RpcUnderTest>;
+
+/** What every rpc engine does alike. */
+export function rpcContract(engine: string, open: OpenRpc): void {
+  describe(`rpc: ${engine}`, { concurrency: true }, () => {
+    it("carries the request and the answer", async () => {
+      await using desk = await setup(open, {
+        greet: async ({ sku, quantity }) => ({ id: sku, version: quantity, lines: [{ sku, quantity, unitPrice: { currency: "EUR", amount: "1.00" } }] }),
+      });
+      const answer = await desk.of("gateway").greet({ sku: "tea", quantity: 3 }, callOf());
+      assert.equal(answer.$typeName, ThingSchema.typeName);
+      assert.deepEqual([answer.id, answer.version, answer.lines[0]?.unitPrice?.amount], ["tea", 3, "1.00"]);
+      const again = await desk.of("gateway").greet(create(LineSchema, { sku: "tea", quantity: 4 }), callOf());
+      assert.equal(again.version, 4);
+    });
+
+    it("refuses a request that breaks the contract's rules before the handler sees it", async () => {
+      let seen = 0;
+      await using desk = await setup(open, { greet: async () => (seen++, {}) });
+      const refusal = await refusalOf(desk.of("orders").greet({ sku: "", quantity: 0 }, callOf()));
+      assert.equal(refusal.reason, "INVALID_REQUEST");
+      assert.equal(refusal.code, "invalid_argument");
+      assert.deepEqual(refusal.fields.map(({ field }) => field).sort(), ["quantity", "sku"]);
+      assert.equal(seen, 0);
+    });
+
+    it("carries who asks, for what cause, and the key that the one who calls gave", async () => {
+      const calls: Call[] = [];
+      await using desk = await setup(open, { greet: async (_, call) => (calls.push(call), {}) });
+      const call = callOf({
+        caller: "nobody-in-particular",
+        user: ann,
+        idempotencyKey: "key-1",
+        trace: { traceId: "a".repeat(32), spanId: "b".repeat(16) },
+        correlation: "cause-1",
+        causation: "evt_1",
+      });
+      await desk.of("checkout").greet(tea, call);
+      await desk.of("checkout").greet(tea, call.with({ user: undefined }));
+      assert.equal(calls[0]?.caller, "checkout", "the host says who calls, not the one who calls");
+      assert.deepEqual(calls[0]?.user, ann);
+      assert.deepEqual([calls[0]?.trace.traceId, calls[0]?.correlation, calls[0]?.causation], ["a".repeat(32), "cause-1", "evt_1"]);
+      assert.equal(calls[0]?.idempotencyKey, "key-1");
+      assert.equal(calls[1]?.idempotencyKey, undefined);
+      assert.equal(calls[1]?.user, undefined);
+    });
+
+    it("lets nobody call a method without an access option", async () => {
+      await using desk = await setup(open);
+      for (const caller of ["gateway", "orders"])
+        assert.equal((await refusalOf(desk.of(caller).nobody(tea, callOf({ user: admin })))).reason, "PERMISSION_DENIED");
+    });
+
+    it("keeps internal methods from the edge, whoever is signed in", async () => {
+      await using desk = await setup(open);
+      assert.equal((await refusalOf(desk.of("gateway").inside(tea, callOf({ user: admin, caller: "orders" })))).reason, "PERMISSION_DENIED");
+      await desk.of("orders").inside(tea, callOf());
+    });
+
+    it("asks for a user, or for one of the roles, from services too", async () => {
+      await using desk = await setup(open);
+      for (const caller of ["gateway", "orders"]) {
+        const client = desk.of(caller);
+        assert.equal((await refusalOf(client.whoAmI(tea, callOf()))).reason, "UNAUTHENTICATED");
+        await client.whoAmI(tea, callOf({ user: ann }));
+        assert.equal((await refusalOf(client.manage(tea, callOf()))).reason, "UNAUTHENTICATED");
+        assert.equal((await refusalOf(client.manage(tea, callOf({ user: ann })))).reason, "PERMISSION_DENIED");
+        await client.manage(tea, callOf({ user: admin }));
+        await client.greet(tea, callOf());
+      }
+    });
+
+    it("passes a refusal on as it is, also through services in between", async () => {
+      await using desk = await setup(open, {
+        inside: async () => {
+          throw new Error("could not hold", {
+            cause: refuse({
+              reason: "OUT_OF_STOCK",
+              code: "failed_precondition",
+              message: "Only 2 are left",
+              details: { free: 2 },
+              fields: [{ field: "quantity", reason: "TOO_MANY", message: "at most 2" }],
+              retryAfterMs: 3000,
+            }),
+          });
+        },
+        greet: async (request, call) => desk.of("orders").inside(request, call),
+      });
+      const refusal = await refusalOf(desk.of("gateway").greet(tea, callOf()));
+      assert.deepEqual(
+        [refusal.reason, refusal.code, refusal.message, refusal.details, refusal.retryAfterMs],
+        ["OUT_OF_STOCK", "failed_precondition", "Only 2 are left", { free: 2 }, 3000],
+      );
+      assert.deepEqual(refusal.fields, [{ field: "quantity", reason: "TOO_MANY", message: "at most 2" }]);
+      assert.deepEqual(desk.faults, []);
+    });
+
+    it("tells nothing of a fault, and logs it once with its causes", async () => {
+      await using desk = await setup(open, {
+        inside: async () => {
+          throw new Error("select failed", { cause: new Error("password of kontor is hunter2") });
+        },
+        greet: async (request, call) => desk.of("orders").inside(request, call),
+      });
+      const refusal = await refusalOf(desk.of("gateway").greet(tea, callOf({ correlation: "cause-2" })));
+      assert.deepEqual([refusal.reason, refusal.code, refusal.message, refusal.details], ["INTERNAL_ERROR", "internal", "INTERNAL_ERROR", {}]);
+      assert.equal(refusal.cause, undefined);
+      assert.equal(desk.faults.length, 1);
+      const [fault] = desk.faults;
+      assert.ok(fault?.error instanceof Error && fault.error.cause instanceof Error);
+      assert.equal(fault.call?.correlation, "cause-2");
+    });
+
+    it("refuses a call whose deadline has passed, without asking the handler", async () => {
+      let seen = 0;
+      await using desk = await setup(open, { greet: async () => (seen++, {}) });
+      const refusal = await refusalOf(desk.of("gateway").greet(tea, callOf({ deadlineMs: performance.now() - 1 })));
+      assert.equal(refusal.reason, "DEADLINE_EXCEEDED");
+      assert.equal(seen, 0);
+    });
+
+    it("RES: the caller gets its answer at the deadline while the handler goes on", async () => {
+      const finish = Promise.withResolvers<void>();
+      const finished = Promise.withResolvers<string>();
+      await using desk = await setup(open, {
+        greet: async () => {
+          await finish.promise;
+          finished.resolve("finished");
+          return {};
+        },
+      });
+      const startedMs = performance.now();
+      const refusal = await refusalOf(desk.of("gateway").greet(tea, callOf({ deadlineMs: startedMs + 60 })));
+      const tookMs = performance.now() - startedMs;
+      assert.deepEqual([refusal.reason, refusal.code], ["DEADLINE_EXCEEDED", "deadline_exceeded"]);
+      assert.ok(tookMs >= 59 && tookMs < 1000, `${tookMs} ms`);
+      finish.resolve();
+      assert.equal(await finished.promise, "finished");
+    });
+
+    it("refuses as unavailable what is served nowhere", async () => {
+      await using desk = await setup(open);
+      const client = desk.rpc.clientsFor("orders").of("tailor", DeskService);
+      const refusal = await refusalOf(client.greet(tea, callOf()));
+      assert.deepEqual([refusal.reason, refusal.code], ["DEPENDENCY_UNAVAILABLE", "unavailable"]);
+    });
+
+    it("GW-11: 200 calls at once for different users each keep their own", async () => {
+      await using desk = await setup(open, {
+        inside: async (_, call) => {
+          await turns(3);
+          return { id: call.signedIn().id, displayName: call.correlation };
+        },
+        whoAmI: async (request, call) => {
+          await turns(Number(request.quantity) % 7);
+          const inner = await desk.of("orders").inside(request, call);
+          assert.equal(call.signedIn().id, inner.id);
+          return inner;
+        },
+      });
+      const client = desk.of("gateway");
+      const answers = await Promise.all(
+        Array.from({ length: 200 }, (_, n) =>
+          client.whoAmI({ sku: "tea", quantity: n + 1 }, callOf({ user: { ...ann, id: `usr_${n}` }, correlation: `cause-${n}` })),
+        ),
+      );
+      answers.forEach((answer, n) => assert.deepEqual([answer.id, answer.displayName], [`usr_${n}`, `cause-${n}`]));
+    });
+
+    it("refuses what comes from the edge beyond its limits, and lets the house's own calls pass", async () => {
+      const gate = Promise.withResolvers<void>();
+      const started = Promise.withResolvers<void>();
+      await using desk = await setup(
+        open,
+        {
+          greet: async (request, call) => {
+            started.resolve();
+            await gate.promise;
+            return desk.of("orders").inside(request, call);
+          },
+        },
+        { inFlight: 1, waiting: 1 },
+      );
+      const client = desk.of("gateway");
+      const first = client.greet(tea, callOf());
+      await started.promise;
+      const later = [client.greet(tea, callOf()), client.greet(tea, callOf())].map((call) => call.then(() => "served", reasonOf));
+      assert.equal(await Promise.race(later), "OVERLOADED");
+      await desk.of("orders").inside(tea, callOf());
+      gate.resolve();
+      await first;
+      assert.deepEqual((await Promise.all(later)).sort(), ["OVERLOADED", "served"]);
+    });
+
+    it("gives an urgent call the place of one that waits", async () => {
+      const gate = Promise.withResolvers<void>();
+      const started = Promise.withResolvers<void>();
+      await using desk = await setup(open, { greet: async () => (started.resolve(), await gate.promise, {}) }, { inFlight: 1, waiting: 1 });
+      const client = desk.of("gateway");
+      const first = client.greet(tea, callOf());
+      await started.promise;
+      const browsing = client.greet(tea, callOf()).then(() => "served", reasonOf);
+      const buying = Promise.all([browsing, client.buy(tea, callOf()).then(() => "served", reasonOf)]);
+      assert.equal(await browsing, "OVERLOADED");
+      gate.resolve();
+      await first;
+      assert.deepEqual(await buying, ["OVERLOADED", "served"]);
+    });
+
+    it("RES-08: stopping waits for calls under way, with those that they make, and takes no more", async () => {
+      const gate = Promise.withResolvers<void>();
+      const started = Promise.withResolvers<void>();
+      await using desk = await setup(open, {
+        greet: async (request, call) => {
+          started.resolve();
+          await gate.promise;
+          return desk.of("orders").inside(request, call);
+        },
+        inside: async () => ({ id: "inside" }),
+      });
+      const under = desk.of("gateway").greet(tea, callOf());
+      await started.promise;
+      let stopped = false;
+      const stopping = desk.rpc.stop().then(() => (stopped = true));
+      assert.equal((await refusalOf(desk.of("gateway").greet(tea, callOf()))).code, "unavailable");
+      assert.equal(stopped, false);
+      gate.resolve();
+      assert.equal((await under).id, "inside");
+      await stopping;
+      assert.equal((await refusalOf(desk.of("orders").inside(tea, callOf()))).code, "unavailable");
+      await desk.rpc.stop();
+    });
+
+    it("does not call while a transaction is open", async () => {
+      await using desk = await setup(open);
+      await assert.rejects(
+        insideTransaction("orders", () => desk.of("orders").inside(tea, callOf())),
+        /while a transaction of orders is open/,
+      );
+    });
+  });
+}
+
+const tea = { sku: "tea", quantity: 1 } as const;
+const ann: User = { id: "usr_ann", session: "ses_1", roles: [], verified: true };
+const admin: User = { id: "usr_admin", session: "ses_2", roles: ["admin"], verified: true };
+
+const callOf = (init: Partial<CallInit> = {}) => new Call({ ...rootCall({ caller: "test", timeoutMs: 5000 }), ...init });
+
+async function setup(open: OpenRpc, handlers: Partial<Record<keyof (typeof DeskService)["method"], Desk>> = {}, limits?: Partial<AdmissionLimits>) {
+  const faults: LogFields[] = [];
+  const silent = () => undefined;
+  const log: Logger = { debug: silent, info: silent, warn: silent, error: (fields) => void faults.push(fields), child: () => log };
+  const nothing: Desk = async () => ({});
+  const implementation = { greet: nothing, buy: nothing, whoAmI: nothing, manage: nothing, inside: nothing, nobody: nothing, ...handlers };
+  const rpc = await open({ services: { desk: [implement(DeskService, implementation)] }, log, ...(limits && { limits }) });
+  return {
+    rpc,
+    faults,
+    of: (caller: string) => rpc.clientsFor(caller).of("desk", DeskService),
+    [Symbol.asyncDispose]: () => rpc.stop(),
+  };
+}
+
+async function refusalOf(call: Promise<unknown>): Promise<Refusal> {
+  try {
+    await call;
+  } catch (error) {
+    assert.equal((error as Error).name, "Refusal", String(error));
+    return error as Refusal;
+  }
+  return assert.fail("it was not refused");
+}
+
+const reasonOf = (error: Refusal) => error.reason;
+
+async function turns(count: number): Promise<void> {
+  for (let turn = 0; turn < count; turn++) await new Promise((resolve) => setImmediate(resolve));
+}

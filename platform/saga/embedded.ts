@@ -1,0 +1,172 @@
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
+import { performance } from "node:perf_hooks";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Clock } from "../clock/clock.ts";
+import type { Database } from "../database/database.ts";
+import { forbidInTransaction } from "../database/in-transaction.ts";
+import type { MigrationSet } from "../database/migrate.ts";
+import { sql } from "../database/sql.ts";
+import { refuse } from "../errors/refusal.ts";
+import type { Ids } from "../ids/ids.ts";
+import type { Call } from "../rpc/call.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import { attemptDefaults } from "./saga-attempt.ts";
+import type { AttemptOptions } from "./saga-attempt.ts";
+import { SagaOwner } from "./saga-owner.ts";
+import { createSagaStore } from "./saga-store.ts";
+import type { NewSaga, SagaRow } from "./saga-store.ts";
+import type { AnySaga, SagaDefinition, SagaRequest, SagaResult, Sagas } from "./saga.ts";
+import { restoreRefusal } from "./stored-refusal.ts";
+
+/** What a database with sagas needs. */
+export const sagaMigrations: MigrationSet = { scope: "sagas", folder: new URL("./migrations/", import.meta.url) };
+
+export interface SagasOptions extends AttemptOptions {
+  /** How long an owner that says nothing keeps a saga: 10,000. It says something three times as often. */
+  readonly leaseMs: number;
+  /** How often sagas without an owner are looked for: 1,000. */
+  readonly recoverEveryMs: number;
+  /** How many sagas of others are taken at a time: 32. */
+  readonly recoverAtOnce: number;
+  /** How long before its caller's deadline `run` answers "running", so that the answer still arrives: 100, or a tenth of what is left. */
+  readonly answerMarginMs: number;
+  /** How long `stop` waits for sagas under way: 5,000. The rest is left for others at once. */
+  readonly stopMs: number;
+}
+
+export const sagasDefaults: SagasOptions = {
+  ...attemptDefaults,
+  leaseMs: 10_000,
+  recoverEveryMs: 1_000,
+  recoverAtOnce: 32,
+  answerMarginMs: 100,
+  stopMs: 5_000,
+};
+
+export interface SagasInit {
+  readonly service: string;
+  readonly database: Database;
+  /** All that this service runs, also those it only finishes. */
+  readonly definitions: readonly AnySaga[];
+  readonly clock: Clock;
+  readonly ids: Ids;
+  readonly log: Logger;
+  /** 0 to 1, for the jitter. */
+  readonly random?: () => number;
+  readonly options?: Partial<SagasOptions>;
+}
+
+export interface SagasEngine extends Sagas {
+  /** Begins to keep leases and to finish what others left. */
+  start(): Promise<void>;
+  /** Begins no more, waits for those under way, and leaves what does not end in time to others. */
+  stop(): Promise<void>;
+  /** Resolves when nobody has a saga in hand and none could be taken; one that pauses is not waited for. */
+  idle(): Promise<void>;
+}
+
+const pollMs = 10;
+const pollMsMax = 250;
+
+/** Sagas kept in the service's own PostgreSQL: a good one costs two statements, each its own transaction. */
+export function createSagas(init: SagasInit): SagasEngine {
+  const { service, database, clock, random = Math.random } = init;
+  const log = init.log.child({ service });
+  const options = { ...sagasDefaults, ...init.options };
+  const store = createSagaStore(database);
+  const definitions = new Map(init.definitions.map((definition) => [definition.name, definition]));
+  const owner = new SagaOwner({ service, store, definitions, name: init.ids.next("own"), clock, log, random, options });
+
+  /** The id of the saga that keeps another from beginning. */
+  const inTheWayOf = async (saga: Pick<NewSaga, "id" | "name" | "subject" | "key" | "fingerprint">): Promise<string | undefined> => {
+    const [first] = await store.inTheWayOf(saga);
+    if (first !== undefined && first.key === saga.key && first.fingerprint !== saga.fingerprint)
+      throw refuse({ reason: "IDEMPOTENCY_KEY_REUSED", code: "invalid_argument", message: "The key was used with another request" });
+    return first?.id;
+  };
+
+  const begin = async (saga: NewSaga): Promise<string> => {
+    for (;;) {
+      if (await store.begin(saga)) {
+        const { id, name, fingerprint, input, call, subject = null, key = null } = saga;
+        const row = { id, name, subject, key, fingerprint, input, call, answer: null, refusal: null };
+        owner.take({ ...row, status: "RUNNING", fence: 1n, attempts: 1 });
+        return id;
+      }
+      const other = await inTheWayOf(saga);
+      if (other !== undefined) return other;
+    }
+  };
+
+  /** How the saga ends, or that it runs on at `untilMs`. */
+  const outcome = async (id: string, untilMs: number): Promise<SagaResult> => {
+    for (let waitMs = pollMs; ; waitMs = Math.min(waitMs * 2, pollMsMax)) {
+      const end = await owner.ended(id, untilMs);
+      if (end?.status === "done") return { status: "done", id, answer: end.answer };
+      if (end?.status === "refused") return { status: "refused", id, refusal: end.refusal };
+      if (end?.status === "running") return { status: "running", id };
+      const row = await store.find(id);
+      if (row === undefined) throw new Error(`the saga ${id} is gone`);
+      const result = resultOf(row);
+      if (result.status !== "running" || performance.now() + waitMs >= untilMs) return result;
+      await sleep(waitMs);
+    }
+  };
+
+  const resultOf = (row: SagaRow): SagaResult => {
+    const { id, status } = row;
+    if (status === "REFUSED") return { status: "refused", id, refusal: restoreRefusal(row.refusal!) };
+    if (status !== "DONE") return { status: "running", id };
+    return { status: "done", id, answer: fromBinary(definitionOf(row.name).output, row.answer!) };
+  };
+  const definitionOf = (name: string): AnySaga => {
+    const definition = definitions.get(name);
+    if (definition === undefined) throw new Error(`${service} has no saga ${name}`);
+    return definition;
+  };
+
+  const check = (definition: AnySaga, call: Call) => {
+    forbidInTransaction("a saga");
+    if (definitionOf(definition.name).output !== definition.output) throw new Error(`${service} knows another saga as ${definition.name}`);
+    call.check();
+  };
+  /** On the monotonic clock: when the caller is told that it still runs. */
+  const answerByMs = (call: Call) => call.deadlineMs - Math.min(options.answerMarginMs, call.remainingMs() / 10);
+
+  return {
+    async run<I extends DescMessage, O extends DescMessage, State>(definition: SagaDefinition<I, O, State>, request: SagaRequest<I>) {
+      check(definition, request.call);
+      const { id, subject, key, fingerprint, call } = request;
+      const input = toBinary(definition.input, create(definition.input, request.input));
+      const { user, correlation, trace } = call;
+      const stored = { correlation, trace, ...(user !== undefined && { user }) };
+      const { name } = definition;
+      const held = { owner: owner.name, leaseMs: options.leaseMs };
+      const saga = { id, name, subject, key, fingerprint, input, call: stored, ...held, now: clock.now() };
+      const begun = await owner.during(() => begin(saga));
+      return (await outcome(begun, answerByMs(call))) as SagaResult<MessageShape<O>>; // its definition is the one that was asked for
+    },
+    async join<I extends DescMessage, O extends DescMessage, State>(
+      definition: SagaDefinition<I, O, State>,
+      { key, fingerprint, call }: Pick<SagaRequest<I>, "fingerprint" | "call"> & { readonly key: string },
+    ) {
+      check(definition, call);
+      const id = await inTheWayOf({ id: "", name: definition.name, subject: undefined, key, fingerprint });
+      return id === undefined ? undefined : ((await outcome(id, answerByMs(call))) as SagaResult<MessageShape<O>>);
+    },
+    async find(id) {
+      const row = await store.find(id);
+      if (row === undefined) return undefined;
+      return { ...resultOf(row), name: row.name, user: row.call.user?.id };
+    },
+    async release(tx, name, subject) {
+      await tx.run(sql`
+        update sagas set released_at = ${clock.now()}
+        where name = ${name} and subject = ${subject} and released_at is null and status <> 'REFUSED'`);
+    },
+    start: () => owner.start(),
+    stop: () => owner.stop(),
+    idle: () => owner.idle(),
+  };
+}

@@ -1,0 +1,197 @@
+import { performance } from "node:perf_hooks";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Clock } from "../clock/clock.ts";
+import { outsideTransaction } from "../database/in-transaction.ts";
+import { refuse } from "../errors/refusal.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import { SagaAttempt } from "./saga-attempt.ts";
+import type { AttemptEnd, AttemptPorts } from "./saga-attempt.ts";
+import type { SagaRow, SagaStore } from "./saga-store.ts";
+import type { SagasOptions } from "./embedded.ts";
+import type { AnySaga } from "./saga.ts";
+
+interface Needs {
+  readonly service: string;
+  /** Names this process in the rows that it holds. */
+  readonly name: string;
+  readonly store: SagaStore;
+  readonly definitions: ReadonlyMap<string, AnySaga>;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly random: () => number;
+  readonly options: SagasOptions;
+}
+
+interface Held {
+  readonly attempt: SagaAttempt;
+  readonly ended: Promise<AttemptEnd>;
+  /** On the monotonic clock: from then on the lease is to be renewed. */
+  renewAtMs: number;
+}
+
+const lookAgainMs = 20;
+
+/** The sagas that this process has in hand: keeps their leases, and takes those that nobody has. */
+export class SagaOwner {
+  readonly name: string;
+  readonly #needs: Needs;
+  readonly #ports: AttemptPorts;
+  readonly #held = new Map<string, Held>();
+  readonly #taken = new Set<string>();
+  readonly #beginning = new Set<Promise<unknown>>();
+  #timer: NodeJS.Timeout | undefined;
+  #keeping: Promise<void> | undefined;
+  #taking: Promise<void> | undefined;
+  #takeAgain = false;
+  #stopping: Promise<void> | undefined;
+
+  constructor(needs: Needs) {
+    this.#needs = needs;
+    this.name = needs.name;
+    const { service, store, log, options, clock, random } = needs;
+    this.#ports = {
+      service,
+      store,
+      log,
+      options,
+      random,
+      now: () => clock.now(),
+      monotonicMs: () => performance.now(),
+      pause: async (ms) => sleep(ms, undefined, { ref: false }),
+    };
+  }
+
+  get stopping(): boolean {
+    return this.#stopping !== undefined;
+  }
+
+  async start(): Promise<void> {
+    if (this.#timer !== undefined || this.stopping) return;
+    const { leaseMs, recoverEveryMs } = this.#needs.options;
+    let takeAtMs = 0;
+    const tick = () => {
+      const nowMs = performance.now();
+      for (const { attempt } of this.#held.values()) attempt.watch();
+      this.#keeping ??= this.#renew().finally(() => (this.#keeping = undefined));
+      if (nowMs < takeAtMs) return;
+      takeAtMs = nowMs + recoverEveryMs;
+      void this.#takeOver();
+    };
+    outsideTransaction(() => {
+      this.#timer = setInterval(tick, Math.min(recoverEveryMs, Math.max(10, leaseMs / 6)));
+      tick();
+    });
+  }
+
+  stop(): Promise<void> {
+    return (this.#stopping ??= this.#stop());
+  }
+
+  async idle(): Promise<void> {
+    const { store, definitions } = this.#needs;
+    while (!this.stopping) {
+      while (this.#held.size > 0) await Promise.all([...this.#held.values()].map(({ ended }) => ended));
+      if (!(await store.anyAtWork([...definitions.keys()])) && this.#held.size === 0) return;
+      await this.#takeOver();
+      await sleep(lookAgainMs); // what other processes hold is only seen by looking again
+    }
+  }
+
+  /** Works on a saga whose row this process holds. */
+  take(row: SagaRow): void {
+    const { definitions, options, log } = this.#needs;
+    const definition = definitions.get(row.name);
+    if (definition === undefined) throw new Error(`there is no saga ${row.name}`);
+    this.#held.get(row.id)?.attempt.cut("lost"); // it was ours before, and its lease ran out
+    const attempt = new SagaAttempt(definition, row, this.#ports);
+    const ended = attempt.run().then((end) => {
+      if (this.#held.get(row.id)?.attempt === attempt) this.#held.delete(row.id);
+      if (this.#taken.delete(row.id) && this.#takeAgain) void this.#takeOver();
+      if (end.status === "lost") log.warn({ saga: row.id, fence: String(row.fence) }, "a saga was taken by somebody else");
+      return end;
+    });
+    this.#held.set(row.id, { attempt, ended, renewAtMs: performance.now() + options.leaseMs / 3 });
+  }
+
+  /** Work that may take a saga; a stop waits for it. Refuses when this process is stopping. */
+  async during<T>(begin: () => Promise<T>): Promise<T> {
+    if (this.stopping)
+      throw refuse({ reason: "OVERLOADED", code: "unavailable", message: "This process is stopping", retryAfterMs: 1_000 });
+    const beginning = begin();
+    this.#beginning.add(beginning);
+    try {
+      return await beginning;
+    } finally {
+      this.#beginning.delete(beginning);
+    }
+  }
+
+  /** How the attempt that this process has in hand ends, or that it takes longer; undefined when there is none. */
+  async ended(id: string, untilMs: number): Promise<AttemptEnd | { readonly status: "running" } | undefined> {
+    const held = this.#held.get(id);
+    if (held === undefined) return undefined;
+    const over = Promise.withResolvers<{ readonly status: "running" }>();
+    const timer = setTimeout(() => over.resolve({ status: "running" }), Math.max(0, untilMs - performance.now()));
+    try {
+      return await Promise.race([held.ended, over.promise]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async #stop(): Promise<void> {
+    clearInterval(this.#timer);
+    await Promise.allSettled([this.#taking, ...this.#beginning]);
+    const all = Promise.all([...this.#held.values()].map(({ ended }) => ended));
+    const over = Promise.withResolvers<void>();
+    const timer = setTimeout(over.resolve, this.#needs.options.stopMs);
+    await Promise.race([all, over.promise]);
+    clearTimeout(timer);
+    for (const { attempt } of this.#held.values()) attempt.cut("left");
+    await all;
+    await this.#keeping;
+  }
+
+  async #renew(): Promise<void> {
+    const { store, options, log } = this.#needs;
+    const nowMs = performance.now();
+    const due = [...this.#held.values()].filter((held) => held.renewAtMs <= nowMs);
+    if (due.length === 0) return;
+    try {
+      const renewed = new Set(
+        await store.renew(
+          due.map(({ attempt }) => attempt.row),
+          options.leaseMs,
+        ),
+      );
+      for (const held of due) {
+        if (renewed.has(held.attempt.row.id)) held.renewAtMs = nowMs + options.leaseMs / 3;
+        else held.attempt.cut("lost");
+      }
+    } catch (error) {
+      log.warn({ error, sagas: due.length }, "leases of sagas could not be renewed");
+    }
+  }
+
+  /** One at a time, and again when the last one may not have found all. */
+  #takeOver(): Promise<void> {
+    return (this.#taking ??= this.#takeSome().finally(() => (this.#taking = undefined)));
+  }
+
+  async #takeSome(): Promise<void> {
+    const { store, definitions, options, log } = this.#needs;
+    const room = options.recoverAtOnce - this.#taken.size;
+    if (room <= 0 || this.stopping) return;
+    try {
+      const rows = await store.take([...definitions.keys()], this.name, options.leaseMs, room);
+      this.#takeAgain = rows.length === room;
+      for (const row of rows) {
+        log.info({ saga: row.id, name: row.name, status: row.status, attempt: row.attempts }, "a saga is taken up again");
+        this.#taken.add(row.id);
+        this.take(row);
+      }
+    } catch (error) {
+      log.warn({ error }, "sagas without an owner could not be taken");
+    }
+  }
+}

@@ -1,0 +1,84 @@
+import type { DescMessage, Message, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
+import type { Transaction } from "../database/database.ts";
+import type { Refusal } from "../errors/refusal.ts";
+import type { Call } from "../rpc/call.ts";
+
+/**
+ * One step: what it does elsewhere, and how that is taken back. Both are called with the idempotency key `<saga>/<step>`, and both may be
+ * called more than once, by a saga's former owner too. So the other side must answer a repeated `do` with its first answer; and an `undo`
+ * must leave a mark under the do's key, also where nothing was done yet, by which a late `do` is refused.
+ *
+ * The saga's fence is not sent along: it guards the saga's own row, and the key and its mark guard the others.
+ */
+export interface SagaStep<State> {
+  /** Unique within the saga, never changed: it is part of the key. */
+  readonly name: string;
+  /** Gives the state with what was learnt. A refusal with a decided code ends the saga; anything else is asked again with the same key. */
+  do(state: State, call: Call): Promise<State | void>;
+  /** Gets the state as `begin` made it, because after a crash there is no other. Asked again until it succeeds. */
+  undo?(state: State, call: Call): Promise<void>;
+}
+
+/** A piece of work over several services that is done as a whole, or taken back as a whole. */
+export interface SagaDefinition<I extends DescMessage, O extends DescMessage, State> {
+  /** Unique within the service, never changed. */
+  readonly name: string;
+  readonly input: I;
+  readonly output: O;
+  /** The state to begin with. Pure: it is made again from the stored input after a crash. */
+  begin(input: MessageShape<I>, sagaId: string, call: Call): State;
+  readonly steps: readonly SagaStep<State>[];
+  /** The answer to keep. Holds ids, never personal data. */
+  answer(state: State): MessageInitShape<O>;
+}
+
+/** Any definition, where its types do not matter. Only methods mention them, so that every definition is one of these. */
+export type AnySaga = SagaDefinition<DescMessage, DescMessage, unknown>;
+
+export interface SagaRequest<I extends DescMessage> {
+  /** The new saga's id: `chk_…`. */
+  readonly id: string;
+  /** What there may be only one live saga for, such as a cart. */
+  readonly subject?: string | undefined;
+  /** The idempotency key with its scope: caller, method and the caller's key in one text. */
+  readonly key?: string | undefined;
+  /** A hash of the request: the same key with another one is refused. */
+  readonly fingerprint: string;
+  readonly input: MessageInitShape<I>;
+  readonly call: Call;
+}
+
+/** How a saga stands. Its `id` may be another than that asked for: of the first with this key, or of the one live for this subject. */
+export type SagaResult<Answer = Message> =
+  | { readonly status: "done"; readonly id: string; readonly answer: Answer }
+  | { readonly status: "refused"; readonly id: string; readonly refusal: Refusal }
+  | { readonly status: "running"; readonly id: string };
+
+export type FoundSaga = SagaResult & {
+  readonly name: string;
+  /** The id of the user who began it. */
+  readonly user: string | undefined;
+};
+
+/** A service's sagas. */
+export interface Sagas {
+  /**
+   * Begins a saga, or joins the one that has the key or the subject, and waits for its end while the call's deadline lasts; past it the
+   * saga goes on by itself and is "running". Refuses with IDEMPOTENCY_KEY_REUSED when the key came with another fingerprint, and with
+   * OVERLOADED when this process is stopping.
+   *
+   * The key of a refusal that is not kept (as for a thing not found) is free again.
+   */
+  run<I extends DescMessage, O extends DescMessage, State>(
+    definition: SagaDefinition<I, O, State>,
+    request: SagaRequest<I>,
+  ): Promise<SagaResult<MessageShape<O>>>;
+  /** The same for one that has this key already; undefined when there is none. Begins nothing. */
+  join<I extends DescMessage, O extends DescMessage, State>(
+    definition: SagaDefinition<I, O, State>,
+    request: Pick<SagaRequest<I>, "fingerprint" | "call"> & { readonly key: string },
+  ): Promise<SagaResult<MessageShape<O>> | undefined>;
+  find(id: string): Promise<FoundSaga | undefined>;
+  /** Frees the subject, because what its saga made is gone: a new saga may begin for it. */
+  release(tx: Transaction, name: string, subject: string): Promise<void>;
+}

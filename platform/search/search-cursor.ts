@@ -1,0 +1,58 @@
+import { createHash } from "node:crypto";
+import { refuse } from "../errors/refusal.ts";
+import type { SearchQuery } from "./search.ts";
+
+/** Where a page ended. */
+export interface Position {
+  /** The sort keys of its last document, as decimal text. */
+  readonly keys: readonly string[];
+  readonly id: string;
+  /** The words in place of those that were misspelt, so that the next page seeks the same. */
+  readonly mended?: readonly (readonly string[])[];
+}
+
+/** The cursor of a position in the answer to this query. */
+export function encodeCursor(index: string, query: SearchQuery, position: Position): string {
+  const { keys, id, mended } = position;
+  const facts = mended === undefined ? [keys, id] : [keys, id, mended];
+  return Buffer.from(JSON.stringify([seal(index, query, facts), ...facts])).toString("base64url");
+}
+
+/** The position that a cursor names. Refuses with INVALID_CURSOR when it is not of this query, or not as we made it. */
+export function decodeCursor(index: string, query: SearchQuery, cursor: string, keyCount: number): Position {
+  const [sealed, ...facts] = parsed(cursor);
+  const [keys, id, mended] = facts;
+  if (sealed !== seal(index, query, facts) || typeof id !== "string" || !isTexts(keys) || keys.length !== keyCount) throw invalid();
+  if (!keys.every((key) => /^-?\d{1,16}$/.test(key))) throw invalid();
+  if (mended === undefined) return { keys, id };
+  if (!Array.isArray(mended) || !mended.every(isTexts)) throw invalid();
+  return { keys, id, mended };
+}
+
+function parsed(cursor: string): unknown[] {
+  try {
+    const facts: unknown = JSON.parse(Buffer.from(cursor, "base64url").toString());
+    if (Array.isArray(facts)) return facts;
+  } catch (error) {
+    throw invalid(error);
+  }
+  throw invalid();
+}
+
+/** Binds a position to its query. Not a signature: a forged cursor gives another page of what its maker may read anyway. */
+function seal(index: string, { text, keywords, ranges, sort }: SearchQuery, facts: readonly unknown[]): string {
+  const sorted = (record: object = {}): unknown[] => Object.entries(record).toSorted(([one], [other]) => (one < other ? -1 : 1));
+  const query = [index, text ?? "", sorted(keywords), sorted(ranges), sort];
+  return createHash("sha256")
+    .update(JSON.stringify([query, facts]))
+    .digest("base64url")
+    .slice(0, 16);
+}
+
+function isTexts(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.every((one) => typeof one === "string");
+}
+
+function invalid(cause?: unknown): Error {
+  return refuse({ reason: "INVALID_CURSOR", code: "invalid_argument", cause });
+}

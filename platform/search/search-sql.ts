@@ -1,0 +1,111 @@
+import type { Sql } from "../database/sql.ts";
+import { sql } from "../database/sql.ts";
+import type { Position } from "./search-cursor.ts";
+import type { SearchQuery } from "./search.ts";
+import { matchQuery, tierQueries } from "./terms.ts";
+import type { Wanted } from "./terms.ts";
+
+/** A row of `pageSql`: the id, and the sort keys as k0, k1, … */
+export type PageRow = { readonly id: string } & Readonly<Record<`k${number}`, bigint>>;
+
+/** What is asked of which index; `want` is what the text asks for. */
+export interface Asked {
+  readonly index: string;
+  readonly query: SearchQuery;
+  readonly want: Wanted | undefined;
+}
+
+/** Stands for an absent number, which sorts last in both directions. */
+const absent = 2 ** 53;
+const comma = sql`, `;
+const and = sql` and `;
+
+/** How many sort keys there are before the id. Relevance is two: how telling the text is that holds the words, then how short the title. */
+export function keyCountOf({ sort }: SearchQuery): number {
+  return sort.reduce((count, { by }) => count + (by === "relevance" ? 2 : 1), 0);
+}
+
+/** One page after `from`, in order, with one row more than the limit when there is another page. */
+export function pageSql(asked: Asked, from: Position | undefined): Sql {
+  return asked.query.sort[0]?.by === "relevance" && asked.want !== undefined
+    ? tieredPage(asked, asked.want, from)
+    : page(asked, matching(asked), sortKeys(asked), from);
+}
+
+/** How many of all matches have which keyword. */
+export function facetsSql(asked: Asked, names: readonly string[], valuesMax: number): Sql {
+  return sql`
+    select name, value, count from (
+      select name, value, count(*)::int as count, row_number() over (partition by name order by count(*) desc, value collate "C") as place
+      from search_documents, unnest(${names}::text[]) as name, jsonb_array_elements_text(keywords -> name) as value
+      where ${matching(asked)} group by name, value) as counted
+    where place <= ${valuesMax} order by name, place`;
+}
+
+/**
+ * A branch a tier. They run one after the other and only until the page is full, so that the many documents that hold a
+ * word somewhere are not looked at while its titles fill the page.
+ */
+function tieredPage(asked: Asked, want: Wanted, from: Position | undefined): Sql {
+  const { index, query } = asked;
+  const [, , ...laterKeys] = sortKeys(asked);
+  const tiers = tierQueries(index, want, query.keywords);
+  const first = Math.min(Number(from?.keys[0] ?? 0), tiers.length - 1);
+  const branches = tiers.flatMap((tier, depth) => {
+    if (depth < first) return [];
+    const keys = [sql`${depth}::bigint`, sql`title_words::bigint`, ...laterKeys];
+    const where = sql.join([sql`terms @@ (select ${tier}::tsquery)`, ...ranges(query)], and);
+    return [sql`(${page(asked, where, keys, depth === first ? from : undefined)})`];
+  });
+  return sql`select * from (${sql.join(branches, sql` union all `)}) as tiers limit ${query.limit + 1}`;
+}
+
+function page({ query }: Asked, where: Sql, keys: readonly Sql[], from: Position | undefined): Sql {
+  const names = [...keys.map((_, at) => sql.name(`k${at}`)), sql`id`];
+  const selected = sql.join([...keys.map((key, at) => sql`${key} as ${names[at]}`), sql`id`], comma);
+  if (from === undefined)
+    return sql`select ${selected} from search_documents where ${where} order by ${sql.join(names, comma)} limit ${query.limit + 1}`;
+  const after = sql.join([...from.keys.map((key) => sql`${key}::bigint`), sql`${from.id}`], comma);
+  return sql`
+    select ${selected} from search_documents where ${where} and (${sql.join([...keys, sql`id`], comma)}) > (${after})
+    order by ${sql.join(names, comma)} limit ${query.limit + 1}`;
+}
+
+function matching({ index, query, want }: Asked): Sql {
+  const match = matchQuery(index, want, query.keywords);
+  // As a sub-select it is unknown when planning, so that one plan serves all queries of this shape.
+  return sql.join([match === undefined ? sql`index_name = ${index}` : sql`terms @@ (select ${match}::tsquery)`, ...ranges(query)], and);
+}
+
+function sortKeys({ index, query, want }: Asked): Sql[] {
+  return query.sort.flatMap((sort): Sql[] => {
+    if (!("descending" in sort))
+      return want === undefined ? [sql`0::bigint`, sql`0::bigint`] : [tierOf(index, want), sql`title_words::bigint`];
+    const least = sql`(numbers -> ${sort.by}::text -> 0)::bigint`;
+    return [sort.descending ? sql`coalesce(-${least}, ${absent}::bigint)` : sql`coalesce(${least}, ${absent}::bigint)`];
+  });
+}
+
+function tierOf(index: string, want: Wanted): Sql {
+  const tiers = tierQueries(index, want, undefined).map(
+    (tier, depth) => sql`when terms @@ (select ${tier}::tsquery) then ${depth}::bigint`,
+  );
+  return sql`case ${sql.join(tiers, sql` `)} end`;
+}
+
+/** Most documents have one number a field, so its least mostly decides. Of several, those between least and greatest are asked last. */
+function ranges({ ranges: wanted = {} }: SearchQuery): Sql[] {
+  return Object.entries(wanted).map(([field, { min, max }]) => {
+    const numbers = sql`numbers -> ${field}::text`;
+    const [from, to] = [bound(min, Math.ceil, -absent), bound(max, Math.floor, absent)];
+    return sql`case
+      when (${numbers} -> 0)::bigint > ${to}::bigint then false
+      when (${numbers} -> 0)::bigint >= ${from}::bigint then true
+      when (${numbers} -> -1)::bigint < ${from}::bigint then false
+      else exists (select from jsonb_array_elements(${numbers}) as number where number::bigint between ${from}::bigint and ${to}::bigint) end`;
+  });
+}
+
+function bound(value: number | undefined, round: (value: number) => number, open: number): number {
+  return value === undefined || Number.isNaN(value) ? open : Math.min(absent, Math.max(-absent, round(value)));
+}

@@ -1,0 +1,59 @@
+const wordLengthMax = 64;
+const mendableLengthMax = 24;
+const combiningMarks = /[\u0300-\u036f]/g;
+const letters: Readonly<Record<string, string>> = { ß: "ss", æ: "ae", œ: "oe", ø: "o", đ: "d", ł: "l", þ: "th", ð: "d", ı: "i" };
+
+/** The words of a text, in order: letters and digits only, lower case, without accents. Apostrophes do not divide ("men's" is "mens"). */
+export function wordsOf(text: string): string[] {
+  const plain = text
+    .normalize("NFKD")
+    .replace(combiningMarks, "")
+    .toLowerCase()
+    .replace(combiningMarks, "") // lower-casing İ makes one
+    .replace(/['’]/g, "")
+    .replace(/[ßæœøđłþðı]/g, (letter) => letters[letter]!);
+  return (plain.match(/[\p{L}\p{N}\p{M}]+/gu) ?? []).map((word) =>
+    word.length > wordLengthMax ? word.slice(0, wordLengthMax).replace(/[\ud800-\udbff]$/, "") : word,
+  );
+}
+
+/** How many typing errors a word may have: none in up to 2 letters, one in up to 5, two in longer ones. */
+export function errorsMax(word: string): number {
+  if (word.length <= 2 || word.length > mendableLengthMax) return 0;
+  return word.length <= 5 ? 1 : 2;
+}
+
+/**
+ * All that is left of a word when up to `errorsMax` letters are left out, itself included. Two words that are that few errors
+ * apart (a letter added, left out, changed, or two swapped) have one of these in common.
+ */
+export function remainsOf(word: string, left: number = errorsMax(word)): Set<string> {
+  const all = new Set([word]);
+  let longest: Iterable<string> = [word];
+  for (let errors = 0; errors < left; errors++) {
+    const shorter = new Set<string>();
+    for (const remain of longest) for (let at = 0; at < remain.length; at++) shorter.add(remain.slice(0, at) + remain.slice(at + 1));
+    for (const remain of shorter) all.add(remain);
+    longest = shorter;
+  }
+  return all;
+}
+
+/** How many letters must be added, left out, changed or swapped with their neighbour to make one word of the other. */
+export function errorsBetween(one: string, other: string): number {
+  let beforeLast: number[] = [];
+  let last = Array.from({ length: other.length + 1 }, (_, at) => at);
+  for (let row = 1; row <= one.length; row++) {
+    const current = [row];
+    for (let at = 1; at <= other.length; at++) {
+      const same = one[row - 1] === other[at - 1];
+      let errors = Math.min(last[at]! + 1, current[at - 1]! + 1, last[at - 1]! + (same ? 0 : 1));
+      if (row > 1 && at > 1 && one[row - 1] === other[at - 2] && one[row - 2] === other[at - 1])
+        errors = Math.min(errors, beforeLast[at - 2]! + 1);
+      current.push(errors);
+    }
+    beforeLast = last;
+    last = current;
+  }
+  return last[other.length]!;
+}

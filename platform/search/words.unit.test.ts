@@ -1,0 +1,43 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import fc from "fast-check";
+import { errorsBetween, errorsMax, remainsOf, wordsOf } from "./words.ts";
+
+const word = fc.string({ unit: fc.constantFrom("a", "b", "c"), minLength: 1, maxLength: 9 });
+
+describe("words", () => {
+  it("are letters and digits, in lower case and without accents", () => {
+    assert.deepEqual(wordsOf("Café-Becher, 2×30 cm (ÄÖÜ ß)"), ["cafe", "becher", "2", "30", "cm", "aou", "ss"]);
+    assert.deepEqual(wordsOf("Men's T-Shirt №5 İSTANBUL"), ["mens", "t", "shirt", "no5", "istanbul"]);
+    assert.deepEqual(wordsOf("東京タワー हिन्दी"), ["東京タワー", "हिन्दी"]);
+    assert.deepEqual(wordsOf(" .,;!' "), []);
+    assert.equal(wordsOf("x".repeat(1_000))[0]?.length, 64);
+  });
+
+  it("cut or not, are never half a character", () => {
+    for (const start of ["", "x", "xx"]) assert.ok(wordsOf(start + "𠀀".repeat(100)).every((one) => one.isWellFormed()));
+  });
+
+  it("share a remain when they are no more errors apart than they may have", () => {
+    fc.assert(
+      fc.property(word, word, (one, other) => {
+        const left = Math.min(errorsMax(one), errorsMax(other));
+        const shared = [...remainsOf(one)].some((remain) => remainsOf(other).has(remain));
+        if (left > 0 && errorsBetween(one, other) <= left) assert(shared);
+      }),
+    );
+  });
+
+  it("are measured by letters added, left out, changed and swapped", () => {
+    for (const [one, other, errors] of [
+      ["shirt", "shirt", 0],
+      ["shirt", "shrit", 1],
+      ["shirt", "shirts", 1],
+      ["shirt", "shit", 1],
+      ["shirt", "skirt", 1],
+      ["backpack", "bakcpak", 2],
+      ["", "abc", 3],
+    ] as const)
+      assert.deepEqual([errorsBetween(one, other), errorsBetween(other, one)], [errors, errors]);
+  });
+});

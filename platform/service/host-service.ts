@@ -1,0 +1,118 @@
+import type { Registry } from "@bufbuild/protobuf";
+import type { Cache } from "../cache/cache.ts";
+import type { Clock } from "../clock/clock.ts";
+import { idempotencyMigrations } from "../database/migrate.ts";
+import type { MigrationSet } from "../database/migrate.ts";
+import type { PostgresDatabase } from "../database/postgres.ts";
+import { sql } from "../database/sql.ts";
+import { createPostgresDocuments, documentsMigrations } from "../documents/postgres.ts";
+import { createEventLog } from "../events/event-log.ts";
+import type { HostedEventLog } from "../events/event-log.ts";
+import { createSubscriptions } from "../events/subscriptions.ts";
+import type { Subscriptions } from "../events/subscriptions.ts";
+import type { Wakeups } from "../events/wakeups.ts";
+import type { Ids } from "../ids/ids.ts";
+import type { Mailer } from "../mail/mail.ts";
+import type { Rpc } from "../rpc/rpc.ts";
+import { sagaMigrations } from "../saga/embedded.ts";
+import { createPostgresSearch, searchMigrations } from "../search/postgres.ts";
+import type { HouseConfig, Service, ServiceDefinition } from "./service.ts";
+import { createTasks, taskMigrations } from "../tasks/embedded.ts";
+import type { TasksEngine } from "../tasks/embedded.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import { housekeepingQueue, startHousekeeping } from "./housekeeping.ts";
+
+const eventMigrations: MigrationSet = { scope: "events", folder: new URL("../events/migrations/", import.meta.url) };
+
+/** What the platform keeps in every service's database. */
+export const platformMigrations: readonly MigrationSet[] = [
+  eventMigrations,
+  taskMigrations,
+  idempotencyMigrations,
+  documentsMigrations,
+  searchMigrations,
+  sagaMigrations,
+];
+
+export interface HostNeeds {
+  readonly database: PostgresDatabase;
+  readonly rpc: Rpc;
+  readonly wakeups: Wakeups;
+  readonly cache: Cache;
+  readonly mail: Mailer;
+  readonly clock: Clock;
+  readonly ids: Ids;
+  readonly config: HouseConfig;
+  readonly registry: Registry;
+  readonly log: Logger;
+}
+
+/** A service with the seams that it stands on. */
+export interface HostedService {
+  readonly name: string;
+  readonly service: Service;
+  readonly database: PostgresDatabase;
+  readonly log: HostedEventLog;
+  readonly subscriptions: Subscriptions;
+  readonly tasks: TasksEngine;
+  /** Changes whenever something happened in the service. */
+  marks(): Promise<string>;
+}
+
+/** Puts a service onto the embedded engines and offers its routes. */
+export function hostService(definition: ServiceDefinition, needs: HostNeeds): HostedService {
+  const { name } = definition;
+  const { database, rpc, wakeups, clock, ids, log } = needs;
+  const clients = rpc.clientsFor(name);
+  const events = createEventLog({ service: name, database, clock, ids, registry: needs.registry, wakeups, log });
+  const tasks = createTasks({ service: name, database, queues: () => [...(service.queues ?? []), housekeepingQueue({ database, clock })], clock, ids, log });
+  const service: Service = definition.create({
+    database,
+    clients,
+    events,
+    tasks,
+    documents: createPostgresDocuments({ database }),
+    cache: needs.cache,
+    search: createPostgresSearch({ database }),
+    mail: needs.mail,
+    clock,
+    ids,
+    log,
+    config: needs.config,
+  });
+  const subscriptions = createSubscriptions({ service: name, subscriptions: service.subscriptions ?? [], database, clients, wakeups, clock, log });
+  rpc.serve(name, [...service.routes, events.route]);
+  const start = async (): Promise<void> => {
+    await service.start?.();
+    await startHousekeeping({ database, tasks, name });
+  };
+  return {
+    name,
+    service: { ...service, start },
+    database,
+    log: events,
+    subscriptions,
+    tasks,
+    marks: async () => {
+      const { marks } = await database.one<{ marks: string }>(
+        sql`select coalesce((select max(position) from events), 0) || '/' || (select count(*) from tasks where state = 'done') || '/'
+          || coalesce((select sum(applied) from subscriptions), 0) as marks`,
+      );
+      return marks;
+    },
+  };
+}
+
+/** Resolves when all events are applied, all due tasks done and nothing is under way. One round may give work to another service, so there are rounds until one changes nothing. */
+export async function settleServices(hosted: readonly HostedService[], others: () => Promise<void> = async () => undefined): Promise<void> {
+  let before = "";
+  for (;;) {
+    await Promise.all(hosted.map(({ service }) => service.idle?.()));
+    await Promise.all(hosted.map(({ subscriptions }) => subscriptions.caughtUp()));
+    await Promise.all(hosted.map(({ tasks }) => tasks.idle()));
+    await others();
+    const after = (await Promise.all(hosted.map((service) => service.marks()))).join();
+    if (after === before) return;
+    before = after;
+  }
+}

@@ -1,0 +1,122 @@
+import { performance } from "node:perf_hooks";
+import { setImmediate as nextTurn, setTimeout as pause } from "node:timers/promises";
+import type { Clock } from "../clock/clock.ts";
+import type { Database } from "../database/database.ts";
+import { refusalIn } from "../errors/refusal.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import { finishTasks } from "./task-store.ts";
+import type { ClaimedTask } from "./task-store.ts";
+import type { Queue, Task } from "./tasks.ts";
+
+const batchMax = 500;
+const retryMs = 200;
+
+/** A task whose work is done. */
+export interface Completion {
+  readonly queue: Queue;
+  readonly task: Task;
+  readonly row: ClaimedTask;
+  /** Until when on the monotonic clock the claim can still be good. */
+  readonly leaseEndsMs: number;
+}
+
+interface Needs {
+  readonly database: Database;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Told of a task whose queue's `settle` failed for it alone. */
+  readonly failed: (completion: Completion, error: unknown) => Promise<void>;
+}
+
+/**
+ * Marks tasks without an effect of their own as done: while one write is under way the next ones gather, and go together, with what their
+ * queue settles for all of them. One that cannot be written while its lease lasts is given up; the task runs again.
+ */
+export class Completions {
+  readonly #needs: Needs;
+  #waiting: Completion[] = [];
+  #writing: Promise<void> | undefined;
+  #closing = false;
+
+  constructor(needs: Needs) {
+    this.#needs = needs;
+  }
+
+  add(completion: Completion): void {
+    this.#waiting.push(completion);
+    this.#writing ??= this.#write();
+  }
+
+  /** Resolves when all that has been added is written or given up. */
+  async written(): Promise<void> {
+    while (this.#writing !== undefined) await this.#writing;
+  }
+
+  /** Writes what there is, without trying again. */
+  async close(): Promise<void> {
+    this.#closing = true;
+    await this.written();
+  }
+
+  async #write(): Promise<void> {
+    await nextTurn(); // what ends in this turn goes together
+    while (this.#waiting.length > 0) {
+      const batch = this.#waiting.splice(0, batchMax);
+      const plain = batch.filter(({ queue }) => queue.settle === undefined);
+      if (plain.length > 0) await this.#attempt(plain, async () => this.#finish(plain));
+      const settled = Map.groupBy(
+        batch.filter(({ queue }) => queue.settle !== undefined),
+        ({ queue }) => queue,
+      );
+      for (const [queue, completions] of settled) await this.#attempt(completions, async () => this.#settle(queue, completions));
+    }
+    this.#writing = undefined;
+  }
+
+  /** Puts them back for another try when the database is away. */
+  async #attempt(completions: readonly Completion[], write: () => Promise<void>): Promise<void> {
+    try {
+      await write();
+    } catch (error) {
+      const kept = this.#closing ? [] : completions.filter(({ leaseEndsMs }) => leaseEndsMs > performance.now());
+      this.#needs.log.warn({ error, kept: kept.length, lost: completions.length - kept.length }, "tasks could not be marked as done");
+      this.#waiting.unshift(...kept);
+      if (kept.length > 0) await pause(retryMs);
+    }
+  }
+
+  async #finish(completions: readonly Completion[]): Promise<void> {
+    const { database, clock } = this.#needs;
+    const marked = await finishTasks(database, completions.map(rowOf), clock.now());
+    this.#noteLate(completions.length - marked.length);
+  }
+
+  /** All in one transaction, or where that fails, each in its own, so that one bad task spoils no other. */
+  async #settle(queue: Queue, completions: readonly Completion[]): Promise<void> {
+    const { database, clock, failed } = this.#needs;
+    try {
+      const late = await database.transaction(
+        async (tx) => {
+          const marked = new Set(await finishTasks(tx, completions.map(rowOf), clock.now()));
+          const ours = completions.filter(({ row }) => marked.has(row.id));
+          if (ours.length > 0) await queue.settle?.(tx, ours.map(taskOf));
+          return completions.length - ours.length;
+        },
+        { lane: "background" },
+      );
+      this.#noteLate(late);
+    } catch (error) {
+      const [first, ...others] = completions;
+      if (first === undefined || refusalIn(error)?.code === "unavailable") throw error;
+      if (others.length === 0) return failed(first, error);
+      for (const completion of completions) await this.#attempt([completion], async () => this.#settle(queue, [completion]));
+    }
+  }
+
+  #noteLate(late: number): void {
+    if (late > 0) this.#needs.log.warn({ late }, "tasks ended after somebody else had claimed them");
+  }
+}
+
+const rowOf = ({ row }: Completion): ClaimedTask => row;
+const taskOf = ({ task }: Completion): Task => task;

@@ -1,0 +1,125 @@
+import { fromBinary } from "@bufbuild/protobuf";
+import type { Clock } from "../clock/clock.ts";
+import type { Database, Queries } from "../database/database.ts";
+import { refuse } from "../errors/refusal.ts";
+import { rootCall } from "../rpc/call.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import { Completions } from "./completions.ts";
+import { failureCause } from "./failure-cause.ts";
+import { attemptsMaxOf, retryDelayMs, timeoutMsOf } from "./retry-delay.ts";
+import { continueTask, failTask, finishTasks } from "./task-store.ts";
+import type { ClaimedTask } from "./task-store.ts";
+import type { Queue, Task, TaskResult } from "./tasks.ts";
+
+export interface TaskRunnerNeeds {
+  readonly service: string;
+  readonly database: Database;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly random: () => number;
+  /** Told when a task's row went on: it is due again some time. */
+  readonly wentOn: () => void;
+}
+
+/** Brings claimed tasks to the end of a try: done, due again, or dead. Writes nothing about a task that others have claimed since. */
+export class TaskRunner {
+  readonly #needs: TaskRunnerNeeds;
+  readonly completions: Completions;
+
+  constructor(needs: TaskRunnerNeeds) {
+    this.#needs = needs;
+    this.completions = new Completions({ ...needs, failed: ({ queue, row }, error) => this.#fail(queue, row, error) });
+  }
+
+  /** Never rejects: what cannot be written is logged, and the task runs again when its lease is over. */
+  async run(queue: Queue, row: ClaimedTask, leaseEndsMs: number): Promise<void> {
+    try {
+      const task = decode(queue, row);
+      if (typeof task === "string") await this.#bury(row, task);
+      else if (row.attempts > attemptsMaxOf(queue)) await this.#bury(row, "LEASE_EXPIRED: the last try ended without a word");
+      else await this.#try(queue, task, row, leaseEndsMs);
+    } catch (error) {
+      this.#needs.log.warn(
+        { error, task: row.id, queue: row.queue },
+        "a task's end could not be written; it runs again when its lease is over",
+      );
+    }
+  }
+
+  async #try(queue: Queue, task: Task, row: ClaimedTask, leaseEndsMs: number): Promise<void> {
+    const { service: caller, log } = this.#needs;
+    const { id, correlation } = row;
+    const [traceId = "", spanId = ""] = row.trace.split("-");
+    const timeoutMs = timeoutMsOf(queue);
+    const call = rootCall({ caller, timeoutMs, idempotencyKey: id, causation: id, correlation, trace: { traceId, spanId } });
+    try {
+      const result = (await within(timeoutMs, queue.run(task, call))) ?? {};
+      if (result.effect === undefined && result.again === undefined) this.completions.add({ queue, task, row, leaseEndsMs });
+      else if (!(await this.#conclude(row, result)))
+        log.warn({ call, task: id, queue: row.queue }, "a task ended after somebody else had claimed it");
+    } catch (error) {
+      await this.#fail(queue, row, error);
+    }
+  }
+
+  /** Writes the end with its effect. The mark comes first: its row lock keeps every other claim out until the commit. */
+  async #conclude(row: ClaimedTask, { effect, again }: TaskResult): Promise<boolean> {
+    const { database, clock, wentOn } = this.#needs;
+    const mark = async (queries: Queries) =>
+      again === undefined ? (await finishTasks(queries, [row], clock.now())).length === 1 : continueTask(queries, row, again);
+    const ours =
+      effect === undefined
+        ? await mark(database)
+        : await database.transaction(
+            async (tx) => {
+              if (!(await mark(tx))) return false;
+              await effect(tx);
+              return true;
+            },
+            { lane: "background" },
+          );
+    if (again !== undefined) wentOn();
+    return ours;
+  }
+
+  async #fail(queue: Queue, row: ClaimedTask, error: unknown): Promise<void> {
+    const { log, clock, random, database, wentOn } = this.#needs;
+    if (row.attempts >= attemptsMaxOf(queue)) return this.#bury(row, failureCause(error), error);
+    const delayMs = retryDelayMs(queue, row.attempts, random);
+    log.warn({ error, task: row.id, queue: row.queue, attempt: row.attempts, delayMs }, "a task failed and is tried again");
+    await failTask(database, row, { cause: failureCause(error), dueAt: new Date(clock.now().getTime() + delayMs) });
+    wentOn();
+  }
+
+  async #bury(row: ClaimedTask, cause: string, error?: unknown): Promise<void> {
+    const { log, clock, database } = this.#needs;
+    if (!(await failTask(database, row, { cause, deadAt: clock.now() }))) return;
+    log.error(
+      { alert: "TASK_DEAD", task: row.id, queue: row.queue, attempts: row.attempts, cause, error },
+      "a task is dead: kontor tasks shows it",
+    );
+  }
+}
+
+/** The task, or why it cannot be read. */
+function decode(queue: Queue, row: ClaimedTask): Task | string {
+  if (row.type !== queue.schema.typeName) return `UNREADABLE: the queue takes ${queue.schema.typeName}, the task holds ${row.type}`;
+  try {
+    const { id, key, attempts: attempt, dueAt } = row;
+    return { id, queue: queue.name, key, attempt, dueAt, payload: fromBinary(queue.schema, row.payload) };
+  } catch (error) {
+    return `UNREADABLE: ${failureCause(error)}`;
+  }
+}
+
+/** The work's result, or a refusal when it takes longer. The work itself is told by its call's deadline. */
+async function within<T>(timeoutMs: number, work: Promise<T>): Promise<T> {
+  const over = Promise.withResolvers<never>();
+  const timer = setTimeout(() => over.reject(refuse({ reason: "DEADLINE_EXCEEDED", code: "deadline_exceeded" })), timeoutMs);
+  timer.unref(); // work that was given back at a stop must not hold the process
+  try {
+    return await Promise.race([work, over.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

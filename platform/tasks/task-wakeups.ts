@@ -1,0 +1,53 @@
+import type { Database } from "../database/database.ts";
+import { outsideTransaction } from "../database/in-transaction.ts";
+import type { Logger } from "../telemetry/logger.ts";
+
+/** The channel that workers listen on. */
+export const taskChannel = "tasks";
+const notifyEveryMs = 20;
+
+/** Tells the workers of other processes on the same database that there may be due tasks, at most every 20 ms. */
+export class TaskWakeups {
+  readonly #database: Database;
+  readonly #log: Logger;
+  readonly #self: string;
+  #lastMs = -Infinity;
+  #timer: NodeJS.Timeout | undefined;
+  #unlisten: (() => Promise<void>) | undefined;
+
+  /** `self` names this process, so that it does not hear itself. */
+  constructor(needs: { readonly database: Database; readonly log: Logger; readonly self: string }) {
+    this.#database = needs.database;
+    this.#log = needs.log;
+    this.#self = needs.self;
+  }
+
+  async start(heard: () => void): Promise<void> {
+    this.#unlisten = await this.#database.listen(taskChannel, (payload) => {
+      if (payload !== this.#self) heard();
+    });
+  }
+
+  async stop(): Promise<void> {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const unlisten = this.#unlisten;
+    this.#unlisten = undefined;
+    await unlisten?.();
+  }
+
+  /** May be called inside a transaction's hook: what it sends is sent outside. */
+  send(): void {
+    if (this.#timer !== undefined) return;
+    const waitMs = Math.max(0, this.#lastMs + notifyEveryMs - performance.now());
+    this.#timer = outsideTransaction(() => setTimeout(() => this.#notify(), waitMs));
+  }
+
+  #notify(): void {
+    this.#timer = undefined;
+    this.#lastMs = performance.now();
+    this.#database.notify(taskChannel, this.#self).catch((error: unknown) => {
+      this.#log.warn({ error }, "other workers could not be woken; they look by themselves in some seconds");
+    });
+  }
+}

@@ -1,0 +1,96 @@
+import { posix } from "node:path";
+import { lineAt } from "./sources.ts";
+import type { Problem, Source } from "./sources.ts";
+
+// apps -> gateway, services -> platform -> nothing of ours, and everyone may read contracts. A service never imports another.
+
+const names = {
+  gateway: "gateway",
+  platform: "platform",
+  contracts: "contracts",
+  e2e: "e2e",
+  bench: "bench",
+  tools: "tools",
+  kontor: "apps/kontor",
+};
+
+/** What files of a place may import, beside their own place. */
+const allowed: Readonly<Record<string, readonly string[]>> = {
+  contracts: [],
+  platform: ["contracts"],
+  services: ["contracts", "platform"],
+  gateway: ["contracts", "platform"],
+  apps: ["contracts", "platform", "services", "gateway"],
+  e2e: ["contracts", "platform", "services", "gateway", "apps"],
+  bench: ["contracts", "platform", "services", "gateway", "apps"],
+  tools: ["contracts", "platform"],
+};
+
+/** What a service does through a seam of the platform: engines, servers, sockets, files and other processes. */
+const engines = new RegExp(
+  `^(node:)?(${["http", "https", "http2", "net", "tls", "dgram", "child_process", "cluster", "worker_threads", "sqlite", "fs", "fs/promises"].join("|")})$|` +
+    `^(${["pg", "pg-.+", "kysely", "redis", "ioredis", "mongodb", "rabbitmq-client", "amqplib", "kafkajs", "@platformatic/.+", "@opensearch-project/.+"].join("|")}|` +
+    `${["@elastic/.+", "@grpc/.+", "@connectrpc/.+", "nodemailer", "smtp-server", "find-my-way", "fastify", "express", "koa", "hono", "undici", "pino", "ajv"].join("|")})(/.*)?$`,
+);
+
+/** An import of a file. */
+export interface Import {
+  readonly from: string;
+  readonly line: number;
+}
+
+/** All that a TypeScript file imports, dynamically too. Also what only looks like an import, in a comment or a text: better one too many. */
+export function importsOf(text: string): Import[] {
+  const pattern =
+    /(?:^|[\s;}])(?:import|export)\b[^"'`;()]*?\bfrom\s*["']([^"']+)["']|(?:^|[\s;])import\s*["']([^"']+)["']|\b(?:import|require|import\.meta\.resolve)\s*\(\s*["'`]([^"'`]+)["'`]/gm;
+  return [...text.matchAll(pattern)].map((match) => {
+    const from = match[1] ?? match[2] ?? match[3] ?? "";
+    return { from, line: lineAt(text, match.index + match[0].lastIndexOf(from)) };
+  });
+}
+
+/** The package of ours that a path is in: "platform", "services/orders". Undefined for a path that is not in one. */
+export function packageOf(path: string): string | undefined {
+  const [folder = "", name] = path.split("/");
+  if (!(folder in allowed)) return undefined;
+  return folder === "services" || folder === "apps" ? `${folder}/${name ?? ""}` : folder;
+}
+
+/** Where an import leads inside of the repository; undefined when it leads out, to npm or node. */
+export function targetOf(path: string, from: string): string | undefined {
+  if (from.startsWith(".")) return posix.join(posix.dirname(path), from);
+  const ours = /^@kontor\/([^/]+)(?:\/(.*))?$/.exec(from);
+  if (ours === null) return undefined;
+  const name = ours[1]!;
+  const folder = name in names ? names[name as keyof typeof names] : `services/${name}`;
+  return `${folder}/${ours[2] ?? ""}`;
+}
+
+/** The imports that cross a boundary which they may not cross. */
+export function boundaryProblems(sources: readonly Source[]): Problem[] {
+  return sources.flatMap(({ path, text }) => {
+    const own = packageOf(path);
+    if (own === undefined) return [];
+    return importsOf(text).flatMap(({ from, line }) => {
+      const message = problemOf(path, own, from);
+      return message === undefined ? [] : [{ path, line, message }];
+    });
+  });
+}
+
+function problemOf(path: string, own: string, from: string): string | undefined {
+  const target = targetOf(path, from);
+  if (target === undefined) {
+    const inService = own.startsWith("services/") && !path.endsWith(".test.ts");
+    return inService && engines.test(from) ? `a service uses ${from} only through a seam of the platform` : undefined;
+  }
+  const other = packageOf(target);
+  if (other === undefined) return from.startsWith(".") && target.startsWith("..") ? `${from} leads out of the repository` : undefined;
+  if (other === own) return undefined;
+  // Tools are run by path, not imported, and stay beside what they work on.
+  if (from.startsWith(".") && own !== "tools") return `${from} reaches into ${other}: import it as a package`;
+  if (own.startsWith("services/") && other.startsWith("services/"))
+    return `a service never imports another (${other}): call it through a client`;
+  const folder = (name: string): string => name.split("/")[0]!;
+  return (allowed[folder(own)] ?? []).includes(folder(other)) ? undefined : `${own} must not import ${other}`;
+}
