@@ -141,6 +141,18 @@ export enum Reason {
   INVALID_CURSOR = 18,
 
   /**
+   * A mail that no mail server would take: trying again does not help.
+   *
+   * @generated from enum value: MAIL_INVALID = 20;
+   */
+  MAIL_INVALID = 20,
+
+  /**
+   * @generated from enum value: MAIL_REFUSED = 21;
+   */
+  MAIL_REFUSED = 21,
+
+  /**
    * @generated from enum value: REQUEST_TIMEOUT = 19;
    */
   REQUEST_TIMEOUT = 19,
