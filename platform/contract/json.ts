@@ -30,7 +30,7 @@ export interface JsonCodec<M extends Message = Message> {
    * unknown or output-only fields, wrong types, unknown enum values, lists beyond their limit. Rules are the validator's affair.
    */
   decode(json: unknown, options?: DecodeOptions): M;
-  /** Builds the message from texts alone. Refuses as `decode`, names that are not known included. */
+  /** Builds the message from a path's parameters alone. Refuses as `decode`, names that are not known included. */
   decodeText(values: TextValues): M;
   /** Builds the message from a query's parameters (repeated for lists) and a path's. */
   decodeQuery(query: Iterable<readonly [string, string]>, path?: TextValues): M;
@@ -90,7 +90,7 @@ function compile(schema: DescMessage): JsonCodec {
     decodeText(values) {
       const problems = new Problems();
       const draft = create(schema) as Draft;
-      readTexts(draft, Object.entries(values), problems);
+      readTexts(draft, pathTexts(values), problems);
       problems.check();
       return draft;
     },

@@ -15,6 +15,8 @@ export interface SchemaSources {
   readonly answered: ReadonlySet<DescMessage>;
   /** The messages that requests hold, at any depth. */
   readonly asked: ReadonlySet<DescMessage>;
+  /** The requests themselves, whose fields may be parameters. */
+  readonly requests: readonly DescMessage[];
   readonly docs: Readonly<Record<string, string>>;
 }
 
@@ -31,15 +33,12 @@ export interface ApiSchemas {
 }
 
 /** Makes the components of messages: the same rules as the validator's, in JSON's names. */
-export function apiSchemas({ answered, asked, docs }: SchemaSources): ApiSchemas {
+export function apiSchemas({ answered, asked, requests, docs }: SchemaSources): ApiSchemas {
   const all = [...new Set([...asked, ...answered])];
-  const enums = [...new Set(all.flatMap((message) => message.fields.flatMap((field) => (field.enum === undefined ? [] : [field.enum]))))];
+  const enums = [...new Set([...all, ...requests].flatMap((message) => message.fields.flatMap((field) => (field.enum === undefined ? [] : [field.enum]))))];
   const names = componentNames([...all, ...enums]);
 
   const reference = (described: DescMessage | DescEnum): ApiSchema => ({ $ref: `#/components/schemas/${names.get(described.typeName)}` });
-
-  const ofMessage = (message: DescMessage): ApiSchema =>
-    message.typeName.startsWith("google.protobuf.") && message.typeName !== "google.protobuf.Empty" ? foreign(message) : reference(message);
 
   const ofField = (field: DescField): ApiSchema => {
     const rules = rulesOf(field);
@@ -54,8 +53,9 @@ export function apiSchemas({ answered, asked, docs }: SchemaSources): ApiSchemas
     };
     if (field.fieldKind === "list" || field.fieldKind === "map") {
       const item = filledItem(ofElement(elementOf(field), itemKeywords(field, rules)), rules?.items?.required === true);
-      if (field.fieldKind === "map") return { type: "object", additionalProperties: item, ...(rules?.required === true && { minProperties: 1 }), ...keywords, ...marks };
-      return { type: "array", items: item, ...(rules?.required === true && { minItems: 1 }), ...keywords, ...marks };
+      const required = rules?.required === true;
+      if (field.fieldKind === "map") return { type: "object", additionalProperties: item, ...(required && { minProperties: 1 }), ...keywords, ...marks };
+      return { type: "array", items: item, ...(required && { minItems: 1 }), ...keywords, ...marks };
     }
     const element = elementOf(field);
     const schema = ofElement(element, keywords);
@@ -72,7 +72,7 @@ export function apiSchemas({ answered, asked, docs }: SchemaSources): ApiSchemas
       case "enum":
         return reference(element.enum);
       case "message":
-        return ofMessage(element.message);
+        return reference(element.message);
       default:
         return foreign(element.message);
     }
@@ -105,11 +105,11 @@ export function apiSchemas({ answered, asked, docs }: SchemaSources): ApiSchemas
 
   return {
     ofField,
-    ofMessage,
+    ofMessage: reference,
     without: object,
     components: () => {
       const named = [
-        ...all.filter((message) => ofMessage(message)["$ref"] !== undefined).map((message) => [names.get(message.typeName), object(message, new Set())] as const),
+        ...all.map((message) => [names.get(message.typeName), object(message, new Set())] as const),
         ...enums.map((described) => [names.get(described.typeName), ofEnum(described)] as const),
       ];
       return Object.fromEntries(named.toSorted(([a = ""], [b = ""]) => (a < b ? -1 : 1)));
@@ -140,11 +140,10 @@ function filledItem(schema: ApiSchema, required: boolean): ApiSchema {
   return required && schema["type"] === "string" && schema["minLength"] === undefined ? { ...schema, minLength: 1 } : schema;
 }
 
-/** JSON Schema's own formats keep their names; the others are ours, which `format` may name freely. */
+/** The rules of bytes count bytes, JSON Schema the characters of their base64. */
 function scalarKeywords(scalar: ScalarType, keywords: RuleKeywords): RuleKeywords {
   if (scalar !== ScalarType.BYTES) return keywords;
   const { minLength, maxLength, ...others } = keywords;
-  // The rules count bytes, JSON Schema the characters of their base64.
   return {
     ...others,
     ...(minLength !== undefined && { minLength: Math.ceil((minLength * 4) / 3) }),

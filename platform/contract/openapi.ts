@@ -35,12 +35,13 @@ export function openApiDocument({ services, docs, info }: OpenApiInit): Readonly
   const asked = new Set<DescMessage>();
   const answered = new Set<DescMessage>();
   for (const { contract } of operations) {
-    for (const field of contract.method.input.fields) if (field.message !== undefined) messagesWithin(field.message, asked);
+    for (const message of messagesWithin(contract.method.input)) if (message !== contract.method.input) asked.add(message);
     for (const message of answersOf(contract)) messagesWithin(message, answered);
   }
   const bodies = operations.filter(hasNamedBody).map(({ contract }) => contract.method.input);
   for (const message of bodies) messagesWithin(message, asked);
-  const schemas = apiSchemas({ asked, answered, docs });
+  const requests = operations.map(({ contract }) => contract.method.input);
+  const schemas = apiSchemas({ asked, answered, requests, docs });
 
   const paths = new Map<string, Map<string, unknown>>();
   for (const operation of operations) {
@@ -190,7 +191,7 @@ function responsesOf({ method, rest }: MethodContract, binding: HttpBinding, sch
   if (rest !== undefined && rest.outcomes.length > 0) {
     const outcomes = new Map<number, { readonly schemas: ApiSchema[]; location: boolean }>();
     for (const outcome of rest.outcomes) {
-      const code = outcome.status === 0 ? status : outcome.status;
+      const code = outcome.status === 0 ? 200 : outcome.status;
       const known = outcomes.get(code) ?? { schemas: [], location: false };
       outcomes.set(code, known);
       known.schemas.push(schemas.ofMessage(outcomeOf(method.output, outcome.field)));

@@ -1,0 +1,46 @@
+import { fork } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
+import { fileURLToPath } from "node:url";
+
+/** A process of the bench that does what it is told and answers. */
+export interface Child<Order> {
+  readonly pid: number;
+  readonly ready: unknown;
+  tell<Answer>(order: Order): Promise<Answer>;
+  kill(): void;
+}
+
+interface Message {
+  readonly ready?: unknown;
+  readonly answer?: unknown;
+  readonly error?: string;
+}
+
+/** Starts a file of this folder and waits until it is ready. Throws when it ends before. */
+export async function startChild<Order extends object>(file: string, env: Readonly<Record<string, string>> = {}): Promise<Child<Order>> {
+  const child = fork(fileURLToPath(new URL(file, import.meta.url)), { env: { ...process.env, ...env }, stdio: ["ignore", "inherit", "inherit", "ipc"] });
+  const { ready } = await next(child, file);
+  return {
+    pid: child.pid!,
+    ready,
+    tell: async <Answer>(order: Order) => {
+      const answered = next(child, file);
+      child.send(order);
+      const { answer, error } = await answered;
+      if (error !== undefined) throw new Error(`${file}: ${error}`);
+      return answer as Answer;
+    },
+    kill: () => void child.kill("SIGKILL"),
+  };
+}
+
+function next(child: ChildProcess, file: string): Promise<Message> {
+  return new Promise((resolve, reject) => {
+    const ended = (code: number | null) => reject(new Error(`${file} ended with ${code}`));
+    child.once("exit", ended);
+    child.once("message", (message: Message) => {
+      child.off("exit", ended);
+      resolve(message);
+    });
+  });
+}

@@ -1,0 +1,33 @@
+import { Client } from "undici";
+
+export interface Answer {
+  readonly status: number;
+  readonly location: string;
+  readonly text: string;
+}
+
+/** One connection to one server, kept; requests one after the other, as a browser's. Redirects are not followed. */
+export class Connection {
+  readonly #client: Client;
+
+  constructor(origin: string) {
+    this.#client = new Client(origin, { pipelining: 1, keepAliveTimeout: 60_000 });
+  }
+
+  async request(method: "GET" | "POST", path: string, options: { readonly token?: string; readonly key?: string; readonly json?: unknown; readonly form?: string } = {}): Promise<Answer> {
+    const { token, key, json, form } = options;
+    const headers: Record<string, string> = {};
+    if (token !== undefined) headers["authorization"] = `Bearer ${token}`;
+    if (key !== undefined) headers["idempotency-key"] = key;
+    if (json !== undefined) headers["content-type"] = "application/json";
+    if (form !== undefined) headers["content-type"] = "application/x-www-form-urlencoded";
+    const body = json === undefined ? (form ?? null) : JSON.stringify(json);
+    const answer = await this.#client.request({ method, path, headers, body });
+    const location = answer.headers["location"];
+    return { status: answer.statusCode, location: typeof location === "string" ? location : "", text: await answer.body.text() };
+  }
+
+  close(): Promise<void> {
+    return this.#client.close();
+  }
+}

@@ -1,0 +1,203 @@
+import { spawn } from "node:child_process";
+import { chmodSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import pg from "pg";
+import type { Connection } from "@kontor/platform/database/connection.ts";
+import type { Addresses } from "@kontor/kontor/house.ts";
+import { startChild } from "./child.ts";
+import { Figures, percentile } from "./figures.ts";
+import type { GetsDone, Load, OrdersDone } from "./load.ts";
+import { cpuSeconds, memoryMb } from "./processes.ts";
+import { measureReservations } from "./reservations.ts";
+import type { Order } from "./shop.ts";
+
+// npm run bench [-- --json FILE] [--seconds N] [--only orders,reads,reservations,start]
+
+const { values } = parseArgs({
+  options: { json: { type: "string" }, seconds: { type: "string", default: "15" }, only: { type: "string", default: "start,orders,reads,reservations" } },
+});
+const seconds = Number(values.seconds);
+const parts = new Set(values.only.split(","));
+const figures = new Figures(values.json);
+const products = 10_000;
+const clients = 24;
+
+async function freePorts(count: number): Promise<number[]> {
+  const servers = await Promise.all(
+    Array.from({ length: count }, () => new Promise<ReturnType<typeof createServer>>((resolve) => {
+      const server = createServer().listen(0, "127.0.0.1", () => resolve(server));
+    })),
+  );
+  const ports = servers.map((server) => (server.address() as AddressInfo).port);
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  return ports;
+}
+
+function newFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), "kontor-bench-"));
+  chmodSync(folder, 0o711);
+  return folder;
+}
+
+async function environment(folder: string): Promise<Record<string, string>> {
+  const [port, mailbox, smtp, provider] = await freePorts(4);
+  return {
+    KONTOR_DATA: folder,
+    KONTOR_SEED: "none",
+    KONTOR_PORT: String(port),
+    KONTOR_MAILBOX_PORT: String(mailbox),
+    KONTOR_SMTP_PORT: String(smtp),
+    KONTOR_PROVIDER_PORT: String(provider),
+    KONTOR_LOG_LEVEL: "warn",
+    KONTOR_LOG_FORMAT: "json",
+  };
+}
+
+/** Seconds from the command to a shop that says it is ready; then it is stopped. */
+async function startSeconds(env: Readonly<Record<string, string>>): Promise<{ ready: number; idleMb: number }> {
+  const before = performance.now();
+  const shop = spawn(process.execPath, [fileURLToPath(new URL("../apps/kontor/main.ts", import.meta.url)), "start"], { env: { ...process.env, ...env }, stdio: "ignore" });
+  const ended = new Promise((resolve) => shop.once("exit", resolve));
+  let ready = 0;
+  while (ready === 0 && shop.exitCode === null) {
+    const answer = await fetch(`http://127.0.0.1:${env["KONTOR_PORT"]}/readyz`).catch(() => undefined);
+    if (answer?.ok === true) ready = (performance.now() - before) / 1000;
+    else await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  if (ready === 0) throw new Error(`the shop ended with ${shop.exitCode} before it was ready`);
+  await new Promise((resolve) => setTimeout(resolve, 12_000));
+  const idleMb = memoryMb([shop.pid!, postmasterOf(env["KONTOR_DATA"]!)]);
+  shop.kill("SIGTERM");
+  await ended;
+  return { ready, idleMb };
+}
+
+function postmasterOf(folder: string): number {
+  const found = ["postgres", "data", "postgres/data", "pgdata"].map((name) => join(folder, name, "postmaster.pid"));
+  for (const file of found)
+    try {
+      return Number(readFileSync(file, "utf8").split("\n")[0]);
+    } catch (error) {
+      if (!(error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ENOTDIR"))) throw error;
+    }
+  throw new Error(`there is no running PostgreSQL in ${folder}`);
+}
+
+async function one<Row>(database: pg.Client, text: string): Promise<Row> {
+  return (await database.query(text)).rows[0] as Row;
+}
+
+interface Counts {
+  readonly statements: number;
+  readonly lsn: string;
+  readonly cpu: number;
+}
+
+async function measureShop(): Promise<void> {
+  const folder = newFolder();
+  const shop = await startChild<Order>("./shop.ts", await environment(folder));
+  const load = await startChild<Load>("./load.ts");
+  try {
+    const { addresses, superuser } = shop.ready as { addresses: Addresses; superuser: Connection };
+    const database = new pg.Client({ ...superuser });
+    await database.connect();
+    await database.query("create extension if not exists pg_stat_statements; create extension if not exists pg_walinspect");
+    const { pid: postmaster } = await one<{ pid: number }>(database, "select split_part(pg_read_file('postmaster.pid'), E'\\n', 1)::int as pid");
+    const family = [shop.pid, postmaster];
+    const counts = async (): Promise<Counts> => {
+      const { statements } = await one<{ statements: number }>(database, "select coalesce(sum(calls), 0)::float8 as statements from pg_stat_statements");
+      const { lsn } = await one<{ lsn: string }>(database, "select pg_current_wal_flush_lsn()::text as lsn");
+      return { statements, lsn, cpu: cpuSeconds(family) };
+    };
+    await shop.tell({ do: "fill", products, stock: 1_000_000 });
+
+    if (parts.has("orders")) {
+      const accounts = await shop.tell<{ email: string; password: string }[]>({ do: "shoppers", count: clients });
+      const orders = (length: number) => load.tell<OrdersDone>({ run: "orders", api: addresses.api.replace("localhost", "127.0.0.1"), accounts, seconds: length, products });
+      await orders(3);
+      await shop.tell({ do: "settle" });
+      const before = await counts();
+      const done = await orders(seconds);
+      await shop.tell({ do: "settle" });
+      const after = await counts();
+      const { commits } = await one<{ commits: number }>(
+        database,
+        `select coalesce(sum(count), 0)::float8 as commits from pg_get_wal_stats('${before.lsn}', '${after.lsn}', true) where "resource_manager/record_type" like 'Transaction/COMMIT%'`,
+      );
+      figures.add("orders_per_s", done.orders / done.seconds, "orders/s");
+      for (const [name, share] of [["p50", 0.5], ["p95", 0.95], ["p99", 0.99]] as const) figures.add(`order_${name}_ms`, percentile(done.latenciesMs, share), "ms");
+      figures.add("order_cpu_ms", ((after.cpu - before.cpu) * 1000) / done.orders, "ms");
+      figures.add("order_statements", (after.statements - before.statements) / done.orders, "statements");
+      figures.add("order_commits", commits / done.orders, "commits");
+      figures.add("order_http_calls", done.httpCalls / done.orders, "calls");
+      figures.add("memory_after_mb", memoryMb(family), "MB");
+      const broken = await shop.tell<{ id: string; broken: string[] }[]>({ do: "verify" });
+      if (broken.length > 0) throw new Error(`the invariants do not hold: ${JSON.stringify(broken).slice(0, 2000)}`);
+      const mails = (await (await fetch(`${addresses.mailbox}/api/v1/messages?limit=1&total=true`)).json()) as { total: number };
+      console.log(`${mails.total} mails in the mailbox; every invariant holds`);
+      figures.add("commits_per_s", await bareCommits(superuser), "commits/s");
+    }
+    if (parts.has("reads")) {
+      const get = async (name: string, paths: readonly string[]) => {
+        const run = { run: "gets", api: addresses.api.replace("localhost", "127.0.0.1"), connections: clients, paths } as const;
+        await load.tell({ ...run, seconds: 2 });
+        const { perSecond } = await load.tell<GetsDone>({ ...run, seconds: 5 });
+        figures.add(name, perSecond, "requests/s");
+      };
+      await get("product_reads_cached_per_s", ["/v1/products/bench-1"]);
+      await get("product_reads_per_s", Array.from({ length: products }, (_, at) => `/v1/products/bench-${(at * 7919) % products}`));
+      await get("product_lists_per_s", ["/v1/products?limit=20"]);
+      const words = ["blue shirt", "wool", "kettle", "striped blanket", "garden", "teapot red", "shrit", "visby lamp", "heavy jacket", "notebook"];
+      await get("searches_per_s", Array.from({ length: 1000 }, (_, at) => `/v1/products?q=${encodeURIComponent(`${words[at % words.length]} ${at}`)}&limit=5`).concat(words.map((word) => `/v1/products?q=${encodeURIComponent(word)}&limit=5`)));
+    }
+    await database.end();
+    await shop.tell({ do: "stop" });
+  } finally {
+    shop.kill();
+    load.kill();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** What the machine and PostgreSQL give at best: rows inserted one a commit by as many clients. */
+async function bareCommits(connection: Connection): Promise<number> {
+  const all = await Promise.all(
+    Array.from({ length: clients }, async () => {
+      const client = new pg.Client({ ...connection });
+      await client.connect();
+      return client;
+    }),
+  );
+  await all[0]!.query("create table if not exists bench_commits (at timestamptz default now())");
+  const ends = performance.now() + 3_000;
+  let done = 0;
+  await Promise.all(
+    all.map(async (client) => {
+      for (; performance.now() < ends; done++) await client.query({ name: "commit", text: "insert into bench_commits default values" });
+    }),
+  );
+  await all[0]!.query("drop table bench_commits");
+  await Promise.all(all.map((client) => client.end()));
+  return done / 3;
+}
+
+if (parts.has("start")) {
+  const folder = newFolder();
+  const env = await environment(folder);
+  try {
+    const first = await startSeconds(env);
+    figures.add("ready_first_s", first.ready, "s");
+    const next = await startSeconds(env);
+    figures.add("ready_next_s", next.ready, "s");
+    figures.add("memory_idle_mb", next.idleMb, "MB");
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+if (parts.has("orders") || parts.has("reads")) await measureShop();
+if (parts.has("reservations")) figures.add("reservations_per_s", (await measureReservations({})).reservationsPerSecond, "reservations/s");
