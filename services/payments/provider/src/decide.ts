@@ -1,0 +1,85 @@
+import type { Clock } from "@kontor/platform/clock/clock.ts";
+import type { Database } from "@kontor/platform/database/database.ts";
+import type { Ids } from "@kontor/platform/ids/ids.ts";
+import type { EntryIds } from "./books.ts";
+import type { DueLoop } from "./due-loop.ts";
+import type { FaultScript } from "./faults.ts";
+import { decideSession, settlingSessions } from "./session-store.ts";
+import type { Decision, SessionRow, Undecided } from "./session-store.ts";
+import type { Outcome } from "./test-cards.ts";
+import type { WebhookSender } from "./webhook-sender.ts";
+
+/** How long things take, in milliseconds. */
+export interface Delays {
+  /** The time-out card: how long its page stays without an answer, and how long after that it is declined. */
+  readonly timeoutMs: number;
+  /** The late-approval card: how long until it is approved. */
+  readonly approvalMs: number;
+  /** The same card: how long its page stays without an answer. */
+  readonly approvalAnswerMs: number;
+}
+
+export const usualDelays: Delays = { timeoutMs: 30_000, approvalMs: 10_000, approvalAnswerMs: 0 };
+
+export interface DecideNeeds {
+  readonly database: Database;
+  readonly clock: Clock;
+  readonly ids: Ids;
+  readonly charges: EntryIds;
+  readonly webhooks: WebhookSender;
+  readonly faults: FaultScript;
+  readonly settling: DueLoop;
+  readonly delays: Delays;
+}
+
+type Verdict = Pick<Decision, "status" | "declineCode" | "last4" | "settles"> & { readonly webhooks: number };
+
+/** Decides by a card. Gives the session as it then is, or undefined when the page has no open session. */
+export async function decideByCard(needs: DecideNeeds, page: string, card: { readonly outcome: Outcome; readonly last4: string }): Promise<SessionRow | undefined> {
+  const at = needs.clock.now();
+  const verdict = verdictOf(card.outcome, needs.delays, at);
+  const decided = await decide(needs, { page }, { ...verdict, last4: card.last4 }, at);
+  if (decided !== undefined && verdict.settles !== undefined) needs.settling.wakeAt(verdict.settles.at);
+  return decided;
+}
+
+function verdictOf(outcome: Outcome, { timeoutMs, approvalMs }: Delays, at: Date): Verdict {
+  switch (outcome.kind) {
+    case "approve":
+      return { status: "succeeded", declineCode: "", webhooks: outcome.webhooks };
+    case "decline":
+      return { status: "declined", declineCode: outcome.code, webhooks: 1 };
+    case "timeout":
+      return { status: "processing", declineCode: "", webhooks: 1, settles: { at: new Date(at.getTime() + 2 * timeoutMs), to: "declined" } };
+    case "late-approval":
+      return { status: "processing", declineCode: "", webhooks: 1, settles: { at: new Date(at.getTime() + approvalMs), to: "succeeded" } };
+  }
+}
+
+/** Decides the sessions whose time has come. Gives the time of the next. */
+export async function settleDue(needs: DecideNeeds): Promise<Date | undefined> {
+  for (const { key, at, to } of await settlingSessions(needs.database, 100)) {
+    const now = needs.clock.now();
+    if (at > now) return at;
+    await decide(needs, { processing: key }, { status: to, declineCode: to === "declined" ? "timeout" : "", webhooks: 1 }, now);
+  }
+  // Perhaps there are more.
+  return (await settlingSessions(needs.database, 1))[0]?.at;
+}
+
+async function decide(needs: DecideNeeds, which: Undecided, verdict: Verdict, at: Date): Promise<SessionRow | undefined> {
+  const { database, ids, charges, webhooks, faults } = needs;
+  const times = verdict.status === "processing" ? 1 : (faults.drawWebhookTimes() ?? verdict.webhooks);
+  const webhook = { id: ids.next("evt"), times };
+  webhooks.hold(webhook.id);
+  let decided: SessionRow | undefined;
+  try {
+    decided = await charges.use((chargeId) => decideSession(database, which, { ...verdict, chargeId, webhook, at }));
+  } catch (error) {
+    webhooks.release(webhook.id, { unsure: true });
+    throw error;
+  }
+  if (decided === undefined || decided.status === "processing") webhooks.release(webhook.id, { unsure: false });
+  else webhooks.offer({ ...webhook, type: `session.${decided.status}`, at, attempts: 0, session: decided });
+  return decided;
+}
