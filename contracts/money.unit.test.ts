@@ -7,7 +7,7 @@ import type { Money } from "./money.ts";
 const currencies = ["EUR", "USD", "JPY", "KWD", "CHF", "CLF"];
 const anyCurrency = fc.constantFrom(...currencies);
 const anyMinor = fc.bigInt({ min: -(10n ** 17n), max: 10n ** 17n });
-const anyMoney = fc.record({ currency: anyCurrency, minor: anyMinor });
+const anyMoney = fc.record({ currency: anyCurrency, minor: anyMinor }, { noNullPrototype: true });
 const euros = (amount: string): Money => moneyFrom({ currency: "EUR", amount });
 
 function refused(work: () => unknown, reason: string): void {

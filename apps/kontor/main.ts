@@ -1,1 +1,50 @@
 #!/usr/bin/env node
+import type { Command, Context } from "./commands/command.ts";
+import { paint } from "./commands/terminal/paint.ts";
+import { tellFailure } from "./commands/tell-failure.ts";
+
+/** A command's file is read only when the command is used: the shop should not wait for what it does not need. */
+const commands: Readonly<Record<string, () => Promise<Command>>> = {
+  start: async () => (await import("./commands/start.ts")).start,
+  walk: async () => (await import("./commands/walk.ts")).walk,
+  doctor: async () => (await import("./commands/doctor.ts")).doctor,
+  import: async () => (await import("./commands/import.ts")).importCommand,
+  seed: async () => (await import("./commands/seed.ts")).seed,
+  user: async () => (await import("./commands/user.ts")).user,
+  parked: async () => (await import("./commands/parked.ts")).parked,
+  tasks: async () => (await import("./commands/tasks.ts")).tasks,
+  rebuild: async () => (await import("./commands/rebuild.ts")).rebuild,
+  reset: async () => (await import("./commands/reset.ts")).reset,
+};
+
+/** Runs the command that the arguments name, and gives the exit code: 1 when it failed, 2 when it was used wrongly. Never throws. */
+export async function run(args: readonly string[], context: Context): Promise<number> {
+  const [name = "help", ...rest] = args;
+  const asked = name === "help" ? rest[0] : name;
+  if (asked === undefined || asked === "--help" || asked === "-h") return list(context);
+  const load = Object.hasOwn(commands, asked) ? commands[asked] : undefined;
+  if (load === undefined) {
+    context.stderr.write(`kontor: there is no command "${asked}"; kontor help lists them\n`);
+    return 2;
+  }
+  let command: Command | undefined;
+  try {
+    command = await load();
+    if (name === "help" || rest.includes("--help") || rest.includes("-h")) {
+      context.stdout.write(`${command.summary}\n\n${command.usage}\n`);
+      return 0;
+    }
+    return await command.run(rest, context);
+  } catch (error) {
+    return tellFailure(error, command, context);
+  }
+}
+
+async function list({ stdout }: Context): Promise<number> {
+  const all = await Promise.all(Object.values(commands).map((load) => load()));
+  const rows = all.map(({ name, summary }) => `  ${paint(stdout, "bold", name.padEnd(8))}  ${summary}\n`);
+  stdout.write(`Kontor, a commerce backend. Usage: kontor <command> [options]\n\n${rows.join("")}\nkontor <command> --help tells more.\n`);
+  return 0;
+}
+
+if (import.meta.main) process.exitCode = await run(process.argv.slice(2), process);

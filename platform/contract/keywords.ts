@@ -17,7 +17,8 @@ type Params = Readonly<Record<string, unknown>>;
 
 /** An Ajv with the keywords that decoded messages need: none of JSON Schema's knows bytes, bigints or oneofs. */
 export function messageAjv(): Ajv {
-  const ajv = new Ajv({ allErrors: true, messages: false, strictTypes: false, strictRequired: false, validateSchema: false, logger: false });
+  // Without strictNumbers the bounds refuse NaN; with it they would not look at it.
+  const ajv = new Ajv({ allErrors: true, messages: false, strictTypes: false, strictNumbers: false, validateSchema: false, logger: false });
   for (const [name, format] of Object.entries(formats)) ajv.addFormat(name, format.test);
   // Not the zero of its kind, nor empty.
   code("filled", (cxt) => _`${cxt.data} === "" || ${cxt.data} === 0 || ${cxt.data}.length === 0`);

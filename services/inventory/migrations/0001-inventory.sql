@@ -24,7 +24,8 @@ create index movements_by_sku on movements (sku, at desc, id desc);
 
 create table reservations (
   order_id text primary key,
-  status text not null check (status in ('HELD', 'REFUSED', 'SOLD', 'FREED')),
+  -- CLOSED: the order was cancelled, or its claim refused; whatever comes late or again for it moves nothing.
+  status text not null check (status in ('HELD', 'REFUSED', 'SOLD', 'FREED', 'CLOSED')),
   -- [{"sku", "quantity"}], a SKU once
   lines jsonb not null,
   -- Why it was refused, as it is answered to a repeat.

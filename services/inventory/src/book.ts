@@ -1,5 +1,6 @@
-import { moved, outOfStock, shortages, sumBySku } from "./stock.ts";
-import type { Change, ChangeKind, Level, Reservation, ReservationStatus, Shortage, Units } from "./stock.ts";
+import { refuse } from "@kontor/platform/errors/refusal.ts";
+import { available, moved, onHandMax, outOfStock, shortages, sumBySku } from "./stock.ts";
+import type { ChangeKind, Level, Reservation, ReservationStatus, Shortage, Units } from "./stock.ts";
 
 /** A reservation in the book, with what has to be stored of it. */
 export interface BookedReservation extends Reservation {
@@ -7,113 +8,133 @@ export interface BookedReservation extends Reservation {
   readonly refusal: readonly Shortage[] | null;
 }
 
+/** What a change did for one order; "" when it was no order's. */
+export interface Part {
+  readonly order: string;
+  readonly quantity: number;
+}
+
 /** A change of one SKU that may gather many orders: one event. */
 export interface BookedChange {
   readonly kind: ChangeKind;
   readonly sku: string;
-  readonly parts: Change[];
+  readonly parts: Part[];
   /** The level after its last part. */
   after: Level;
 }
 
 /**
- * The locked stock and reservations of one transaction, with the rules: what is decided here is written as a whole afterwards, or not
- * at all. Decisions fall in the order of the calls.
+ * The locked stock and the reservations of one transaction, with the rules: what is decided here is written as a whole afterwards, or not
+ * at all. Decisions fall in the order of the calls. Whatever is asked twice, late or in another order, an order's units are sold once at
+ * most and come back once at most.
  */
 export class Book {
   readonly levels: Map<string, Level>;
   readonly reservations: Map<string, BookedReservation>;
   /** In the order of the decisions; neighbours of one kind and SKU are one. */
   readonly changes: BookedChange[] = [];
-  readonly changedReservations = new Set<string>();
+  /** The orders whose reservations changed, with the status that each had: undefined for a new one. */
+  readonly changed = new Map<string, ReservationStatus | undefined>();
   readonly refusedClaims: string[] = [];
   readonly #openChange = new Map<string, BookedChange>();
 
-  constructor(levels: Iterable<Level>, reservations: Iterable<BookedReservation>) {
-    this.levels = new Map(Array.from(levels, (level) => [level.sku, level]));
-    this.reservations = new Map(Array.from(reservations, (reservation) => [reservation.order, reservation]));
+  constructor(levels: readonly Level[], reservations: readonly BookedReservation[]) {
+    this.levels = new Map(levels.map((level) => [level.sku, level]));
+    this.reservations = new Map(reservations.map((reservation) => [reservation.order, reservation]));
   }
 
-  /** Sets units aside for an order, all lines or none; an order that has an answer gets it again. Gives what is missing, or the tombstone. */
+  /** Sets units aside for an order, all lines or none; an order that has a reservation, a refusal or a tombstone gets that again. */
   reserve(order: string, lines: readonly Units[], expiresAt: Date): BookedReservation {
     const known = this.reservations.get(order);
     if (known !== undefined) return known;
     const units = sumBySku(lines);
     const missing = shortages(this.levels, units);
-    const held = missing.length === 0;
-    const reservation: BookedReservation = { order, status: held ? "HELD" : "REFUSED", lines: units, expiresAt, refusal: held ? null : missing };
-    this.#store(reservation);
-    if (held) for (const line of units) this.#change("RESERVED", line, order);
-    return reservation;
+    if (missing.length > 0) return this.#store({ order, status: "REFUSED", lines: units, expiresAt, refusal: missing });
+    for (const line of units) this.#change("RESERVED", line, order);
+    return this.#store({ order, status: "HELD", lines: units, expiresAt, refusal: null });
   }
 
-  /** Frees what is held for an order. Nothing happens unless it is held. */
+  /** Frees what is held for an order. Leaves a tombstone where nothing is known, so that a late `reserve` gets that. */
   free(order: string): void {
     const reservation = this.reservations.get(order);
+    if (reservation === undefined) this.#store(tombstone(order, "FREED"));
     if (reservation?.status !== "HELD") return;
-    this.#status(reservation, "FREED");
     for (const line of reservation.lines) this.#change("RELEASED", line, order);
+    this.#store({ ...reservation, status: "FREED" });
   }
 
   /**
    * A paid order claims its units. When its reservation had run out it takes free units again; when there are too few, the claim is
-   * refused, and the payment has to be given back.
+   * refused for good, because the payment is given back then.
    */
   claim(order: string, lines: readonly Units[]): void {
-    const reservation = this.reservations.get(order) ?? { order, status: "FREED", lines: sumBySku(lines), expiresAt: new Date(0), refusal: null };
-    if (reservation.status === "SOLD") return;
+    const reservation = this.reservations.get(order) ?? tombstone(order, "FREED");
+    if (reservation.status === "SOLD" || reservation.status === "CLOSED") return;
     const units = reservation.lines.length > 0 ? reservation.lines : sumBySku(lines);
     if (reservation.status !== "HELD") {
       if (shortages(this.levels, units).length > 0) {
         this.refusedClaims.push(order);
+        this.#store({ ...reservation, status: "CLOSED" });
         return;
       }
       for (const line of units) this.#change("RESERVED", line, order);
     }
-    this.#store({ ...reservation, lines: units, status: "SOLD" });
     for (const line of units) this.#change("CLAIMED", line, order);
+    this.#store({ ...reservation, lines: units, status: "SOLD" });
   }
 
-  /** A cancelled order gives back what it holds or has been sold, once. */
+  /** A cancelled order gives back what it holds or has been sold. From then on nothing moves for it. */
   giveBack(order: string): void {
-    const reservation = this.reservations.get(order);
-    if (reservation?.status !== "SOLD") return this.free(order);
-    this.#status(reservation, "FREED");
-    for (const line of reservation.lines) this.#change("RETURNED", line, order);
+    const reservation = this.reservations.get(order) ?? tombstone(order, "FREED");
+    if (reservation.status === "CLOSED") return;
+    const kind = reservation.status === "SOLD" ? "RETURNED" : reservation.status === "HELD" ? "RELEASED" : undefined;
+    if (kind !== undefined) for (const line of reservation.lines) this.#change(kind, line, order);
+    this.#store({ ...reservation, status: "CLOSED" });
   }
 
-  /** Books goods in, or out when there are as many free. Refuses with OUT_OF_STOCK otherwise. */
+  /** Books goods in, or out when there are as many free. Refuses with OUT_OF_STOCK, and with INVALID_REQUEST more than can be counted. */
   book(kind: "RECEIVED" | "WRITTEN_OFF", units: Units): void {
-    if (kind === "WRITTEN_OFF") {
-      const missing = shortages(this.levels, [units]);
-      if (missing.length > 0) throw outOfStock(missing);
-    }
+    const level = this.levels.get(units.sku);
+    if (kind === "WRITTEN_OFF" && units.quantity > available(level)) throw outOfStock(shortages(this.levels, [units]));
+    if (kind === "RECEIVED" && (level?.onHand ?? 0) + units.quantity > onHandMax) throw tooMany();
     this.#change(kind, units, "");
   }
 
-  #status(reservation: BookedReservation, status: ReservationStatus): void {
-    this.#store({ ...reservation, status });
-  }
-
-  #store(reservation: BookedReservation): void {
-    this.reservations.set(reservation.order, reservation);
-    this.changedReservations.add(reservation.order);
+  #store(reservation: BookedReservation): BookedReservation {
+    const { order } = reservation;
+    if (!this.changed.has(order)) this.changed.set(order, this.reservations.get(order)?.status);
+    this.reservations.set(order, reservation);
+    return reservation;
   }
 
   #change(kind: ChangeKind, { sku, quantity }: Units, order: string): void {
-    const level = this.levels.get(sku) ?? { sku, onHand: 0, reserved: 0, version: 0 };
+    const level = this.levels.get(sku);
+    // Its row would not be locked, and what others do to it meanwhile would be overwritten.
+    if (level === undefined) throw new Error(`${sku} is not in the book`);
+    const after = moved(level, kind, quantity);
     const open = this.#openChange.get(sku);
     if (open?.kind === kind) {
-      // The same event: the level moves on, its version does not.
-      open.after = { ...moved(level, { kind, quantity }), version: level.version };
-      open.parts.push({ kind, sku, quantity, order });
-      this.levels.set(sku, open.after);
+      // The same event: the units move on, the version does not.
+      open.parts.push({ order, quantity });
+      open.after = after;
+      this.levels.set(sku, after);
       return;
     }
-    const after = moved(level, { kind, quantity });
-    const change: BookedChange = { kind, sku, parts: [{ kind, sku, quantity, order }], after };
-    this.levels.set(sku, after);
+    const change: BookedChange = { kind, sku, parts: [{ order, quantity }], after: { ...after, version: level.version + 1 } };
+    this.levels.set(sku, change.after);
     this.#openChange.set(sku, change);
     this.changes.push(change);
   }
+}
+
+function tombstone(order: string, status: ReservationStatus): BookedReservation {
+  return { order, status, lines: [], expiresAt: new Date(0), refusal: null };
+}
+
+function tooMany(): Error {
+  return refuse({
+    reason: "INVALID_REQUEST",
+    code: "invalid_argument",
+    fields: [{ field: "quantity", reason: "TOO_LARGE", message: `there would be more than ${onHandMax} in the house` }],
+  });
 }

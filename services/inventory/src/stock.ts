@@ -14,7 +14,11 @@ export interface Units {
   readonly quantity: number;
 }
 
-export type ReservationStatus = "HELD" | "REFUSED" | "SOLD" | "FREED";
+/**
+ * HELD: set aside. REFUSED: there were too few. SOLD: claimed. FREED: given up in time, or the tombstone of one that never came; a payment
+ * may still claim. CLOSED: the order was cancelled or its claim refused; nothing moves for it any more.
+ */
+export type ReservationStatus = "HELD" | "REFUSED" | "SOLD" | "FREED" | "CLOSED";
 
 /** Units for one order, each SKU once. */
 export interface Reservation {
@@ -32,12 +36,8 @@ export interface Shortage {
 
 export type ChangeKind = "RECEIVED" | "WRITTEN_OFF" | "RESERVED" | "RELEASED" | "CLAIMED" | "RETURNED";
 
-/** One step of a SKU's units, with the level after it. */
-export interface Change extends Units {
-  readonly kind: ChangeKind;
-  /** "" when it was no order's. */
-  readonly order: string;
-}
+/** More of one SKU than this are not booked in; the columns hold about twice as many, so that what was sold can always come back. */
+export const onHandMax = 1_000_000_000;
 
 export function available(level: Level | undefined): number {
   return level === undefined ? 0 : level.onHand - level.reserved;
@@ -50,7 +50,7 @@ export function sumBySku(lines: readonly Units[]): Units[] {
   return Array.from(sums, ([sku, quantity]) => ({ sku, quantity }));
 }
 
-/** What is missing for these lines; empty when all can be had. */
+/** What is missing for these lines, each SKU once; empty when all can be had. */
 export function shortages(levels: ReadonlyMap<string, Level>, lines: readonly Units[]): Shortage[] {
   return lines
     .map(({ sku, quantity }) => ({ sku, asked: quantity, available: available(levels.get(sku)) }))
@@ -67,20 +67,19 @@ export function outOfStock(lines: readonly Shortage[]): Error {
   });
 }
 
-/** The level after a change. The units are positive; the kind says which way they go. */
-export function moved(level: Level, { kind, quantity }: Pick<Change, "kind" | "quantity">): Level {
-  const next = { ...level, version: level.version + 1 };
+/** The units after a change. The quantity is positive; the kind says which way it goes. */
+export function moved(level: Level, kind: ChangeKind, quantity: number): Level {
   switch (kind) {
     case "RECEIVED":
     case "RETURNED":
-      return { ...next, onHand: level.onHand + quantity };
+      return { ...level, onHand: level.onHand + quantity };
     case "WRITTEN_OFF":
-      return { ...next, onHand: level.onHand - quantity };
+      return { ...level, onHand: level.onHand - quantity };
     case "RESERVED":
-      return { ...next, reserved: level.reserved + quantity };
+      return { ...level, reserved: level.reserved + quantity };
     case "RELEASED":
-      return { ...next, reserved: level.reserved - quantity };
+      return { ...level, reserved: level.reserved - quantity };
     case "CLAIMED":
-      return { ...next, onHand: level.onHand - quantity, reserved: level.reserved - quantity };
+      return { ...level, onHand: level.onHand - quantity, reserved: level.reserved - quantity };
   }
 }

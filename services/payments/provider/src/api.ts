@@ -34,12 +34,22 @@ export async function openSession({ database, clock, publicUrl }: ApiNeeds, body
   if (!URL.canParse(session.returnUrl)) throw badRequest("returnUrl", "must be an http or https address");
   if (await insertSession(database, session)) {
     const { key, page, reference, amount, returnUrl } = session;
-    const opened: SessionRow = { key, page, reference, status: "open", currency: amount.currency, amount: amount.minor, returnUrl, declineCode: "" };
+    const opened: SessionRow = {
+      key,
+      page,
+      reference,
+      status: "open",
+      currency: amount.currency,
+      amount: amount.minor,
+      returnUrl,
+      declineCode: "",
+    };
     return jsonAnswer(201, sessionJson(opened, publicUrl()));
   }
-  const there = await sessionOf(await findSession(database, session.key));
+  const there = sessionOf(await findSession(database, session.key));
   const { currency, minor } = session.amount;
-  if (there.page !== null && (there.amount !== minor || there.currency !== currency || there.reference !== session.reference)) throw keyReused();
+  if (there.page !== null && (there.amount !== minor || there.currency !== currency || there.reference !== session.reference))
+    throw keyReused();
   return jsonAnswer(200, sessionJson(there, publicUrl()));
 }
 
@@ -89,7 +99,11 @@ export async function refundSession(needs: ApiNeeds, sessionKey: string, body: B
 }
 
 /** A page of the books: `after` is the last id that the reader has. */
-export async function readBooks({ database, charges, refunds }: ApiNeeds, which: "charges" | "refunds", query: URLSearchParams): Promise<Answer> {
+export async function readBooks(
+  { database, charges, refunds }: ApiNeeds,
+  which: "charges" | "refunds",
+  query: URLSearchParams,
+): Promise<Answer> {
   const limit = Number(query.get("limit") ?? 100);
   if (!Number.isInteger(limit) || limit < 1 || limit > 1_000) throw badRequest("limit", "must be a whole number from 1 to 1000");
   const after = query.get("after") ?? "";

@@ -35,7 +35,11 @@ export interface DecideNeeds {
 type Verdict = Pick<Decision, "status" | "declineCode" | "last4" | "settles"> & { readonly webhooks: number };
 
 /** Decides by a card. Gives the session as it then is, or undefined when the page has no open session. */
-export async function decideByCard(needs: DecideNeeds, page: string, card: { readonly outcome: Outcome; readonly last4: string }): Promise<SessionRow | undefined> {
+export async function decideByCard(
+  needs: DecideNeeds,
+  page: string,
+  card: { readonly outcome: Outcome; readonly last4: string },
+): Promise<SessionRow | undefined> {
   const at = needs.clock.now();
   const verdict = verdictOf(card.outcome, needs.delays, at);
   const decided = await decide(needs, { page }, { ...verdict, last4: card.last4 }, at);
@@ -50,7 +54,12 @@ function verdictOf(outcome: Outcome, { timeoutMs, approvalMs }: Delays, at: Date
     case "decline":
       return { status: "declined", declineCode: outcome.code, webhooks: 1 };
     case "timeout":
-      return { status: "processing", declineCode: "", webhooks: 1, settles: { at: new Date(at.getTime() + 2 * timeoutMs), to: "declined" } };
+      return {
+        status: "processing",
+        declineCode: "",
+        webhooks: 1,
+        settles: { at: new Date(at.getTime() + 2 * timeoutMs), to: "declined" },
+      };
     case "late-approval":
       return { status: "processing", declineCode: "", webhooks: 1, settles: { at: new Date(at.getTime() + approvalMs), to: "succeeded" } };
   }

@@ -70,7 +70,8 @@ export function faultScript(faults: Faults, random: () => number): FaultScript {
 /** Reads a script that somebody sent. Refuses what is none. */
 export function readFaults(body: Readonly<Record<string, unknown>>): Faults {
   for (const [kind, fault] of Object.entries(body)) {
-    if (!["error", "reset", "stall", "webhook"].includes(kind)) throw badRequest(kind, "is no fault: there are error, reset, stall and webhook");
+    if (!["error", "reset", "stall", "webhook"].includes(kind))
+      throw badRequest(kind, "is no fault: there are error, reset, stall and webhook");
     if (typeof fault !== "object" || fault === null || Array.isArray(fault)) throw badRequest(kind, "must be an object");
     const known = ["next", "probability", ...(kind === "webhook" ? ["times"] : ["on"]), ...(kind === "stall" ? ["ms"] : [])];
     for (const [name, value] of Object.entries(fault as Record<string, unknown>)) {

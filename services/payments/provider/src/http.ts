@@ -28,7 +28,14 @@ export interface Answer {
   readonly body: string;
 }
 
-const jsonHeaders: readonly string[] = ["Content-Type", "application/json", "Cache-Control", "no-store", "X-Content-Type-Options", "nosniff"];
+const jsonHeaders: readonly string[] = [
+  "Content-Type",
+  "application/json",
+  "Cache-Control",
+  "no-store",
+  "X-Content-Type-Options",
+  "nosniff",
+];
 
 export function jsonAnswer(status: number, value: object): Answer {
   return { status, headers: jsonHeaders, body: JSON.stringify(value) };

@@ -9,7 +9,9 @@ export type RefundStatus = "succeeded" | "failed";
 /** What a refund's decision looks at. */
 export interface RefundSituation {
   /** The refund that has its key already. */
-  readonly given: { readonly session: string; readonly currency: string; readonly amount: bigint; readonly status: RefundStatus } | undefined;
+  readonly given:
+    | { readonly session: string; readonly currency: string; readonly amount: bigint; readonly status: RefundStatus }
+    | undefined;
   /** What was taken, if anything, and is not yet given back. */
   readonly left: Money | undefined;
 }
@@ -20,7 +22,10 @@ export function lockSession(tx: Transaction, key: string): Promise<SessionRow | 
 }
 
 /** Read in a statement after the lock's: a snapshot older than the wait for the lock would count a refund twice. */
-export async function refundSituation(tx: Transaction, refund: { readonly key: string; readonly session: string }): Promise<RefundSituation> {
+export async function refundSituation(
+  tx: Transaction,
+  refund: { readonly key: string; readonly session: string },
+): Promise<RefundSituation> {
   const row = await tx.one<{
     session: string | null;
     givenCurrency: string;
@@ -33,7 +38,10 @@ export async function refundSituation(tx: Transaction, refund: { readonly key: s
       c.currency as "chargeCurrency", c.amount - c.refunded as "chargeLeft"
     from (select 1) as one left join refunds r on r.key = ${refund.key} left join charges c on c.session_key = ${refund.session}`);
   return {
-    given: row.session === null ? undefined : { session: row.session, currency: row.givenCurrency, amount: row.givenAmount, status: row.givenStatus },
+    given:
+      row.session === null
+        ? undefined
+        : { session: row.session, currency: row.givenCurrency, amount: row.givenAmount, status: row.givenStatus },
     left: row.chargeCurrency === null ? undefined : { currency: row.chargeCurrency, minor: row.chargeLeft },
   };
 }

@@ -101,7 +101,8 @@ export interface Decision {
  */
 export function decideSession(queries: Queries, which: Undecided, decision: Decision): Promise<SessionRow | undefined> {
   const { status, declineCode, settles, chargeId, webhook, at } = decision;
-  const found: Sql = "page" in which ? sql`page = ${which.page} and status = 'open'` : sql`key = ${which.processing} and status = 'processing'`;
+  const found: Sql =
+    "page" in which ? sql`page = ${which.page} and status = 'open'` : sql`key = ${which.processing} and status = 'processing'`;
   return queries.maybe<SessionRow>(sql`
     with decided as (
       update sessions s set status = ${status}, decline_code = ${declineCode}, card_last4 = coalesce(${decision.last4}, card_last4),

@@ -21,10 +21,25 @@ export interface TestCard {
 export const testCards: readonly TestCard[] = [
   { name: "approve", number: "4242424242424242", label: "Approved", outcome: { kind: "approve", webhooks: 1 } },
   { name: "decline", number: "4000000000000002", label: "Declined", outcome: { kind: "decline", code: "card_declined" } },
-  { name: "no-funds", number: "4000000000009995", label: "Declined: insufficient funds", outcome: { kind: "decline", code: "insufficient_funds" } },
+  {
+    name: "no-funds",
+    number: "4000000000009995",
+    label: "Declined: insufficient funds",
+    outcome: { kind: "decline", code: "insufficient_funds" },
+  },
   { name: "timeout", number: "4000000000000101", label: "The bank does not answer; declined later", outcome: { kind: "timeout" } },
-  { name: "late-approval", number: "4000000000000119", label: "The bank does not answer; approved later", outcome: { kind: "late-approval" } },
-  { name: "told-thrice", number: "4000000000000259", label: "Approved; the shop is told three times", outcome: { kind: "approve", webhooks: 3 } },
+  {
+    name: "late-approval",
+    number: "4000000000000119",
+    label: "The bank does not answer; approved later",
+    outcome: { kind: "late-approval" },
+  },
+  {
+    name: "told-thrice",
+    number: "4000000000000259",
+    label: "Approved; the shop is told three times",
+    outcome: { kind: "approve", webhooks: 3 },
+  },
   { name: "never-told", number: "4000000000000341", label: "Approved; the shop is never told", outcome: { kind: "approve", webhooks: 0 } },
 ];
 
@@ -39,7 +54,8 @@ export type CardEntry =
 /** Reads the form's fields. Only the number is needed. */
 export function readCard(form: { readonly number: string; readonly expiry: string; readonly cvc: string }, now: Date): CardEntry {
   const number = form.number.replaceAll(/[ -]/g, "");
-  if (!/^[0-9]{12,19}$/.test(number) || !isLuhnValid(number)) return { field: "number", message: "This is not a card number. Please check it." };
+  if (!/^[0-9]{12,19}$/.test(number) || !isLuhnValid(number))
+    return { field: "number", message: "This is not a card number. Please check it." };
   const expiry = form.expiry.replaceAll(" ", "");
   if (expiry !== "") {
     const [, month, year] = /^(0?[1-9]|1[0-2])\/(?:20)?([0-9]{2})$/.exec(expiry) ?? [];

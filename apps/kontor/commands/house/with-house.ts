@@ -1,0 +1,42 @@
+import { constants } from "node:os";
+import { createLogger } from "@kontor/platform/telemetry/create-logger.ts";
+import type { Logger } from "@kontor/platform/telemetry/logger.ts";
+import { readConfiguration } from "../../configuration.ts";
+import type { Configuration } from "../../configuration.ts";
+import type { House } from "../../house.ts";
+import type { Context } from "../command.ts";
+import { explainOpening } from "./explain-opening.ts";
+
+/** A logger for commands that are not the shop: only what went wrong, on standard error. */
+export function quietLogger({ stderr }: Pick<Context, "stderr">): Logger {
+  return createLogger({ service: "kontor", level: "error", format: "pretty", stream: stderr });
+}
+
+/** Opens the house and explains what kept it from opening. Throws `CommandError` for what the user can do something about. */
+export async function open(config: Configuration, log: Logger, as: "shop" | "attached"): Promise<House> {
+  // Read here and not at the top: the services are most of what there is to load.
+  const { openHouse } = await import("../../house.ts");
+  try {
+    return await openHouse({ config, log, as });
+  } catch (error) {
+    throw explainOpening(error, config);
+  }
+}
+
+/** Does a piece of work on the house, beside a running shop or without one, and closes it again. Ctrl-C closes it too. */
+export async function withHouse<T>(context: Context, work: (house: House, config: Configuration) => Promise<T>): Promise<T> {
+  const config = readConfiguration(context.env);
+  const house = await open(config, quietLogger(context), "attached");
+  // A PostgreSQL that this command started would otherwise outlive it.
+  const interrupted = (signal: "SIGINT" | "SIGTERM"): void => {
+    const exit = (): never => process.exit(128 + constants.signals[signal]);
+    house.stop().then(exit, exit);
+  };
+  process.once("SIGINT", interrupted).once("SIGTERM", interrupted);
+  try {
+    return await work(house, config);
+  } finally {
+    process.off("SIGINT", interrupted).off("SIGTERM", interrupted);
+    await house.stop();
+  }
+}

@@ -1,0 +1,55 @@
+import { createLogger } from "@kontor/platform/telemetry/create-logger.ts";
+import { stopOnSignals } from "@kontor/platform/lifecycle/stop-on-signals.ts";
+import { readConfiguration } from "../configuration.ts";
+import type { House } from "../house.ts";
+import { readArgs } from "./command.ts";
+import type { Command, Output } from "./command.ts";
+import { open } from "./house/with-house.ts";
+import { paint } from "./terminal/paint.ts";
+
+export const start: Command = {
+  name: "start",
+  summary: "start the shop: everything in this one process",
+  usage: `Usage: kontor start
+
+Starts PostgreSQL, all services, the payment provider and the mailbox, until Ctrl-C. An empty shop gets the demo catalogue,
+unless KONTOR_SEED=none. Every setting is an environment variable: kontor doctor lists them.`,
+  async run(args, { env, stdout }) {
+    readArgs(args, {});
+    const config = readConfiguration(env);
+    const format = config.logFormat ?? (stdout.isTTY === true ? "pretty" : "json");
+    const log = createLogger({ service: "kontor", level: config.logLevel, format });
+    const house = await open(config, log, "shop");
+    stopOnSignals({ lifecycle: house.lifecycle, log });
+    const seeded = config.seed === "demo" ? await seedWhenEmpty(house) : undefined;
+    const seconds = process.uptime().toFixed(1);
+    if (format === "json") log.info({ ...house.addresses, seeded: seeded ?? 0, seconds: Number(seconds) }, "ready");
+    else stdout.write(welcome(stdout, house, seeded, seconds));
+    return 0;
+  },
+};
+
+async function seedWhenEmpty(house: House): Promise<number | undefined> {
+  const { isEmptyShop, seedDemo } = await import("../demo/seed-demo.ts");
+  if (!(await isEmptyShop(house.clientsFor("kontor")))) return undefined;
+  const { created } = await seedDemo(house.clientsFor("kontor"));
+  // Until its search index is filled the shop would still look empty.
+  await house.settle();
+  return created;
+}
+
+function welcome(output: Output, { addresses }: House, seeded: number | undefined, seconds: string): string {
+  const rows = [
+    ["API", addresses.api],
+    ["Documentation", `${addresses.api}/docs`],
+    ["Mailbox", addresses.mailbox],
+    ["Payment provider", addresses.provider],
+  ].map(([name = "", address = ""]) => `  ${name.padEnd(18)}${paint(output, "cyan", address)}\n`);
+  const hints = [
+    ["npx kontor walk", "a customer's way from registration to a paid order"],
+    ["npx kontor user create", "make yourself an administrator (--role admin)"],
+    ["npx kontor --help", "everything else"],
+  ].map(([command = "", about = ""]) => `  ${paint(output, "bold", command.padEnd(24))}${about}\n`);
+  const demo = seeded === undefined ? "" : `\n  The shop was empty: ${seeded} demo products are in it now (KONTOR_SEED=none for an empty one).\n`;
+  return `\n${rows.join("")}${demo}\n${hints.join("")}\n${paint(output, "green", `Kontor is ready after ${seconds} s.`)} Ctrl-C stops it.\n`;
+}

@@ -1,0 +1,128 @@
+import { spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { chmod, mkdtemp, rm } from "node:fs/promises";
+import { createServer } from "node:net";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { eraseEmbeddedPostgres } from "@kontor/platform/database/embedded.ts";
+import { afterTests } from "@kontor/platform/testing/postgres.ts";
+
+const command = fileURLToPath(new URL("../apps/kontor/main.ts", import.meta.url));
+const startMs = 60_000;
+
+/** A shop as its users start it: a process of its own on a data folder of its own, spoken to over HTTP. */
+export interface ShopProcess {
+  readonly api: string;
+  readonly mailbox: string;
+  readonly provider: string;
+  readonly folder: string;
+  readonly environment: Readonly<Record<string, string>>;
+  /** Every line that it has printed so far. */
+  readonly lines: readonly string[];
+  readonly pid: number;
+  /** Starts it again after `kill` or `stop`, on the same data and ports. */
+  start(): Promise<void>;
+  /** kill -9. PostgreSQL lives on. */
+  kill(): Promise<void>;
+  /** SIGTERM; gives the exit code. */
+  stop(): Promise<number | null>;
+  /** Runs another command of kontor on the same data. */
+  run(args: readonly string[]): Promise<CommandResult>;
+}
+
+export interface CommandResult {
+  readonly code: number | null;
+  readonly output: string;
+}
+
+/** Starts a shop; it and its data are gone after the test or suite that asked. */
+export async function startShop(env: Readonly<Record<string, string>> = {}): Promise<ShopProcess> {
+  const folder = await mkdtemp(join(tmpdir(), "kontor-e2e-"));
+  await chmod(folder, 0o711);
+  const [port, mailbox, smtp, provider] = await freePorts(4);
+  const environment = {
+    KONTOR_DATA: folder,
+    KONTOR_PORT: String(port),
+    KONTOR_MAILBOX_PORT: String(mailbox),
+    KONTOR_SMTP_PORT: String(smtp),
+    KONTOR_PROVIDER_PORT: String(provider),
+    KONTOR_LOG_FORMAT: "json",
+    ...env,
+  };
+  const lines: string[] = [];
+  let child: ChildProcess | undefined;
+
+  const start = async (): Promise<void> => {
+    const started = spawn(process.execPath, [command, "start"], { env: cleanEnv(environment), stdio: ["ignore", "pipe", "pipe"] });
+    child = started;
+    for (const stream of [started.stdout, started.stderr]) createInterface({ input: stream }).on("line", (line) => lines.push(line));
+    const deadline = Date.now() + startMs;
+    while (started.exitCode === null && Date.now() < deadline) {
+      const answer = await fetch(`http://127.0.0.1:${port}/readyz`).catch(() => undefined);
+      if (answer?.ok === true) return;
+      await new Promise((resolve) => setTimeout(resolve, 25));
+    }
+    throw new Error(`the shop did not become ready (exit code ${started.exitCode}):\n${lines.slice(-20).join("\n")}`);
+  };
+  const end = async (signal: NodeJS.Signals): Promise<number | null> => {
+    const running = child;
+    if (running === undefined || running.exitCode !== null || running.signalCode !== null) return running?.exitCode ?? null;
+    const exited = once(running, "exit");
+    running.kill(signal);
+    await exited;
+    return running.exitCode;
+  };
+  afterTests(async () => {
+    await end("SIGKILL");
+    await eraseEmbeddedPostgres(folder);
+    await rm(folder, { recursive: true, force: true });
+  });
+  await start();
+  return {
+    api: `http://127.0.0.1:${port}`,
+    mailbox: `http://127.0.0.1:${mailbox}`,
+    provider: `http://127.0.0.1:${provider}`,
+    folder,
+    environment,
+    lines,
+    get pid() {
+      return child?.pid ?? 0;
+    },
+    start,
+    kill: async () => void (await end("SIGKILL")),
+    stop: () => end("SIGTERM"),
+    run: (args) => runCommand(args, environment),
+  };
+}
+
+/** Runs a command of kontor to its end. */
+export async function runCommand(args: readonly string[], environment: Readonly<Record<string, string>>): Promise<CommandResult> {
+  const child = spawn(process.execPath, [command, ...args], { env: cleanEnv(environment), stdio: ["ignore", "pipe", "pipe"] });
+  let output = "";
+  for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk: Buffer) => (output += chunk.toString()));
+  const [code] = (await once(child, "close")) as [number | null];
+  return { code, output };
+}
+
+/** Ports that are free now. */
+export async function freePorts(count: number): Promise<number[]> {
+  const servers = await Promise.all(
+    Array.from({ length: count }, async () => {
+      const server = createServer().listen(0, "127.0.0.1");
+      await once(server, "listening");
+      return server;
+    }),
+  );
+  const ports = servers.map((server) => (server.address() as AddressInfo).port);
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  return ports;
+}
+
+function cleanEnv(environment: Readonly<Record<string, string>>): Record<string, string | undefined> {
+  const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith("KONTOR_") && name !== "NODE_TEST_CONTEXT");
+  return { ...Object.fromEntries(inherited), ...environment };
+}

@@ -1,0 +1,112 @@
+import { moneyTo } from "@kontor/contracts/money.ts";
+import { amountOf } from "./session-store.ts";
+import type { SessionRow } from "./session-store.ts";
+import { testCards } from "./test-cards.ts";
+
+export interface FormOptions {
+  readonly merchant: string;
+  /** What the number's field holds: a test card's number, never what somebody typed. */
+  readonly number: string;
+  readonly problem: { readonly field: string; readonly message: string } | undefined;
+}
+
+// Addresses are relative, so that the pages may lie under any path.
+const cardButtons = testCards
+  .map(({ name, number, label }) => {
+    const shown = spaced(number);
+    return `<button name="card" value="${name}" data-number="${shown}"><span>${label}</span><span>${shown}</span></button>`;
+  })
+  .join("\n");
+
+/** The page of an open session. */
+export function formPage(session: SessionRow, { merchant, number, problem }: FormOptions): string {
+  const { page, returnUrl, reference } = session;
+  const amount = amountText(session);
+  const input = (name: string, rest: string): string =>
+    `<input name="${name}" ${rest}${problem?.field === name ? ' aria-invalid="true" aria-describedby="problem"' : ""}>`;
+  return document(
+    `Pay ${amount}`,
+    `<p class="soft">${text(merchant)}</p>
+<h1>${amount}</h1>
+<form method="post" action="${page}">
+<label>Card number ${input("number", `inputmode="numeric" autocomplete="cc-number" required value="${number}"`)}</label>
+<div class="row">
+<label>Expiry ${input("expiry", 'placeholder="MM/YY" autocomplete="cc-exp"')}</label>
+<label>Security code ${input("cvc", 'inputmode="numeric" autocomplete="cc-csc" maxlength="4"')}</label>
+</div>
+${problem === undefined ? "" : `<p class="problem" id="problem" role="alert">${text(problem.message)}</p>`}
+<button class="pay">Pay ${amount}</button>
+</form>
+<h2>Test cards</h2>
+<form class="cards" method="get" action="${page}">
+${cardButtons}
+</form>
+<p class="soft">No real money moves here. Only a card's last four digits are kept.</p>
+<p><small>${text(reference)} · <a href="${text(returnUrl)}">Back to ${text(merchant)}</a></small></p>
+<script src="../assets/pay.js" defer></script>`,
+  );
+}
+
+/** The page of a session that cannot be paid, or not now. */
+export function statePage(session: SessionRow, merchant: string): string {
+  const { title, said } = stateOf(session);
+  return document(
+    title,
+    `<p class="soft">${text(merchant)}</p>
+<h1 class="text">${title}</h1>
+<p>${said}</p>
+<a class="button" href="${text(session.returnUrl)}">Back to ${text(merchant)}</a>
+<p class="soft">${amountText(session)} · ${text(session.reference)}</p>`,
+  );
+}
+
+/** The page for an address that leads nowhere, or a fault of ours. */
+export function messagePage(title: string, said: string): string {
+  return document(title, `<h1 class="text">${title}</h1>\n<p>${said}</p>`);
+}
+
+function stateOf({ status }: SessionRow): { readonly title: string; readonly said: string } {
+  switch (status) {
+    case "succeeded":
+      return { title: "It is paid", said: "The money was taken. There is nothing more to do here." };
+    case "declined":
+      return { title: "The payment was declined", said: "Nothing was taken. The shop can begin another try." };
+    case "closed":
+      return { title: "This can no longer be paid", said: "Nothing was taken." };
+    case "processing":
+      return {
+        title: "The bank has not answered",
+        said: "It is not known yet whether the payment went through. Please do not pay again; the shop will be told.",
+      };
+    case "open":
+      throw new Error("an open session has a form");
+  }
+}
+
+function amountText(session: SessionRow): string {
+  const { amount, currency } = moneyTo(amountOf(session));
+  return `${amount} ${currency}`;
+}
+
+function document(title: string, main: string): string {
+  return `<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>${title}</title>
+<link rel="stylesheet" href="../assets/pay.css">
+<main>
+${main}
+</main>
+</html>
+`;
+}
+
+/** A card's number as it is printed. */
+export function spaced(number: string): string {
+  return number.replaceAll(/(.{4})(?=.)/g, "$1 ");
+}
+
+function text(plain: string): string {
+  return plain.replaceAll(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
+}

@@ -1,0 +1,43 @@
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { join } from "node:path";
+import { describe, it } from "node:test";
+import { promisify } from "node:util";
+import { docsOf } from "./proto-docs.ts";
+
+const run = promisify(execFile);
+const generate = (...args: readonly string[]): Promise<unknown> => run(process.execPath, [join(import.meta.dirname, "generate.ts"), ...args]);
+
+describe("generate", () => {
+  it("API-03: what is generated anew is what is stored", () => generate("--check"));
+
+  it("API-01: the contracts keep what main promises", () => generate("--breaking"));
+
+  it("finds comments by the full name of what they stand at", () => {
+    const location = (path: readonly number[], leadingComments: string): { path: readonly number[]; leadingComments: string } => ({ path, leadingComments });
+    const file = {
+      package: "kontor.a.v1",
+      messageType: [{ name: "M", field: [{ name: "f" }], oneofDecl: [{ name: "o" }], nestedType: [{ name: "N", field: [{ name: "g" }] }], enumType: [{ name: "E", value: [{ name: "X" }] }] }],
+      service: [{ name: "S", method: [{ name: "Do" }] }],
+      sourceCodeInfo: {
+        location: [
+          location([4, 0], " A message\n that goes on.\n\n And on.\n"),
+          location([4, 0, 2, 0], " A field."),
+          location([4, 0, 8, 0], " One of."),
+          location([4, 0, 3, 0, 2, 0], " Deeper."),
+          location([4, 0, 4, 0, 2, 0], " A value."),
+          location([6, 0, 2, 0], " A method."),
+          location([6, 0], " "),
+        ],
+      },
+    };
+    assert.deepEqual(docsOf([file, { ...file, package: "google.api" }]), {
+      "kontor.a.v1.M": "A message that goes on.\n\nAnd on.",
+      "kontor.a.v1.M.E.X": "A value.",
+      "kontor.a.v1.M.N.g": "Deeper.",
+      "kontor.a.v1.M.f": "A field.",
+      "kontor.a.v1.M.o": "One of.",
+      "kontor.a.v1.S.Do": "A method.",
+    });
+  });
+});
