@@ -7,6 +7,8 @@ export interface Child<Order> {
   readonly pid: number;
   readonly ready: unknown;
   tell<Answer>(order: Order): Promise<Answer>;
+  /** Resolves when it has ended. */
+  readonly ended: Promise<void>;
   kill(): void;
 }
 
@@ -30,6 +32,7 @@ export async function startChild<Order extends object>(file: string, env: Readon
       if (error !== undefined) throw new Error(`${file}: ${error}`);
       return answer as Answer;
     },
+    ended: new Promise((resolve) => child.once("exit", () => resolve())),
     kill: () => void child.kill("SIGKILL"),
   };
 }

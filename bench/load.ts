@@ -65,7 +65,7 @@ async function orders({ api, accounts, seconds, products }: Extract<Load, { run:
           expect(read.status, 200, "GET /v1/orders/{order}", read.text);
           httpCalls++;
           if ((JSON.parse(read.text) as { status: string }).status === "PAID") break;
-          await pause(10);
+          await pause(20);
         }
         latenciesMs.push(performance.now() - before);
       }

@@ -18,7 +18,7 @@ import type { Order } from "./shop.ts";
 // npm run bench [-- --json FILE] [--seconds N] [--only orders,reads,reservations,start]
 
 const { values } = parseArgs({
-  options: { json: { type: "string" }, seconds: { type: "string", default: "15" }, only: { type: "string", default: "start,orders,reads,reservations" } },
+  options: { json: { type: "string" }, seconds: { type: "string", default: "15" }, only: { type: "string", default: "start,orders,reads,reservations" }, statements: { type: "boolean", default: false } },
 });
 const seconds = Number(values.seconds);
 const parts = new Set(values.only.split(","));
@@ -120,6 +120,7 @@ async function measureShop(): Promise<void> {
       const orders = (length: number) => load.tell<OrdersDone>({ run: "orders", api: addresses.api.replace("localhost", "127.0.0.1"), accounts, seconds: length, products });
       await orders(3);
       await shop.tell({ do: "settle" });
+      await database.query("select pg_stat_statements_reset()");
       const before = await counts();
       const done = await orders(seconds);
       await shop.tell({ do: "settle" });
@@ -135,6 +136,7 @@ async function measureShop(): Promise<void> {
       figures.add("order_commits", commits / done.orders, "commits");
       figures.add("order_http_calls", done.httpCalls / done.orders, "calls");
       figures.add("memory_after_mb", memoryMb(family), "MB");
+      if (values.statements) await printStatements(database, done.orders);
       const broken = await shop.tell<{ id: string; broken: string[] }[]>({ do: "verify" });
       if (broken.length > 0) throw new Error(`the invariants do not hold: ${JSON.stringify(broken).slice(0, 2000)}`);
       const mails = (await (await fetch(`${addresses.mailbox}/api/v1/messages?limit=1&total=true`)).json()) as { total: number };
@@ -156,11 +158,22 @@ async function measureShop(): Promise<void> {
     }
     await database.end();
     await shop.tell({ do: "stop" });
+    await shop.ended;
   } finally {
     shop.kill();
     load.kill();
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** Which statements an order is made of: how many, and their time in PostgreSQL. */
+async function printStatements(database: pg.Client, orders: number): Promise<void> {
+  const { rows } = await database.query<{ database: string; calls: number; ms: number; query: string }>(
+    `select datname as database, calls::float8, total_exec_time::float8 as ms, left(regexp_replace(query, '\\s+', ' ', 'g'), 150) as query
+     from pg_stat_statements join pg_database on pg_database.oid = dbid order by calls desc limit 60`,
+  );
+  for (const { database: name, calls, ms, query } of rows)
+    console.log(`${(calls / orders).toFixed(3).padStart(8)} a order ${(ms / orders).toFixed(3).padStart(8)} ms  ${name.replace("kontor_", "")}: ${query}`);
 }
 
 /** What the machine and PostgreSQL give at best: rows inserted one a commit by as many clients. */

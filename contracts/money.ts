@@ -53,7 +53,10 @@ export function moneyFrom(message: Pick<MoneyMessage, "currency" | "amount">, op
   if (match === null) throw new MoneyError("FORMAT", "must be decimal text such as 19.99");
   const [, sign = "", whole = "", fraction = ""] = match;
   if (fraction.length > decimals)
-    throw new MoneyError("FORMAT", decimals === 0 ? `must have no decimals in ${currency}` : `must have at most ${decimals} decimals in ${currency}`);
+    throw new MoneyError(
+      "FORMAT",
+      decimals === 0 ? `must have no decimals in ${currency}` : `must have at most ${decimals} decimals in ${currency}`,
+    );
   const size = BigInt(whole + fraction.padEnd(decimals, "0"));
   if (size > minorMax) throw new MoneyError("TOO_LARGE", "must not be as large");
   if (sign === "-" && size > 0n && options?.negative !== true) throw new MoneyError("TOO_SMALL", "must not be below zero");
@@ -82,7 +85,8 @@ export function subtract(a: Money, b: Money): Money {
 
 /** So many times the amount. Throws for a quantity that is not whole. */
 export function times(money: Money, quantity: number | bigint): Money {
-  if (typeof quantity === "number" && !Number.isSafeInteger(quantity)) throw new MoneyError("NOT_WHOLE", "a quantity must be a whole number");
+  if (typeof quantity === "number" && !Number.isSafeInteger(quantity))
+    throw new MoneyError("NOT_WHOLE", "a quantity must be a whole number");
   return { currency: money.currency, minor: money.minor * BigInt(quantity) };
 }
 
@@ -102,7 +106,8 @@ export function allocate(total: Money, weights: readonly (number | bigint)[]): M
     throw new MoneyError("NOT_WHOLE", "a weight must be a whole number");
   const exact = weights.map((weight) => BigInt(weight));
   const sum = exact.reduce((left, right) => left + right, 0n);
-  if (sum <= 0n || exact.some((weight) => weight < 0n)) throw new MoneyError("TOO_SMALL", "weights must not be below zero, and one must be above it");
+  if (sum <= 0n || exact.some((weight) => weight < 0n))
+    throw new MoneyError("TOO_SMALL", "weights must not be below zero, and one must be above it");
   const sign = total.minor < 0n ? -1n : 1n;
   const size = total.minor * sign;
   const parts = exact.map((weight, index) => ({ index, minor: (size * weight) / sum, remainder: (size * weight) % sum }));

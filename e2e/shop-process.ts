@@ -12,7 +12,6 @@ import { eraseEmbeddedPostgres } from "@kontor/platform/database/embedded.ts";
 import { afterTests } from "@kontor/platform/testing/postgres.ts";
 
 const command = fileURLToPath(new URL("../apps/kontor/main.ts", import.meta.url));
-const startMs = 60_000;
 
 /** A shop as its users start it: a process of its own on a data folder of its own, spoken to over HTTP. */
 export interface ShopProcess {
@@ -59,14 +58,18 @@ export async function startShop(env: Readonly<Record<string, string>> = {}): Pro
   const start = async (): Promise<void> => {
     const started = spawn(process.execPath, [command, "start"], { env: cleanEnv(environment), stdio: ["ignore", "pipe", "pipe"] });
     child = started;
-    for (const stream of [started.stdout, started.stderr]) createInterface({ input: stream }).on("line", (line) => lines.push(line));
-    const deadline = Date.now() + startMs;
-    while (started.exitCode === null && Date.now() < deadline) {
-      const answer = await fetch(`http://127.0.0.1:${port}/readyz`).catch(() => undefined);
-      if (answer?.ok === true) return;
-      await new Promise((resolve) => setTimeout(resolve, 25));
-    }
-    throw new Error(`the shop did not become ready (exit code ${started.exitCode}):\n${lines.slice(-20).join("\n")}`);
+    const ready = new Promise<void>((resolve) => {
+      for (const stream of [started.stdout, started.stderr])
+        createInterface({ input: stream }).on("line", (line) => {
+          lines.push(line);
+          if (line.includes('"message":"ready"')) resolve();
+        });
+    });
+    const failed = once(started, "exit").then(([code]) => {
+      throw new Error(`the shop ended with ${String(code)} before it was ready:\n${lines.slice(-20).join("\n")}`);
+    });
+    await Promise.race([ready, failed]);
+    failed.catch(() => undefined); // from now on its end is the test's affair
   };
   const end = async (signal: NodeJS.Signals): Promise<number | null> => {
     const running = child;

@@ -18,7 +18,12 @@ export function hasBody({ headers }: IncomingMessage): boolean {
 export function requireNoBody(request: IncomingMessage): void {
   if (!hasBody(request)) return;
   const message = "This route takes no body";
-  throw refuse({ reason: "INVALID_REQUEST", code: "invalid_argument", message, fields: [{ field: "$", reason: "UNKNOWN_FIELD", message }] });
+  throw refuse({
+    reason: "INVALID_REQUEST",
+    code: "invalid_argument",
+    message,
+    fields: [{ field: "$", reason: "UNKNOWN_FIELD", message }],
+  });
 }
 
 /** Reads the whole body. Refuses `BODY_TOO_LARGE` as soon as it is known to be longer than `bytesMax`, and keeps no more of it. */
@@ -37,7 +42,8 @@ export function readBody(request: IncomingMessage, bytesMax: number): Promise<Bu
       else chunks.push(chunk);
     };
     const onEnd = (): void => done(() => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, size)));
-    const onCut = (): void => done(() => reject(refuse({ reason: "INVALID_REQUEST", code: "invalid_argument", message: "The body was cut off" })));
+    const onCut = (): void =>
+      done(() => reject(refuse({ reason: "INVALID_REQUEST", code: "invalid_argument", message: "The body was cut off" })));
     request.on("data", onData).on("end", onEnd).on("close", onCut).on("error", onCut);
   });
 }
@@ -93,7 +99,12 @@ export function parseJson(bytes: Buffer): unknown {
 }
 
 function malformed(message: string): Refusal {
-  return refuse({ reason: "INVALID_REQUEST", code: "invalid_argument", message, fields: [{ field: "$", reason: "MALFORMED_JSON", message }] });
+  return refuse({
+    reason: "INVALID_REQUEST",
+    code: "invalid_argument",
+    message,
+    fields: [{ field: "$", reason: "MALFORMED_JSON", message }],
+  });
 }
 
 function mediaType(message: string): Refusal {
@@ -101,5 +112,10 @@ function mediaType(message: string): Refusal {
 }
 
 function tooLarge(bytesMax: number): Refusal {
-  return refuse({ reason: "BODY_TOO_LARGE", code: "invalid_argument", message: `The body may have ${bytesMax} bytes at most`, details: { bytesMax } });
+  return refuse({
+    reason: "BODY_TOO_LARGE",
+    code: "invalid_argument",
+    message: `The body may have ${bytesMax} bytes at most`,
+    details: { bytesMax },
+  });
 }

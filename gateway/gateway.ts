@@ -1,6 +1,6 @@
 import { createServer, STATUS_CODES } from "node:http";
 import type { Server } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Clock } from "@kontor/platform/clock/clock.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
@@ -66,7 +66,14 @@ export function createGateway(options: GatewayOptions): Gateway {
   const services = [...new Set([...rpc.served().values()].flatMap((routes) => routes.map(({ service }) => service)))];
   const reasons = reasonsOf(services);
   const security = securityHeaders({ https: publicUrl.startsWith("https:") });
-  const pages = createPages({ services, reasons, publicUrl, shopName, ready: async () => !draining && (await ready()), texts: options.pages ?? {} });
+  const pages = createPages({
+    services,
+    reasons,
+    publicUrl,
+    shopName,
+    ready: async () => !draining && (await ready()),
+    texts: options.pages ?? {},
+  });
   const table = createRouteTable(rpc, pages);
   const handle = createHandler({
     table,
@@ -92,6 +99,12 @@ export function createGateway(options: GatewayOptions): Gateway {
   server.on("checkExpectation", serve);
   server.on("clientError", (error: NodeJS.ErrnoException, socket) => refuseUnread(error, socket));
 
+  const sockets = new Set<Socket>();
+  server.on("connection", (socket: Socket) => {
+    sockets.add(socket);
+    socket.on("close", () => sockets.delete(socket));
+  });
+
   /** What node's parser refuses gets the same answer as everything else. */
   function refuseUnread(error: NodeJS.ErrnoException, socket: Duplex & { _httpMessage?: { headersSent: boolean } | null }): void {
     // Node keeps the answer under way there; writing into its middle would corrupt it.
@@ -114,13 +127,17 @@ export function createGateway(options: GatewayOptions): Gateway {
         draining = true;
         if (!server.listening) return;
         if (drainMs > 0) await new Promise((resolve) => setTimeout(resolve, drainMs));
-        await close(server, stopMs);
+        const closed = close(server, stopMs);
+        // Node counts a connection that has sent nothing yet as busy.
+        for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy();
+        await closed;
       })()),
   };
 }
 
 function parserRefusal(code: string | undefined): { readonly refusal: Refusal; readonly status: number } {
-  if (code === "ERR_HTTP_REQUEST_TIMEOUT") return { refusal: refuse({ reason: "REQUEST_TIMEOUT", code: "deadline_exceeded" }), status: 408 };
+  if (code === "ERR_HTTP_REQUEST_TIMEOUT")
+    return { refusal: refuse({ reason: "REQUEST_TIMEOUT", code: "deadline_exceeded" }), status: 408 };
   const invalid = (message: string) => refuse({ reason: "INVALID_REQUEST", code: "invalid_argument", message });
   if (code === "HPE_HEADER_OVERFLOW") return { refusal: invalid("The headers are too large"), status: 431 };
   return { refusal: invalid("This is not HTTP as it should be"), status: 400 };

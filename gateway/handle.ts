@@ -89,7 +89,13 @@ export function createHandler(options: HandlerOptions): (request: IncomingMessag
     try {
       const answer = route.write(await route.invoke(message, call));
       if (route.verb === "GET") return sendRead(exchange, route, answer, user);
-      return send(exchange, answer.status, answer.page ? "answer" : "api", [...answer.headers, "Cache-Control", "no-store", ...varyOnWrite], answer.body);
+      return send(
+        exchange,
+        answer.status,
+        answer.page ? "answer" : "api",
+        [...answer.headers, "Cache-Control", "no-store", ...varyOnWrite],
+        answer.body,
+      );
     } finally {
       admission.leave();
     }
@@ -103,17 +109,30 @@ export function createHandler(options: HandlerOptions): (request: IncomingMessag
       return send(exchange, answer.status, policy, [...answer.headers, "Cache-Control", cacheControl, ...varyOnRead], answer.body);
     const etag = `"${hash("sha256", answer.body, "base64url").slice(0, 27)}"`;
     const sent = exchange.request.headers["if-none-match"];
-    if (sent !== undefined && matches(sent, etag)) return send(exchange, 304, policy, ["ETag", etag, "Cache-Control", cacheControl, ...varyOnRead], undefined);
+    if (sent !== undefined && matches(sent, etag))
+      return send(exchange, 304, policy, ["ETag", etag, "Cache-Control", cacheControl, ...varyOnRead], undefined);
     return send(exchange, 200, policy, [...answer.headers, "ETag", etag, "Cache-Control", cacheControl, ...varyOnRead], answer.body);
   }
 
   function preflight(exchange: Exchange, path: string): void {
     const verbs = table.verbsAt(path);
     if (verbs.length === 0) throw refuse({ reason: "ROUTE_NOT_FOUND", code: "not_found" });
-    send(exchange, 204, "api", [...cors.preflight(exchange.request.headers.origin, verbs.join(", ")), "Cache-Control", "no-store", ...varyOnWrite], undefined);
+    send(
+      exchange,
+      204,
+      "api",
+      [...cors.preflight(exchange.request.headers.origin, verbs.join(", ")), "Cache-Control", "no-store", ...varyOnWrite],
+      undefined,
+    );
   }
 
-  function send(exchange: Exchange, status: number, policy: Policy, headers: readonly string[], body: string | Uint8Array | undefined): void {
+  function send(
+    exchange: Exchange,
+    status: number,
+    policy: Policy,
+    headers: readonly string[],
+    body: string | Uint8Array | undefined,
+  ): void {
     const { request, response, correlation, trace, template, startedMs } = exchange;
     const list = [...security[policy], ...headers, "X-Correlation-Id", correlation];
     if (!cors.none) list.push(...cors.answer(request.headers.origin));
@@ -123,7 +142,16 @@ export function createHandler(options: HandlerOptions): (request: IncomingMessag
     response.writeHead(status, list);
     response.end(body);
     if (!unlogged.has(template))
-      log.info({ method: request.method, route: template, status, ms: Math.round((performance.now() - startedMs) * 10) / 10, call: { correlation, trace } }, "request");
+      log.info(
+        {
+          method: request.method,
+          route: template,
+          status,
+          ms: Math.round((performance.now() - startedMs) * 10) / 10,
+          call: { correlation, trace },
+        },
+        "request",
+      );
   }
 
   function sendProblem(exchange: Exchange, error: unknown): void {
@@ -139,7 +167,14 @@ export function createHandler(options: HandlerOptions): (request: IncomingMessag
 
   return async (request, response) => {
     const trace = traceOf(request.headers);
-    const exchange: Exchange = { request, response, startedMs: performance.now(), trace, correlation: correlationOf(request.headers, trace), template: "-" };
+    const exchange: Exchange = {
+      request,
+      response,
+      startedMs: performance.now(),
+      trace,
+      correlation: correlationOf(request.headers, trace),
+      template: "-",
+    };
     try {
       await serve(exchange);
     } catch (error) {

@@ -2,7 +2,8 @@
 const policies = {
   api: "default-src 'none'; frame-ancestors 'none'",
   /** A service's own page: its styles, and forms that lead back here. */
-  answer: "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+  answer:
+    "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
   /** The pages of the gateway: scripts and styles from files of ours, calls to this address. */
   page: "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; form-action 'none'; base-uri 'none'; frame-ancestors 'none'",
 } as const;
@@ -38,7 +39,9 @@ export interface Cors {
 
 /** Cross-origin rules for exactly these origins ("https://shop.example"). Never "*", never credentials: tokens travel in a header. */
 export function corsFor(origins: readonly string[]): Cors {
-  const known = new Map(origins.map((origin) => [origin, ["Access-Control-Allow-Origin", origin, "Access-Control-Expose-Headers", exposed]]));
+  const known = new Map(
+    origins.map((origin) => [origin, ["Access-Control-Allow-Origin", origin, "Access-Control-Expose-Headers", exposed]]),
+  );
   if (known.has("*")) throw new Error('cors origins are named one by one; "*" is not one');
   return {
     none: known.size === 0,

@@ -13,8 +13,15 @@ export interface KeyRing {
   key(kid: string): Promise<CryptoKey | undefined>;
 }
 
+export interface KeyRingOptions {
+  readonly fetch: () => Promise<ReadonlyMap<string, CryptoKey>>;
+  readonly log: Logger;
+  /** The monotonic clock. */
+  readonly nowMs?: () => number;
+}
+
 /** The issuer's public keys, fetched when they are needed. */
-export function createKeyRing({ fetch, log }: { fetch: () => Promise<ReadonlyMap<string, CryptoKey>>; log: Logger }): KeyRing {
+export function createKeyRing({ fetch, log, nowMs = () => performance.now() }: KeyRingOptions): KeyRing {
   let keys: ReadonlyMap<string, CryptoKey> = new Map();
   let fetchedMs = -Infinity;
   let fetching: Promise<void> | undefined;
@@ -23,13 +30,13 @@ export function createKeyRing({ fetch, log }: { fetch: () => Promise<ReadonlyMap
     (fetching ??= fetch()
       .then((fetched) => {
         keys = fetched;
-        fetchedMs = performance.now();
+        fetchedMs = nowMs();
       })
       .finally(() => (fetching = undefined)));
 
   return {
     async key(kid) {
-      const ageMs = performance.now() - fetchedMs;
+      const ageMs = nowMs() - fetchedMs;
       if (keys.has(kid)) {
         if (ageMs > freshMs) refresh().catch((error: unknown) => log.warn({ error }, "the token keys could not be fetched again"));
         return keys.get(kid);

@@ -5,14 +5,21 @@ import { performance } from "node:perf_hooks";
 import { describe, it } from "node:test";
 import { openTestShop, tokenOf } from "./test-shop.ts";
 
-async function problemOf(response: Response): Promise<{ status: number; reason: string; detail: string; errors?: { field: string; reason: string; message: string }[] }> {
+async function problemOf(
+  response: Response,
+): Promise<{ status: number; reason: string; detail: string; errors?: { field: string; reason: string; message: string }[] }> {
   return (await response.json()) as never;
 }
 
 /** The body of a raw answer; asserts that it is a problem with our headers. */
 function problemInText(answer: string, status: number): { reason: string } {
   assert.match(answer, new RegExp(`^HTTP/1\\.1 ${status} `));
-  for (const header of [/content-type: application\/problem\+json/i, /x-content-type-options: nosniff/i, /x-frame-options: deny/i, /content-security-policy: default-src 'none'/i])
+  for (const header of [
+    /content-type: application\/problem\+json/i,
+    /x-content-type-options: nosniff/i,
+    /x-frame-options: deny/i,
+    /content-security-policy: default-src 'none'/i,
+  ])
     assert.match(answer, header);
   assert.doesNotMatch(answer, /^server:/im);
   return JSON.parse(answer.slice(answer.indexOf("\r\n\r\n") + 4)) as { reason: string };
@@ -23,8 +30,18 @@ describe("gateway: what it takes", { concurrency: true }, () => {
     await using shop = await openTestShop();
     const cases: [verb: string, path: string, body: unknown, fields: string[]][] = [
       ["POST", "/v1/register", { email: "no address", password: "short", name: "Ann" }, ["email", "password"]],
-      ["POST", "/v1/register", { email: "a@b.example", password: "long enough", name: "Ann", roles: ["admin"], id: "usr_1" }, ["roles", "id"]],
-      ["POST", "/v1/register", '{"email":"a@b.example","password":"long enough","name":"Ann","__proto__":{"x":1},"constructor":1}', ["__proto__", "constructor"]],
+      [
+        "POST",
+        "/v1/register",
+        { email: "a@b.example", password: "long enough", name: "Ann", roles: ["admin"], id: "usr_1" },
+        ["roles", "id"],
+      ],
+      [
+        "POST",
+        "/v1/register",
+        '{"email":"a@b.example","password":"long enough","name":"Ann","__proto__":{"x":1},"constructor":1}',
+        ["__proto__", "constructor"],
+      ],
       ["POST", "/v1/register", { email: 5, password: ["x"], name: {} }, ["email", "password", "name"]],
       ["POST", "/v1/register", [], ["$"]],
       ["POST", "/v1/register", "null", ["$"]],
@@ -75,7 +92,8 @@ describe("gateway: what it takes", { concurrency: true }, () => {
 
   it("GW-08: only plain JSON is taken", async () => {
     await using shop = await openTestShop();
-    const send = (headers: Record<string, string>) => fetch(`${shop.url}/v1/register`, { method: "POST", body: Buffer.from("{}"), headers });
+    const send = (headers: Record<string, string>) =>
+      fetch(`${shop.url}/v1/register`, { method: "POST", body: Buffer.from("{}"), headers });
     for (const headers of [
       {},
       { "Content-Type": "text/plain" },
@@ -84,11 +102,13 @@ describe("gateway: what it takes", { concurrency: true }, () => {
       { "Content-Type": "application/jsonx" },
       { "Content-Type": "application/json", "Content-Encoding": "gzip" },
     ]) {
-      const response = await send(headers as Record<string, string>);
+      const response = await send(headers);
       assert.deepEqual([response.status, (await problemOf(response)).reason], [415, "UNSUPPORTED_MEDIA_TYPE"], JSON.stringify(headers));
     }
-    for (const type of ["application/json; charset=utf-8", 'Application/JSON;charset="UTF-8"', "application/json"]) assert.equal((await send({ "Content-Type": type })).status, 400);
-    const twice = "POST /v1/register HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
+    for (const type of ["application/json; charset=utf-8", 'Application/JSON;charset="UTF-8"', "application/json"])
+      assert.equal((await send({ "Content-Type": type })).status, 400);
+    const twice =
+      "POST /v1/register HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
     assert.equal(problemInText(await shop.raw(twice), 415).reason, "UNSUPPORTED_MEDIA_TYPE");
     assert.equal(shop.seen.length, 0);
   });
@@ -132,9 +152,15 @@ describe("gateway: what it takes", { concurrency: true }, () => {
     assert.equal(problemInText(await shop.raw("rubbish\r\n\r\n"), 400).reason, "INVALID_REQUEST");
     assert.equal(problemInText(await shop.raw("BREW /v1/products HTTP/1.1\r\nHost: x\r\n\r\n"), 400).reason, "INVALID_REQUEST");
     assert.equal(problemInText(await shop.raw("GET /v1/products HTTP/1.1\r\nConnection: close\r\n\r\n"), 400).reason, "INVALID_REQUEST");
-    assert.equal(problemInText(await shop.raw(`GET / HTTP/1.1\r\nHost: x\r\nX-Long: ${"x".repeat(20_000)}\r\n\r\n`), 431).reason, "INVALID_REQUEST");
     assert.equal(
-      problemInText(await shop.raw("POST /v1/register HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), 400).reason,
+      problemInText(await shop.raw(`GET / HTTP/1.1\r\nHost: x\r\nX-Long: ${"x".repeat(20_000)}\r\n\r\n`), 431).reason,
+      "INVALID_REQUEST",
+    );
+    assert.equal(
+      problemInText(
+        await shop.raw("POST /v1/register HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+        400,
+      ).reason,
       "INVALID_REQUEST",
     );
     const slowHead = shop.raw("GET /v1/products HTTP/1.1\r\nHost: x\r\n");
@@ -148,7 +174,10 @@ describe("gateway: what it takes", { concurrency: true }, () => {
 describe("gateway: how much it takes", { concurrency: true }, () => {
   it("GW-13: a service that takes too long is answered for with 504, within 100 ms of the limit", async () => {
     const never = Promise.withResolvers<object>();
-    await using shop = await openTestShop({ handlers: { "CatalogService.listProducts": () => never.promise }, gateway: { timeoutMs: 100 } });
+    await using shop = await openTestShop({
+      handlers: { "CatalogService.listProducts": () => never.promise },
+      gateway: { timeoutMs: 100 },
+    });
     const startedMs = performance.now();
     const response = await shop.get("/v1/products");
     const tookMs = performance.now() - startedMs;
@@ -171,7 +200,10 @@ describe("gateway: how much it takes", { concurrency: true }, () => {
     const first = shop.get("/v1/products");
     await started.promise;
     const waiting = [shop.get("/v1/products"), shop.get("/v1/products")].map((response) => response.then(({ status }) => status));
-    const refused = await Promise.race([...waiting.map(async (status) => ({ status: await status })), untilRefused(() => shop.get("/v1/products"))]);
+    const refused = await Promise.race([
+      ...waiting.map(async (status) => ({ status: await status })),
+      untilRefused(() => shop.get("/v1/products")),
+    ]);
     assert.equal(refused.status, 503);
     const order = shop.send("POST", "/v1/orders", { cart: "c" }, authorization);
     assert.equal(await Promise.race(waiting), 503, "a shopper who browses makes room for one who buys");
@@ -179,13 +211,18 @@ describe("gateway: how much it takes", { concurrency: true }, () => {
     gate.resolve();
     assert.equal((await order).status, 201);
     assert.equal((await first).status, 200);
-    assert.deepEqual((await Promise.all(waiting)).sort(), [200, 503]);
+    assert.deepEqual(
+      (await Promise.all(waiting)).toSorted((a, b) => a - b),
+      [200, 503],
+    );
   });
 
   it("RES-08: stopping turns readiness off, finishes what is under way and closes the line", async () => {
     const gate = Promise.withResolvers<void>();
     const started = Promise.withResolvers<void>();
-    await using shop = await openTestShop({ handlers: { "CatalogService.listProducts": async () => (started.resolve(), await gate.promise, {}) } });
+    await using shop = await openTestShop({
+      handlers: { "CatalogService.listProducts": async () => (started.resolve(), await gate.promise, {}) },
+    });
     const { hostname, port } = new URL(shop.url);
     // One that is idle, one that has sent nothing and one that is served: none of them holds the stop up for longer than its work.
     await (await shop.get("/livez")).text();
@@ -222,7 +259,10 @@ describe("gateway: how much it takes", { concurrency: true }, () => {
   it("RES-08: cuts what does not end in time", async () => {
     const never = Promise.withResolvers<object>();
     const started = Promise.withResolvers<void>();
-    const shop = await openTestShop({ handlers: { "CatalogService.listProducts": () => (started.resolve(), never.promise) }, gateway: { stopMs: 50 } });
+    const shop = await openTestShop({
+      handlers: { "CatalogService.listProducts": () => (started.resolve(), never.promise) },
+      gateway: { stopMs: 50 },
+    });
     const request = shop.get("/v1/products");
     await started.promise;
     await Promise.all([shop.gateway.stop(), assert.rejects(request)]);

@@ -47,7 +47,9 @@ export function createPages({ services, reasons, publicUrl, shopName, ready, tex
     "/livez": live,
     "/readyz": readiness,
     "/openapi.json": fixed(jsonPage(openapi)),
-    "/": fixed(htmlPage(framed(shopName, fill(asset("welcome.html"), { shop: text(shopName), links: linkList(links) })))),
+    "/": fixed(
+      htmlPage(framed(shopName, fill(asset("welcome.html"), { shop: text(shopName), url: text(publicUrl), links: linkList(links) }))),
+    ),
     "/docs": fixed(htmlPage(framed("API", fill(asset("docs.html"), {})))),
     "/docs/docs.js": fixed({ ...jsonPage(asset("docs.js")), type: "text/javascript; charset=utf-8" }),
     "/docs/style.css": fixed({ ...jsonPage(asset("style.css")), type: "text/css; charset=utf-8" }),
@@ -71,7 +73,11 @@ function htmlPage(body: Html): PageAnswer {
 }
 
 function linkList(links: NonNullable<PagesOptions["texts"]["links"]>): Html {
-  return links.map(({ name, url, about }) => fill('<li><a href="{{url}}">{{name}}</a><span>{{about}}</span></li>', { name: text(name), url: text(url), about: text(about) })).join("");
+  return links
+    .map(({ name, url, about }) =>
+      fill('<li><a href="{{url}}">{{name}}</a><span>{{about}}</span></li>', { name: text(name), url: text(url), about: text(about) }),
+    )
+    .join("");
 }
 
 function errorList(reasons: readonly Reason[]): Html {
@@ -83,15 +89,24 @@ function errorList(reasons: readonly Reason[]): Html {
 }
 
 function aboutReason({ reason, status, title, code }: Reason): Html {
-  const page = '<p class="crumb"><a href="/docs/errors">Errors</a></p><h1>{{title}}</h1><p class="lead"><code>{{reason}}</code> · HTTP {{status}} · <code>{{code}}</code></p><p>{{advice}}</p>';
-  return fill(page, { title: text(title), reason: text(reason), status: String(status), code: text(code), advice: text(adviceFor(status)) });
+  const page =
+    '<p class="crumb"><a href="/docs/errors">Errors</a></p><h1>{{title}}</h1><p class="lead"><code>{{reason}}</code> · HTTP {{status}} · <code>{{code}}</code></p><p>{{advice}}</p>';
+  return fill(page, {
+    title: text(title),
+    reason: text(reason),
+    status: String(status),
+    code: text(code),
+    advice: text(adviceFor(status)),
+  });
 }
 
 function adviceFor(status: number): string {
-  if (status === 401) return "Sign in and send the access token as Authorization: Bearer. When it has expired, get another with the refresh token.";
+  if (status === 401)
+    return "Sign in and send the access token as Authorization: Bearer. When it has expired, get another with the refresh token.";
   if (status === 403) return "The same request will be refused again for this account.";
   if (status === 404) return "It does not exist, or this account may not know of it.";
-  if (status === 409) return "The state forbids it. Read the thing again and decide anew; when the answer has Retry-After, the same request may pass later.";
+  if (status === 409)
+    return "The state forbids it. Read the thing again and decide anew; when the answer has Retry-After, the same request may pass later.";
   if (status === 429 || status === 503) return "Wait as long as Retry-After says, then repeat with the same Idempotency-Key.";
   if (status === 500 || status === 504) return "The outcome may be unknown. Repeat with the same Idempotency-Key: nothing happens twice.";
   return "The request itself has to change. The problem's detail and errors say where.";

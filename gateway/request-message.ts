@@ -21,7 +21,8 @@ export type ReadRequest = (parts: HttpRequestParts) => Message;
 export function requestReader({ method, rest }: MethodContract, { verb, body: bodyRule }: HttpBinding): ReadRequest {
   const codec = jsonCodec(method.input);
   if (rest?.rawBody === true) {
-    return ({ path, body, headers }) => Object.assign(codec.decodeText(path), { body: new Uint8Array(body ?? []), headers: forService(headers) });
+    return ({ path, body, headers }) =>
+      Object.assign(codec.decodeText(path), { body: new Uint8Array(body ?? []), headers: forService(headers) });
   }
   if (bodyRule === "*") {
     const fillMask = verb === "PATCH";

@@ -106,9 +106,11 @@ function rpcRoute(of: { service: string; contract: MethodContract; binding: Http
   const { service, contract, binding, invoke } = of;
   const { rest, allow, method } = contract;
   // A path that nobody may use is a mistake in the contract; answering 403 would hide it.
-  if (allow.every((who) => who === Allow.INTERNAL)) throw new Error(`${method.parent.typeName}.${method.name} has a path but nobody at the edge may call it`);
+  if (allow.every((who) => who === Allow.INTERNAL))
+    throw new Error(`${method.parent.typeName}.${method.name} has a path but nobody at the edge may call it`);
   const names = new Set(method.input.fields.map((field) => field.name));
-  for (const name of paramsOf(binding.path)) if (!names.has(name)) throw new Error(`${binding.path}: ${method.input.typeName} has no field ${name}`);
+  for (const name of paramsOf(binding.path))
+    if (!names.has(name)) throw new Error(`${binding.path}: ${method.input.typeName} has no field ${name}`);
   const isPublic = allow.includes(Allow.PUBLIC);
   const rawBody = rest?.rawBody === true;
   return {

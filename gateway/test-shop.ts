@@ -20,7 +20,11 @@ import type { GatewayOptions } from "./gateway.ts";
 const keyPair = generateKeyPair("ES256", { extractable: true });
 
 /** Signs with the shop's key: by default a good token of a verified shopper. */
-export async function tokenOf(shop: { readonly clock: ManualClock }, claims: Readonly<Record<string, unknown>> = {}, header: Record<string, unknown> = {}): Promise<string> {
+export async function tokenOf(
+  shop: { readonly clock: ManualClock },
+  claims: Readonly<Record<string, unknown>> = {},
+  header: Record<string, unknown> = {},
+): Promise<string> {
   const now = Math.floor(shop.clock.now().getTime() / 1000);
   const payload = { iss: "kontor", aud: "kontor", sub: "usr_ann", sid: "ses_1", roles: [], ver: true, iat: now, exp: now + 300, ...claims };
   return new SignJWT(payload).setProtectedHeader({ alg: "ES256", typ: "at+jwt", kid: "key-1", ...header }).sign((await keyPair).privateKey);
@@ -28,7 +32,9 @@ export async function tokenOf(shop: { readonly clock: ManualClock }, claims: Rea
 
 /** Signs this very text as a token's payload. */
 export async function signedText(payload: string): Promise<string> {
-  return new CompactSign(Buffer.from(payload)).setProtectedHeader({ alg: "ES256", typ: "at+jwt", kid: "key-1" }).sign((await keyPair).privateKey);
+  return new CompactSign(Buffer.from(payload))
+    .setProtectedHeader({ alg: "ES256", typ: "at+jwt", kid: "key-1" })
+    .sign((await keyPair).privateKey);
 }
 
 /** The public key of `tokenOf` as identity would publish it. */
@@ -51,10 +57,19 @@ export async function openTestShop({ handlers = {}, more, gateway: options = {} 
   const faults: LogFields[] = [];
   const seen: { readonly method: string; readonly request: unknown; readonly call: Call }[] = [];
   const silent = () => undefined;
-  const log: Logger = { debug: silent, info: (fields) => void lines.push(fields), warn: silent, error: (fields) => void faults.push(fields), child: () => log };
+  const log: Logger = {
+    debug: silent,
+    info: (fields) => void lines.push(fields),
+    warn: silent,
+    error: (fields) => void faults.push(fields),
+    child: () => log,
+  };
   const clock = new ManualClock(new Date("2026-03-01T12:00:00Z"));
   const rpc = createInProcessRpc({ log, freeze: true });
-  const all: Record<string, (request: never, call: Call) => Promise<object>> = { "IdentityService.getJwks": async () => ({ keys: [await publicKey()] }), ...handlers };
+  const all: Record<string, (request: never, call: Call) => Promise<object>> = {
+    "IdentityService.getJwks": async () => ({ keys: [await publicKey()] }),
+    ...handlers,
+  };
   const serve = (name: string, service: DescService): void => {
     const implementation = Object.fromEntries(
       service.methods.map(({ localName }) => {
@@ -111,10 +126,14 @@ function rawExchange(url: string, text: string): Promise<string> {
   const { hostname, port } = new URL(url);
   return new Promise((resolve, reject) => {
     let answer = "";
-    const socket = connect({ host: hostname, port: Number(port) } satisfies Partial<AddressInfo> & { host: string }, () => socket.write(text));
+    const socket = connect({ host: hostname, port: Number(port) } satisfies Partial<AddressInfo> & { host: string }, () =>
+      socket.write(text),
+    );
     socket.setEncoding("latin1");
     socket.on("data", (chunk: string) => (answer += chunk));
     socket.on("close", () => resolve(answer));
-    socket.on("error", (error: NodeJS.ErrnoException) => (error.code === "ECONNRESET" || error.code === "EPIPE" ? resolve(answer) : reject(error)));
+    socket.on("error", (error: NodeJS.ErrnoException) =>
+      error.code === "ECONNRESET" || error.code === "EPIPE" ? resolve(answer) : reject(error),
+    );
   });
 }

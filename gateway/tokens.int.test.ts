@@ -17,7 +17,8 @@ async function badTokens(shop: TestShop): Promise<Record<string, string>> {
   const [header = "", payload = "", signature = ""] = good.split(".");
   const claims = JSON.parse(Buffer.from(payload, "base64url").toString()) as Record<string, unknown>;
   const strangers = await generateKeyPair("ES256", { extractable: true });
-  const strange = (extra: Record<string, unknown>) => new SignJWT(claims).setProtectedHeader({ alg: "ES256", typ: "at+jwt", kid: "key-1", ...extra }).sign(strangers.privateKey);
+  const strange = (extra: Record<string, unknown>) =>
+    new SignJWT(claims).setProtectedHeader({ alg: "ES256", typ: "at+jwt", kid: "key-1", ...extra }).sign(strangers.privateKey);
   const spki = await exportSPKI((await importJWK({ ...(await publicKey()) }, "ES256")) as Parameters<typeof exportSPKI>[0]);
   const hmac = (alg: string, key: string | Buffer): string => {
     const signed = `${part({ alg, typ: "at+jwt", kid: "key-1" })}.${payload}`;
@@ -33,20 +34,22 @@ async function badTokens(shop: TestShop): Promise<Record<string, string>> {
     "an unknown kid": await tokenOf(shop, {}, { kid: "key-2" }),
     "no kid": await tokenOf(shop, {}, { kid: undefined }),
     "a stranger's key under our kid": await strange({}),
-    "jku": await strange({ jku: `${shop.url}/jwks` }),
+    jku: await strange({ jku: `${shop.url}/jwks` }),
     "x5u, rightly signed": await tokenOf(shop, {}, { x5u: `${shop.url}/cert` }),
     "an embedded jwk": await strange({ jwk: strangers.publicKey.type }),
-    "crit": await tokenOf(shop, {}, { crit: ["b64"], b64: true }),
+    crit: await tokenOf(shop, {}, { crit: ["b64"], b64: true }),
     "typ JWT": await tokenOf(shop, {}, { typ: "JWT" }),
     "no typ": await tokenOf(shop, {}, { typ: undefined }),
     "an ID token": await tokenOf(shop, { nonce: "x" }, { typ: "id+jwt" }),
     "another audience": await tokenOf(shop, { aud: "other" }),
-    "audiences": await tokenOf(shop, { aud: ["kontor", "other"] }),
+    audiences: await tokenOf(shop, { aud: ["kontor", "other"] }),
     "no audience": await tokenOf(shop, { aud: undefined }),
     "another issuer": await tokenOf(shop, { iss: "https://evil.example" }),
-    "expired": await tokenOf(shop, { exp: now - skewSeconds - 1 }),
+    expired: await tokenOf(shop, { exp: now - skewSeconds - 1 }),
     "no expiry": await tokenOf(shop, { exp: undefined }),
-    "an expiry that is text": await signedText(`{"iss":"kontor","aud":"kontor","sub":"usr_ann","sid":"ses_1","roles":[],"ver":true,"exp":"${now + 300}"}`),
+    "an expiry that is text": await signedText(
+      `{"iss":"kontor","aud":"kontor","sub":"usr_ann","sid":"ses_1","roles":[],"ver":true,"exp":"${now + 300}"}`,
+    ),
     "not before the future": await tokenOf(shop, { nbf: now + skewSeconds + 1 }),
     "10 KB": await tokenOf(shop, { pad: "x".repeat(10_000) }),
     "duplicated claims": await signedText(
@@ -82,7 +85,11 @@ describe("gateway: access tokens", { concurrency: true }, () => {
       bodies.add(JSON.stringify(body));
     }
     assert.equal(bodies.size, 1, [...bodies].join("\n"));
-    assert.deepEqual([...new Set(shop.seen.map(({ method }) => method))], ["IdentityService.getJwks"], "nothing but our own keys was asked for");
+    assert.deepEqual(
+      [...new Set(shop.seen.map(({ method }) => method))],
+      ["IdentityService.getJwks"],
+      "nothing but our own keys was asked for",
+    );
     assert.deepEqual(shop.faults, []);
   });
 
@@ -94,7 +101,8 @@ describe("gateway: access tokens", { concurrency: true }, () => {
     assert.ok(closed.length > 15);
     for (const { verb, template } of closed) {
       const path = shop.url + template.replaceAll(/\{[^}]+\}/g, "some_id-1");
-      const withToken = (token: string | undefined) => fetch(path, { method: verb, headers: token === undefined ? {} : { Authorization: `Bearer ${token}` } });
+      const withToken = (token: string | undefined) =>
+        fetch(path, { method: verb, headers: token === undefined ? {} : { Authorization: `Bearer ${token}` } });
       const bare = await withToken(undefined);
       assert.deepEqual([bare.status, bare.headers.get("www-authenticate")], [401, "Bearer"], `${verb} ${template}`);
       for (const token of [none, expired, tampered]) assert.equal((await withToken(token)).status, 401, `${verb} ${template}`);
@@ -109,7 +117,7 @@ describe("gateway: access tokens", { concurrency: true }, () => {
     assert.deepEqual([response.status, ((await response.json()) as { reason: string }).reason], [403, "PERMISSION_DENIED"]);
   });
 
-  it("asks for a key id that it does not know, and lives through a rotation", async () => {
+  it("asks for a key id that it does not know, but not for each strange token", async () => {
     const clock = new ManualClock(new Date("2026-03-01T12:00:00Z"));
     const key = await publicKey();
     let published = [key];
@@ -160,7 +168,9 @@ describe("gateway: access tokens", { concurrency: true }, () => {
       },
     });
     const tokens = await Promise.all(Array.from({ length: 200 }, (_, n) => tokenOf(shop, { sub: `usr_${n}` })));
-    const answers = await Promise.all(tokens.map(async (token) => (await shop.get("/v1/me", { Authorization: `Bearer ${token}` })).json() as Promise<{ id: string }>));
+    const answers = await Promise.all(
+      tokens.map(async (token) => (await shop.get("/v1/me", { Authorization: `Bearer ${token}` })).json() as Promise<{ id: string }>),
+    );
     assert.deepEqual(
       answers.map(({ id }) => id),
       tokens.map((_, n) => `usr_${n}`),
@@ -168,7 +178,7 @@ describe("gateway: access tokens", { concurrency: true }, () => {
   });
 });
 
-async function reasonOf(work: Promise<unknown> | unknown | (() => unknown)): Promise<string | undefined> {
+async function reasonOf(work: unknown): Promise<string | undefined> {
   try {
     await (typeof work === "function" ? (work as () => unknown)() : work);
     return undefined;

@@ -147,7 +147,13 @@ async function signedPayload(token: string, key: CryptoKey, now: Date): Promise<
 
 function userIn({ sub, sid, roles, ver, aud, exp }: JWTPayload): User {
   const fits =
-    typeof sub === "string" && sub.startsWith("usr_") && typeof sid === "string" && sid.startsWith("ses_") && typeof ver === "boolean" && aud === house && typeof exp === "number";
+    typeof sub === "string" &&
+    sub.startsWith("usr_") &&
+    typeof sid === "string" &&
+    sid.startsWith("ses_") &&
+    typeof ver === "boolean" &&
+    aud === house &&
+    typeof exp === "number";
   if (!fits || !Array.isArray(roles) || !roles.every((role) => typeof role === "string")) throw bad();
   return { id: sub, session: sid, roles: Object.freeze(roles), verified: ver };
 }

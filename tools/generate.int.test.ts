@@ -6,7 +6,9 @@ import { promisify } from "node:util";
 import { docsOf } from "./proto-docs.ts";
 
 const run = promisify(execFile);
-const generate = (...args: readonly string[]): Promise<unknown> => run(process.execPath, [join(import.meta.dirname, "generate.ts"), ...args]);
+const generate = async (...args: readonly string[]): Promise<void> => {
+  await run(process.execPath, [join(import.meta.dirname, "generate.ts"), ...args]);
+};
 
 describe("generate", () => {
   it("API-03: what is generated anew is what is stored", () => generate("--check"));
@@ -14,10 +16,21 @@ describe("generate", () => {
   it("API-01: the contracts keep what main promises", () => generate("--breaking"));
 
   it("finds comments by the full name of what they stand at", () => {
-    const location = (path: readonly number[], leadingComments: string): { path: readonly number[]; leadingComments: string } => ({ path, leadingComments });
+    const location = (path: readonly number[], leadingComments: string): { path: readonly number[]; leadingComments: string } => ({
+      path,
+      leadingComments,
+    });
     const file = {
       package: "kontor.a.v1",
-      messageType: [{ name: "M", field: [{ name: "f" }], oneofDecl: [{ name: "o" }], nestedType: [{ name: "N", field: [{ name: "g" }] }], enumType: [{ name: "E", value: [{ name: "X" }] }] }],
+      messageType: [
+        {
+          name: "M",
+          field: [{ name: "f" }],
+          oneofDecl: [{ name: "o" }],
+          nestedType: [{ name: "N", field: [{ name: "g" }] }],
+          enumType: [{ name: "E", value: [{ name: "X" }] }],
+        },
+      ],
       service: [{ name: "S", method: [{ name: "Do" }] }],
       sourceCodeInfo: {
         location: [

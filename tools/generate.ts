@@ -74,10 +74,12 @@ function filesIn(folder: string): ReadonlyMap<string, string> {
 
 /** Compares with the contracts of main, or of the last commit where there is no main. The imports are those installed now. */
 function breaking(): void {
-  const git = (args: readonly string[]): Buffer => execFileSync("git", args, { cwd: root, stdio: ["ignore", "pipe", "pipe"], maxBuffer: 2 ** 28 });
+  const git = (args: readonly string[]): Buffer =>
+    execFileSync("git", args, { cwd: root, stdio: ["ignore", "pipe", "pipe"], maxBuffer: 2 ** 28 });
   const refs = git(["for-each-ref", "--format=%(refname)", "refs/remotes/origin/main", "refs/heads/main"]).toString().split("\n");
   const ref = ["refs/remotes/origin/main", "refs/heads/main"].find((name) => refs.includes(name)) ?? "HEAD";
-  if (git(["ls-tree", "-r", "--name-only", ref, "contracts/proto"]).length === 0) return console.log(`${ref} has no contracts to compare with`);
+  if (git(["ls-tree", "-r", "--name-only", ref, "contracts/proto"]).length === 0)
+    return console.log(`${ref} has no contracts to compare with`);
   withScratch((scratch) => {
     const archive = join(scratch, "contracts.tar");
     writeFileSync(archive, git(["archive", ref, "contracts/proto", "buf.yaml"]));

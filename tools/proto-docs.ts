@@ -37,7 +37,9 @@ export function docsOf(files: readonly FileImage[]): Readonly<Record<string, str
   for (const file of files) {
     const name = file.package ?? "";
     if (!name.startsWith("kontor.")) continue;
-    const comments = new Map((file.sourceCodeInfo?.location ?? []).map((location) => [(location.path ?? []).join("."), commentOf(location)]));
+    const comments = new Map(
+      (file.sourceCodeInfo?.location ?? []).map((location) => [(location.path ?? []).join("."), commentOf(location)]),
+    );
     const note = (key: string, path: string): void => {
       const comment = comments.get(path);
       if (comment !== undefined && comment !== "") docs.set(key, comment);

@@ -17,13 +17,30 @@ function make(tag, attributes = {}, ...children) {
 let api;
 const resolve = (schema) => {
   let at = schema;
-  while (at?.$ref) at = at.$ref.slice(2).split("/").reduce((node, key) => node?.[key.replaceAll("~1", "/").replaceAll("~0", "~")], api);
+  while (at?.$ref)
+    at = at.$ref
+      .slice(2)
+      .split("/")
+      .reduce((node, key) => node?.[key.replaceAll("~1", "/").replaceAll("~0", "~")], api);
   return at ?? {};
 };
 
 /** An example value of a schema: what has to be filled in first. */
 function skeleton(schema, depth = 0) {
-  const { type, properties, items, example, default: initial, enum: choices, oneOf, anyOf, allOf, format, minimum, readOnly } = resolve(schema);
+  const {
+    type,
+    properties,
+    items,
+    example,
+    default: initial,
+    enum: choices,
+    oneOf,
+    anyOf,
+    allOf,
+    format,
+    minimum,
+    readOnly,
+  } = resolve(schema);
   if (readOnly || depth > 6) return undefined;
   if (example !== undefined) return example;
   if (initial !== undefined) return initial;
@@ -54,7 +71,14 @@ function skeleton(schema, depth = 0) {
 function operations() {
   const found = [];
   for (const [path, item] of Object.entries(api.paths ?? {}))
-    for (const verb of verbs) if (item[verb]) found.push({ verb: verb.toUpperCase(), path, ...item[verb], parameters: [...(item.parameters ?? []), ...(item[verb].parameters ?? [])].map(resolve) });
+    for (const verb of verbs)
+      if (item[verb])
+        found.push({
+          verb: verb.toUpperCase(),
+          path,
+          ...item[verb],
+          parameters: [...(item.parameters ?? []), ...(item[verb].parameters ?? [])].map(resolve),
+        });
   return found;
 }
 
@@ -74,7 +98,11 @@ function list(all) {
       ...members.map((operation) =>
         make(
           "a",
-          { href: anchor(operation), title: operation.summary, "aria-current": anchor(operation) === decodeURIComponent(location.hash) && "true" },
+          {
+            href: anchor(operation),
+            title: operation.summary,
+            "aria-current": anchor(operation) === decodeURIComponent(location.hash) && "true",
+          },
           make("span", { class: `verb ${operation.verb}` }, operation.verb),
           operation.path,
         ),
@@ -91,7 +119,13 @@ function field({ name, required, description, schema, in: place }) {
     ? make("select", { id }, make("option", { value: "" }, ""), ...options.map((option) => make("option", { value: option }, option)))
     : make("input", { id, autocomplete: "off", spellcheck: "false" });
   const label = make("label", { for: id }, make("code", {}, name), required ? make("b", {}, " *") : "");
-  return { name, place, required, input, row: make("div", { class: "field" }, label, input, description ? make("small", {}, description) : undefined) };
+  return {
+    name,
+    place,
+    required,
+    input,
+    row: make("div", { class: "field" }, label, input, description ? make("small", {}, description) : undefined),
+  };
 }
 
 function show(operation) {
@@ -138,7 +172,8 @@ function show(operation) {
 async function send({ operation, fields, body, answer }) {
   const given = (place) => fields.filter((one) => one.place === place && one.input.value !== "");
   let path = operation.path;
-  for (const one of fields.filter(({ place }) => place === "path")) path = path.replace(`{${one.name}}`, encodeURIComponent(one.input.value));
+  for (const one of fields.filter(({ place }) => place === "path"))
+    path = path.replace(`{${one.name}}`, encodeURIComponent(one.input.value));
   const query = new URLSearchParams(given("query").map(({ name, input }) => [name, input.value])).toString();
   const headers = Object.fromEntries(given("header").map(({ name, input }) => [name, input.value]));
   const token = byId("token").value.trim();
@@ -146,13 +181,23 @@ async function send({ operation, fields, body, answer }) {
   if (body) headers["Content-Type"] = "application/json";
   const startedMs = performance.now();
   try {
-    const response = await fetch(query ? `${path}?${query}` : path, { method: operation.verb, headers, ...(body && { body: body.value }), redirect: "manual" });
+    const response = await fetch(query ? `${path}?${query}` : path, {
+      method: operation.verb,
+      headers,
+      ...(body && { body: body.value }),
+      redirect: "manual",
+    });
     const raw = await response.text();
     const tookMs = Math.round(performance.now() - startedMs);
     const shown = pretty(raw);
     if (shown.accessToken) byId("token").value = shown.accessToken;
     answer.replaceChildren(
-      make("p", { class: "status" }, response.type === "opaqueredirect" ? "a redirect" : `${response.status} ${response.statusText}`, ` · ${tookMs} ms`),
+      make(
+        "p",
+        { class: "status" },
+        response.type === "opaqueredirect" ? "a redirect" : `${response.status} ${response.statusText}`,
+        ` · ${tookMs} ms`,
+      ),
       make("pre", {}, shown.text || "(no body)"),
       make("h2", {}, "Headers"),
       make("pre", {}, [...response.headers].map(([name, value]) => `${name}: ${value}`).join("\n")),
@@ -184,4 +229,4 @@ function open(description) {
 fetch("/openapi.json")
   .then((response) => response.json())
   .then(open)
-  .catch((error) => byId("operation").replaceChildren(make("pre", {}, String(error))));
+  .catch((/** @type {unknown} */ error) => byId("operation").replaceChildren(make("pre", {}, String(error))));

@@ -20,7 +20,8 @@ export function anyMessage<D extends DescMessage>(schema: D, depth = 3): fc.Arbi
     const value = anyElement(member, depth);
     if (value === undefined) continue;
     if (member.fieldKind === "list") members[member.localName] = fc.array(value, { maxLength: 3 });
-    else if (member.fieldKind === "map") members[member.localName] = fc.dictionary(anyKey(member.mapKey), value, { maxKeys: 3, noNullPrototype: true });
+    else if (member.fieldKind === "map")
+      members[member.localName] = fc.dictionary(anyKey(member.mapKey), value, { maxKeys: 3, noNullPrototype: true });
     else members[member.localName] = hasPresence(member) ? fc.option(value, { nil: undefined }) : value;
   }
   return fc.record(members).map((init) => create(schema, init as never));
@@ -41,7 +42,9 @@ function anyElement(field: DescField, depth: number): fc.Arbitrary<unknown> | un
         .record({ seconds: fc.bigInt({ min: BigInt(secondsMin), max: BigInt(secondsMax) }), nanos: anyNanos })
         .map(({ seconds, nanos }) => ({ ...timestampFromMs(0), seconds, nanos }));
     case "mask":
-      return fc.array(fc.stringMatching(/^[a-z]{1,5}(_[a-z]{1,5}){0,2}$/), { maxLength: 3 }).map((paths) => create(element.message, { paths } as never));
+      return fc
+        .array(fc.stringMatching(/^[a-z]{1,5}(_[a-z]{1,5}){0,2}$/), { maxLength: 3 })
+        .map((paths) => create(element.message, { paths }));
     case "struct":
       return fc.dictionary(
         fc.string().filter((key) => key !== "__proto__"),
@@ -55,7 +58,11 @@ function anyElement(field: DescField, depth: number): fc.Arbitrary<unknown> | un
   }
 }
 
-const anyNanos = fc.oneof(fc.constant(0), fc.nat(999).map((ms) => ms * 1_000_000), fc.nat(999_999_999));
+const anyNanos = fc.oneof(
+  fc.constant(0),
+  fc.nat(999).map((ms) => ms * 1_000_000),
+  fc.nat(999_999_999),
+);
 
 function anyForeign(message: DescMessage, depth: number): fc.Arbitrary<unknown> | undefined {
   switch (message.typeName) {
@@ -68,7 +75,7 @@ function anyForeign(message: DescMessage, depth: number): fc.Arbitrary<unknown> 
           fc.boolean().map((value) => ({ case: "boolValue", value })),
           fc.constant({ case: "nullValue", value: 0 }),
         )
-        .map((kind) => create(message, { kind } as never));
+        .map((kind) => create(message, { kind }));
     default:
       return anyMessage(message, depth);
   }

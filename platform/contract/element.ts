@@ -18,7 +18,8 @@ export type Element =
 
 /** The element of a field. A wrapper (google.protobuf.StringValue) in a field of its own is the scalar that it wraps. */
 export function elementOf(field: DescField): Element {
-  if (field.scalar !== undefined) return { kind: "scalar", scalar: field.scalar, longAsString: "longAsString" in field && field.longAsString };
+  if (field.scalar !== undefined)
+    return { kind: "scalar", scalar: field.scalar, longAsString: "longAsString" in field && field.longAsString };
   if (field.enum !== undefined) return { kind: "enum", enum: field.enum };
   const message: DescMessage = field.message;
   if (isWrapperDesc(message)) {

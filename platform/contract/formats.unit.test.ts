@@ -27,12 +27,28 @@ const examples: Readonly<Record<string, { readonly good: readonly string[]; read
   },
   uri: {
     good: ["http://localhost:8080/a", "https://example.com", "HTTPS://example.com/ä?b=c#d"],
-    bad: ["", "example.com", "ftp://a.de", "javascript:alert(1)", "https://", "https://a b.de", "https://a.de/\n", "https://a.de/\u202e", "//a.de"],
+    bad: [
+      "",
+      "example.com",
+      "ftp://a.de",
+      "javascript:alert(1)",
+      "https://",
+      "https://a b.de",
+      "https://a.de/\n",
+      "https://a.de/\u202e",
+      "//a.de",
+    ],
   },
-  uuid: { good: ["0b4b2a0e-7d3c-4f0a-9a57-3f8f2a9f1c11"], bad: ["", "0b4b2a0e7d3c4f0a9a573f8f2a9f1c11", "0b4b2a0e-7d3c-4f0a-9a57-3f8f2a9f1c1g"] },
+  uuid: {
+    good: ["0b4b2a0e-7d3c-4f0a-9a57-3f8f2a9f1c11"],
+    bad: ["", "0b4b2a0e7d3c4f0a9a573f8f2a9f1c11", "0b4b2a0e-7d3c-4f0a-9a57-3f8f2a9f1c1g"],
+  },
   country: { good: ["DE", "GB", "ZW"], bad: ["", "de", "UK", "EU", "ZZ", "DEU"] },
   currency: { good: ["EUR", "JPY"], bad: ["", "eur", "EURO", "€"] },
-  language: { good: ["de", "pt-BR", "zh-Hant-TW", "sl-rozaj-biske-1994", "es-419"], bad: ["", "d", "de_DE", "de-", "-de", `de${"-abcde".repeat(10)}`] },
+  language: {
+    good: ["de", "pt-BR", "zh-Hant-TW", "sl-rozaj-biske-1994", "es-419"],
+    bad: ["", "d", "de_DE", "de-", "-de", `de${"-abcde".repeat(10)}`],
+  },
   decimal: { good: ["0", "-1.50", "007"], bad: ["", ".5", "5.", "1e3", "+1", "1,5", " 1", "١"] },
 };
 

@@ -155,8 +155,8 @@ function readForeign(schema: DescMessage, json: unknown, problems: Problems): un
 }
 
 function readList(json: unknown, read: Read, max: number, problems: Problems): unknown[] {
-  if (!Array.isArray(json)) return problems.add("WRONG_TYPE", `must be a list, not ${nameOf(json)}`), [];
-  if (json.length > max) return problems.add("TOO_MANY", `must have at most ${max} items`), [];
+  if (!Array.isArray(json)) return (problems.add("WRONG_TYPE", `must be a list, not ${nameOf(json)}`), []);
+  if (json.length > max) return (problems.add("TOO_MANY", `must have at most ${max} items`), []);
   const list: unknown[] = [];
   for (let index = 0; index < json.length; index++) {
     problems.enter(index);
@@ -176,7 +176,7 @@ function readMap(
   const map: Record<string, unknown> = {};
   if (!isObject(json, problems)) return map;
   const keys = Object.keys(json);
-  if (keys.length > max) return problems.add("TOO_MANY", `must have at most ${max} entries`), map;
+  if (keys.length > max) return (problems.add("TOO_MANY", `must have at most ${max} entries`), map);
   for (const key of keys) {
     const name = readKey(key);
     if (name === undefined) {
@@ -191,7 +191,7 @@ function readMap(
 }
 
 function isObject(json: unknown, problems: Problems): json is Record<string, unknown> {
-  if (problems.depth > depthMax) return problems.add("TOO_DEEP", `lies more than ${depthMax} levels deep`), false;
+  if (problems.depth > depthMax) return (problems.add("TOO_DEEP", `lies more than ${depthMax} levels deep`), false);
   if (typeof json === "object" && json !== null && !Array.isArray(json)) return true;
   problems.add("WRONG_TYPE", `must be an object, not ${nameOf(json)}`);
   return false;
@@ -200,7 +200,8 @@ function isObject(json: unknown, problems: Problems): json is Record<string, unk
 /** Whether JSON that is taken as it is has no depths and no property that would change an object's prototype when copied. */
 function isPlain(json: unknown, problems: Problems): boolean {
   const reason = poison(json, depthMax - problems.depth);
-  if (reason !== undefined) problems.add(reason, reason === "TOO_DEEP" ? `lies more than ${depthMax} levels deep` : "has a key that is not allowed");
+  if (reason !== undefined)
+    problems.add(reason, reason === "TOO_DEEP" ? `lies more than ${depthMax} levels deep` : "has a key that is not allowed");
   return reason === undefined;
 }
 

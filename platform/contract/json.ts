@@ -48,7 +48,9 @@ export function jsonCodec<D extends DescMessage>(schema: D): JsonCodec<MessageSh
 
 function compile(schema: DescMessage): JsonCodec {
   const mask = schema.fields.find(isUpdateMask);
-  const jsonNames = new Map(schema.fields.flatMap((field) => [[field.name, field.jsonName] as const, [field.jsonName, field.jsonName] as const]));
+  const jsonNames = new Map(
+    schema.fields.flatMap((field) => [[field.name, field.jsonName] as const, [field.jsonName, field.jsonName] as const]),
+  );
   const protoNames = new Map(schema.fields.map((field) => [field.jsonName, field.name]));
   const encode = encoderOf(schema);
 
@@ -77,7 +79,8 @@ function compile(schema: DescMessage): JsonCodec {
       if (draft === undefined) throw problems.refusal();
       if (options?.path !== undefined) {
         const path = pathTexts(options.path);
-        for (const [name] of path) if (Object.hasOwn(body as object, name)) problems.add("UNKNOWN_FIELD", "is given in the path, not in the body", name);
+        for (const [name] of path)
+          if (Object.hasOwn(body as object, name)) problems.add("UNKNOWN_FIELD", "is given in the path, not in the body", name);
         readTexts(draft, path, problems);
       }
       problems.check();

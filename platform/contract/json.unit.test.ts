@@ -40,7 +40,11 @@ const decoding = (schema: DescMessage, json: string, options?: DecodeOptions): s
 
 describe("JSON of messages, written", () => {
   it("is read back as the same message", () => {
-    fc.assert(fc.property(anyMessage(KindsSchema), (message) => equals(KindsSchema, message, kinds.decode(JSON.parse(kinds.encode(message)), { from: "server" }))));
+    fc.assert(
+      fc.property(anyMessage(KindsSchema), (message) =>
+        equals(KindsSchema, message, kinds.decode(JSON.parse(kinds.encode(message)), { from: "server" })),
+      ),
+    );
   });
 
   it("is what protobuf-es writes, but for enums that are unspecified", () => {
@@ -65,10 +69,15 @@ describe("JSON of messages, written", () => {
     );
     assert.equal(jsonCodec(PlaceThingResponseSchema).encode(create(PlaceThingResponseSchema)), "{}");
     assert.equal(
-      jsonCodec(PlaceThingResponseSchema).encode(create(PlaceThingResponseSchema, { outcome: { case: "pending", value: { thing: 'a"b\n' } } })),
+      jsonCodec(PlaceThingResponseSchema).encode(
+        create(PlaceThingResponseSchema, { outcome: { case: "pending", value: { thing: 'a"b\n' } } }),
+      ),
       String.raw`{"pending":{"thing":"a\"b\n"}}`,
     );
-    assert.match(kinds.encode(create(KindsSchema, { colour: Colour.DARK_BLUE, switch: Switch.OFF })), /"colour":"DARK_BLUE","switch":"OFF"/);
+    assert.match(
+      kinds.encode(create(KindsSchema, { colour: Colour.DARK_BLUE, switch: Switch.OFF })),
+      /"colour":"DARK_BLUE","switch":"OFF"/,
+    );
     assert.doesNotMatch(kinds.encode(create(KindsSchema)), /null|colour"|maybe/);
   });
 });
@@ -108,7 +117,10 @@ describe("JSON of messages, read", () => {
       "constructor UNKNOWN_FIELD",
       "toString UNKNOWN_FIELD",
     ]);
-    assert.deepEqual(decoding(KindsSchema, '{"words": {"__proto__": "x"}, "free": {"a": [{"__proto__": 1}]}}'), ["words.__proto__ KEY", "free KEY"]);
+    assert.deepEqual(decoding(KindsSchema, '{"words": {"__proto__": "x"}, "free": {"a": [{"__proto__": 1}]}}'), [
+      "words.__proto__ KEY",
+      "free KEY",
+    ]);
     assert.equal(Object.getPrototypeOf(kinds.decode(JSON.parse('{"words": {"constructor": "x"}}')).words), Object.prototype);
     assert.equal(kinds.decode({ constructor: "a field of this name" }).constructor$, "a field of this name");
   });
@@ -148,23 +160,29 @@ describe("JSON of messages, read", () => {
       "0001-01-01T00:00:00+01:00",
       "0000-01-01T00:00:00Z",
     ])
-      assert.deepEqual(problemsOf(() => read(at)), ["at FORMAT"], at);
+      assert.deepEqual(
+        problemsOf(() => read(at)),
+        ["at FORMAT"],
+        at,
+      );
   });
 
   it("reads base64 in both alphabets, whole or not at all", () => {
     const read = (data: string): Uint8Array => kinds.decode({ data }).data;
     for (const text of ["-_8=", "-_8", "+/8=", "+/8"]) assert.deepEqual(read(text), new Uint8Array([251, 255]), text);
-    for (const text of ["a", "ab=c", "ab===", "a b=", "+_8=", "abc==", "ab="]) assert.deepEqual(problemsOf(() => read(text)), ["data FORMAT"], text);
+    for (const text of ["a", "ab=c", "ab===", "a b=", "+_8=", "abc==", "ab="])
+      assert.deepEqual(
+        problemsOf(() => read(text)),
+        ["data FORMAT"],
+        text,
+      );
   });
 
   it("refuses numbers that are none: beyond a double, a float, 64 bits", () => {
-    assert.deepEqual(decoding(KindsSchema, '{"real": 1e999, "smallReal": 1e39, "whole": 1e999, "long": "9223372036854775808", "naturalLong": -1}'), [
-      "real OUT_OF_RANGE",
-      "smallReal OUT_OF_RANGE",
-      "whole OUT_OF_RANGE",
-      "long OUT_OF_RANGE",
-      "naturalLong OUT_OF_RANGE",
-    ]);
+    assert.deepEqual(
+      decoding(KindsSchema, '{"real": 1e999, "smallReal": 1e39, "whole": 1e999, "long": "9223372036854775808", "naturalLong": -1}'),
+      ["real OUT_OF_RANGE", "smallReal OUT_OF_RANGE", "whole OUT_OF_RANGE", "long OUT_OF_RANGE", "naturalLong OUT_OF_RANGE"],
+    );
     assert.equal(Object.is(kinds.decode(JSON.parse('{"whole": -0}')).whole, 0), true);
   });
 
@@ -186,12 +204,14 @@ describe("JSON of messages, read", () => {
     const items = new Proxy(Array.from({ length: 100_000 }), {
       get: (target, property) => (property === "length" ? target.length : (looked++, Reflect.get(target, property))),
     });
-    assert.deepEqual(problemsOf(() => jsonCodec(RuledSchema).decode({ lines: items, tags: ["a", "b", "c", "d"], labels: { a: "", b: "", c: "" } })), [
-      "lines TOO_MANY",
-      "tags TOO_MANY",
-      "labels TOO_MANY",
-    ]);
-    assert.deepEqual(problemsOf(() => kinds.decode({ texts: items })), ["texts TOO_MANY"]);
+    assert.deepEqual(
+      problemsOf(() => jsonCodec(RuledSchema).decode({ lines: items, tags: ["a", "b", "c", "d"], labels: { a: "", b: "", c: "" } })),
+      ["lines TOO_MANY", "tags TOO_MANY", "labels TOO_MANY"],
+    );
+    assert.deepEqual(
+      problemsOf(() => kinds.decode({ texts: items })),
+      ["texts TOO_MANY"],
+    );
     assert.equal(looked, 0);
   });
 
@@ -220,19 +240,23 @@ describe("JSON of messages, with a path or a query", () => {
   });
 
   it("names parameters that are unknown, wrong, or given twice", () => {
-    const query = "limit=1.5&published=yes&colour=red&createdAfter=now&sku=1&sku=2&sku=3&sku=4&priceMin=&cursor=a&cursor=b&first=1&shop=x&__proto__=1";
-    assert.deepEqual(problemsOf(() => things.decodeQuery(new URLSearchParams(query), { shop: "s" })), [
-      "shop UNKNOWN_FIELD",
-      "limit NOT_WHOLE",
-      "published WRONG_TYPE",
-      "colour NOT_ONE_OF",
-      "createdAfter FORMAT",
-      "sku TOO_MANY",
-      "priceMin WRONG_TYPE",
-      "cursor WRONG_TYPE",
-      "first UNKNOWN_FIELD",
-      "__proto__ UNKNOWN_FIELD",
-    ]);
+    const query =
+      "limit=1.5&published=yes&colour=red&createdAfter=now&sku=1&sku=2&sku=3&sku=4&priceMin=&cursor=a&cursor=b&first=1&shop=x&__proto__=1";
+    assert.deepEqual(
+      problemsOf(() => things.decodeQuery(new URLSearchParams(query), { shop: "s" })),
+      [
+        "shop UNKNOWN_FIELD",
+        "limit NOT_WHOLE",
+        "published WRONG_TYPE",
+        "colour NOT_ONE_OF",
+        "createdAfter FORMAT",
+        "sku TOO_MANY",
+        "priceMin WRONG_TYPE",
+        "cursor WRONG_TYPE",
+        "first UNKNOWN_FIELD",
+        "__proto__ UNKNOWN_FIELD",
+      ],
+    );
     for (const limit of ["", " 5", "0x5", "5e0", "Infinity", "99999999999999999999"])
       assert.equal(problemsOf(() => things.decodeQuery([["limit", limit]])).length, 1, limit);
   });
@@ -249,6 +273,9 @@ describe("JSON of messages, with a path or a query", () => {
     assert.deepEqual(update.decode({}, { fillMask: true }).updateMask?.paths, []);
     assert.equal(update.decode({ displayName: "New" }).updateMask, undefined);
     assert.deepEqual(decoding(UpdateThingRequestSchema, '{"updateMask": "leaf"}', { fillMask: true }), ["updateMask UNKNOWN_FIELD"]);
-    assert.deepEqual(problemsOf(() => update.decodeQuery([["updateMask", "leaf"]])), ["updateMask UNKNOWN_FIELD"]);
+    assert.deepEqual(
+      problemsOf(() => update.decodeQuery([["updateMask", "leaf"]])),
+      ["updateMask UNKNOWN_FIELD"],
+    );
   });
 });

@@ -80,7 +80,8 @@ function fieldSchema(field: DescField): Schema | undefined {
   if (field.fieldKind === "list") {
     const { minItems, maxItems, uniqueItems } = keywords;
     const items = withRequired(valueSchema(elementOf(field), itemKeywords(field, rules)), rules?.items?.required === true);
-    if (uniqueItems === true && maxItems === undefined) throw new Error(`${field.parent.typeName}.${field.name}: unique_items needs max_items`);
+    if (uniqueItems === true && maxItems === undefined)
+      throw new Error(`${field.parent.typeName}.${field.name}: unique_items needs max_items`);
     const inner = merged({
       ...(minItems !== undefined && { minItems }),
       ...(items !== undefined && { items: { ...items, ...typeOfItems(field, uniqueItems) } }),
@@ -116,7 +117,11 @@ function valueSchema(element: Element, keywords: RuleKeywords): Schema | undefin
     case "scalar": {
       if (element.scalar === ScalarType.STRING) return textSchema(keywords);
       const { minLength, maxLength, ...others } = keywords;
-      return merged({ ...others, ...(minLength !== undefined && { minBytes: minLength }), ...(maxLength !== undefined && { maxBytes: maxLength }) });
+      return merged({
+        ...others,
+        ...(minLength !== undefined && { minBytes: minLength }),
+        ...(maxLength !== undefined && { maxBytes: maxLength }),
+      });
     }
     case "enum":
       return { enum: [...new Set(element.enum.values.map((value) => value.number))] };
@@ -135,7 +140,11 @@ function valueSchema(element: Element, keywords: RuleKeywords): Schema | undefin
 
 function textSchema({ pattern, ...keywords }: RuleKeywords): Schema {
   const { maxLength } = keywords;
-  return { clean: true, ...keywords, ...(pattern !== undefined && { matches: { pattern, ...(maxLength !== undefined && { max: maxLength }) } }) };
+  return {
+    clean: true,
+    ...keywords,
+    ...(pattern !== undefined && { matches: { pattern, ...(maxLength !== undefined && { max: maxLength }) } }),
+  };
 }
 
 /** A zero or an empty value is told apart first, so that a field that is missing is reported as that and nothing else. */

@@ -35,7 +35,11 @@ export interface ApiSchemas {
 /** Makes the components of messages: the same rules as the validator's, in JSON's names. */
 export function apiSchemas({ answered, asked, requests, docs }: SchemaSources): ApiSchemas {
   const all = [...new Set([...asked, ...answered])];
-  const enums = [...new Set([...all, ...requests].flatMap((message) => message.fields.flatMap((field) => (field.enum === undefined ? [] : [field.enum]))))];
+  const enums = [
+    ...new Set(
+      [...all, ...requests].flatMap((message) => message.fields.flatMap((field) => (field.enum === undefined ? [] : [field.enum]))),
+    ),
+  ];
   const names = componentNames([...all, ...enums]);
 
   const reference = (described: DescMessage | DescEnum): ApiSchema => ({ $ref: `#/components/schemas/${names.get(described.typeName)}` });
@@ -54,7 +58,8 @@ export function apiSchemas({ answered, asked, requests, docs }: SchemaSources): 
     if (field.fieldKind === "list" || field.fieldKind === "map") {
       const item = filledItem(ofElement(elementOf(field), itemKeywords(field, rules)), rules?.items?.required === true);
       const required = rules?.required === true;
-      if (field.fieldKind === "map") return { type: "object", additionalProperties: item, ...(required && { minProperties: 1 }), ...keywords, ...marks };
+      if (field.fieldKind === "map")
+        return { type: "object", additionalProperties: item, ...(required && { minProperties: 1 }), ...keywords, ...marks };
       return { type: "array", items: item, ...(required && { minItems: 1 }), ...keywords, ...marks };
     }
     const element = elementOf(field);
@@ -80,7 +85,9 @@ export function apiSchemas({ answered, asked, requests, docs }: SchemaSources): 
 
   const object = (message: DescMessage, omitted: ReadonlySet<string>): ApiSchema => {
     const fields = message.fields.filter((field) => !omitted.has(field.name) && !isUpdateMask(field));
-    const required = fields.filter((field) => rulesOf(field)?.required === true && field.oneof === undefined).map((field) => field.jsonName);
+    const required = fields
+      .filter((field) => rulesOf(field)?.required === true && field.oneof === undefined)
+      .map((field) => field.jsonName);
     const oneofs = message.oneofs.filter((oneof) => oneof.fields.length > 1);
     const description = docs[message.typeName];
     return {

@@ -13,7 +13,11 @@ export interface OpenApiInit {
   readonly services: readonly DescService[];
   /** Comments by fully qualified name, as `contracts/gen/docs.json` has them. */
   readonly docs: Readonly<Record<string, string>>;
-  readonly info: { readonly title: string; readonly version: string; /** Where the API is: "https://shop.example". */ readonly url: string };
+  readonly info: {
+    readonly title: string;
+    readonly version: string;
+    /** Where the API is: "https://shop.example". */ readonly url: string;
+  };
 }
 
 const verbs = ["GET", "PUT", "POST", "DELETE", "PATCH"] as const;
@@ -59,7 +63,10 @@ export function openApiDocument({ services, docs, info }: OpenApiInit): Readonly
     paths: Object.fromEntries(
       [...paths]
         .toSorted(([a], [b]) => (a < b ? -1 : 1))
-        .map(([path, item]) => [path, Object.fromEntries(verbs.filter((verb) => item.has(verb)).map((verb) => [verb.toLowerCase(), item.get(verb)]))]),
+        .map(([path, item]) => [
+          path,
+          Object.fromEntries(verbs.filter((verb) => item.has(verb)).map((verb) => [verb.toLowerCase(), item.get(verb)])),
+        ]),
     ),
     components: {
       schemas: { ...schemas.components(), Problem: problemSchema },
@@ -93,7 +100,9 @@ function pathNames(path: string): ReadonlySet<string> {
 
 /** Whether the body is the whole request, so that its component is used as it is. */
 function hasNamedBody({ contract, binding }: Operation): boolean {
-  return binding.body === "*" && contract.rest?.rawBody !== true && pathNames(binding.path).size === 0 && contract.method.input.fields.length > 0;
+  return (
+    binding.body === "*" && contract.rest?.rawBody !== true && pathNames(binding.path).size === 0 && contract.method.input.fields.length > 0
+  );
 }
 
 /** The messages that a method's good answers are made of. */
@@ -146,7 +155,8 @@ function parametersOf({ contract, binding }: Operation, schemas: ApiSchemas): re
   if (binding.body === "") {
     const texts = textReadersOf(input);
     for (const field of input.fields) {
-      if (inPath.has(field.name) || inPath.has(field.jsonName) || !texts.has(field.jsonName) || isOutputOnly(field) || isUpdateMask(field)) continue;
+      if (inPath.has(field.name) || inPath.has(field.jsonName) || !texts.has(field.jsonName) || isOutputOnly(field) || isUpdateMask(field))
+        continue;
       if (contract.rest?.rawBody === true && (field.name === "body" || field.name === "headers")) continue;
       parameters.push(parameter("query", field.jsonName, schemas.ofField(field), rulesOf(field)?.required === true));
     }
@@ -176,7 +186,9 @@ function requestBody(operation: Operation, schemas: ApiSchemas): unknown {
   if (hasNamedBody(operation)) return jsonBody(schemas.ofMessage(input), input);
   const inPath = pathNames(binding.path);
   const omitted = new Set(input.fields.filter((field) => inPath.has(field.name) || inPath.has(field.jsonName)).map((field) => field.name));
-  return input.fields.every((field) => omitted.has(field.name) || isUpdateMask(field)) ? undefined : jsonBody(schemas.without(input, omitted), input, omitted);
+  return input.fields.every((field) => omitted.has(field.name) || isUpdateMask(field))
+    ? undefined
+    : jsonBody(schemas.without(input, omitted), input, omitted);
 }
 
 function jsonBody(schema: ApiSchema, input: DescMessage, omitted: ReadonlySet<string> = new Set()): unknown {
@@ -204,7 +216,8 @@ function responsesOf({ method, rest }: MethodContract, binding: HttpBinding, sch
     return { ...Object.fromEntries(answers), ...errors };
   }
   if (status === 204) return { 204: { description: "Done" }, ...errors };
-  if (rest !== undefined && rest.rawAnswer !== "") return { [status]: { description: meaning(status), content: { "*/*": { schema: {} } } }, ...errors };
+  if (rest !== undefined && rest.rawAnswer !== "")
+    return { [status]: { description: meaning(status), content: { "*/*": { schema: {} } } }, ...errors };
   const tagged = binding.verb === "GET" && status === 200;
   return {
     [status]: answer(status, schemas.ofMessage(method.output), (rest?.location ?? "") !== "", tagged),

@@ -54,7 +54,12 @@ function serviceOf(methods: Readonly<Record<string, MethodInit>>): DescService {
 }
 
 const things = serviceOf({
-  ListThings: { input: "ListThingsRequest", output: "ListThingsResponse", allow: [Allow.PUBLIC, Allow.SELLER], http: { pattern: { case: "get", value: "/v1/shops/{shop}/things" } } },
+  ListThings: {
+    input: "ListThingsRequest",
+    output: "ListThingsResponse",
+    allow: [Allow.PUBLIC, Allow.SELLER],
+    http: { pattern: { case: "get", value: "/v1/shops/{shop}/things" } },
+  },
   PlaceThing: {
     input: "Ruled",
     output: "PlaceThingResponse",
@@ -72,8 +77,19 @@ const things = serviceOf({
       ],
     },
   },
-  UpdateThing: { input: "UpdateThingRequest", output: "Thing", allow: [Allow.SELLER, Allow.ADMIN], http: { pattern: { case: "patch", value: "/v1/things/{thing}" }, body: "*" } },
-  DeleteThing: { input: "Pending", output: "Thing", allow: [Allow.ADMIN], http: { pattern: { case: "delete", value: "/v1/things/{thing}" } }, rest: { status: 204 } },
+  UpdateThing: {
+    input: "UpdateThingRequest",
+    output: "Thing",
+    allow: [Allow.SELLER, Allow.ADMIN],
+    http: { pattern: { case: "patch", value: "/v1/things/{thing}" }, body: "*" },
+  },
+  DeleteThing: {
+    input: "Pending",
+    output: "Thing",
+    allow: [Allow.ADMIN],
+    http: { pattern: { case: "delete", value: "/v1/things/{thing}" } },
+    rest: { status: 204 },
+  },
   TakeRaw: {
     input: "RawThingRequest",
     output: "RawThingResponse",
@@ -81,7 +97,13 @@ const things = serviceOf({
     http: { pattern: { case: "post", value: "/v1/raw/{provider}" }, body: "*" },
     rest: { rawBody: true, idempotency: Idempotency.NONE, rawAnswer: "page" },
   },
-  SendElsewhere: { input: "Pending", output: "RawThingResponse", allow: [Allow.PUBLIC], http: { pattern: { case: "get", value: "/v1/things/{thing}/page" } }, rest: { redirect: "url" } },
+  SendElsewhere: {
+    input: "Pending",
+    output: "RawThingResponse",
+    allow: [Allow.PUBLIC],
+    http: { pattern: { case: "get", value: "/v1/things/{thing}/page" } },
+    rest: { redirect: "url" },
+  },
   Inside: { input: "Leaf", output: "Kinds", allow: [Allow.INTERNAL], http: { pattern: { case: "get", value: "/v1/inside" } } },
   Nobody: { input: "Leaf", output: "Kinds", allow: [], http: { pattern: { case: "get", value: "/v1/nobody" } } },
 });
@@ -112,12 +134,17 @@ describe("the OpenAPI document", () => {
         ["/v1/things/{thing}/page", "get ThingsService_SendElsewhere"],
       ],
     );
-    assert.deepEqual([document["openapi"], at("info", "version"), at("servers", 0, "url"), at("tags", 0, "name")], ["3.1.0", "1.2.3", "https://shop.example", "Things"]);
+    assert.deepEqual(
+      [document["openapi"], at("info", "version"), at("servers", 0, "url"), at("tags", 0, "name")],
+      ["3.1.0", "1.2.3", "https://shop.example", "Things"],
+    );
   });
 
   it("has parameters with their rules, and the key where it is honoured", () => {
     const parameters = (path: string, verb: string): string[] =>
-      (at("paths", path, verb, "parameters") as { name: string; in: string; required: boolean }[]).map((one) => `${one.in} ${one.name}${one.required ? "!" : ""}`);
+      (at("paths", path, verb, "parameters") as { name: string; in: string; required: boolean }[]).map(
+        (one) => `${one.in} ${one.name}${one.required ? "!" : ""}`,
+      );
     assert.deepEqual(parameters("/v1/shops/{shop}/things", "get"), [
       "path shop!",
       "query limit",
@@ -131,13 +158,22 @@ describe("the OpenAPI document", () => {
     assert.deepEqual(parameters("/v1/things", "post"), ["header Idempotency-Key!"]);
     assert.deepEqual(parameters("/v1/things/{thing}", "patch"), ["path thing!", "header Idempotency-Key"]);
     assert.deepEqual(parameters("/v1/raw/{provider}", "post"), ["path provider!"]);
-    assert.deepEqual(at("paths", "/v1/shops/{shop}/things", "get", "parameters", 1, "schema"), { type: "integer", format: "int32", minimum: 1, maximum: 100 });
+    assert.deepEqual(at("paths", "/v1/shops/{shop}/things", "get", "parameters", 1, "schema"), {
+      type: "integer",
+      format: "int32",
+      minimum: 1,
+      maximum: 100,
+    });
     assert.deepEqual(at("paths", "/v1/shops/{shop}/things", "get", "parameters", 4, "schema"), { $ref: "#/components/schemas/Colour" });
   });
 
   it("has bodies without what stands in the path, and no mask", () => {
-    assert.deepEqual(at("paths", "/v1/things", "post", "requestBody", "content", "application/json", "schema"), { $ref: "#/components/schemas/Ruled" });
-    const patch = at("paths", "/v1/things/{thing}", "patch", "requestBody", "content", "application/json", "schema") as { properties: object };
+    assert.deepEqual(at("paths", "/v1/things", "post", "requestBody", "content", "application/json", "schema"), {
+      $ref: "#/components/schemas/Ruled",
+    });
+    const patch = at("paths", "/v1/things/{thing}", "patch", "requestBody", "content", "application/json", "schema") as {
+      properties: object;
+    };
     assert.deepEqual(Object.keys(patch.properties), ["displayName", "leaf", "version"]);
     assert.ok(at("paths", "/v1/raw/{provider}", "post", "requestBody", "content", "*/*"));
   });
@@ -147,12 +183,16 @@ describe("the OpenAPI document", () => {
     assert.deepEqual(answers("/v1/things", "post"), ["201", "202", "4XX", "5XX"]);
     assert.ok(at("paths", "/v1/things", "post", "responses", "201", "headers", "Location"));
     assert.equal(at("paths", "/v1/things", "post", "responses", "202", "headers"), undefined);
-    assert.deepEqual(at("paths", "/v1/things", "post", "responses", "202", "content", "application/json", "schema"), { $ref: "#/components/schemas/Pending" });
+    assert.deepEqual(at("paths", "/v1/things", "post", "responses", "202", "content", "application/json", "schema"), {
+      $ref: "#/components/schemas/Pending",
+    });
     assert.deepEqual(answers("/v1/things/{thing}", "delete"), ["204", "4XX", "5XX"]);
     assert.deepEqual(answers("/v1/things/{thing}/page", "get"), ["303", "4XX", "5XX"]);
     assert.deepEqual(answers("/v1/shops/{shop}/things", "get"), ["200", "304", "4XX", "5XX"]);
     assert.ok(at("paths", "/v1/raw/{provider}", "post", "responses", "200", "content", "*/*"));
-    assert.deepEqual(at("components", "responses", "Problem", "content", "application/problem+json", "schema"), { $ref: "#/components/schemas/Problem" });
+    assert.deepEqual(at("components", "responses", "Problem", "content", "application/problem+json", "schema"), {
+      $ref: "#/components/schemas/Problem",
+    });
   });
 
   it("says who may call", () => {
@@ -174,7 +214,12 @@ describe("the OpenAPI document", () => {
     assert.deepEqual(property("name"), { type: "string", minLength: 2, maxLength: 10, "x-personal": true });
     assert.deepEqual(property("slug"), { type: "string", maxLength: 40, pattern: "^[a-z0-9]+(-[a-z0-9]+)*$", description: "A slug." });
     assert.deepEqual(property("size"), { type: "string", enum: ["S", "M", "L"] });
-    assert.deepEqual(property("tags"), { type: "array", items: { type: "string", minLength: 2, maxLength: 5 }, maxItems: 3, uniqueItems: true });
+    assert.deepEqual(property("tags"), {
+      type: "array",
+      items: { type: "string", minLength: 2, maxLength: 5 },
+      maxItems: 3,
+      uniqueItems: true,
+    });
     assert.deepEqual(property("password"), { type: "string", minLength: 8, writeOnly: true });
     assert.deepEqual(property("id"), { type: "string", readOnly: true });
     assert.deepEqual(property("at"), { type: "string", format: "date-time" });

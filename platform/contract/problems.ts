@@ -12,7 +12,8 @@ export function pathText(steps: readonly Step[]): string {
   let text = "";
   for (const step of steps) {
     if (typeof step === "number") text += `[${step}]`;
-    else if (!/^[A-Za-z_][A-Za-z0-9_]{0,99}$/.test(step)) text += `[${JSON.stringify(step.length > 100 ? `${step.slice(0, 100)}…` : step)}]`;
+    else if (!/^[A-Za-z_][A-Za-z0-9_]{0,99}$/.test(step))
+      text += `[${JSON.stringify(step.length > 100 ? `${step.slice(0, 100)}…` : step)}]`;
     else text += text === "" ? step : `.${step}`;
   }
   return text === "" ? "$" : text;

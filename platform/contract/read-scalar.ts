@@ -124,8 +124,8 @@ function numericBounds(scalar: ScalarType): readonly [number, number] {
 }
 
 function bytes(text: string, problems: Problems): Uint8Array | undefined {
-  if (!/^[A-Za-z0-9+/]*={0,2}$|^[A-Za-z0-9_-]*={0,2}$/.test(text)) return problems.add("FORMAT", "must be base64"), undefined;
+  if (!/^[A-Za-z0-9+/]*={0,2}$|^[A-Za-z0-9_-]*={0,2}$/.test(text)) return (problems.add("FORMAT", "must be base64"), undefined);
   const digits = text.length - (text.endsWith("==") ? 2 : text.endsWith("=") ? 1 : 0);
-  if (digits % 4 === 1 || (digits !== text.length && text.length % 4 !== 0)) return problems.add("FORMAT", "must be base64"), undefined;
+  if (digits % 4 === 1 || (digits !== text.length && text.length % 4 !== 0)) return (problems.add("FORMAT", "must be base64"), undefined);
   return new Uint8Array(Buffer.from(text, "base64"));
 }

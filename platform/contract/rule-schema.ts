@@ -34,7 +34,8 @@ const allowed: Readonly<Record<RuledKind, readonly (keyof RuleKeywords)[]>> = {
 /** The keywords of a field's rules: of the list or map itself when it is one. Throws for a rule that its kind of field cannot have. */
 export function fieldKeywords(field: DescField, rules: Rules | undefined): RuleKeywords {
   const kind = field.fieldKind === "list" ? "list" : field.fieldKind === "map" ? "map" : kindOf(elementOf(field));
-  if (rules?.items !== undefined && kind !== "list" && kind !== "map") throw new Error(`${field.parent.typeName}.${field.name}: only lists and maps have items`);
+  if (rules?.items !== undefined && kind !== "list" && kind !== "map")
+    throw new Error(`${field.parent.typeName}.${field.name}: only lists and maps have items`);
   return keywordsOf(kind, rules, `${field.parent.typeName}.${field.name}`);
 }
 
@@ -67,7 +68,8 @@ function keywordsOf(kind: RuledKind, rules: Rules | undefined, where: string): R
   };
   for (const keyword of Object.keys(keywords) as (keyof RuleKeywords)[])
     if (!allowed[kind].includes(keyword)) throw new Error(`${where}: the rule ${keyword} does not belong to this kind of field`);
-  if (keywords.format !== undefined && formats[keywords.format] === undefined) throw new Error(`${where}: there is no format ${keywords.format}`);
+  if (keywords.format !== undefined && formats[keywords.format] === undefined)
+    throw new Error(`${where}: there is no format ${keywords.format}`);
   if (keywords.pattern !== undefined) checkPattern(keywords.pattern, where);
   return keywords;
 }
@@ -75,7 +77,8 @@ function keywordsOf(kind: RuledKind, rules: Rules | undefined, where: string): R
 /** Refuses what a pattern does not need and what makes one slow: references back, looking around, matching a part only. */
 function checkPattern(pattern: string, where: string): void {
   if (/\\[1-9k]|\(\?[=!<]/.test(pattern)) throw new Error(`${where}: a pattern must not look around or back: ${pattern}`);
-  if (!pattern.startsWith("^") || !pattern.endsWith("$")) throw new Error(`${where}: a pattern must match the whole text, from ^ to $: ${pattern}`);
+  if (!pattern.startsWith("^") || !pattern.endsWith("$"))
+    throw new Error(`${where}: a pattern must match the whole text, from ^ to $: ${pattern}`);
   new RegExp(pattern, "u");
 }
 

@@ -12,29 +12,59 @@ export function timestampFromText(text: string): Timestamp | undefined {
   if (text.length > 40) return undefined;
   const match = form.exec(text);
   if (match === null) return undefined;
-  const [, year = "", month = "", day = "", hour = "", minute = "", second = "", fraction = "", sign, offsetHours = "0", offsetMinutes = "0"] = match;
-  if (Number(hour) > 23 || Number(minute) > 59 || Number(second) > 59 || Number(offsetHours) > 23 || Number(offsetMinutes) > 59) return undefined;
-  const local = `${year}-${month}-${day}T${hour}:${minute}:${second}`;
-  const ms = Date.parse(`${local}Z`);
-  // A day that the month does not have is refused by Date.parse, or moved into the next month.
-  if (Number.isNaN(ms) || !new Date(ms).toISOString().startsWith(local)) return undefined;
+  const [
+    ,
+    year = "",
+    month = "",
+    day = "",
+    hour = "",
+    minute = "",
+    second = "",
+    fraction = "",
+    sign,
+    offsetHours = "0",
+    offsetMinutes = "0",
+  ] = match;
+  if (Number(hour) > 23 || Number(minute) > 59 || Number(second) > 59 || Number(offsetHours) > 23 || Number(offsetMinutes) > 59)
+    return undefined;
+  // Date.parse would take the 30th of February for the 2nd of March.
+  if (Number(day) > daysIn(Number(year), Number(month))) return undefined;
+  const ms = Date.parse(`${year}-${month}-${day}T${hour}:${minute}:${second}Z`);
+  if (Number.isNaN(ms)) return undefined;
   const offset = (Number(offsetHours) * 60 + Number(offsetMinutes)) * 60 * (sign === "-" ? -1 : 1);
   const seconds = ms / 1000 - offset;
   if (seconds < secondsMin || seconds > secondsMax) return undefined;
   return create(TimestampSchema, { seconds: BigInt(seconds), nanos: fraction === "" ? 0 : Number(fraction.padEnd(9, "0")) });
 }
 
+function daysIn(year: number, month: number): number {
+  if (month === 2) return year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0) ? 29 : 28;
+  return month === 4 || month === 6 || month === 9 || month === 11 ? 30 : 31;
+}
+
 /** Whether a time can be written: protobuf's range, and nanoseconds below a second. */
 export function isTimestamp(value: { readonly seconds: bigint; readonly nanos: number }): boolean {
-  return (
-    value.seconds >= secondsMin && value.seconds <= secondsMax && Number.isInteger(value.nanos) && value.nanos >= 0 && value.nanos <= 999_999_999
-  );
+  const seconds = Number(value.seconds);
+  return seconds >= secondsMin && seconds <= secondsMax && Number.isInteger(value.nanos) && value.nanos >= 0 && value.nanos <= 999_999_999;
 }
+
+/** The day that was written last, "2026-01-31T": the times of a list mostly share it. */
+let lastDay = Number.NaN;
+let lastDayText = "";
+const twoDigits = Array.from({ length: 60 }, (_, number) => String(number).padStart(2, "0"));
 
 /** The time as RFC 3339 in UTC, with 0, 3, 6 or 9 decimals. Throws for one outside protobuf's range. */
 export function timestampText(value: Timestamp): string {
   if (!isTimestamp(value)) throw new Error(`a timestamp is out of range: ${value.seconds}s ${value.nanos}ns`);
-  const whole = new Date(Number(value.seconds) * 1000).toISOString().slice(0, 19);
+  const seconds = Number(value.seconds);
+  const day = Math.floor(seconds / 86_400);
+  if (day !== lastDay) {
+    lastDayText = new Date(day * 86_400_000).toISOString().slice(0, 11);
+    lastDay = day;
+  }
+  const within = seconds - day * 86_400;
+  const minutes = Math.floor(within / 60);
+  const whole = `${lastDayText}${twoDigits[Math.floor(minutes / 60)]}:${twoDigits[minutes % 60]}:${twoDigits[within % 60]}`;
   const { nanos } = value;
   if (nanos === 0) return `${whole}Z`;
   const digits = String(nanos + 1_000_000_000);

@@ -49,7 +49,12 @@ function compile(schema: DescMessage): Validate {
 
 function fieldError(schema: DescMessage, message: Message, error: ErrorObject): FieldError {
   const { steps, values } = jsonPath(schema, message, error.instancePath);
-  const params = error.params as { readonly limit?: number; readonly missingProperty?: string; readonly reason?: string; readonly message?: string };
+  const params = error.params as {
+    readonly limit?: number;
+    readonly missingProperty?: string;
+    readonly reason?: string;
+    readonly message?: string;
+  };
   if (error.keyword === "required" && params.missingProperty !== undefined) {
     const missing = jsonPath(schema, message, `${error.instancePath}/${params.missingProperty}`);
     return { field: pathText(missing.steps), reason: "REQUIRED", message: "is required" };
@@ -64,7 +69,11 @@ function fieldError(schema: DescMessage, message: Message, error: ErrorObject): 
   return { field: pathText(steps), ...reasonOf(error, params.limit, values) };
 }
 
-function reasonOf(error: ErrorObject, limit: number | undefined, values: DescEnum | undefined): { readonly reason: string; readonly message: string } {
+function reasonOf(
+  error: ErrorObject,
+  limit: number | undefined,
+  values: DescEnum | undefined,
+): { readonly reason: string; readonly message: string } {
   switch (error.keyword) {
     case "filled":
     case "minProperties":
@@ -83,7 +92,10 @@ function reasonOf(error: ErrorObject, limit: number | undefined, values: DescEnu
     case "matches":
       return { reason: "PATTERN", message: (error.params as { readonly message: string }).message };
     case "format":
-      return { reason: "FORMAT", message: formats[(error.params as { readonly format: string }).format]?.message ?? "does not have the right format" };
+      return {
+        reason: "FORMAT",
+        message: formats[(error.params as { readonly format: string }).format]?.message ?? "does not have the right format",
+      };
     case "time":
       return { reason: "FORMAT", message: "must be a time between the years 1 and 9999" };
     case "minimum":
@@ -113,7 +125,11 @@ function count(limit: number | undefined, what: string): string {
 }
 
 /** The JSON names along a path of properties as protobuf-es calls them, and the enum that stands at its end. */
-function jsonPath(schema: DescMessage, message: Message, pointer: string): { readonly steps: Step[]; readonly values: DescEnum | undefined } {
+function jsonPath(
+  schema: DescMessage,
+  message: Message,
+  pointer: string,
+): { readonly steps: Step[]; readonly values: DescEnum | undefined } {
   const segments = pointer
     .split("/")
     .slice(1)

@@ -57,6 +57,8 @@ export interface Subscription {
   /** The service whose log is read. */
   readonly publisher: string;
   readonly schemas: readonly DescMessage[];
+  /** How long events gather before the next batch, in milliseconds, where somebody waits for the effect: 40 unless said otherwise. */
+  readonly pauseMs?: number;
   /**
    * Applies a batch in log order, in one transaction that also moves the position: each event has its effect once.
    * When it throws, the batch is rolled back and its events are applied one at a time; one that fails is parked with all
@@ -70,6 +72,7 @@ export function subscription<const Schemas extends readonly DescMessage[]>(defin
   readonly name: string;
   readonly publisher: string;
   readonly schemas: Schemas;
+  readonly pauseMs?: number;
   readonly apply: (tx: Transaction, events: readonly EventOf<Schemas>[]) => Promise<void>;
 }): Subscription {
   return definition as unknown as Subscription;

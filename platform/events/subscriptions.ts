@@ -84,7 +84,8 @@ export function createSubscriptions(needs: SubscriptionsNeeds): Subscriptions {
   for (const subscription of subscriptions) {
     const source = rpcSource(clients, service, subscription.publisher, subscription.schemas);
     const lost = () => hurry();
-    sources.set(new SubscriptionLoop({ ...needs, subscription, source, options, lost }), source);
+    const { pauseMs = options.pauseMs } = subscription;
+    sources.set(new SubscriptionLoop({ ...needs, subscription, source, options: { ...options, pauseMs }, lost }), source);
   }
   const loops = [...sources.keys()];
 

@@ -38,5 +38,6 @@ describe("access", () => {
     ["admin, seller", [Allow.ADMIN], "gateway", userWith("seller"), "PERMISSION_DENIED"],
     ["support or admin, admin", [Allow.SUPPORT, Allow.ADMIN], "gateway", userWith("support", "admin"), "passes"],
   ];
-  for (const [what, allow, caller, user, expected] of cases) it(`${what}: ${expected}`, () => assert.equal(outcome(allow, caller, user), expected));
+  for (const [what, allow, caller, user, expected] of cases)
+    it(`${what}: ${expected}`, () => assert.equal(outcome(allow, caller, user), expected));
 });

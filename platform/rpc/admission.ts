@@ -49,7 +49,11 @@ export class Admission {
     if (this.full(urgent)) throw overloaded();
     if (this.#urgent.size + this.#normal.size >= this.#limits.waiting) this.#normal.pop()!.turnAway(overloaded());
     return new Promise((admit, turnAway) => {
-      (urgent ? this.#urgent : this.#normal).push({ untilMs: Math.min(deadlineMs, performance.now() + this.#limits.waitMs), admit, turnAway });
+      (urgent ? this.#urgent : this.#normal).push({
+        untilMs: Math.min(deadlineMs, performance.now() + this.#limits.waitMs),
+        admit,
+        turnAway,
+      });
     });
   }
 

@@ -26,7 +26,7 @@ describe("admission", () => {
   it("serves in order, urgent work first", async () => {
     const door = new Admission({ inFlight: 1, waiting: 10 });
     const order: string[] = [];
-    door.enter(false);
+    void door.enter(false);
     const waits = (["a", "b", "U", "c", "V"] as const).map((name) => door.enter(name < "a")!.then(() => order.push(name)));
     for (let n = 0; n < 5; n++) door.leave();
     await Promise.all(waits);
@@ -35,11 +35,11 @@ describe("admission", () => {
 
   it("turns the youngest ordinary waiter away for an urgent one, never an urgent one", async () => {
     const door = new Admission({ inFlight: 1, waiting: 2 });
-    door.enter(false);
+    void door.enter(false);
     const old = door.enter(false)!;
     const young = door.enter(false)!.then(
       () => "served",
-      (error) => refusalIn(error)?.reason,
+      (error: unknown) => refusalIn(error)?.reason,
     );
     const urgent = door.enter(true)!;
     assert.equal(await young, "OVERLOADED");
@@ -56,7 +56,7 @@ describe("admission", () => {
 
   it("does not let in who has given up", async () => {
     const door = new Admission({ inFlight: 1, waiting: 10 });
-    door.enter(false);
+    void door.enter(false);
     const late = door.enter(false, performance.now() - 1)!;
     const good = door.enter(false, performance.now() + 60_000)!;
     door.leave();
@@ -67,7 +67,7 @@ describe("admission", () => {
 
   it("keeps its order over thousands", async () => {
     const door = new Admission({ inFlight: 1, waiting: 5000 });
-    door.enter(false);
+    void door.enter(false);
     const order: number[] = [];
     const waits = Array.from({ length: 5000 }, (_, n) => door.enter(false)!.then(() => order.push(n)));
     for (let n = 0; n < 5000; n++) door.leave();

@@ -21,7 +21,7 @@ export class Deadlines {
     return new Promise<T>((resolve, reject) => {
       const pending: Pending = { deadlineMs, expire: reject };
       this.#pending.add(pending);
-      this.#timer ??= setTimeout(this.#sweep, sweepMs);
+      if (this.#timer === undefined) this.#timer = setTimeout(this.#sweep, sweepMs);
       work.then(
         (value) => {
           this.#pending.delete(pending);

@@ -43,7 +43,10 @@ describe("in-process rpc", () => {
   it("does not start with a contract served twice or not implemented", () => {
     const rpc = createInProcessRpc({ log });
     const { greet: _, ...some } = handlers;
-    assert.throws(() => rpc.serve("desk", [implement(DeskService, some as typeof handlers)]), /desk does not implement .*DeskService.Greet/);
+    assert.throws(
+      () => rpc.serve("desk", [implement(DeskService, some as typeof handlers)]),
+      /desk does not implement .*DeskService.Greet/,
+    );
     rpc.serve("shop", [implement(DeskService, handlers)]);
     assert.throws(() => rpc.serve("shop", [implement(DeskService, handlers)]), /twice/);
     assert.deepEqual([...rpc.served().keys()], ["shop"]);

@@ -59,7 +59,13 @@ export function createInProcessRpc({ log, limits, freeze = false }: InProcessRpc
     const throughDoor = call.caller === edgeCaller;
     if (throughDoor) {
       const wait = method.door.enter(method.urgent, call.deadlineMs);
-      if (wait !== undefined) await deadlines.within(call.deadlineMs, wait);
+      if (wait !== undefined) {
+        await deadlines.within(call.deadlineMs, wait);
+        if (stopping) {
+          method.door.leave();
+          throw away(method.name);
+        }
+      }
     }
     running++;
     return deadlines.within(call.deadlineMs, run(method, message, call, throughDoor));
@@ -79,7 +85,11 @@ export function createInProcessRpc({ log, limits, freeze = false }: InProcessRpc
     }
   }
 
-  function clientOf(caller: string, service: string, contract: DescService): Record<string, (request: Fields, call: Call) => Promise<Message>> {
+  function clientOf(
+    caller: string,
+    service: string,
+    contract: DescService,
+  ): Record<string, (request: Fields, call: Call) => Promise<Message>> {
     const client: Record<string, (request: Fields, call: Call) => Promise<Message>> = {};
     for (const { localName, name } of contract.methods) {
       const key = keyOf(service, contract, localName);
@@ -137,5 +147,10 @@ const keyOf = (service: string, contract: DescService, method: string) => `${ser
 
 function away(what: string) {
   // The name is for the log: what a caller sees says nothing of the inside.
-  return refuse({ reason: "DEPENDENCY_UNAVAILABLE", code: "unavailable", retryAfterMs: 1000, cause: new Error(`${what} is not served here`) });
+  return refuse({
+    reason: "DEPENDENCY_UNAVAILABLE",
+    code: "unavailable",
+    retryAfterMs: 1000,
+    cause: new Error(`${what} is not served here`),
+  });
 }

@@ -2,6 +2,7 @@ import { moneyFrom, moneyTo } from "@kontor/contracts/money.ts";
 import type { Money } from "@kontor/contracts/money.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import { Webhook } from "standardwebhooks";
+import { httpClient } from "./http-client.ts";
 import type { Provider, ProviderEvent, Session, SessionStatus } from "./provider.ts";
 
 /** How the built-in provider writes a session. */
@@ -17,29 +18,29 @@ export interface SessionJson {
 const timeoutMs = 10_000;
 
 /** The built-in payment provider, reached over HTTP like any other. */
-export function builtinProvider(options: { readonly providerUrl: string; readonly apiKey: string; readonly webhookSecret: string }): Provider {
+export function builtinProvider(options: {
+  readonly providerUrl: string;
+  readonly apiKey: string;
+  readonly webhookSecret: string;
+}): Provider {
   const webhook = new Webhook(options.webhookSecret);
 
+  const client = httpClient({ url: options.providerUrl, authorization: `Bearer ${options.apiKey}`, silenceMsMax: timeoutMs });
+
   const request = async (method: "GET" | "POST", path: string, body: object | undefined, signal: AbortSignal): Promise<unknown> => {
-    let response: Response;
+    let status: number;
+    let answer: unknown;
     try {
-      response = await fetch(options.providerUrl + path, {
-        method,
-        headers: { authorization: `Bearer ${options.apiKey}`, ...(body !== undefined && { "content-type": "application/json" }) },
-        ...(body !== undefined && { body: JSON.stringify(body) }),
-        signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
-      });
-      if (response.status === 404) {
-        await response.body?.cancel();
-        return undefined;
-      }
-      if (response.ok) return await response.json();
-      await response.body?.cancel();
+      const heard = await client(method, path, body, signal);
+      status = heard.status;
+      if (status >= 200 && status < 300) answer = JSON.parse(heard.body);
     } catch (error) {
       throw away(error);
     }
-    if (response.status >= 500 || response.status === 429) throw away(new Error(`the provider answered ${response.status}`));
-    throw new Error(`the provider answered ${response.status} to ${method} ${path}`);
+    if (answer !== undefined) return answer;
+    if (status === 404) return undefined;
+    if (status >= 500 || status === 429) throw away(new Error(`the provider answered ${status}`));
+    throw new Error(`the provider answered ${status} to ${method} ${path}`);
   };
   const post = async (path: string, body: object, signal: AbortSignal): Promise<unknown> => {
     const answer = await request("POST", path, body, signal);

@@ -58,8 +58,6 @@ create table refunds (
   at timestamptz not null
 );
 
-create index refunds_by_session on refunds (session_key);
-
 -- What the merchant is to be told: written in the statement of the thing that it tells of.
 create table webhooks (
   -- The webhook-id: the same each time that it is sent.
@@ -80,4 +78,3 @@ create table webhooks (
 ) with (fillfactor = 80);
 
 create index webhooks_due on webhooks (due_at) where due_at is not null;
-create index webhooks_by_session on webhooks (session_key);

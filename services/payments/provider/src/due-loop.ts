@@ -71,10 +71,13 @@ export class DueLoop {
   }
 
   #begin(): void {
-    this.#running ??= this.#run().finally(() => {
-      this.#running = undefined;
-      this.#arm();
-    });
+    // Not begun before `#running` is set, or work that wakes the loop would begin it again.
+    this.#running ??= Promise.resolve()
+      .then(() => this.#run())
+      .finally(() => {
+        this.#running = undefined;
+        this.#arm();
+      });
   }
 
   async #run(): Promise<void> {

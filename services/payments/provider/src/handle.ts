@@ -5,7 +5,7 @@ import type { Logger } from "@kontor/platform/telemetry/logger.ts";
 import { closeSession, openSession, readBooks, readSession, refundSession, setFaults } from "./api.ts";
 import type { ApiNeeds } from "./api.ts";
 import type { Operation } from "./faults.ts";
-import { HttpProblem, jsonAnswer, problemAnswer, readJson, send } from "./http.ts";
+import { HttpProblem, jsonAnswer, parseObject, problemAnswer, readBody, send } from "./http.ts";
 import type { Answer } from "./http.ts";
 import type { InFlight } from "./in-flight.ts";
 import { assets, pay, problemPage, showPage } from "./pay-page.ts";
@@ -22,7 +22,9 @@ export interface HandlerNeeds extends ApiNeeds, PageNeeds {
 /** One request, understood: what it is, for faults, and how it is done. */
 interface Job {
   readonly operation: Operation | undefined;
-  readonly run: () => Answer | PaidAnswer | Promise<Answer | PaidAnswer>;
+  /** Whether it has a body: read before anything is done, so that a client who leaves has been heard. */
+  readonly reads?: boolean;
+  readonly run: (body: string) => Answer | PaidAnswer | Promise<Answer | PaidAnswer>;
 }
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
@@ -41,13 +43,14 @@ export function createHandler(needs: HandlerNeeds): Handler {
     try {
       if (isApi) requireKey(request, bearer);
       const job = isApi ? apiJob(needs, request, path, query) : pageJob(needs, request, path, query);
+      const body = job.reads === true ? await readBody(request) : "";
       const fault = job.operation === undefined ? undefined : faults.draw(job.operation);
       if (fault?.kind === "error") throw new HttpProblem(500, "fault", "This went wrong, as was asked for");
       if (fault?.kind === "stall") {
         await pause(needs, new Date(needs.clock.now().getTime() + fault.ms));
         if (needs.stopping.aborted) return void request.socket.destroy();
       }
-      const done = await job.run();
+      const done = await job.run(body);
       if (fault?.kind === "reset") return void request.socket.resetAndDestroy();
       if ("status" in done) return send(response, done);
       if (done.notBefore !== undefined) await pause(needs, done.notBefore, response);
@@ -68,7 +71,7 @@ function apiJob(needs: HandlerNeeds, request: IncomingMessage, path: string, que
   if (collection === "sessions") {
     if (key === undefined) {
       requireMethod(method, "POST");
-      return { operation: "open", run: async () => openSession(needs, await readJson(request)) };
+      return { operation: "open", reads: true, run: (body) => openSession(needs, parseObject(body)) };
     }
     const session = decoded(key);
     if (action === undefined) {
@@ -81,7 +84,7 @@ function apiJob(needs: HandlerNeeds, request: IncomingMessage, path: string, que
     }
     if (action === "refunds") {
       requireMethod(method, "POST");
-      return { operation: "refund", run: async () => refundSession(needs, session, await readJson(request)) };
+      return { operation: "refund", reads: true, run: (body) => refundSession(needs, session, parseObject(body)) };
     }
     throw unknownRoute();
   }
@@ -93,14 +96,14 @@ function apiJob(needs: HandlerNeeds, request: IncomingMessage, path: string, que
   if (collection !== "faults") throw unknownRoute();
   if (method === "GET") return { operation: undefined, run: () => jsonAnswer(200, needs.faults.get()) };
   requireMethod(method, "POST");
-  return { operation: undefined, run: async () => setFaults(needs, await readJson(request)) };
+  return { operation: undefined, reads: true, run: (body) => setFaults(needs, parseObject(body)) };
 }
 
 function pageJob(needs: HandlerNeeds, request: IncomingMessage, path: string, query: string): Job {
   const method = request.method === "HEAD" ? "GET" : request.method;
   if (path.startsWith("/pay/")) {
     const page = path.slice("/pay/".length);
-    if (method === "POST") return { operation: "pay", run: () => pay(needs, page, request) };
+    if (method === "POST") return { operation: "pay", reads: true, run: (body) => pay(needs, page, new URLSearchParams(body)) };
     requireMethod(method, "GET");
     return { operation: "page", run: () => showPage(needs, page, new URLSearchParams(query)) };
   }

@@ -61,6 +61,8 @@ export const bodyBytesMax = 16 * 1024;
 /** The whole body as text. Refuses one that is too long as soon as that is known. */
 export function readBody(request: IncomingMessage): Promise<string> {
   if (Number(request.headers["content-length"] ?? 0) > bodyBytesMax) return Promise.reject(tooLarge());
+  // Its events are over: it would be waited for in vain.
+  if (request.destroyed) return Promise.reject(cutOff());
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let size = 0;
@@ -70,14 +72,13 @@ export function readBody(request: IncomingMessage): Promise<string> {
       else reject(tooLarge());
     });
     request.on("end", () => resolve((chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)).toString("utf8")));
-    request.on("close", () => reject(new HttpProblem(400, "invalid_request", "The body was cut off")));
+    request.on("close", () => reject(cutOff()));
     request.on("error", reject);
   });
 }
 
-/** The body as a JSON object. */
-export async function readJson(request: IncomingMessage): Promise<Readonly<Record<string, unknown>>> {
-  const text = await readBody(request);
+/** The JSON object in a body. */
+export function parseObject(text: string): Readonly<Record<string, unknown>> {
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -88,6 +89,10 @@ export async function readJson(request: IncomingMessage): Promise<Readonly<Recor
   if (typeof value !== "object" || value === null || Array.isArray(value))
     throw new HttpProblem(400, "invalid_request", "The body must be a JSON object");
   return value as Record<string, unknown>;
+}
+
+function cutOff(): HttpProblem {
+  return new HttpProblem(400, "invalid_request", "The body was cut off");
 }
 
 function tooLarge(): HttpProblem {

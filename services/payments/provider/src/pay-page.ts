@@ -1,8 +1,7 @@
 import { readFileSync } from "node:fs";
-import type { IncomingMessage } from "node:http";
 import { decideByCard } from "./decide.ts";
 import type { DecideNeeds } from "./decide.ts";
-import { HttpProblem, readBody } from "./http.ts";
+import { HttpProblem } from "./http.ts";
 import type { Answer } from "./http.ts";
 import { formPage, messagePage, spaced, statePage } from "./page-html.ts";
 import { findSessionByPage } from "./session-store.ts";
@@ -31,9 +30,8 @@ export async function showPage(needs: PageNeeds, page: string, query: URLSearchP
 }
 
 /** Pays with the card of the form and sends the shopper back; says so when the card is none, or the bank does not answer. */
-export async function pay(needs: PageNeeds, page: string, request: IncomingMessage): Promise<PaidAnswer> {
+export async function pay(needs: PageNeeds, page: string, form: URLSearchParams): Promise<PaidAnswer> {
   const { clock, delays, merchant } = needs;
-  const form = new URLSearchParams(await readBody(request));
   const field = (name: string): string => form.get(name) ?? "";
   const at = clock.now();
   const card = readCard({ number: field("number"), expiry: field("expiry"), cvc: field("cvc") }, at);

@@ -49,8 +49,8 @@ export class WebhookSender {
   readonly #held = new Set<string>();
   readonly #queue: Outgoing[] = [];
   #sending = 0;
-  #deliveries: Delivery[] = [];
-  #booking: Promise<void> | undefined;
+  readonly #deliveries: Delivery[] = [];
+  #booking: Promise<boolean> | undefined;
   #bookTimer: NodeJS.Timeout | undefined;
   #leftInDatabase = false;
   #stopped = false;
@@ -107,16 +107,16 @@ export class WebhookSender {
     return this.#sending + this.#queue.length + this.#deliveries.length > 0 || this.#booking !== undefined || this.#loop.busy;
   }
 
-  /** Resolves when what is due is delivered or put off, and that is booked. */
+  /** Resolves when what is due is delivered or put off, and that is booked. Throws when it cannot be booked now. */
   async idle(): Promise<void> {
     while (this.busy) {
       await this.#loop.idle();
       if (this.#sending + this.#queue.length > 0) await new Promise<void>((resolve) => this.#quiet.push(resolve));
-      await this.#book();
+      if (!(await this.#book())) throw new Error("webhooks that were sent could not be booked");
     }
   }
 
-  /** Starts no more deliveries, gives those under way five seconds, books them. Again is fine. */
+  /** Starts no more deliveries, gives those under way five seconds, books them as far as it can. Again is fine. */
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#queue.length = 0;
@@ -222,44 +222,38 @@ export class WebhookSender {
   }
 
   #bookSoon(): void {
-    if (this.#deliveries.length >= bookMax) this.#bookLater(0);
-    else this.#bookLater(bookMs);
+    if (this.#deliveries.length < bookMax) return this.#bookIn(bookMs);
+    void this.#book();
   }
 
-  #bookLater(ms: number): void {
-    if (ms === 0) {
-      clearTimeout(this.#bookTimer);
-      this.#bookTimer = undefined;
-    }
-    this.#bookTimer ??= setTimeout(() => {
-      this.#book().catch((error: unknown) => {
-        this.#options.log.warn({ error }, "deliveries could not be booked and will be again");
-        this.#bookLater(bookRetryMs);
-      });
-    }, ms);
+  #bookIn(ms: number): void {
+    if (!this.#stopped) this.#bookTimer ??= setTimeout(() => void this.#book(), ms);
   }
 
-  async #book(): Promise<void> {
+  /** Gives false when it could not be done: then it will be again. */
+  async #book(): Promise<boolean> {
+    while (this.#booking !== undefined) await this.#booking;
     clearTimeout(this.#bookTimer);
     this.#bookTimer = undefined;
-    await this.#booking;
-    if (this.#deliveries.length === 0) return;
-    const deliveries = this.#deliveries;
-    this.#deliveries = [];
-    this.#booking = this.#save(deliveries).finally(() => (this.#booking = undefined));
-    await this.#booking;
+    if (this.#deliveries.length === 0) return true;
+    this.#booking = this.#save(this.#deliveries.splice(0)).finally(() => (this.#booking = undefined));
+    return this.#booking;
   }
 
-  async #save(deliveries: readonly Delivery[]): Promise<void> {
+  async #save(deliveries: readonly Delivery[]): Promise<boolean> {
+    const { database, log } = this.#options;
     try {
-      await saveDeliveries(this.#options.database, deliveries);
+      await saveDeliveries(database, deliveries);
     } catch (error) {
+      log.warn({ error, deliveries: deliveries.length }, "webhooks that were sent could not be booked");
       this.#deliveries.push(...deliveries);
-      throw error;
+      this.#bookIn(bookRetryMs);
+      return false;
     }
     for (const { id, dueAt } of deliveries) {
       this.#held.delete(id);
       if (dueAt !== null) this.#loop.wakeAt(dueAt);
     }
+    return true;
   }
 }

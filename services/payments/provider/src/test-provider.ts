@@ -1,0 +1,153 @@
+import { createServer } from "node:http";
+import type { Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { ManualClock } from "@kontor/platform/clock/clock.ts";
+import type { PostgresDatabase } from "@kontor/platform/database/postgres.ts";
+import { sql } from "@kontor/platform/database/sql.ts";
+import type { Logger } from "@kontor/platform/telemetry/logger.ts";
+import { openTestDatabase } from "@kontor/platform/testing/postgres.ts";
+import { createProviderServer, providerMigrations } from "./provider-server.ts";
+import type { ProviderServer, ProviderServerOptions } from "./provider-server.ts";
+
+export const apiKey = "sk_test_of_a_shop";
+export const webhookSecret = `whsec_${Buffer.alloc(32, 7).toString("base64")}`;
+
+/** What the shop was told. */
+export interface Told {
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Buffer;
+  readonly event: { readonly type: string; readonly timestamp: string; readonly data: SessionAnswer };
+}
+
+export interface SessionAnswer {
+  readonly key: string;
+  readonly reference: string;
+  readonly status: string;
+  readonly url: string;
+  readonly amount: { readonly currency: string; readonly amount: string };
+  readonly declineCode: string;
+}
+
+export interface TestProvider extends AsyncDisposable {
+  readonly clock: ManualClock;
+  readonly database: PostgresDatabase;
+  /** The one that runs now. */
+  readonly server: ProviderServer;
+  readonly url: string;
+  /** Where the shop is told. */
+  readonly shopUrl: string;
+  readonly told: readonly Told[];
+  /** What was logged at warn and error. */
+  readonly complaints: readonly string[];
+  /** With which statuses the shop answers next; 204 when none are left. */
+  readonly shopAnswers: number[];
+  call(method: string, path: string, body?: unknown): Promise<{ status: number; body: unknown }>;
+  open(key: string, more?: Readonly<Record<string, unknown>>): Promise<SessionAnswer>;
+  read(key: string): Promise<SessionAnswer>;
+  /** Posts a card to a session's page, as a browser would. */
+  pay(
+    url: string,
+    number: string,
+    more?: Readonly<Record<string, string>>,
+  ): Promise<{ status: number; location: string | null; html: string }>;
+  count(table: "sessions" | "charges" | "refunds" | "webhooks"): Promise<number>;
+  /** Stops the server and starts another on the same database. */
+  restart(options?: Partial<ProviderServerOptions>): Promise<void>;
+}
+
+/** A provider with a database, a clock that stands still, and a shop that writes down what it is told. */
+export async function openTestProvider(options: Partial<ProviderServerOptions> = {}): Promise<TestProvider> {
+  const database = await openTestDatabase({ name: "provider", migrations: [providerMigrations] });
+  const clock = new ManualClock(new Date("2026-03-01T12:00:00Z"));
+  const told: Told[] = [];
+  const complaints: string[] = [];
+  const shopAnswers: number[] = [];
+  const shop = createServer((request, response) => {
+    const chunks: Buffer[] = [];
+    request
+      .on("data", (chunk: Buffer) => chunks.push(chunk))
+      .on("end", () => {
+        const body = Buffer.concat(chunks);
+        told.push({ headers: request.headers as Record<string, string>, body, event: JSON.parse(body.toString()) as Told["event"] });
+        response.writeHead(shopAnswers.shift() ?? 204).end();
+      });
+  });
+  const shopUrl = `${await listen(shop)}/v1/payments/webhooks/builtin`;
+  const complain = (_: object, message: string): void => void complaints.push(message);
+  const log: Logger = { debug: () => undefined, info: () => undefined, warn: complain, error: complain, child: () => log };
+  let last = {
+    database,
+    log,
+    clock,
+    port: 0,
+    host: "127.0.0.1",
+    apiKey,
+    webhookSecret,
+    webhookUrl: shopUrl,
+    random: () => 0.5,
+    ...options,
+  };
+  let server = createProviderServer(last);
+  let { url } = await server.start();
+
+  const call: TestProvider["call"] = async (method, path, body) => {
+    const response = await fetch(url + path, {
+      method,
+      headers: { authorization: `Bearer ${apiKey}` },
+      ...(body !== undefined && { body: typeof body === "string" ? body : JSON.stringify(body) }),
+    });
+    return { status: response.status, body: await response.json() };
+  };
+  return {
+    clock,
+    database,
+    shopUrl,
+    told,
+    complaints,
+    shopAnswers,
+    get server() {
+      return server;
+    },
+    get url() {
+      return url;
+    },
+    call,
+    open: async (key, more) => {
+      const session = {
+        key,
+        amount: { currency: "EUR", amount: "19.99" },
+        reference: `pay_of_${key}`,
+        returnUrl: "https://shop.example/pay/x/done",
+        ...more,
+      };
+      return (await call("POST", "/v1/sessions", session)).body as SessionAnswer;
+    },
+    read: async (key) => (await call("GET", `/v1/sessions/${key}`)).body as SessionAnswer,
+    pay: async (page, number, more) => {
+      const response = await fetch(page, { method: "POST", redirect: "manual", body: new URLSearchParams({ number, ...more }) });
+      return { status: response.status, location: response.headers.get("location"), html: await response.text() };
+    },
+    count: async (table) => {
+      const { rows } = await database.one<{ rows: number }>(sql`select count(*)::int as rows from ${sql.name(table)}`);
+      return rows;
+    },
+    restart: async (changes) => {
+      await server.stop();
+      last = { ...last, ...changes };
+      server = createProviderServer(last);
+      ({ url } = await server.start());
+    },
+    [Symbol.asyncDispose]: async () => {
+      await server.stop();
+      await new Promise((resolve) => {
+        shop.close(resolve);
+        shop.closeAllConnections();
+      });
+    },
+  };
+}
+
+async function listen(server: Server): Promise<string> {
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
