@@ -137,7 +137,7 @@ async function measureShop(): Promise<void> {
       figures.add("order_http_calls", done.httpCalls / done.orders, "calls");
       figures.add("memory_after_mb", memoryMb(family), "MB");
       if (values.statements) await printStatements(database, done.orders);
-      const broken = await shop.tell<{ id: string; broken: string[] }[]>({ do: "verify" });
+      const broken = await shop.tell<{ id: string; breaches: string[] }[]>({ do: "verify" });
       if (broken.length > 0) throw new Error(`the invariants do not hold: ${JSON.stringify(broken).slice(0, 2000)}`);
       const mails = (await (await fetch(`${addresses.mailbox}/api/v1/messages?limit=1&total=true`)).json()) as { total: number };
       console.log(`${mails.total} mails in the mailbox; every invariant holds`);

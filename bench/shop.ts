@@ -4,7 +4,9 @@ import { IdentityService } from "@kontor/contracts/gen/kontor/identity/v1/identi
 import { InventoryService } from "@kontor/contracts/gen/kontor/inventory/v1/inventory_pb.js";
 import { readConfiguration } from "@kontor/kontor/configuration.ts";
 import { openHouse } from "@kontor/kontor/house.ts";
+import { verify } from "@kontor/kontor/verify/verify.ts";
 import { rootCall } from "@kontor/platform/rpc/call.ts";
+import { heapUsed } from "@kontor/platform/testing/heap-used.ts";
 import { createLogger } from "@kontor/platform/telemetry/create-logger.ts";
 import { makeProducts } from "./products.ts";
 
@@ -15,6 +17,7 @@ export type Order =
   | { readonly do: "fill"; readonly products: number; readonly stock: number }
   | { readonly do: "shoppers"; readonly count: number }
   | { readonly do: "settle" }
+  | { readonly do: "heap" }
   | { readonly do: "verify" }
   | { readonly do: "stop" };
 
@@ -60,8 +63,10 @@ async function obey(order: Order): Promise<unknown> {
       return shoppers(order.count);
     case "settle":
       return house.settle();
+    case "heap":
+      return { heapBytes: await heapUsed(), rssBytes: process.memoryUsage.rss() };
     case "verify":
-      return [];
+      return (await verify(house.databases)).filter(({ broken }) => broken > 0);
     case "stop":
       await house.stop();
       setImmediate(() => process.exit(0));

@@ -37,6 +37,8 @@ export interface EmbeddedPostgres {
   readonly adopted: boolean;
   /** Ends its sessions, writes everything down and waits until it is gone. Again is fine. */
   stop(): Promise<void>;
+  /** Leaves it running, for the shop that it belongs to, and is not troubled by its end any more. Again is fine. */
+  leave(): void;
 }
 
 const startTimeoutMs = 60_000;
@@ -112,9 +114,12 @@ function running(options: EmbeddedPostgresOptions, binaries: PostgresBinaries, h
     shortenLog(home).catch((error: unknown) => log.warn({ error }, "PostgreSQL's log could not be cut"));
   }, 60_000).unref();
   let stopped: Promise<void> | undefined;
-  const stop = async (): Promise<void> => {
+  const leave = (): void => {
     unwatch();
     clearInterval(rotation);
+  };
+  const stop = async (): Promise<void> => {
+    leave();
     if (!(await stopServer(server, home.data, stopTimeoutMs, binaries.pgCtl)))
       throw new Error(`PostgreSQL (process ${server.pid}) does not end; see ${logFile(home)}`);
     log.info(fields, "PostgreSQL has stopped");
@@ -125,6 +130,7 @@ function running(options: EmbeddedPostgresOptions, binaries: PostgresBinaries, h
     logFile: logFile(home),
     adopted,
     stop: () => (stopped ??= stop()),
+    leave,
   };
 }
 

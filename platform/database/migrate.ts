@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import { sqlState } from "./database.ts";
+import type { Queries } from "./database.ts";
 import type { Maintenance, PostgresDatabase } from "./postgres.ts";
 import { sql } from "./sql.ts";
 
@@ -41,7 +42,13 @@ export async function migrate(database: PostgresDatabase, sets: readonly Migrati
   for (const migration of pending) await database.maintenance((tx) => apply(tx, migration));
 }
 
-async function readApplied(database: PostgresDatabase): Promise<Applied[]> {
+/** The files that `migrate` would apply now, each with its scope before it. Throws as it does. */
+export async function pendingMigrations(queries: Queries, sets: readonly MigrationSet[]): Promise<string[]> {
+  const [migrations, applied] = await Promise.all([readSets(sets), readApplied(queries)]);
+  return outstanding(migrations, applied).map(({ scope, name }) => `${scope}/${name}`);
+}
+
+async function readApplied(database: Pick<Queries, "rows">): Promise<Applied[]> {
   try {
     return await database.rows<Applied>(sql`select scope, number, name, checksum from migrations`);
   } catch (error) {

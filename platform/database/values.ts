@@ -40,8 +40,14 @@ export function encode(value: unknown): WireValue {
   if (value === null) return null;
   if (Buffer.isBuffer(value)) return value;
   if (value instanceof Uint8Array) return Buffer.from(value.buffer, value.byteOffset, value.byteLength);
-  if (value instanceof Date) return value.toISOString();
+  if (value instanceof Date) return encodeTime(value);
   return Array.isArray(value) ? encodeArray(value) : JSON.stringify(value);
+}
+
+function encodeTime(time: Date): string {
+  const text = time.toISOString();
+  // Rounding up the last moment of the year 9999 gives "+010000-01-01T…", which PostgreSQL takes for a time zone.
+  return text.startsWith("+") ? text.replace(/^\+0*/, "") : text;
 }
 
 function encodeArray(values: readonly unknown[]): string {

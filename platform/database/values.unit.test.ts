@@ -10,6 +10,7 @@ test("parameters go as text or as bytes", () => {
   assert.equal(encode(undefined), null);
   assert.equal(encode(null), null);
   assert.equal(encode(new Date(0)), "1970-01-01T00:00:00.000Z");
+  assert.equal(encode(new Date(253_402_300_800_000)), "10000-01-01T00:00:00.000Z");
   assert.deepEqual(encode(new Uint8Array([1, 2])), Buffer.from([1, 2]));
   assert.equal(encode({ a: [1] }), '{"a":[1]}');
 });

@@ -14,16 +14,33 @@ export interface ReadCart {
   readonly expiresAt: Date;
 }
 
+/** Who opens which cart. */
+export interface Holder {
+  readonly id: string;
+  /** Undefined for a guest. */
+  readonly account: string | undefined;
+  /** Also opens a cart that is being merged, when it is into the one with this key. */
+  readonly mergingInto?: string;
+}
+
+export interface ChangeOptions {
+  /** The version that the caller saw. */
+  readonly version?: number | undefined;
+  /** The cart as it has just been read, which saves reading it again. */
+  readonly read?: ReadCart;
+}
+
 export interface Carts {
   insert(id: string, cart: StoredCart): Promise<ReadCart>;
-  /** Refuses with NOT_FOUND when it is not there, has expired, or is another account's. */
-  read(id: string, account: string | undefined): Promise<ReadCart>;
+  /** Refuses with NOT_FOUND when it is not there, has expired, is another account's, or is being merged into another cart. */
+  read(holder: Holder): Promise<ReadCart>;
   /**
-   * Reads, changes and writes. Against another writer it tries again, unless the caller named the version that it saw: then it
-   * refuses with VERSION_CONFLICT.
+   * Reads, changes and writes; the cart lives on for 30 days from then. A change that gives the same cart writes nothing. Against another
+   * writer it tries again, unless the caller named the version that it saw: then it refuses with VERSION_CONFLICT.
    */
-  change(id: string, account: string | undefined, version: number | undefined, change: (cart: StoredCart) => StoredCart): Promise<ReadCart>;
-  delete(id: string, account: string | undefined): Promise<void>;
+  change(holder: Holder, change: (cart: StoredCart) => StoredCart, options?: ChangeOptions): Promise<ReadCart>;
+  /** Nothing happens when it is not there. Refuses with NOT_FOUND when it is another account's. */
+  delete(holder: Holder): Promise<void>;
   deleteByKey(key: string): Promise<void>;
   /** Removes the expired ones. */
   sweep(): Promise<number>;
@@ -31,36 +48,75 @@ export interface Carts {
 
 export function createCarts({ documents, clock }: Pick<Surroundings, "documents" | "clock">): Carts {
   const collection: Collection<StoredCart> = documents.collection("carts");
+  const turns = new Map<string, Promise<void>>();
   const expiry = () => new Date(clock.now().getTime() + lifeMs);
 
-  const read: Carts["read"] = async (id, account) => {
+  const read: Carts["read"] = async ({ id, account, mergingInto }) => {
     const found = await collection.get(cartKey(id), clock.now());
-    if (found === undefined || !opensTo(found.body, account)) throw refuse({ reason: "NOT_FOUND", code: "not_found", message: "There is no such cart" });
+    if (found === undefined || !opensTo(found.body, account)) throw notFound();
+    if (found.body.mergingInto !== undefined && found.body.mergingInto !== mergingInto) throw notFound();
     return { version: found.version, cart: found.body, expiresAt: found.expiresAt ?? expiry() };
   };
+
+  async function tryToChange(
+    holder: Holder,
+    change: (cart: StoredCart) => StoredCart,
+    version: number | undefined,
+    known: ReadCart | undefined,
+  ): Promise<ReadCart> {
+    const key = cartKey(holder.id);
+    let before = known ?? (await read(holder));
+    for (let tries = 1; ; tries++) {
+      if (version !== undefined && version !== before.version)
+        throw refuse({ reason: "VERSION_CONFLICT", code: "aborted", details: { version: before.version } });
+      const cart = change(before.cart);
+      if (cart === before.cart) return before;
+      const expiresAt = expiry();
+      try {
+        return { version: await collection.put(key, cart, { expectedVersion: before.version, expiresAt }), cart, expiresAt };
+      } catch (error) {
+        if (tries === triesMax || refusalIn(error)?.reason !== "VERSION_CONFLICT") throw error;
+        before = await read(holder);
+      }
+    }
+  }
+
   return {
     insert: async (id, cart) => {
       const expiresAt = expiry();
       return { version: await collection.put(cartKey(id), cart, { expectedVersion: 0, expiresAt }), cart, expiresAt };
     },
     read,
-    change: async (id, account, version, change) => {
-      for (let tries = 1; ; tries++) {
-        const before = await read(id, account);
-        const cart = change(before.cart);
-        const expiresAt = expiry();
-        try {
-          return { version: await collection.put(cartKey(id), cart, { expectedVersion: version ?? before.version, expiresAt }), cart, expiresAt };
-        } catch (error) {
-          if (version !== undefined || tries === triesMax || refusalIn(error)?.reason !== "VERSION_CONFLICT") throw error;
-        }
+    change: async (holder, change, { version, read: known } = {}) => {
+      const key = cartKey(holder.id);
+      // One after the other within this process: at the same time they would only make each other try again.
+      const before = turns.get(key);
+      const turn =
+        before === undefined
+          ? tryToChange(holder, change, version, known)
+          : before.then(() => tryToChange(holder, change, version, undefined));
+      const over = turn.then(
+        () => undefined,
+        () => undefined,
+      );
+      turns.set(key, over);
+      try {
+        return await turn;
+      } finally {
+        if (turns.get(key) === over) turns.delete(key);
       }
     },
-    delete: async (id, account) => {
+    delete: async ({ id, account }) => {
       const found = await collection.get(cartKey(id), clock.now());
-      if (found !== undefined && opensTo(found.body, account)) await collection.delete(cartKey(id));
+      if (found === undefined) return;
+      if (!opensTo(found.body, account)) throw notFound();
+      await collection.delete(cartKey(id));
     },
     deleteByKey: (key) => collection.delete(key),
     sweep: () => collection.sweep(clock.now()),
   };
+}
+
+function notFound(): Error {
+  return refuse({ reason: "NOT_FOUND", code: "not_found", message: "There is no such cart" });
 }

@@ -13,10 +13,15 @@ export interface StoredCart {
   /** The account that has taken it; null for a guest's. */
   readonly customer: string | null;
   readonly lines: readonly StoredLine[];
+  /** The key of the cart that this one's lines are on their way to: nobody else may change or see it from then on. */
+  readonly mergingInto?: string;
+  /** The keys of the last carts whose lines came here, so that a repeat adds none. */
+  readonly merged?: readonly string[];
 }
 
 const linesMax = 100;
 const quantityMax = 10_000;
+const mergedMax = 20;
 
 /** The name of a cart that may be kept and shown: its id is a secret, so only the hash is stored anywhere. */
 export function cartKey(id: string): string {
@@ -24,7 +29,10 @@ export function cartKey(id: string): string {
 }
 
 /** Puts units of a SKU into the cart: onto its line when it has one. Refuses with CART_FULL. */
-export function addUnits(cart: StoredCart, added: { readonly sku: string; readonly quantity: number; readonly newId: () => string }): StoredCart {
+export function addUnits(
+  cart: StoredCart,
+  added: { readonly sku: string; readonly quantity: number; readonly newId: () => string },
+): StoredCart {
   const line = cart.lines.find(({ sku }) => sku === added.sku);
   if (line === undefined) {
     if (cart.lines.length >= linesMax) throw full(`A cart holds at most ${linesMax} different things`);
@@ -36,12 +44,54 @@ export function addUnits(cart: StoredCart, added: { readonly sku: string; readon
 /** Refuses with NOT_FOUND when the line is not there, with CART_FULL when it is too many. */
 export function setQuantity(cart: StoredCart, lineId: string, quantity: number): StoredCart {
   if (quantity > quantityMax) throw full(`A line holds at most ${quantityMax} units`);
-  if (!cart.lines.some(({ id }) => id === lineId)) throw refuse({ reason: "NOT_FOUND", code: "not_found", message: "There is no such line" });
+  if (!cart.lines.some(({ id }) => id === lineId))
+    throw refuse({ reason: "NOT_FOUND", code: "not_found", message: "There is no such line" });
   return { ...cart, lines: cart.lines.map((line) => (line.id === lineId ? { ...line, quantity } : line)) };
 }
 
+/** The same cart when the line is not there. */
 export function removeLine(cart: StoredCart, lineId: string): StoredCart {
-  return { ...cart, lines: cart.lines.filter(({ id }) => id !== lineId) };
+  return cart.lines.some(({ id }) => id === lineId) ? { ...cart, lines: cart.lines.filter(({ id }) => id !== lineId) } : cart;
+}
+
+/** The cart as the account's own; the same when it is already. */
+export function take(cart: StoredCart, account: string): StoredCart {
+  return cart.customer === account ? cart : { ...cart, customer: account };
+}
+
+/** The cart while its lines go over to the one with this key. */
+export function closed(cart: StoredCart, mergingInto: string): StoredCart {
+  return cart.mergingInto === mergingInto ? cart : { ...cart, mergingInto };
+}
+
+/** The cart when its lines have not gone over; the same when it was not closed. */
+export function reopened(cart: StoredCart): StoredCart {
+  const { mergingInto, ...open } = cart;
+  return mergingInto === undefined ? cart : open;
+}
+
+/** Whether a cart's lines have come here. */
+export function hasMerged(cart: StoredCart, key: string): boolean {
+  return cart.merged?.includes(key) === true;
+}
+
+/** Brings another cart's lines over, once. Refuses with CURRENCY_MISMATCH and CART_FULL. */
+export function mergeLines(
+  cart: StoredCart,
+  from: { readonly key: string; readonly cart: StoredCart; readonly newId: () => string },
+): StoredCart {
+  if (hasMerged(cart, from.key)) return cart;
+  const { currency, lines } = from.cart;
+  if (currency !== cart.currency && lines.length > 0)
+    throw refuse({
+      reason: "CURRENCY_MISMATCH",
+      code: "failed_precondition",
+      message: `One cart is in ${currency}, the other in ${cart.currency}`,
+      details: { currency },
+      fields: [{ field: "from", reason: "CURRENCY_MISMATCH", message: `is in ${currency}` }],
+    });
+  const filled = lines.reduce((all, { sku, quantity }) => addUnits(all, { sku, quantity, newId: from.newId }), cart);
+  return { ...filled, merged: [...(cart.merged ?? []), from.key].slice(-mergedMax) };
 }
 
 /** Whether somebody may see and change the cart: its account, or anyone who knows a guest's. */

@@ -37,6 +37,7 @@ export function expectBuyable(prices: Prices, sku: string, currency: string, fie
       code: "failed_precondition",
       message: `${sku} is sold in ${variant.price!.currency}, the cart is in ${currency}`,
       details: { sku, currency: variant.price!.currency },
+      fields: [{ field, reason: "CURRENCY_MISMATCH", message: `is sold in ${variant.price!.currency}` }],
     });
 }
 
@@ -48,7 +49,14 @@ export function pricedCart(id: string, { version, cart, expiresAt }: ReadCart, p
     if (variant === undefined || variant.price!.currency !== cart.currency) return { ...line, available: false };
     const lineTotal = times(moneyFrom(variant.price!), line.quantity);
     total = add(total, lineTotal);
-    return { ...line, title: variant.title, product: variant.product, unitPrice: variant.price!, total: moneyTo(lineTotal), available: true };
+    return {
+      ...line,
+      title: variant.title,
+      product: variant.product,
+      unitPrice: variant.price!,
+      total: moneyTo(lineTotal),
+      available: true,
+    };
   });
   return create(CartSchema, {
     id,

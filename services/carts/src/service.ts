@@ -58,7 +58,9 @@ export const carts: ServiceDefinition = {
       ],
       start: () =>
         database.transaction((tx) =>
-          tasks.add(tx, rootCall({ caller: "carts", timeoutMs: 5_000 }), [{ queue: sweepQueue, key: "hourly", payload: create(EmptySchema) }]),
+          tasks.add(tx, rootCall({ caller: "carts", timeoutMs: 5_000 }), [
+            { queue: sweepQueue, key: "hourly", payload: create(EmptySchema) },
+          ]),
         ),
     };
   },

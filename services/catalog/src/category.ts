@@ -1,10 +1,12 @@
-import { create } from "@bufbuild/protobuf";
+import { create, equals } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { CategorySchema } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
 import type { Category, CreateCategoryRequest, UpdateCategoryRequest } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
 import { CategoryCreatedSchema, CategoryDeletedSchema, CategoryUpdatedSchema } from "@kontor/contracts/gen/kontor/catalog/v1/events_pb.js";
 import type { Queries, Transaction } from "@kontor/platform/database/database.ts";
+import { invalidCursor } from "@kontor/platform/database/cursor.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
+import type { Sql } from "@kontor/platform/database/sql.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import type { Call } from "@kontor/platform/rpc/call.ts";
 import type { Surroundings } from "@kontor/platform/service/service.ts";
@@ -36,12 +38,17 @@ export async function readCategory(queries: Queries, id: string): Promise<Catego
 /** The tree in order: by parent, position, name. */
 export async function readCategories(
   queries: Queries,
-  filter: { readonly parent: string; readonly after: readonly [parent: string, position: number, name: string, id: string] | undefined; readonly limit: number },
+  filter: {
+    readonly parent: string;
+    readonly after: readonly [parent: string, position: number, name: string, id: string] | undefined;
+    readonly limit: number;
+  },
 ): Promise<Category[]> {
   const conditions = [sql`true`];
   if (filter.parent !== "") conditions.push(sql`parent = ${filter.parent}`);
   if (filter.after !== undefined) {
     const [parent, position, name, id] = filter.after;
+    if (!isInt32(position) || [parent, name, id].some((text) => text.includes("\0"))) throw invalidCursor();
     conditions.push(sql`(coalesce(parent, ''), position, name, id) > (${parent}, ${position}::int, ${name}, ${id})`);
   }
   const rows = await queries.rows<Row>(
@@ -50,17 +57,27 @@ export async function readCategories(
   return rows.map(categoryMessage);
 }
 
-/** A category's id with those of all below it. */
-export async function withDescendants(queries: Queries, id: string): Promise<string[]> {
-  const rows = await queries.rows<{ id: string }>(sql`with recursive below as (
-      select id from categories where id = ${id} union select c.id from categories c join below on c.parent = below.id
-    ) select id from below`);
-  return rows.map((row) => row.id);
+/** Selects the ids of a category and of all below it. */
+export function selectBranch(id: string): Sql {
+  return sql`with recursive branch as (
+      select id from categories where id = ${id} union select c.id from categories c join branch on c.parent = branch.id
+    ) select id from branch`;
 }
 
-/** Refuses with SLUG_TAKEN, and for a parent that is not there. */
-export async function createCategory(needs: Needs, tx: Transaction, request: Pick<CreateCategoryRequest, "name" | "slug" | "parent" | "position">, call: Call): Promise<Category> {
+/** A category's id with those of all below it; none when it is not there. */
+export async function branchOf(queries: Queries, id: string): Promise<string[]> {
+  return (await queries.rows<{ id: string }>(selectBranch(id))).map((row) => row.id);
+}
+
+/** Refuses with SLUG_TAKEN, for a blank name, and for a parent that is not there. */
+export async function createCategory(
+  needs: Needs,
+  tx: Transaction,
+  request: Pick<CreateCategoryRequest, "name" | "slug" | "parent" | "position">,
+  call: Call,
+): Promise<Category> {
   const at = needs.clock.now();
+  await lockTree(tx);
   const category = create(CategorySchema, {
     id: needs.ids.next("cat"),
     version: 1,
@@ -71,7 +88,7 @@ export async function createCategory(needs: Needs, tx: Transaction, request: Pic
     createdAt: timestampFromDate(at),
     updatedAt: timestampFromDate(at),
   });
-  await checkParent(tx, category);
+  await check(tx, category);
   const inserted = await tx.run(sql`insert into categories (id, version, name, slug, parent, position, created_at, updated_at)
     values (${category.id}, 1, ${category.name}, ${category.slug}, ${category.parent ?? null}, ${category.position}, ${at}, ${at}) on conflict (slug) do nothing`);
   if (inserted === 0) throw slugTaken();
@@ -85,7 +102,12 @@ export async function updateCategory(needs: Needs, tx: Transaction, request: Upd
   await lockTree(tx);
   const before = await readCategory(tx, request.category);
   if (request.version !== undefined && request.version !== before.version)
-    throw refuse({ reason: "VERSION_CONFLICT", code: "aborted", message: `The category is at version ${before.version}`, details: { version: before.version } });
+    throw refuse({
+      reason: "VERSION_CONFLICT",
+      code: "aborted",
+      message: `The category is at version ${before.version}`,
+      details: { version: before.version },
+    });
   const parent = request.parent ?? before.parent;
   const { id, createdAt } = before;
   const category = create(CategorySchema, {
@@ -98,27 +120,36 @@ export async function updateCategory(needs: Needs, tx: Transaction, request: Upd
     createdAt: createdAt!,
     updatedAt: timestampFromDate(at),
   });
-  await checkParent(tx, category);
-  if (category.parent !== undefined && (await withDescendants(tx, category.id)).includes(category.parent))
+  if (equals(CategorySchema, category, { ...before, version: category.version, updatedAt: category.updatedAt! })) return before;
+  await check(tx, category);
+  if (category.parent !== undefined && (await branchOf(tx, category.id)).includes(category.parent))
     throw refuse({ reason: "CATEGORY_CYCLE", code: "failed_precondition", message: "A category cannot stand below itself" });
   const updated = await tx.run(sql`update categories set version = ${category.version}, name = ${category.name}, slug = ${category.slug},
       parent = ${category.parent ?? null}, position = ${category.position}, updated_at = ${at}
     where id = ${category.id} and not exists (select from categories other where other.slug = ${category.slug} and other.id <> ${category.id})`);
   if (updated === 0) throw slugTaken();
-  await needs.events.append(tx, call, [{ stream: category.id, expectedVersion: before.version, events: [create(CategoryUpdatedSchema, { category })] }]);
+  await needs.events.append(tx, call, [
+    { stream: category.id, expectedVersion: before.version, events: [create(CategoryUpdatedSchema, { category })] },
+  ]);
   return category;
 }
 
 /** Nothing happens when it is not there. Refuses with CATEGORY_IN_USE. */
-export async function deleteCategory({ events }: Pick<Needs, "events">, tx: Transaction, id: string, call: Call): Promise<void> {
+export async function deleteCategory(
+  { events, clock }: Pick<Needs, "events" | "clock">,
+  tx: Transaction,
+  id: string,
+  call: Call,
+): Promise<void> {
   await lockTree(tx);
   const row = await tx.maybe<Row>(sql`select ${columns} from categories where id = ${id} for update`);
   if (row === undefined) return;
   const { used } = await tx.one<{ used: boolean }>(sql`select exists (select from product_categories where category = ${id})
     or exists (select from categories where parent = ${id}) as used`);
-  if (used) throw refuse({ reason: "CATEGORY_IN_USE", code: "failed_precondition", message: "The category has products or categories below it" });
+  if (used)
+    throw refuse({ reason: "CATEGORY_IN_USE", code: "failed_precondition", message: "The category has products or categories below it" });
   await tx.run(sql`delete from categories where id = ${id}`);
-  const category = categoryMessage(row);
+  const category = categoryMessage({ ...row, version: row.version + 1, updated_at: clock.now() });
   await events.append(tx, call, [{ stream: id, expectedVersion: row.version, events: [create(CategoryDeletedSchema, { category })] }]);
 }
 
@@ -128,7 +159,9 @@ export async function categoriesByName(needs: Needs, tx: Transaction, names: rea
   if (names.length === 0) return found;
   await lockTree(tx);
   const slugs = new Map(names.map((name) => [name, slugOf(name)]));
-  const rows = await tx.rows<{ id: string; slug: string }>(sql`select id, slug from categories where slug = any(${[...slugs.values()]}::text[])`);
+  const rows = await tx.rows<{ id: string; slug: string }>(
+    sql`select id, slug from categories where slug = any(${[...slugs.values()]}::text[])`,
+  );
   const bySlug = new Map(rows.map(({ id, slug }) => [slug, id]));
   for (const [name, slug] of slugs) {
     let id = bySlug.get(slug);
@@ -138,15 +171,20 @@ export async function categoriesByName(needs: Needs, tx: Transaction, names: rea
   return found;
 }
 
-/** One change of the tree at a time: two that are each fine could make a circle together. */
+/** One change of the tree at a time: two that are each fine could make a circle together, or take the same slug. */
 async function lockTree(tx: Transaction): Promise<void> {
   await tx.run(sql`select pg_advisory_xact_lock(hashtextextended('catalog.categories', 0))`);
 }
 
-async function checkParent(tx: Transaction, { parent }: Category): Promise<void> {
+async function check(tx: Transaction, { name, parent }: Category): Promise<void> {
+  if (name.trim() === "") throw invalid([{ field: "name", reason: "REQUIRED", message: "must not be empty" }]);
   if (parent === undefined) return;
-  const row = await tx.maybe(sql`select id from categories where id = ${parent} for key share`);
+  const row = await tx.maybe(sql`select id from categories where id = ${parent}`);
   if (row === undefined) throw invalid([{ field: "parent", reason: "NOT_FOUND", message: "is not a category" }]);
+}
+
+function isInt32(value: number): boolean {
+  return (value | 0) === value;
 }
 
 function slugTaken(): Error {

@@ -1,83 +1,131 @@
+import { create } from "@bufbuild/protobuf";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
-import { ProductStatus } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
-import type { ListProductsRequest, Product } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
+import { ListProductsResponseSchema, ProductStatus } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
+import type { ListProductsRequest, ListProductsResponse } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
 import { moneyFrom, MoneyError } from "@kontor/contracts/money.ts";
 import { pageSize } from "@kontor/platform/database/cursor.ts";
-import type { SearchIndex, SearchQuery } from "@kontor/platform/search/search.ts";
+import type { SearchIndex, SearchQuery, SearchResult } from "@kontor/platform/search/search.ts";
 import type { Surroundings } from "@kontor/platform/service/service.ts";
-import { withAvailability } from "./availability.ts";
-import { withDescendants } from "./category.ts";
+import { branchOf } from "./category.ts";
 import { invalid } from "./product.ts";
-import { readProducts } from "./product-store.ts";
+import { readPage } from "./product-page.ts";
+import type { Filter, Order } from "./product-page.ts";
+import { readProducts } from "./product-queries.ts";
 
 type Needs = Pick<Surroundings, "database"> & { readonly index: SearchIndex };
 
-/** What a list answers with. */
-export interface ProductList {
-  readonly items: Product[];
-  readonly nextCursor?: string;
-  readonly facets: Record<string, { values: { value: string; count: number }[] }>;
-}
-
-/** Finds products by words and filters. `status` has been decided by who asks. Refuses with INVALID_REQUEST and INVALID_CURSOR. */
+/**
+ * Finds products by words and filters. Without words the catalogue's own tables answer, so that a change is seen at once; words and facets are
+ * the search index's. `status` has been decided by who asks. Refuses with INVALID_REQUEST and INVALID_CURSOR.
+ */
 export const listProducts =
   ({ database, index }: Needs) =>
-  async (request: ListProductsRequest, status: ProductStatus): Promise<ProductList> => {
-    const { q, cursor, category, tag, vendor } = request;
-    const price = priceRange(request);
-    const query: SearchQuery = {
-      ...(q !== "" && { text: q }),
-      ...(cursor !== "" && { cursor }),
-      keywords: {
-        ...(status !== ProductStatus.PRODUCT_STATUS_UNSPECIFIED && { status: [ProductStatus[status]] }),
-        ...(category !== "" && { category: await withDescendants(database, category) }),
-        ...(tag !== "" && { tag: [tag] }),
-        ...(vendor !== "" && { vendor: [vendor] }),
-      },
-      ranges: {
-        ...(price && { [`price:${request.currency}`]: price }),
-        ...(request.createdAfter && { createdAt: { min: timestampDate(request.createdAfter).getTime() + 1 } }),
-      },
-      sort: sortOf(request),
-      limit: pageSize(request.limit),
-      ...(request.facets && { facets: ["category", "tag", "vendor"] }),
-    };
-    if (query.keywords?.["category"]?.length === 0) return { items: [], facets: {} };
-    const found = await index.query(query);
-    return {
-      items: await withAvailability(database, await readProducts(database, found.ids)),
-      ...(found.cursor !== undefined && { nextCursor: found.cursor }),
-      facets: Object.fromEntries(Object.entries(found.facets).map(([name, values]) => [name, { values: [...values] }])),
-    };
+  async (request: ListProductsRequest, status: ProductStatus): Promise<ListProductsResponse> => {
+    const text = request.q.trim();
+    const sort = sortOf(request, text !== "");
+    const filter = filterOf(
+      request,
+      status,
+      sort.filter((key) => key.by !== "relevance"),
+    );
+    const limit = pageSize(request.limit);
+    const search = async (query: Pick<SearchQuery, "text" | "cursor" | "sort" | "limit">) =>
+      index.query({ ...(await searched(database, filter)), ...query, ...(request.facets && { facets: ["category", "tag", "vendor"] }) });
+    if (text === "") {
+      const [page, found] = await Promise.all([
+        readPage(database, filter, { limit, cursor: request.cursor }),
+        request.facets ? search({ sort: [{ by: "createdAt", descending: true }], limit: 1 }) : undefined,
+      ]);
+      return answer(page.items, page.cursor, found?.facets);
+    }
+    const found = await search({
+      text,
+      sort: sort.map((key) => (key.by === "price" ? { ...key, by: `price:${request.currency}` } : key)),
+      limit,
+      ...(request.cursor !== "" && { cursor: request.cursor }),
+    });
+    const items = await readProducts(database, found.ids);
+    // The index may not have heard yet that one is a draft again.
+    return answer(filter.status === undefined ? items : items.filter((product) => product.status === status), found.cursor, found.facets);
   };
 
-function priceRange({ currency, priceMin, priceMax }: ListProductsRequest): { min?: number; max?: number } | undefined {
-  if (priceMin === "" && priceMax === "") return undefined;
-  if (currency === "") throw invalid([{ field: "currency", reason: "REQUIRED", message: "is needed with a price" }]);
+function answer(
+  items: ListProductsResponse["items"],
+  nextCursor: string | undefined,
+  facets: SearchResult["facets"] = {},
+): ListProductsResponse {
+  return create(ListProductsResponseSchema, {
+    items,
+    ...(nextCursor !== undefined && { nextCursor }),
+    facets: Object.fromEntries(Object.entries(facets).map(([name, values]) => [name, { values: [...values] }])),
+  });
+}
+
+function filterOf(request: ListProductsRequest, status: ProductStatus, order: readonly Order[]): Filter {
+  const { category, tag, vendor, currency, priceMin, priceMax, createdAfter } = request;
+  if (currency === "" && (priceMin !== "" || priceMax !== ""))
+    throw invalid([{ field: "currency", reason: "REQUIRED", message: "is needed with a price" }]);
   return {
-    ...(priceMin !== "" && { min: minorOf(priceMin, currency, "priceMin") }),
-    ...(priceMax !== "" && { max: minorOf(priceMax, currency, "priceMax") }),
+    ...(status !== ProductStatus.PRODUCT_STATUS_UNSPECIFIED && { status: ProductStatus[status] }),
+    ...(category !== "" && { category }),
+    ...(tag !== "" && { tag }),
+    ...(vendor !== "" && { vendor }),
+    ...((priceMin !== "" || priceMax !== "") && {
+      price: { min: minorOf(priceMin, currency, "priceMin"), max: minorOf(priceMax, currency, "priceMax") },
+    }),
+    ...(createdAfter && { createdFrom: new Date(timestampDate(createdAfter).getTime() + 1) }),
+    currency,
+    order,
   };
 }
 
-function minorOf(amount: string, currency: string, field: string): number {
+/** The filter as the search index has it. */
+async function searched(
+  database: Needs["database"],
+  { status, category, tag, vendor, price, currency, createdFrom }: Filter,
+): Promise<Pick<SearchQuery, "keywords" | "ranges">> {
+  return {
+    keywords: {
+      ...(status !== undefined && { status: [status] }),
+      ...(category !== undefined && { category: await branchOf(database, category) }),
+      ...(tag !== undefined && { tag: [tag] }),
+      ...(vendor !== undefined && { vendor: [vendor] }),
+    },
+    ranges: {
+      ...(price !== undefined && {
+        [`price:${currency}`]: {
+          ...(price.min !== undefined && { min: Number(price.min) }),
+          ...(price.max !== undefined && { max: Number(price.max) }),
+        },
+      }),
+      ...(createdFrom !== undefined && { createdAt: { min: createdFrom.getTime() } }),
+    },
+  };
+}
+
+function minorOf(amount: string, currency: string, field: string): bigint | undefined {
+  if (amount === "") return undefined;
   try {
-    return Number(moneyFrom({ currency, amount }).minor);
+    return moneyFrom({ currency, amount }).minor;
   } catch (error) {
     if (error instanceof MoneyError) throw invalid([{ field, reason: "FORMAT", message: error.message }]);
     throw error;
   }
 }
 
-function sortOf({ sort, q, currency }: ListProductsRequest): SearchQuery["sort"] {
-  if (sort === "") return q === "" ? [{ by: "createdAt", descending: true }] : [{ by: "relevance" }];
-  return sort.split(",").map((part) => {
+/** A field that comes again adds nothing. */
+function sortOf({ sort, currency }: ListProductsRequest, words: boolean): readonly (Order | { readonly by: "relevance" })[] {
+  if (sort === "") return words ? [{ by: "relevance" }] : [{ by: "createdAt", descending: true }];
+  const keys = new Map<string, Order | { readonly by: "relevance" }>();
+  for (const part of sort.split(",")) {
     const descending = part.startsWith("-");
     const by = descending ? part.slice(1) : part;
-    if (by === "createdAt") return { by, descending };
-    if (by === "price" && currency !== "") return { by: `price:${currency}`, descending };
-    if (by === "price") throw invalid([{ field: "currency", reason: "REQUIRED", message: "is needed to sort by price" }]);
-    if (by === "relevance" && q !== "" && !descending) return { by: "relevance" };
-    throw invalid([{ field: "sort", reason: "NOT_ONE_OF", message: "takes price, createdAt, and relevance with q" }]);
-  });
+    if (by === "price" && currency === "")
+      throw invalid([{ field: "currency", reason: "REQUIRED", message: "is needed to sort by price" }]);
+    if (keys.has(by)) continue;
+    if (by === "createdAt" || by === "price") keys.set(by, { by, descending });
+    else if (by === "relevance" && words && !descending) keys.set(by, { by });
+    else throw invalid([{ field: "sort", reason: "NOT_ONE_OF", message: "takes price and createdAt, and relevance with q" }]);
+  }
+  return [...keys.values()];
 }

@@ -1,36 +1,53 @@
-import type { Product } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
+import { performance } from "node:perf_hooks";
+import type { ListProductsResponse, Product } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
 import type { Cache } from "@kontor/platform/cache/cache.ts";
 
-const ttlMs = 60_000;
+const productMs = 60_000;
+/** Lists are not told of what other processes change, so they live shortly. */
+const listMs = 1_000;
+const listsMax = 200;
 
-/** Products as shoppers see them, by id and by handle, and answers made of them. Nothing outlives a change that this process hears of. */
+/**
+ * Products as shoppers see them, by id and by handle, and lists of them. What is read after a change that this process has heard of never
+ * shows what was before; what is asked for many times at once is loaded once.
+ */
 export interface ProductCache {
   product(idOrHandle: string, load: () => Promise<Product | undefined>): Promise<Product | undefined>;
-  /** An answer made of many products, under a key that says which. */
-  answer<Answer extends object>(key: string, load: () => Promise<Answer>): Promise<Answer>;
+  /** A list, under a key that says which. */
+  list(key: string, load: () => Promise<ListProductsResponse>): Promise<ListProductsResponse>;
   /** These have changed. Called after the commit. */
-  forget(products: readonly { readonly id: string; readonly handle?: string }[]): void;
+  forget(products: readonly Pick<Product, "id" | "handle">[]): void;
 }
 
 export function createProductCache(cache: Cache, failed: (error: unknown) => void): ProductCache {
-  // Rises with every change: what was being loaded meanwhile may be old, and is not kept.
+  // Rises with every change: a product that was being loaded meanwhile may be old, and is not kept.
   let generation = 0;
+  const lists = new Map<string, { readonly answer: Promise<ListProductsResponse>; readonly untilMs: number }>();
 
-  const through = async <Value extends object>(key: string, load: () => Promise<Value | undefined>): Promise<Value | undefined> => {
-    const kept = await cache.get<Value>(key);
-    if (kept !== undefined) return kept;
-    const before = generation;
-    const loaded = await load();
-    if (loaded !== undefined && before === generation) await cache.set(key, loaded, ttlMs);
-    return loaded;
-  };
   return {
-    product: (idOrHandle, load) => through(`product:${idOrHandle}`, load),
-    answer: async (key, load) => (await through(`products:${generation}:${key}`, load))!,
+    product: async (idOrHandle, load) => {
+      const key = `product:${idOrHandle}`;
+      const kept = await cache.get<Product>(key);
+      if (kept !== undefined) return kept;
+      const before = generation;
+      const loaded = await load();
+      if (loaded !== undefined && before === generation) await cache.set(key, loaded, productMs);
+      return loaded;
+    },
+    list: (key, load) => {
+      const nowMs = performance.now();
+      const kept = lists.get(key);
+      if (kept !== undefined && nowMs < kept.untilMs) return kept.answer;
+      if (lists.size >= listsMax) lists.clear();
+      const answer = load();
+      lists.set(key, { answer, untilMs: nowMs + listMs });
+      answer.catch(() => lists.get(key)?.answer === answer && lists.delete(key));
+      return answer;
+    },
     forget: (products) => {
       generation++;
-      const keys = products.flatMap(({ id, handle }) => [`product:${id}`, ...(handle === undefined ? [] : [`product:${handle}`])]);
-      cache.delete(...keys).catch(failed);
+      lists.clear();
+      cache.delete(...products.flatMap(({ id, handle }) => [`product:${id}`, `product:${handle}`])).catch(failed);
     },
   };
 }

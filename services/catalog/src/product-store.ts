@@ -3,6 +3,7 @@ import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { ProductSchema, ProductStatus } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
 import type { Product } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
 import { moneyFrom } from "@kontor/contracts/money.ts";
+import { sqlState } from "@kontor/platform/database/database.ts";
 import type { Queries, Transaction } from "@kontor/platform/database/database.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
@@ -18,44 +19,32 @@ export interface ProductChange {
   readonly after: Product;
 }
 
-/** The product with this id, locked until the transaction ends. Refuses with NOT_FOUND. */
-export async function lockProduct(tx: Transaction, id: string): Promise<Product> {
+/** The product with this id, if there is one, locked until the transaction ends. */
+export async function findLocked(tx: Transaction, id: string): Promise<Product | undefined> {
   const row = await tx.maybe<{ state: Uint8Array }>(sql`select state from products where id = ${id} for update`);
-  if (row === undefined) throw notFound();
-  return fromBinary(ProductSchema, row.state);
+  return row && fromBinary(ProductSchema, row.state);
+}
+
+/** The same. Refuses with NOT_FOUND. */
+export async function lockProduct(tx: Transaction, id: string): Promise<Product> {
+  const product = await findLocked(tx, id);
+  if (product === undefined) throw notFound();
+  return product;
 }
 
 /** Those with these handles, locked in the order of their ids. */
 export async function lockProductsByHandle(tx: Transaction, handles: readonly string[]): Promise<Product[]> {
-  const rows = await tx.rows<{ state: Uint8Array }>(sql`select state from products where handle = any(${handles}::text[]) order by id for update`);
-  return rows.map(({ state }) => fromBinary(ProductSchema, state));
-}
-
-/** By id or handle. */
-export async function findProduct(queries: Queries, idOrHandle: string): Promise<Product | undefined> {
-  const row = await queries.maybe<{ state: Uint8Array }>(
-    idOrHandle.startsWith("prd_") ? sql`select state from products where id = ${idOrHandle}` : sql`select state from products where handle = ${idOrHandle}`,
+  const rows = await tx.rows<{ state: Uint8Array }>(
+    sql`select state from products where handle = any(${handles}::text[]) order by id for update`,
   );
-  return row && fromBinary(ProductSchema, row.state);
-}
-
-/** In the order of the ids; one that is not there is left out. */
-export async function readProducts(queries: Queries, ids: readonly string[]): Promise<Product[]> {
-  if (ids.length === 0) return [];
-  const rows = await queries.rows<{ id: string; state: Uint8Array }>(sql`select id, state from products where id = any(${ids}::text[])`);
-  const byId = new Map(rows.map(({ id, state }) => [id, fromBinary(ProductSchema, state)]));
-  return ids.flatMap((id) => byId.get(id) ?? []);
-}
-
-/** All ids, page by page: for filling the search index anew. */
-export async function productIdsAfter(queries: Queries, after: string, limit: number): Promise<string[]> {
-  const rows = await queries.rows<{ id: string }>(sql`select id from products where id > ${after} order by id limit ${limit}`);
-  return rows.map(({ id }) => id);
+  return rows.map(({ state }) => fromBinary(ProductSchema, state));
 }
 
 /** Which of these SKUs belong to which product. */
 export async function ownersOfSkus(queries: Queries, skus: readonly string[]): Promise<Map<string, string>> {
-  const rows = await queries.rows<{ sku: string; product: string }>(sql`select sku, product from variants where sku = any(${skus}::text[])`);
+  const rows = await queries.rows<{ sku: string; product: string }>(
+    sql`select sku, product from variants where sku = any(${skus}::text[])`,
+  );
   return new Map(rows.map(({ sku, product }) => [sku, product]));
 }
 
@@ -68,66 +57,127 @@ export async function existingCategories(queries: Queries, ids: readonly string[
 /** Refuses with INVALID_REQUEST when a product stands in a category that is not there. */
 export async function checkCategories(tx: Transaction, product: Product): Promise<void> {
   const existing = await existingCategories(tx, product.categories);
-  const missing = product.categories.flatMap((id, at) => (existing.has(id) ? [] : [{ field: `categories[${at}]`, reason: "NOT_FOUND", message: "is not a category" }]));
+  const missing = product.categories.flatMap((id, at) =>
+    existing.has(id) ? [] : [{ field: `categories[${at}]`, reason: "NOT_FOUND", message: "is not a category" }],
+  );
   if (missing.length > 0) throw invalid(missing);
 }
 
 /**
- * Stores changes of products, which are locked or new, with their variants, categories and events: five statements for however many.
+ * Stores changes of products, which are locked or new, with their variants, categories and events: four statements for however many.
  * Refuses with HANDLE_TAKEN or SKU_TAKEN.
  */
-export async function saveProducts({ events }: Pick<Surroundings, "events">, tx: Transaction, changes: readonly ProductChange[], call: Call): Promise<void> {
+export async function saveProducts(
+  { events }: Pick<Surroundings, "events">,
+  tx: Transaction,
+  changes: readonly ProductChange[],
+  call: Call,
+): Promise<void> {
   if (changes.length === 0) return;
   const stay = changes.filter(({ kind }) => kind !== "deleted").map(({ after }) => after);
-  const ids = changes.map(({ after }) => after.id);
-  await tx.run(sql`with gone as (delete from products where id = any(${changes.flatMap(({ kind, after }) => (kind === "deleted" ? [after.id] : []))}::text[]))
-    delete from variants where product = any(${ids}::text[]) and not sku = any(${stay.flatMap(({ variants }) => variants.map(({ sku }) => sku))}::text[])`);
-  await tx.run(sql`delete from product_categories where product = any(${ids}::text[])`);
-  if (stay.length > 0) await insertProducts(tx, stay);
+  const gone = changes.filter(({ kind }) => kind === "deleted").map(({ after }) => after.id);
+  const known = changes.flatMap(({ before }) => before?.id ?? []);
+  if (known.length > 0) await removeParts(tx, { gone, known, stay });
+  if (stay.length > 0) await putProducts(tx, stay);
   await events.append(
     tx,
     call,
-    changes.map(({ kind, before, after }) => ({ stream: after.id, expectedVersion: before?.version ?? 0, events: [productEvent(kind, after)] })),
+    changes.map(({ kind, before, after }) => ({
+      stream: after.id,
+      expectedVersion: before?.version ?? 0,
+      events: [productEvent(kind, after)],
+    })),
   );
 }
 
-async function insertProducts(tx: Transaction, products: readonly Product[]): Promise<void> {
-  const stored = await tx.run(sql`
-    insert into products (id, version, status, handle, state, created_at, updated_at)
-    select * from unnest(${products.map(({ id }) => id)}::text[], ${products.map(({ version }) => version)}::int[],
-      ${products.map(({ status }) => ProductStatus[status])}::text[], ${products.map(({ handle }) => handle)}::text[],
-      ${products.map((product) => toBinary(ProductSchema, product))}::bytea[], ${products.map(({ createdAt }) => timestampDate(createdAt!))}::timestamptz[],
-      ${products.map(({ updatedAt }) => timestampDate(updatedAt!))}::timestamptz[])
-      as p (id, version, status, handle, state, created_at, updated_at)
-    where not exists (select from products other where other.handle = p.handle and other.id <> p.id)
-    on conflict (id) do update set version = excluded.version, status = excluded.status, handle = excluded.handle, state = excluded.state,
-      updated_at = excluded.updated_at`);
-  if (stored !== products.length)
-    throw refuse({
-      reason: "HANDLE_TAKEN",
-      code: "already_exists",
-      message: "Another product has this handle",
-      fields: [{ field: "handle", reason: "HANDLE_TAKEN", message: "is another product's" }],
-    });
-  const variants = products.flatMap((product) => product.variants.map((variant) => ({ product, variant, price: moneyFrom(variant.price!) })));
-  const kept = await tx.run(sql`
-    insert into variants (sku, id, product, title, currency, price)
-    select * from unnest(${variants.map(({ variant }) => variant.sku)}::text[], ${variants.map(({ variant }) => variant.id)}::text[],
-      ${variants.map(({ product }) => product.id)}::text[], ${variants.map(({ product, variant }) => lineTitle(product, variant))}::text[],
-      ${variants.map(({ price }) => price.currency)}::text[], ${variants.map(({ price }) => price.minor)}::bigint[])
-    on conflict (sku) do update set id = excluded.id, title = excluded.title, currency = excluded.currency, price = excluded.price
-    where variants.product = excluded.product`);
-  if (kept !== variants.length)
-    throw refuse({
-      reason: "SKU_TAKEN",
-      code: "already_exists",
-      message: "Another product has one of these SKUs",
-      fields: [{ field: "variants", reason: "SKU_TAKEN", message: "has the SKU of another product" }],
-    });
-  const places = products.flatMap(({ id, categories }) => categories.map((category) => ({ id, category })));
-  if (places.length > 0)
-    await tx.run(sql`insert into product_categories (product, category)
-      select * from unnest(${places.map(({ id }) => id)}::text[], ${places.map(({ category }) => category)}::text[])`);
+/** Deletes products, and what the others have no longer. A SKU may go to another of them in the same change. */
+async function removeParts(
+  tx: Transaction,
+  { gone, known, stay }: { readonly gone: readonly string[]; readonly known: readonly string[]; readonly stay: readonly Product[] },
+): Promise<void> {
+  const variants = stay.flatMap(({ id, variants }) => variants.map(({ sku }) => ({ id, sku })));
+  const places = placesOf(stay);
+  await tx.run(sql`with gone as (delete from products where id = any(${gone}::text[])),
+    displaced as (delete from product_categories where product = any(${known}::text[]) and (product, category) not in (
+      select * from unnest(${places.map(({ id }) => id)}::text[], ${places.map(({ category }) => category)}::text[])))
+    delete from variants where product = any(${known}::text[]) and (product, sku) not in (
+      select * from unnest(${variants.map(({ id }) => id)}::text[], ${variants.map(({ sku }) => sku)}::text[]))`);
+}
+
+async function putProducts(tx: Transaction, unsorted: readonly Product[]): Promise<void> {
+  // In one order, so that two who store the same wait for each other instead of for ever.
+  const products = unsorted.toSorted((one, other) => (one.handle < other.handle ? -1 : 1));
+  try {
+    await tx.run(sql`
+      insert into products (id, version, status, handle, vendor, tags, state, created_at, updated_at)
+      select id, version, status, handle, vendor, array(select jsonb_array_elements_text(tags::jsonb)), state, created_at, updated_at
+      from unnest(${products.map(({ id }) => id)}::text[], ${products.map(({ version }) => version)}::int[],
+        ${products.map(({ status }) => ProductStatus[status])}::text[], ${products.map(({ handle }) => handle)}::text[],
+        ${products.map(({ vendor }) => vendor)}::text[], ${products.map(({ tags }) => JSON.stringify(tags))}::text[],
+        ${products.map((product) => toBinary(ProductSchema, product))}::bytea[], ${products.map(({ createdAt }) => timestampDate(createdAt!))}::timestamptz[],
+        ${products.map(({ updatedAt }) => timestampDate(updatedAt!))}::timestamptz[])
+        as p (id, version, status, handle, vendor, tags, state, created_at, updated_at)
+      on conflict (id) do update set version = excluded.version, status = excluded.status, handle = excluded.handle, vendor = excluded.vendor,
+        tags = excluded.tags, state = excluded.state, updated_at = excluded.updated_at`);
+  } catch (error) {
+    if (sqlState(error) === "23505") throw handleTaken(error);
+    throw error;
+  }
+  const variants = products.flatMap(variantRows).toSorted((one, other) => (one.sku < other.sku ? -1 : 1));
+  const places = placesOf(products);
+  const stored = await tx.rows<{ sku: string }>(sql`
+    with placed as (insert into product_categories (product, category)
+      select * from unnest(${places.map(({ id }) => id)}::text[], ${places.map(({ category }) => category)}::text[]) on conflict do nothing)
+    insert into variants (sku, id, product, title, currency, price, cheapest)
+    select * from unnest(${variants.map(({ sku }) => sku)}::text[], ${variants.map(({ id }) => id)}::text[],
+      ${variants.map(({ product }) => product)}::text[], ${variants.map(({ title }) => title)}::text[],
+      ${variants.map(({ currency }) => currency)}::text[], ${variants.map(({ minor }) => minor)}::bigint[], ${variants.map(({ cheapest }) => cheapest)}::boolean[])
+    on conflict (sku) do update set id = excluded.id, title = excluded.title, currency = excluded.currency, price = excluded.price, cheapest = excluded.cheapest
+    where variants.product = excluded.product returning sku`);
+  if (stored.length < variants.length) throw skuTaken(products, new Set(stored.map(({ sku }) => sku)));
+}
+
+function placesOf(products: readonly Product[]): { readonly id: string; readonly category: string }[] {
+  return products.flatMap(({ id, categories }) => categories.map((category) => ({ id, category })));
+}
+
+/** Variants as SQL asks for them. In each currency the first of the lowest price is the one that its product is sorted by. */
+function variantRows(product: Product) {
+  const cheapest = new Map<string, { readonly sku: string; readonly minor: bigint }>();
+  const rows = product.variants.map((variant) => ({
+    sku: variant.sku,
+    id: variant.id,
+    product: product.id,
+    title: lineTitle(product, variant),
+    ...moneyFrom(variant.price!),
+  }));
+  for (const { sku, currency, minor } of rows)
+    if (minor < (cheapest.get(currency)?.minor ?? Infinity)) cheapest.set(currency, { sku, minor });
+  return rows.map((row) => ({ ...row, cheapest: cheapest.get(row.currency)?.sku === row.sku }));
+}
+
+function handleTaken(cause: unknown): Error {
+  return refuse({
+    reason: "HANDLE_TAKEN",
+    code: "already_exists",
+    message: "Another product has this handle",
+    fields: [{ field: "handle", reason: "HANDLE_TAKEN", message: "is another product's" }],
+    cause,
+  });
+}
+
+function skuTaken(products: readonly Product[], stored: ReadonlySet<string>): Error {
+  const fields = products.flatMap(({ variants }) =>
+    variants.flatMap(({ sku }, at) =>
+      stored.has(sku) ? [] : [{ field: `variants[${at}].sku`, reason: "SKU_TAKEN", message: "is another product's" }],
+    ),
+  );
+  return refuse({
+    reason: "SKU_TAKEN",
+    code: "already_exists",
+    message: "Another product has one of these SKUs",
+    fields: fields.slice(0, 20),
+  });
 }
 
 export function notFound(): Error {

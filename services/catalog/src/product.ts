@@ -1,7 +1,13 @@
 import { clone, create, equals } from "@bufbuild/protobuf";
 import type { Message } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
-import { OptionSchema, ImageSchema, ProductSchema, ProductStatus, VariantSchema } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
+import {
+  OptionSchema,
+  ImageSchema,
+  ProductSchema,
+  ProductStatus,
+  VariantSchema,
+} from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
 import type { CreateProductRequest, Product, UpdateProductRequest, Variant } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
 import {
   ProductArchivedSchema,
@@ -15,6 +21,9 @@ import type { FieldError } from "@kontor/platform/errors/refusal.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import { slugOf } from "./slug.ts";
 
+/** What search and cursors hold as a number, of which the largest says that there is no price. */
+const minorMax = BigInt(Number.MAX_SAFE_INTEGER) - 1n;
+
 /** What a product is made of, before it has an id. */
 export type ProductContent = Omit<CreateProductRequest, "$typeName" | "$unknown">;
 
@@ -26,7 +35,7 @@ export interface Circumstances {
 
 /** A new product. Refuses with INVALID_REQUEST when options and variants do not fit together. */
 export function newProduct(content: ProductContent, { id, newVariantId, at }: Circumstances): Product {
-  checkVariants(content);
+  checkContent(content);
   return create(ProductSchema, {
     ...contentOf(content, new Map(), newVariantId),
     id,
@@ -38,8 +47,12 @@ export function newProduct(content: ProductContent, { id, newVariantId, at }: Ci
 }
 
 /** The product with another content; undefined when nothing changes. Variants keep their ids by their SKUs. */
-export function withContent(product: Product, content: ProductContent, { newVariantId, at }: Omit<Circumstances, "id">): Product | undefined {
-  checkVariants(content);
+export function withContent(
+  product: Product,
+  content: ProductContent,
+  { newVariantId, at }: Omit<Circumstances, "id">,
+): Product | undefined {
+  checkContent(content);
   const known = new Map(product.variants.map(({ sku, id }) => [sku, id]));
   const next = create(ProductSchema, {
     ...contentOf(content, known, newVariantId),
@@ -69,10 +82,9 @@ export function patched(product: Product, request: UpdateProductRequest): Produc
   };
   for (const path of request.updateMask?.paths ?? []) {
     const name = path.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
-    if (name in content && name !== "status") Object.assign(content, { [name]: request[name as keyof UpdateProductRequest] });
+    if (Object.hasOwn(content, name) && name !== "status") Object.assign(content, { [name]: request[name as keyof UpdateProductRequest] });
+    else if (name !== "version") throw invalid([{ field: name, reason: "UNKNOWN_FIELD", message: "cannot be changed" }]);
   }
-  if (content.title === "") throw invalid([{ field: "title", reason: "REQUIRED", message: "must not be empty" }]);
-  if (content.variants.length === 0) throw invalid([{ field: "variants", reason: "REQUIRED", message: "needs at least one" }]);
   return content;
 }
 
@@ -135,21 +147,35 @@ function changedAt(product: Product, version: number, at: Date): Product {
   return product;
 }
 
-function checkVariants({ options, variants }: Pick<ProductContent, "options" | "variants">): void {
+function checkContent({ title, options, variants }: Pick<ProductContent, "title" | "options" | "variants">): void {
   const problems: FieldError[] = [];
+  if (title.trim() === "") problems.push({ field: "title", reason: "REQUIRED", message: "must not be empty" });
+  if (variants.length === 0) problems.push({ field: "variants", reason: "REQUIRED", message: "needs at least one" });
   const skus = new Set<string>();
   const choices = new Set<string>();
   for (const [at, variant] of variants.entries()) {
-    if (skus.has(variant.sku)) problems.push({ field: `variants[${at}].sku`, reason: "NOT_UNIQUE", message: "stands in another variant too" });
+    if (skus.has(variant.sku))
+      problems.push({ field: `variants[${at}].sku`, reason: "NOT_UNIQUE", message: "stands in another variant too" });
     skus.add(variant.sku);
     if (variant.options.length !== options.length)
-      problems.push({ field: `variants[${at}].options`, reason: "WRONG_LENGTH", message: `needs one value for each of the ${options.length} options` });
+      problems.push({
+        field: `variants[${at}].options`,
+        reason: "WRONG_LENGTH",
+        message: `needs one value for each of the ${options.length} options`,
+      });
     for (const [nth, value] of variant.options.entries())
       if (options[nth] !== undefined && !options[nth].values.includes(value))
-        problems.push({ field: `variants[${at}].options[${nth}]`, reason: "NOT_ONE_OF", message: `is not a value of ${options[nth].name}` });
+        problems.push({
+          field: `variants[${at}].options[${nth}]`,
+          reason: "NOT_ONE_OF",
+          message: `is not a value of ${options[nth].name}`,
+        });
     const choice = JSON.stringify(variant.options);
-    if (choices.has(choice)) problems.push({ field: `variants[${at}].options`, reason: "NOT_UNIQUE", message: "is another variant's choice too" });
+    if (choices.has(choice))
+      problems.push({ field: `variants[${at}].options`, reason: "NOT_UNIQUE", message: "is another variant's choice too" });
     choices.add(choice);
+    if (moneyFrom(variant.price!).minor > minorMax)
+      problems.push({ field: `variants[${at}].price.amount`, reason: "TOO_LARGE", message: "must not be as large" });
     if (variant.compareAtPrice !== undefined && variant.compareAtPrice.currency !== variant.price?.currency)
       problems.push({ field: `variants[${at}].compareAtPrice.currency`, reason: "CURRENCY", message: "must be the price's currency" });
   }
@@ -158,5 +184,10 @@ function checkVariants({ options, variants }: Pick<ProductContent, "options" | "
 
 export function invalid(fields: readonly FieldError[]): Error {
   const [first] = fields;
-  return refuse({ reason: "INVALID_REQUEST", code: "invalid_argument", ...(first && { message: `${first.field} ${first.message}` }), fields });
+  return refuse({
+    reason: "INVALID_REQUEST",
+    code: "invalid_argument",
+    ...(first && { message: `${first.field} ${first.message}` }),
+    fields,
+  });
 }

@@ -20,14 +20,14 @@ import { implement } from "@kontor/platform/rpc/rpc.ts";
 import type { Route } from "@kontor/platform/rpc/rpc.ts";
 import type { SearchIndex } from "@kontor/platform/search/search.ts";
 import type { Surroundings } from "@kontor/platform/service/service.ts";
-import { withAvailability } from "./availability.ts";
 import { createCategory, deleteCategory, readCategories, readCategory, updateCategory } from "./category.ts";
 import { importProducts } from "./import-products.ts";
 import { listProducts } from "./list-products.ts";
 import { newProduct, patched, withContent, withStatus } from "./product.ts";
 import type { ChangeKind } from "./product.ts";
 import type { ProductCache } from "./product-cache.ts";
-import { checkCategories, findProduct, lockProduct, notFound, saveProducts } from "./product-store.ts";
+import { findProduct, readProducts } from "./product-queries.ts";
+import { checkCategories, findLocked, lockProduct, notFound, saveProducts } from "./product-store.ts";
 
 type Needs = Surroundings & { readonly index: SearchIndex; readonly products: ProductCache };
 
@@ -37,24 +37,38 @@ export function catalogRoute(needs: Needs): Route {
   const list = listProducts(needs);
   const newVariantId = () => ids.next("var");
 
+  const current = async (tx: Transaction, id: string): Promise<Product> => (await readProducts(tx, [id]))[0]!;
   /** Stores one product's change; the cache forgets it after the commit. */
-  const save = async (tx: Transaction, change: { kind: ChangeKind; before: Product | undefined; after: Product }, call: Call): Promise<Product> => {
+  const save = async (
+    tx: Transaction,
+    change: { kind: ChangeKind; before: Product | undefined; after: Product },
+    call: Call,
+  ): Promise<void> => {
     if (change.kind === "created" || change.kind === "updated") await checkCategories(tx, change.after);
     await saveProducts(needs, tx, [change], call);
     const { before, after } = change;
-    tx.afterCommit(() => products.forget([after, ...(before === undefined ? [] : [before])]));
-    return after;
+    tx.afterCommit(() => products.forget(before === undefined ? [after] : [after, before]));
   };
-  const setStatus = (id: string, version: number | undefined, status: ProductStatus, kind: ChangeKind, call: Call) => async (tx: Transaction) => {
-    const before = await lockProduct(tx, id);
-    expectVersion(before, version);
-    const after = withStatus(before, status, clock.now());
-    return after === undefined ? before : save(tx, { kind, before, after }, call);
-  };
+  const setStatus =
+    (id: string, version: number | undefined, status: ProductStatus, kind: ChangeKind, call: Call) => async (tx: Transaction) => {
+      const before = await lockProduct(tx, id);
+      expectVersion(before, version);
+      const after = withStatus(before, status, clock.now());
+      if (after !== undefined) await save(tx, { kind, before, after }, call);
+      return current(tx, id);
+    };
 
   return implement(CatalogService, {
     createCategory: (request, call) =>
-      idempotent({ database, clock, call, method: methods.createCategory, request, output: CategorySchema, work: (tx) => createCategory(needs, tx, request, call) }),
+      idempotent({
+        database,
+        clock,
+        call,
+        method: methods.createCategory,
+        request,
+        output: CategorySchema,
+        work: (tx) => createCategory(needs, tx, request, call),
+      }),
     getCategory: (request) => readCategory(database, request.category),
     listCategories: async (request) => {
       const limit = pageSize(request.limit);
@@ -62,10 +76,24 @@ export function catalogRoute(needs: Needs): Route {
       const found = await readCategories(database, { parent: request.parent, after, limit: limit + 1 });
       const items = found.slice(0, limit);
       const last = items.at(-1);
-      return { items, ...(found.length > limit && last && { nextCursor: encodeCursor([last.parent ?? "", last.position, last.name, last.id]) }) };
+      return {
+        items,
+        ...(found.length > limit && last && { nextCursor: encodeCursor([last.parent ?? "", last.position, last.name, last.id]) }),
+      };
     },
     updateCategory: (request, call) =>
-      idempotent({ database, clock, call, method: methods.updateCategory, request, output: CategorySchema, work: (tx) => updateCategory(needs, tx, request, call) }),
+      idempotent({
+        database,
+        clock,
+        call,
+        method: methods.updateCategory,
+        request,
+        output: CategorySchema,
+        work: (tx) => {
+          tx.afterCommit(() => products.forget([])); // lists of the categories above it
+          return updateCategory(needs, tx, request, call);
+        },
+      }),
     deleteCategory: async (request, call) => {
       await database.transaction((tx) => deleteCategory(needs, tx, request.category, call));
       return {};
@@ -78,20 +106,21 @@ export function catalogRoute(needs: Needs): Route {
         method: methods.createProduct,
         request,
         output: ProductSchema,
-        work: (tx) => save(tx, { kind: "created", before: undefined, after: newProduct(request, { id: ids.next("prd"), newVariantId, at: clock.now() }) }, call),
+        work: async (tx) => {
+          const after = newProduct(request, { id: ids.next("prd"), newVariantId, at: clock.now() });
+          await save(tx, { kind: "created", before: undefined, after }, call);
+          return current(tx, after.id);
+        },
       }),
     getProduct: async (request, call) => {
-      const product = await products.product(request.product, async () => {
-        const found = await findProduct(database, request.product);
-        return found && (await withAvailability(database, [found]))[0];
-      });
+      const product = await products.product(request.product, () => findProduct(database, request.product));
       if (product === undefined || (product.status !== ProductStatus.PUBLISHED && !managesCatalogue(call))) throw notFound();
       return product;
     },
     listProducts: async (request, call) => {
       const status = statusFor(request.status, call);
       const key = `${status}:${Buffer.from(toBinary(ListProductsRequestSchema, request)).toString("base64url")}`;
-      return products.answer(key, () => list(request, status));
+      return products.list(key, () => list(request, status));
     },
     updateProduct: (request, call) =>
       idempotent({
@@ -105,15 +134,19 @@ export function catalogRoute(needs: Needs): Route {
           const before = await lockProduct(tx, request.product);
           expectVersion(before, request.version);
           const after = withContent(before, patched(before, request), { newVariantId, at: clock.now() });
-          return after === undefined ? before : save(tx, { kind: "updated", before, after }, call);
+          if (after !== undefined) await save(tx, { kind: "updated", before, after }, call);
+          return current(tx, before.id);
         },
       }),
     deleteProduct: async (request, call) => {
       await database.transaction(async (tx) => {
-        const row = await tx.maybe(sql`select id from products where id = ${request.product}`);
-        if (row === undefined) return;
-        const before = await lockProduct(tx, request.product);
-        await save(tx, { kind: "deleted", before, after: { ...before, version: before.version + 1, updatedAt: timestampFromDate(clock.now()) } }, call);
+        const before = await findLocked(tx, request.product);
+        if (before === undefined) return;
+        await save(
+          tx,
+          { kind: "deleted", before, after: { ...before, version: before.version + 1, updatedAt: timestampFromDate(clock.now()) } },
+          call,
+        );
       });
       return {};
     },
@@ -138,10 +171,16 @@ export function catalogRoute(needs: Needs): Route {
         work: setStatus(request.product, request.version, ProductStatus.ARCHIVED, "archived", call),
       }),
     getProductHistory: async (request) => {
-      const history = await events.history(database, request.product);
+      const history = request.product.startsWith("prd_") ? await events.history(database, request.product) : [];
       if (history.length === 0) throw notFound();
       return {
-        items: history.map(({ version, type, at, actor, data }) => ({ version, type, at: timestampFromDate(at), actor, product: (data as unknown as { product: Product }).product })),
+        items: history.map(({ version, type, at, actor, data }) => ({
+          version,
+          type,
+          at: timestampFromDate(at),
+          actor,
+          product: (data as unknown as { product: Product }).product,
+        })),
       };
     },
     priceLines: async ({ skus }) => {
@@ -169,7 +208,7 @@ export function catalogRoute(needs: Needs): Route {
         output: ImportProductsResponseSchema,
         work: async (tx) => {
           const { outcomes, changes } = await importProducts(needs, tx, request, call);
-          tx.afterCommit(() => products.forget(changes.flatMap(({ before, after }) => (before === undefined ? [after] : [after, before]))));
+          tx.afterCommit(() => products.forget(changes.map(({ after }) => after)));
           return { outcomes };
         },
       }),
@@ -190,5 +229,10 @@ function statusFor(asked: ProductStatus, call: Call): ProductStatus {
 
 function expectVersion(product: Product, version: number | undefined): void {
   if (version !== undefined && version !== product.version)
-    throw refuse({ reason: "VERSION_CONFLICT", code: "aborted", message: `The product is at version ${product.version}`, details: { version: product.version } });
+    throw refuse({
+      reason: "VERSION_CONFLICT",
+      code: "aborted",
+      message: `The product is at version ${product.version}`,
+      details: { version: product.version },
+    });
 }

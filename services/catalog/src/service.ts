@@ -10,10 +10,12 @@ export const catalog: ServiceDefinition = {
   create: (surroundings) => {
     const { cache, search, log } = surroundings;
     const index = search.index("products");
-    const products = createProductCache(cache, (error) => log.warn({ error }, "the product cache could not be cleared; entries live a minute"));
+    const products = createProductCache(cache, (error) =>
+      log.warn({ error }, "the product cache could not be cleared; its products live a minute"),
+    );
     return {
       routes: [catalogRoute({ ...surroundings, index, products })],
-      subscriptions: [availabilitySubscription((ids) => products.forget(ids.map((id) => ({ id })))), indexSubscription(surroundings)],
+      subscriptions: [availabilitySubscription((changed) => products.forget(changed)), indexSubscription(surroundings)],
       queues: [indexQueueOf({ ...surroundings, index, indexed: () => products.forget([]) })],
     };
   },

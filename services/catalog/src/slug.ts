@@ -1,13 +1,25 @@
-/** A name as it stands in addresses: "Café Crème, large" becomes "cafe-creme-large". Never empty. */
+import { hash } from "node:crypto";
+
+const lengthMax = 100;
+const digestLength = 8;
+const letters: Readonly<Record<string, string>> = { ß: "ss", æ: "ae", œ: "oe", ø: "o", đ: "d", ł: "l", þ: "th", ð: "d", ı: "i" };
+
+/**
+ * A name as it stands in addresses: "Café Crème, large" becomes "cafe-creme-large". Letters that have no place there (鞋子) are stood for by a
+ * digest, so that names that differ in them only stay apart. Never empty.
+ */
 export function slugOf(name: string): string {
-  const slug = name
+  const plain = name
     .normalize("NFKD")
     .replace(/\p{M}/gu, "")
     .toLowerCase()
-    .replace(/ß/g, "ss")
+    .replace(/[ßæœøđłþðı]/g, (letter) => letters[letter]!)
+    .replace(/['’]/g, "");
+  const digest = /[^a-z0-9\P{L}]|[^0-9\P{N}]/u.test(plain) ? hash("sha256", plain, "hex").slice(0, digestLength) : "";
+  const slug = plain
     .replace(/[^a-z0-9]+/g, "-")
-    .replace(/^-|-$/g, "")
-    .slice(0, 100)
+    .replace(/^-/, "")
+    .slice(0, lengthMax - digest.length - 1)
     .replace(/-$/, "");
-  return slug === "" ? "x" : slug;
+  return [slug, digest].filter((part) => part !== "").join("-") || "x";
 }

@@ -54,7 +54,8 @@ export const priceOrder =
       sum = add(sum, total);
       return { sku, product, title, quantity, unitPrice: { currency, amount: price!.amount }, total: moneyTo(total) };
     });
-    if (sum.minor > totalMinorMax) throw refuse({ reason: "TOTAL_TOO_LARGE", code: "failed_precondition", message: "The total is too large" });
+    if (sum.minor > totalMinorMax)
+      throw refuse({ reason: "TOTAL_TOO_LARGE", code: "failed_precondition", message: "The total is too large" });
     return { cart: key, lines: priced };
   };
 
@@ -73,5 +74,10 @@ async function contentOf(
 }
 
 function invalid(field: string, reason: string, message: string): Error {
-  return refuse({ reason: "INVALID_REQUEST", code: "invalid_argument", message: `${field} ${message}`, fields: [{ field, reason, message }] });
+  return refuse({
+    reason: "INVALID_REQUEST",
+    code: "invalid_argument",
+    message: `${field} ${message}`,
+    fields: [{ field, reason, message }],
+  });
 }

@@ -1,7 +1,12 @@
 import { createHash } from "node:crypto";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
-import { CheckoutSchema, CheckoutService, CheckoutStatus, PlaceOrderRequestSchema } from "@kontor/contracts/gen/kontor/checkout/v1/checkout_pb.js";
+import {
+  CheckoutSchema,
+  CheckoutService,
+  CheckoutStatus,
+  PlaceOrderRequestSchema,
+} from "@kontor/contracts/gen/kontor/checkout/v1/checkout_pb.js";
 import type { Checkout, PlaceOrderRequest } from "@kontor/contracts/gen/kontor/checkout/v1/checkout_pb.js";
 import type { Order } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
@@ -23,7 +28,8 @@ export function checkoutRoute(needs: Needs): Route {
 
   const place = async (request: PlaceOrderRequest, call: Call): Promise<SagaResult<Order>> => {
     const customer = call.signedIn();
-    if (!customer.verified) throw refuse({ reason: "EMAIL_NOT_VERIFIED", code: "permission_denied", message: "Verify the e-mail address first" });
+    if (!customer.verified)
+      throw refuse({ reason: "EMAIL_NOT_VERIFIED", code: "permission_denied", message: "Verify the e-mail address first" });
     const key = `${customer.id}/${CheckoutService.method.placeOrder.name}/${call.idempotencyKey ?? ids.next("key")}`;
     const fingerprint = createHash("sha256").update(toBinary(PlaceOrderRequestSchema, request)).digest("base64url");
     const priced = await priceOrJoin(request, { key, fingerprint }, call);

@@ -29,9 +29,12 @@ export const checkout: ServiceDefinition = {
           name: "checkout.orders",
           publisher: "orders",
           schemas: [OrderCancelledSchema],
-          // The cart's order is gone: it may be ordered anew.
+          // The cart's order is gone: it may be ordered anew. One that its own saga took back freed the cart with that saga's end, and
+          // another may be under way by now, which must not be released.
           apply: async (tx, events) => {
-            for (const { data } of events) if (data.order!.cart !== "") await sagas.release(tx, place.name, data.order!.cart);
+            for (const { data } of events)
+              if (data.order!.cart !== "" && data.order!.history.at(-1)?.cause !== "CHECKOUT")
+                await sagas.release(tx, place.name, data.order!.cart);
           },
         }),
       ],

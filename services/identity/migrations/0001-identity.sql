@@ -24,20 +24,19 @@ create table verifications (
 
 create index verifications_by_account on verifications (account, created_at desc);
 
--- A sign-in and its refresh tokens: one generation after the other, of which only the last is good.
+-- A sign-in that lasts and its refresh tokens: one generation after the other, of which only the last is good. When it ends, its row goes.
 create table sessions (
   id text primary key,
   account text not null references accounts,
   generation int not null,
-  rotated_at timestamptz not null,
+  -- By this server's clock, because requests of several processes are compared with it.
+  rotated_at timestamptz not null default clock_timestamp(),
   created_at timestamptz not null,
   last_used_at timestamptz not null,
-  expires_at timestamptz not null,
-  ended_at timestamptz,
-  cause text
+  expires_at timestamptz not null
 );
 
-create index sessions_by_account on sessions (account, created_at desc) where ended_at is null;
+create index sessions_by_account on sessions (account, created_at desc);
 
 -- Keys that sign access tokens; the private half is sealed with the master key.
 create table signing_keys (

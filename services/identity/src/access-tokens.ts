@@ -5,7 +5,7 @@ import { sql } from "@kontor/platform/database/sql.ts";
 import type { Surroundings } from "@kontor/platform/service/service.ts";
 import type { Secrets } from "./secrets.ts";
 
-/** Minutes that a token is good after its session was ended, at most. */
+/** How long a token is good, also after its session was ended. */
 export const accessTokenSeconds = 600;
 
 export interface TokenClaims {
@@ -17,7 +17,7 @@ export interface TokenClaims {
 
 /** Signs access tokens (RFC 9068: typ `at+jwt`) with ES256, and gives the keys to check them with. */
 export interface AccessTokens {
-  /** Loads the keys; makes the first one. */
+  /** Loads the keys; makes the first one. Throws when they were sealed with another master key. */
   start(): Promise<void>;
   sign(claims: TokenClaims): Promise<string>;
   publicKeys(): readonly Omit<Jwk, "$typeName" | "$unknown">[];
@@ -29,7 +29,11 @@ interface KeyRow {
   readonly sealed_private_key: Buffer;
 }
 
-export function createAccessTokens({ database, clock, secrets }: Pick<Surroundings, "database" | "clock"> & { readonly secrets: Secrets }): AccessTokens {
+export function createAccessTokens({
+  database,
+  clock,
+  secrets,
+}: Pick<Surroundings, "database" | "clock"> & { readonly secrets: Secrets }): AccessTokens {
   let signing: { readonly kid: string; readonly key: CryptoKey } | undefined;
   let rows: readonly KeyRow[] = [];
 
@@ -38,11 +42,11 @@ export function createAccessTokens({ database, clock, secrets }: Pick<Surroundin
     start: async () => {
       rows = await load();
       if (rows.length === 0) {
-        await insertKey({ database, clock, secrets });
+        await insertFirstKey({ database, clock, secrets });
         rows = await load();
       }
       const { kid, sealed_private_key } = rows[0]!;
-      signing = { kid, key: await importPKCS8(secrets.unseal(sealed_private_key).toString(), "ES256") };
+      signing = { kid, key: await importPKCS8(opened(secrets, sealed_private_key), "ES256") };
     },
     sign: ({ account, session, roles, verified }) => {
       if (signing === undefined) throw new Error("the signing keys are not loaded");
@@ -62,11 +66,27 @@ export function createAccessTokens({ database, clock, secrets }: Pick<Surroundin
   };
 }
 
-async function insertKey({ database, clock, secrets }: Pick<Surroundings, "database" | "clock"> & { readonly secrets: Secrets }): Promise<void> {
+/** Of several processes that start on an empty database one makes the key: the others would sign with one that the first does not know. */
+async function insertFirstKey({
+  database,
+  clock,
+  secrets,
+}: Pick<Surroundings, "database" | "clock"> & { readonly secrets: Secrets }): Promise<void> {
   const { publicKey, privateKey } = await generateKeyPair("ES256", { extractable: true });
   const jwk = await exportJWK(publicKey);
+  const kid = await calculateJwkThumbprint(jwk);
   const sealed = secrets.seal(Buffer.from(await exportPKCS8(privateKey)));
-  await database.run(sql`insert into signing_keys (kid, public_jwk, sealed_private_key, created_at)
-    select ${await calculateJwkThumbprint(jwk)}, ${JSON.stringify(jwk)}::jsonb, ${sealed}, ${clock.now()}
-    where not exists (select from signing_keys)`);
+  await database.transaction(async (tx) => {
+    await tx.run(sql`lock table signing_keys in share row exclusive mode`);
+    await tx.run(sql`insert into signing_keys (kid, public_jwk, sealed_private_key, created_at)
+      select ${kid}, ${JSON.stringify(jwk)}::jsonb, ${sealed}, ${clock.now()} where not exists (select from signing_keys)`);
+  });
+}
+
+function opened(secrets: Secrets, sealed: Uint8Array): string {
+  try {
+    return secrets.unseal(sealed).toString();
+  } catch (cause) {
+    throw new Error("The keys that sign access tokens cannot be opened: they were sealed with another KONTOR_MASTER_KEY", { cause });
+  }
 }

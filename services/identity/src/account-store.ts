@@ -1,3 +1,4 @@
+import { hash } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { AccountSchema, AccountStatus } from "@kontor/contracts/gen/kontor/identity/v1/identity_pb.js";
@@ -20,8 +21,13 @@ export interface AccountRecord {
 const columns = sql`id, version, email, name, password_hash as "passwordHash", status, roles, created_at as "createdAt"`;
 
 /** What makes two addresses one account: the same letters in any case. */
-export function emailKey(email: string): string {
+function emailKey(email: string): string {
   return email.trim().toLowerCase();
+}
+
+/** Stands for an address where the address itself must not be, as in a cache's key. */
+export function emailDigest(email: string): string {
+  return hash("sha256", emailKey(email), "base64url");
 }
 
 export function findAccountByEmail(queries: Queries, email: string): Promise<AccountRecord | undefined> {
@@ -52,5 +58,13 @@ export async function insertAccount(queries: Queries, account: AccountRecord): P
 }
 
 export function accountMessage({ id, version, email, name, status, roles, createdAt }: AccountRecord): Account {
-  return create(AccountSchema, { id, version, email, name, status: AccountStatus[status], roles: [...roles], createdAt: timestampFromDate(createdAt) });
+  return create(AccountSchema, {
+    id,
+    version,
+    email,
+    name,
+    status: AccountStatus[status],
+    roles: [...roles],
+    createdAt: timestampFromDate(createdAt),
+  });
 }

@@ -5,11 +5,12 @@ import { sql } from "@kontor/platform/database/sql.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import type { Call } from "@kontor/platform/rpc/call.ts";
 import type { Surroundings } from "@kontor/platform/service/service.ts";
-import { openBook, saveBook } from "./book-store.ts";
+import { openBook } from "./book-store.ts";
+import { saveBook } from "./save-book.ts";
 
 type Needs = Pick<Surroundings, "events" | "ids" | "clock">;
 
-/** Books goods in or out. Refuses with OUT_OF_STOCK to write off more than is free. */
+/** Books goods in or out. Refuses with OUT_OF_STOCK to write off more than is free, with INVALID_REQUEST kinds that only orders have. */
 export async function bookMovement(needs: Needs, tx: Transaction, request: CreateMovementRequest, call: Call): Promise<Movement> {
   const { sku, quantity, kind } = request;
   if (kind !== MovementKind.RECEIVED && kind !== MovementKind.WRITTEN_OFF)
@@ -18,22 +19,26 @@ export async function bookMovement(needs: Needs, tx: Transaction, request: Creat
       code: "invalid_argument",
       fields: [{ field: "kind", reason: "NOT_ONE_OF", message: "must be RECEIVED or WRITTEN_OFF; the others are booked by orders" }],
     });
-  const at = needs.clock.now();
-  await ensureLevels(tx, [sku], at);
+  await ensureLevels(tx, [sku], needs.clock.now());
   const book = await openBook(tx, [sku], []);
   book.book(kind === MovementKind.RECEIVED ? "RECEIVED" : "WRITTEN_OFF", { sku, quantity });
-  const [movement] = await saveBook(needs, tx, book, { call, at, note: request.note });
-  return movement!;
+  const { movements, written } = saveBook(needs, tx, book, { call, note: request.note });
+  await written;
+  return movements[0]!;
 }
 
 /**
  * Gives SKUs their units: those that inventory does not know yet, and with `bookDifference` the others too, by booking the difference.
  * Units that are set aside stay: a count below them is booked down to them only.
  */
-export async function importStock(needs: Needs, tx: Transaction, request: ImportStockRequest, call: Call): Promise<{ booked: number; unchanged: number }> {
-  const at = needs.clock.now();
+export async function importStock(
+  needs: Needs,
+  tx: Transaction,
+  request: ImportStockRequest,
+  call: Call,
+): Promise<{ booked: number; unchanged: number }> {
   const wanted = new Map(request.stock.map(({ sku, onHand }) => [sku, onHand]));
-  await ensureLevels(tx, [...wanted.keys()], at);
+  await ensureLevels(tx, [...wanted.keys()], needs.clock.now());
   const book = await openBook(tx, wanted.keys(), []);
   let booked = 0;
   for (const [sku, count] of wanted) {
@@ -44,7 +49,7 @@ export async function importStock(needs: Needs, tx: Transaction, request: Import
     book.book(difference > 0 ? "RECEIVED" : "WRITTEN_OFF", { sku, quantity: Math.abs(difference) });
     booked++;
   }
-  await saveBook(needs, tx, book, { call, at, note: request.note });
+  await saveBook(needs, tx, book, { call, note: request.note }).written;
   return { booked, unchanged: wanted.size - booked };
 }
 

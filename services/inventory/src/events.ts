@@ -3,7 +3,8 @@ import { callFor } from "@kontor/platform/events/call-for.ts";
 import { isEvent, subscription } from "@kontor/platform/events/events.ts";
 import type { Subscription } from "@kontor/platform/events/events.ts";
 import type { Surroundings } from "@kontor/platform/service/service.ts";
-import { openBookOf, saveBook } from "./book-store.ts";
+import { openBook } from "./book-store.ts";
+import { saveBook } from "./save-book.ts";
 
 /** A paid order claims its units; a cancelled one gives them back. A batch is three statements, whatever its size. */
 export function inventorySubscription(needs: Pick<Surroundings, "events" | "ids" | "clock">): Subscription {
@@ -13,17 +14,23 @@ export function inventorySubscription(needs: Pick<Surroundings, "events" | "ids"
     schemas: [OrderPaidSchema, OrderCancelledSchema],
     apply: async (tx, events) => {
       const orders = events.map(({ data }) => data.order!);
-      const book = await openBookOf(
+      const skus = orders.flatMap(({ lines }) => lines.map(({ sku }) => sku));
+      const book = await openBook(
         tx,
+        skus,
         orders.map(({ order }) => order),
-        orders.flatMap(({ lines }) => lines.map(({ sku }) => sku)),
       );
       for (const event of events) {
         const { order, lines } = event.data.order!;
         if (isEvent(event, OrderPaidSchema)) book.claim(order, lines);
         else book.giveBack(order);
       }
-      await saveBook(needs, tx, book, { call: callFor(events[0]!, "inventory"), at: needs.clock.now() });
+      const callOf = (order: string) =>
+        callFor(
+          events.findLast(({ data }) => data.order!.order === order)!,
+          "inventory",
+        );
+      await saveBook(needs, tx, book, { call: callFor(events[0]!, "inventory"), callOf }).written;
     },
   });
 }

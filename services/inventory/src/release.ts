@@ -1,43 +1,32 @@
 import { sql } from "@kontor/platform/database/sql.ts";
-import type { Transaction } from "@kontor/platform/database/database.ts";
 import type { Call } from "@kontor/platform/rpc/call.ts";
 import type { Surroundings } from "@kontor/platform/service/service.ts";
-import { openBookOf, saveBook } from "./book-store.ts";
+import { withBook } from "./book-store.ts";
 
 type Needs = Pick<Surroundings, "database" | "events" | "ids" | "clock">;
+
+const expiredAtOnce = 500;
 
 /** Frees what is held for an order, and leaves a tombstone where nothing is, so that a late Reserve is refused. */
 export const release =
   (needs: Needs) =>
-  (order: string, call: Call): Promise<void> =>
-    needs.database.transaction(async (tx) => {
-      const at = needs.clock.now();
-      // A Reserve under way has inserted its row already or waits for ours.
-      await tx.run(sql`insert into reservations (order_id, status, lines, expires_at, updated_at) values (${order}, 'FREED', '[]', ${at}, ${at})
-        on conflict (order_id) do nothing`);
-      await freeAll(needs, tx, [order], call);
-    });
+  async (order: string, call: Call): Promise<void> => {
+    await withBook(needs, { orders: [order], call }, (book) => book.free(order));
+  };
 
-/** Frees the reservations whose time has passed; gives how many there were. */
+/** Frees the reservations whose time has passed. */
 export const releaseExpired =
   (needs: Needs) =>
-  (call: Call, limit = 500): Promise<number> =>
-    needs.database.transaction(async (tx) => {
-      const expired = await tx.rows<{ order_id: string }>(
-        sql`select order_id from reservations where status = 'HELD' and expires_at <= ${needs.clock.now()} order by expires_at limit ${limit}`,
+  async (call: Call): Promise<void> => {
+    for (;;) {
+      const expired = await needs.database.rows<{ order: string }>(
+        sql`select order_id as "order" from reservations where status = 'HELD' and expires_at <= ${needs.clock.now()} order by expires_at limit ${expiredAtOnce}`,
       );
-      if (expired.length > 0)
-        await freeAll(
-          needs,
-          tx,
-          expired.map(({ order_id }) => order_id),
-          call,
-        );
-      return expired.length;
-    });
-
-async function freeAll(needs: Needs, tx: Transaction, orders: readonly string[], call: Call): Promise<void> {
-  const book = await openBookOf(tx, orders, []);
-  for (const order of orders) book.free(order);
-  await saveBook(needs, tx, book, { call, at: needs.clock.now() });
-}
+      const orders = expired.map(({ order }) => order);
+      // Some may have been claimed meanwhile: the book knows.
+      if (orders.length > 0)
+        await withBook(needs, { orders, call, lane: "background" }, (book) => orders.forEach((order) => book.free(order)));
+      if (orders.length < expiredAtOnce) return;
+      call.check();
+    }
+  };

@@ -1,20 +1,19 @@
-import { create } from "@bufbuild/protobuf";
-import { timestampDate, timestampFromDate } from "@bufbuild/protobuf/wkt";
-import { ReservationSchema, ReservationStatus } from "@kontor/contracts/gen/kontor/inventory/v1/inventory_pb.js";
+import { timestampDate } from "@bufbuild/protobuf/wkt";
 import type { Reservation, ReserveRequest } from "@kontor/contracts/gen/kontor/inventory/v1/inventory_pb.js";
-import { refuse } from "@kontor/platform/errors/refusal.ts";
+import { refusalIn, refuse } from "@kontor/platform/errors/refusal.ts";
 import { rootCall } from "@kontor/platform/rpc/call.ts";
 import type { Call } from "@kontor/platform/rpc/call.ts";
 import type { Surroundings } from "@kontor/platform/service/service.ts";
 import type { BookedReservation } from "./book.ts";
-import { BookOutdated, openBook, saveBook } from "./book-store.ts";
+import { withBook } from "./book-store.ts";
 import { outOfStock } from "./stock.ts";
+import { reservationMessage } from "./stock-messages.ts";
 
 type Needs = Pick<Surroundings, "database" | "events" | "ids" | "clock">;
 
 /** More would make the transaction, and so the wait of those behind it, long. */
 const batchMax = 500;
-const triesMax = 5;
+const batchLinesMax = 5_000;
 
 interface Waiting {
   readonly request: ReserveRequest;
@@ -23,25 +22,27 @@ interface Waiting {
   readonly fail: (error: unknown) => void;
 }
 
+export interface Reserve {
+  readonly reserve: (request: ReserveRequest, call: Call) => Promise<Reservation>;
+  /** Resolves when no request is waiting or under way. */
+  readonly idle: () => Promise<void>;
+}
+
 /**
  * Sets units aside for orders. Requests are coalesced: while one batch is in the database, all that come wait and make up the next one, so
  * that a SKU which everybody wants costs one transaction for hundreds of orders. Refuses with OUT_OF_STOCK, also when asked again, and
  * with RESERVATION_RELEASED after a release.
  */
-export function createReserve(needs: Needs): { reserve: (request: ReserveRequest, call: Call) => Promise<Reservation>; idle: () => Promise<void> } {
-  const waiting: Waiting[] = [];
+export function createReserve(needs: Needs): Reserve {
+  let waiting: Waiting[] = [];
   let running: Promise<void> | undefined;
 
   const drain = async (): Promise<void> => {
     while (waiting.length > 0) {
-      const batch = waiting.splice(0, batchMax).filter(({ call, fail }) => stillWanted(call, fail));
-      if (batch.length === 0) continue;
-      try {
-        const decided = await decide(needs, batch);
-        for (const { request, answer } of batch) answer(decided.get(request.order)!);
-      } catch (error) {
-        for (const { fail } of batch) fail(error);
-      }
+      const size = batchSize(waiting);
+      const batch = waiting.slice(0, size);
+      waiting = waiting.slice(size);
+      await settle(needs, batch.filter(stillWanted));
     }
     running = undefined;
   };
@@ -58,25 +59,40 @@ export function createReserve(needs: Needs): { reserve: (request: ReserveRequest
   };
 }
 
-async function decide(needs: Needs, batch: readonly Waiting[]): Promise<ReadonlyMap<string, BookedReservation>> {
-  const skus = new Set(batch.flatMap(({ request }) => request.lines.map(({ sku }) => sku)));
-  const orders = batch.map(({ request }) => request.order);
-  const call = rootCall({ caller: "inventory", timeoutMs: 5_000, ...(batch.length === 1 && { correlation: batch[0]!.call.correlation }) });
-  for (let tries = 1; ; tries++) {
-    try {
-      return await needs.database.transaction(async (tx) => {
-        const book = await openBook(tx, skus, orders);
-        for (const { request } of batch) book.reserve(request.order, request.lines, timestampDate(request.expiresAt!));
-        await saveBook(needs, tx, book, { call, at: needs.clock.now() });
-        return book.reservations;
-      });
-    } catch (error) {
-      if (!(error instanceof BookOutdated) || tries === triesMax) throw error;
-    }
+/** Answers each of a batch. When it breaks and not because the database is away, its halves are tried, so that one SKU's fault is not another's. */
+async function settle(needs: Needs, batch: readonly Waiting[]): Promise<void> {
+  if (batch.length === 0) return;
+  try {
+    const decided = await decide(needs, batch);
+    for (const { request, answer } of batch) answer(decided.get(request.order)!);
+  } catch (error) {
+    if (batch.length === 1 || refusalIn(error) !== undefined) return batch.forEach(({ fail }) => fail(error));
+    const middle = batch.length >> 1;
+    await settle(needs, batch.slice(0, middle));
+    await settle(needs, batch.slice(middle));
   }
 }
 
-function stillWanted(call: Call, fail: (error: unknown) => void): boolean {
+async function decide(needs: Needs, batch: readonly Waiting[]): Promise<ReadonlyMap<string, BookedReservation>> {
+  const orders = batch.map(({ request }) => request.order);
+  const skus = new Set<string>();
+  for (const { request } of batch) for (const { sku } of request.lines) skus.add(sku);
+  const call = rootCall({ caller: "inventory", timeoutMs: 5_000, ...(batch.length === 1 && { correlation: batch[0]!.call.correlation }) });
+  const book = await withBook(needs, { orders, skus, call }, (open) => {
+    for (const { request } of batch) open.reserve(request.order, request.lines, timestampDate(request.expiresAt!));
+  });
+  return book.reservations;
+}
+
+/** How many of those that wait make up the next batch. */
+function batchSize(waiting: readonly Waiting[]): number {
+  let size = 0;
+  for (let lines = 0; size < waiting.length && size < batchMax && lines < batchLinesMax; size++)
+    lines += waiting[size]!.request.lines.length;
+  return size;
+}
+
+function stillWanted({ call, fail }: Waiting): boolean {
   try {
     call.check();
     return true;
@@ -88,11 +104,7 @@ function stillWanted(call: Call, fail: (error: unknown) => void): boolean {
 
 function replyTo(reservation: BookedReservation): Reservation {
   if (reservation.status === "REFUSED") throw outOfStock(reservation.refusal ?? []);
-  if (reservation.status === "FREED")
+  if (reservation.status === "FREED" || reservation.status === "CLOSED")
     throw refuse({ reason: "RESERVATION_RELEASED", code: "failed_precondition", message: "The reservation was released" });
   return reservationMessage(reservation);
-}
-
-export function reservationMessage({ order, status, lines, expiresAt }: BookedReservation): Reservation {
-  return create(ReservationSchema, { order, status: ReservationStatus[status], lines: [...lines], expiresAt: timestampFromDate(expiresAt) });
 }

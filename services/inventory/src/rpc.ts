@@ -1,8 +1,4 @@
-import {
-  ImportStockResponseSchema,
-  InventoryService,
-  MovementSchema,
-} from "@kontor/contracts/gen/kontor/inventory/v1/inventory_pb.js";
+import { ImportStockResponseSchema, InventoryService, MovementSchema } from "@kontor/contracts/gen/kontor/inventory/v1/inventory_pb.js";
 import { decodeCursor, encodeCursor, pageSize } from "@kontor/platform/database/cursor.ts";
 import { idempotent } from "@kontor/platform/database/idempotency.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
@@ -12,11 +8,11 @@ import type { Surroundings } from "@kontor/platform/service/service.ts";
 import { bookMovement, importStock } from "./book-stock.ts";
 import { readReservations } from "./book-store.ts";
 import { release } from "./release.ts";
-import { reservationMessage } from "./reserve.ts";
-import type { createReserve } from "./reserve.ts";
+import type { Reserve } from "./reserve.ts";
+import { reservationMessage } from "./stock-messages.ts";
 import { movementsOf, stockLevels } from "./stock-queries.ts";
 
-type Needs = Pick<Surroundings, "database" | "events" | "ids" | "clock"> & Pick<ReturnType<typeof createReserve>, "reserve">;
+type Needs = Pick<Surroundings, "database" | "events" | "ids" | "clock"> & Pick<Reserve, "reserve">;
 
 export function inventoryRoute(needs: Needs): Route {
   const { database, clock, reserve } = needs;
@@ -41,14 +37,10 @@ export function inventoryRoute(needs: Needs): Route {
       }),
     listMovements: async (request) => {
       const limit = pageSize(request.limit);
-      const before = decodeCursor(request.cursor, ["number", "string"]);
+      const [before] = decodeCursor(request.cursor, ["string"]) ?? [];
       const found = await movementsOf(database, { sku: request.sku, before, limit: limit + 1 });
       const items = found.slice(0, limit);
-      const last = items.at(-1);
-      return {
-        items: items.map(({ atMs: _, ...movement }) => movement),
-        ...(found.length > limit && last && { nextCursor: encodeCursor([last.atMs, last.id]) }),
-      };
+      return { items, ...(found.length > limit && { nextCursor: encodeCursor([items.at(-1)!.id]) }) };
     },
     reserve,
     release: async (request, call) => {

@@ -27,14 +27,16 @@ export const inventory: ServiceDefinition = {
           name: expiryQueue,
           schema: EmptySchema,
           run: async (_, call) => {
-            while ((await expire(call)) > 0) call.check();
+            await expire(call);
             return { again: new Date(clock.now().getTime() + expiryEveryMs) };
           },
         }),
       ],
       start: () =>
         database.transaction((tx) =>
-          tasks.add(tx, rootCall({ caller: "inventory", timeoutMs: 5_000 }), [{ queue: expiryQueue, key: "always", payload: create(EmptySchema) }]),
+          tasks.add(tx, rootCall({ caller: "inventory", timeoutMs: 5_000 }), [
+            { queue: expiryQueue, key: "always", payload: create(EmptySchema) },
+          ]),
         ),
       idle,
     };

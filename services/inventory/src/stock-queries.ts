@@ -5,8 +5,8 @@ import type { Movement, Stock } from "@kontor/contracts/gen/kontor/inventory/v1/
 import type { Queries } from "@kontor/platform/database/database.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import type { Sql } from "@kontor/platform/database/sql.ts";
-import { stockMessage } from "./book-store.ts";
 import type { Level } from "./stock.ts";
+import { stockMessage } from "./stock-messages.ts";
 
 /** Stock by SKU: after one, or only these. */
 export async function stockLevels(queries: Queries, filter: { after: string; skus: readonly string[]; limit: number }): Promise<Stock[]> {
@@ -19,18 +19,17 @@ export async function stockLevels(queries: Queries, filter: { after: string; sku
   return rows.map((row) => stockMessage(row, row.updatedAt));
 }
 
-/** A SKU's movements, newest first. */
+/** A SKU's movements, newest first: those before one of them, when it is named. */
 export async function movementsOf(
   queries: Queries,
-  filter: { sku: string; before: readonly [atMs: number, id: string] | undefined; limit: number },
-): Promise<(Movement & { atMs: number })[]> {
-  const older = filter.before === undefined ? sql`true` : sql`(at, id) < (${new Date(filter.before[0])}, ${filter.before[1]})`;
-  const rows = await queries.rows<{ id: string; sku: string; kind: keyof typeof MovementKind; quantity: number; note: string; order_id: string; actor: string; at: Date }>(
-    sql`select id, sku, kind, quantity, note, order_id, actor, at from movements where sku = ${filter.sku} and ${older}
+  filter: { sku: string; before: string | undefined; limit: number },
+): Promise<Movement[]> {
+  const older = filter.before === undefined ? sql`true` : sql`(at, id) < (select at, id from movements where id = ${filter.before})`;
+  const rows = await queries.rows<
+    Pick<Movement, "id" | "sku" | "quantity" | "note" | "order" | "actor"> & { kind: keyof typeof MovementKind; at: Date }
+  >(
+    sql`select id, sku, kind, quantity, note, order_id as "order", actor, at from movements where sku = ${filter.sku} and ${older}
       order by at desc, id desc limit ${filter.limit}`,
   );
-  return rows.map(({ order_id, kind, at, ...row }) => ({
-    ...create(MovementSchema, { ...row, kind: MovementKind[kind], order: order_id, at: timestampFromDate(at) }),
-    atMs: at.getTime(),
-  }));
+  return rows.map((row) => create(MovementSchema, { ...row, kind: MovementKind[row.kind], at: timestampFromDate(row.at) }));
 }

@@ -7,7 +7,9 @@ create table notifications (
   created_at timestamptz not null,
   sent_at timestamptz,
   -- The task that sent it: the mail's Message-ID.
-  task text
+  task text,
+  -- The event that called for it: one message each, however often and however late it is delivered again.
+  event text unique
 );
 
 create index notifications_by_account on notifications (account, created_at desc, id desc);

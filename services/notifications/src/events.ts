@@ -1,5 +1,10 @@
 import { VerificationRequestedSchema } from "@kontor/contracts/gen/kontor/identity/v1/events_pb.js";
-import { OrderCancelledSchema, OrderFulfilledSchema, OrderPaidSchema, OrderReminderDueSchema } from "@kontor/contracts/gen/kontor/orders/v1/events_pb.js";
+import {
+  OrderCancelledSchema,
+  OrderFulfilledSchema,
+  OrderPaidSchema,
+  OrderReminderDueSchema,
+} from "@kontor/contracts/gen/kontor/orders/v1/events_pb.js";
 import { PaymentRefundedSchema } from "@kontor/contracts/gen/kontor/payments/v1/events_pb.js";
 import { isEvent, subscription } from "@kontor/platform/events/events.ts";
 import type { Subscription } from "@kontor/platform/events/events.ts";
@@ -31,8 +36,13 @@ export function notificationSubscriptions(needs: Pick<Surroundings, "tasks" | "c
           tx,
           events.map((event): Notice => {
             const { customer: account, order: subject } = event.data.order!;
-            if (isEvent(event, OrderReminderDueSchema)) return { event, kind: "PAYMENT_REMINDER", account, subject, hours: event.data.hours };
-            const kind: Kind = isEvent(event, OrderPaidSchema) ? "ORDER_CONFIRMATION" : isEvent(event, OrderCancelledSchema) ? "ORDER_CANCELLATION" : "SHIPPING_UPDATE";
+            if (isEvent(event, OrderReminderDueSchema))
+              return { event, kind: "PAYMENT_REMINDER", account, subject, hours: event.data.hours };
+            const kind: Kind = isEvent(event, OrderPaidSchema)
+              ? "ORDER_CONFIRMATION"
+              : isEvent(event, OrderCancelledSchema)
+                ? "ORDER_CANCELLATION"
+                : "SHIPPING_UPDATE";
             return { event, kind, account, subject };
           }),
         ),

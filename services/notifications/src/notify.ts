@@ -21,18 +21,26 @@ export interface Notice {
   readonly amount?: string;
 }
 
-/** Notes messages down and has them sent: two statements for however many. The event's id keeps each to one. */
-export async function notify({ tasks, clock, ids }: Pick<Surroundings, "tasks" | "clock" | "ids">, tx: Transaction, notices: readonly Notice[]): Promise<void> {
+/** Notes messages down and has them sent: two statements for however many. An event that was heard before calls for nothing. */
+export async function notify(
+  { tasks, clock, ids }: Pick<Surroundings, "tasks" | "clock" | "ids">,
+  tx: Transaction,
+  notices: readonly Notice[],
+): Promise<void> {
   const [first] = notices;
   if (first === undefined) return;
   const noted = notices.map((notice) => ({ ...notice, id: ids.next("ntf") }));
-  await tx.run(sql`insert into notifications (id, account, kind, subject, created_at)
-    select id, account, kind, subject, ${clock.now()} from unnest(${noted.map(({ id }) => id)}::text[], ${noted.map(({ account }) => account)}::text[],
-      ${noted.map(({ kind }) => kind)}::text[], ${noted.map(({ subject }) => subject)}::text[]) as n (id, account, kind, subject)`);
+  const rows = await tx.rows<{ id: string }>(sql`insert into notifications (id, event, account, kind, subject, created_at)
+    select id, event, account, kind, subject, ${clock.now()} from unnest(${noted.map(({ id }) => id)}::text[], ${noted.map(({ event }) => event.id)}::text[],
+      ${noted.map(({ account }) => account)}::text[], ${noted.map(({ kind }) => kind)}::text[], ${noted.map(({ subject }) => subject)}::text[])
+      as n (id, event, account, kind, subject)
+    on conflict (event) do nothing returning id`);
+  const made = new Set(rows.map(({ id }) => id));
+  const fresh = noted.filter(({ id }) => made.has(id));
   await tasks.add(
     tx,
     callFor(first.event, "notifications"),
-    noted.map(({ id, event, kind, account, subject, hours = 0, amount = "" }) => ({
+    fresh.map(({ id, event, kind, account, subject, hours = 0, amount = "" }) => ({
       queue: sendQueue,
       key: event.id,
       payload: create(SendNotificationSchema, { notification: id, kind: NotificationKind[kind], account, subject, hours, amount }),

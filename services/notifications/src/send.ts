@@ -9,7 +9,7 @@ import { sql } from "@kontor/platform/database/sql.ts";
 import type { Call } from "@kontor/platform/rpc/call.ts";
 import type { Client } from "@kontor/platform/rpc/rpc.ts";
 import type { Surroundings } from "@kontor/platform/service/service.ts";
-import type { Task } from "@kontor/platform/tasks/tasks.ts";
+import type { Task, TaskResult } from "@kontor/platform/tasks/tasks.ts";
 import { cancellationMail, confirmationMail, refundMail, reminderMail, shippingMail } from "./templates/order-mails.ts";
 import type { Words } from "./templates/layout.ts";
 import { verificationMail } from "./templates/verification.ts";
@@ -21,13 +21,14 @@ type Needs = Pick<Surroundings, "mail" | "config" | "clock"> & {
 
 /**
  * Sends one message. Names, addresses and what was ordered are asked for now, and kept nowhere. A reminder whose order is no longer
- * PENDING is not sent.
+ * PENDING is not sent, and not among what the customer was told.
  */
 export const sendNotification =
   (needs: Needs) =>
-  async (task: Task<SendNotification>, call: Call): Promise<void> => {
+  async (task: Task<SendNotification>, call: Call): Promise<TaskResult | void> => {
     const written = await write(needs, task.payload, call);
-    if (written === undefined) return;
+    if (written === undefined)
+      return { effect: async (tx) => void (await tx.run(sql`delete from notifications where id = ${task.payload.notification}`)) };
     await needs.mail.send({ id: task.id, from: needs.config.mailFrom, to: written.to, ...written.words });
   };
 

@@ -9,7 +9,7 @@ import {
   SendNotificationSchema,
 } from "@kontor/contracts/gen/kontor/notifications/v1/notifications_pb.js";
 import { OrdersService } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
-import { decodeCursor, encodeCursor, pageSize } from "@kontor/platform/database/cursor.ts";
+import { decodeCursor, encodeCursor, invalidCursor, pageSize } from "@kontor/platform/database/cursor.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import { implement } from "@kontor/platform/rpc/rpc.ts";
 import type { Route } from "@kontor/platform/rpc/rpc.ts";
@@ -33,7 +33,17 @@ export const notifications: ServiceDefinition = {
     return {
       routes: [notificationsRoute(surroundings)],
       subscriptions: notificationSubscriptions(surroundings),
-      queues: [queue({ name: sendQueue, schema: SendNotificationSchema, concurrency: 16, run: send, settle: noteSent(surroundings) })],
+      // Tried for nearly two hours, because mail servers are away for longer than a few minutes.
+      queues: [
+        queue({
+          name: sendQueue,
+          schema: SendNotificationSchema,
+          concurrency: 16,
+          attemptsMax: 20,
+          run: send,
+          settle: noteSent(surroundings),
+        }),
+      ],
     };
   },
 };
@@ -51,6 +61,7 @@ function notificationsRoute({ database }: Pick<Surroundings, "database">): Route
     listNotifications: async (request, call) => {
       const limit = pageSize(request.limit);
       const before = decodeCursor(request.cursor, ["number", "string"]);
+      if (before !== undefined && (Number.isNaN(new Date(before[0]).getTime()) || before[1].includes("\0"))) throw invalidCursor();
       const older = before === undefined ? sql`true` : sql`(created_at, id) < (${new Date(before[0])}, ${before[1]})`;
       const rows = await database.rows<Row>(sql`select id, kind, subject, created_at, sent_at from notifications
         where account = ${call.signedIn().id} and ${older} order by created_at desc, id desc limit ${limit + 1}`);

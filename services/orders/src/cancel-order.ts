@@ -5,11 +5,11 @@ import { OrderStatus } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js
 import { PaymentStatus } from "@kontor/contracts/gen/kontor/payments/v1/payments_pb.js";
 import type { PaymentsService } from "@kontor/contracts/gen/kontor/payments/v1/payments_pb.js";
 import type { Transaction } from "@kontor/platform/database/database.ts";
-import { outcomeUnknown } from "@kontor/platform/errors/refusal.ts";
+import { refusalIn } from "@kontor/platform/errors/refusal.ts";
 import type { Call } from "@kontor/platform/rpc/call.ts";
 import type { Client } from "@kontor/platform/rpc/rpc.ts";
 import type { Surroundings } from "@kontor/platform/service/service.ts";
-import type { NewTask, TaskResult } from "@kontor/platform/tasks/tasks.ts";
+import type { TaskResult } from "@kontor/platform/tasks/tasks.ts";
 import { cancel, pay, requestCancel, then } from "./order.ts";
 import type { By, CancelCause, Decision } from "./order.ts";
 import { lockOrder, readOrder } from "./order-store.ts";
@@ -17,6 +17,11 @@ import type { StoredOrder } from "./order-store.ts";
 import { after, record } from "./record.ts";
 
 export const takeBackQueue = "order-take-back";
+
+// The one who cancels takes the order back at once; the task is for when that fails.
+const inlineMs = 15_000;
+const answerMs = 1_000;
+const refusedMs = 3_600_000;
 
 export type CancelNeeds = Pick<Surroundings, "database" | "events" | "tasks" | "clock" | "log"> & {
   readonly payments: Client<typeof PaymentsService>;
@@ -27,8 +32,8 @@ type Decide = (order: StoredOrder, by: By) => Decision | undefined;
 
 /**
  * Cancels an order for somebody. Unpaid: its payment is closed first, at the provider too, so that nobody can pay a cancelled order;
- * when the money came before, it is an order that is paid. Paid: it is marked, refunded and cancelled; when the provider does not
- * answer in time, the order is still PAID and `cancelling`, and a task goes on. Refuses with ORDER_STATE once it is fulfilled.
+ * when the money came before, it is an order that is paid. Paid: it is marked, refunded and cancelled; when the refund is not done
+ * in time, the order is still PAID and `cancelling`, and a task goes on. Refuses with ORDER_STATE once it is fulfilled.
  */
 export const cancelOrder =
   (needs: CancelNeeds) =>
@@ -43,29 +48,36 @@ export const cancelOrder =
         return;
       }
     }
-    await database.transaction((tx) => startTakingBack(needs, tx, id, cause, call));
+    const dueAt = new Date(clock.now().getTime() + inlineMs);
+    await database.transaction((tx) => startTakingBack(needs, tx, { order: id, cause, dueAt }, call));
     try {
-      const { effect } = await takeBack(needs)(create(OrderTakeBackSchema, { order: id, cause, actor: call.actor }), call);
+      // So much is kept for the answer: a provider that is silent must not make the caller's deadline pass.
+      const soon = call.with({ deadlineMs: call.deadlineMs - Math.min(answerMs, call.remainingMs() / 4) });
+      const { effect } = await takeBack(needs)(create(OrderTakeBackSchema, { order: id, cause, actor: call.actor }), soon);
       await database.transaction((tx) => effect(tx));
     } catch (error) {
-      if (!outcomeUnknown(error)) throw error;
-      log.warn({ call, error, order: id, at: clock.now() }, "the refund is not known yet; the task goes on");
+      // It is decided that the order is taken back; whatever is in the way, the task goes on with it.
+      log.warn({ call, error, order: id }, "the refund is not done yet; the task goes on");
     }
   };
 
-/** Marks a paid order as being taken back and writes the task that does it. Its payment's capture may not have been heard of yet. */
-export async function startTakingBack(needs: Pick<CancelNeeds, "events" | "tasks" | "clock">, tx: Transaction, id: string, cause: CancelCause, call: Call) {
+/**
+ * Marks a paid order as being taken back and writes the task that does it. Its payment's capture may not have been heard of yet. Nothing
+ * happens to one that is cancelled; refuses once it is fulfilled or completed.
+ */
+export async function startTakingBack(
+  needs: Pick<CancelNeeds, "events" | "tasks" | "clock">,
+  tx: Transaction,
+  { order: id, cause, dueAt }: { readonly order: string; readonly cause: CancelCause; readonly dueAt?: Date },
+  call: Call,
+): Promise<void> {
   const at = needs.clock.now();
   const order = await lockOrder(tx, id);
-  const by = { actor: call.actor, at };
-  const paid = order.state.status === OrderStatus.PENDING ? pay(order.state, { actor: "payments", at }) : undefined;
-  const decision = then(paid, order.state, requestCancel);
+  if (order.state.status === OrderStatus.CANCELLED) return;
+  const decision = then(pay(order.state, { actor: "payments", at }), order.state, requestCancel);
   if (decision !== undefined) await record(tx, needs.events, [{ order, decision, call }], at);
-  await needs.tasks.add(tx, call, [takeBackTask(id, cause, by.actor)]);
-}
-
-export function takeBackTask(order: string, cause: CancelCause, actor: string): NewTask {
-  return { queue: takeBackQueue, key: order, payload: create(OrderTakeBackSchema, { order, cause, actor }) };
+  const payload = create(OrderTakeBackSchema, { order: id, cause, actor: call.actor });
+  await needs.tasks.add(tx, call, [{ queue: takeBackQueue, key: id, payload, ...(dueAt && { dueAt }) }]);
 }
 
 /** Refunds an order that is being taken back; the effect cancels it. May be done more than once: the refund and the end are each one. */
@@ -82,6 +94,22 @@ export const takeBack =
         if (decision !== undefined) await record(tx, needs.events, [{ order, decision, call }], at);
       },
     };
+  };
+
+/** The same as a task. A provider that will not refund is asked again, seldom, while an operator is called. */
+export const takeBackTask =
+  (needs: Parameters<typeof takeBack>[0] & Pick<CancelNeeds, "log">) =>
+  async (work: OrderTakeBack, call: Call): Promise<TaskResult> => {
+    try {
+      return await takeBack(needs)(work, call);
+    } catch (error) {
+      if (refusalIn(error)?.reason !== "PROVIDER_REFUSED") throw error;
+      needs.log.error(
+        { alert: "REFUND_REFUSED", call, error, order: work.order },
+        "a paid order cannot be taken back: the provider refuses to refund it",
+      );
+      return { again: new Date(needs.clock.now().getTime() + refusedMs) };
+    }
   };
 
 /** Locks an order, decides, and records what was decided. */

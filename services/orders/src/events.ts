@@ -1,6 +1,7 @@
 import { ClaimRefusedSchema } from "@kontor/contracts/gen/kontor/inventory/v1/events_pb.js";
 import { PaymentCapturedSchema, PaymentRefundedSchema } from "@kontor/contracts/gen/kontor/payments/v1/events_pb.js";
 import { PaymentStatus } from "@kontor/contracts/gen/kontor/payments/v1/payments_pb.js";
+import type { OrderState } from "@kontor/contracts/gen/kontor/orders/v1/events_pb.js";
 import { OrderStatus } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
 import { callFor } from "@kontor/platform/events/call-for.ts";
 import { isEvent, subscription } from "@kontor/platform/events/events.ts";
@@ -11,6 +12,14 @@ import type { CancelNeeds } from "./cancel-order.ts";
 import { startTakingBack } from "./cancel-order.ts";
 import { lockOrders } from "./order-store.ts";
 import { record } from "./record.ts";
+
+/**
+ * A refund of part of it, or of an order that has left the house, does not take the order back. One that is being taken back is ended by
+ * its task, which knows who asked for it and why.
+ */
+function takesBack(payment: PaymentStatus, { status, cancelling, fulfilments }: OrderState): boolean {
+  return payment === PaymentStatus.REFUNDED && status === OrderStatus.PAID && !cancelling && fulfilments.length === 0;
+}
 
 /** What orders do when money came or went, and when a paid order's units turned out to be gone. */
 export function orderSubscriptions(needs: Pick<CancelNeeds, "events" | "tasks" | "clock">): readonly Subscription[] {
@@ -31,11 +40,10 @@ export function orderSubscriptions(needs: Pick<CancelNeeds, "events" | "tasks" |
           if (order === undefined) throw new Error(`there is no order ${event.data.payment!.order} for payment ${event.stream}`);
           const before = decided.get(order.id)?.decision;
           const state = before?.state ?? order.state;
-          const by = { actor: event.actor, at };
+          const by = { actor: "payments", at };
           const decision = isEvent(event, PaymentCapturedSchema)
             ? pay(state, by)
-            : // A refund of part of it, or of an order that has left the house, does not take the order back.
-              event.data.payment!.status === PaymentStatus.REFUNDED && state.status === OrderStatus.PAID && state.fulfilments.length === 0
+            : takesBack(event.data.payment!.status, state)
               ? cancel(state, "REFUNDED", by)
               : undefined;
           if (decision !== undefined)
@@ -54,7 +62,13 @@ export function orderSubscriptions(needs: Pick<CancelNeeds, "events" | "tasks" |
       publisher: "inventory",
       schemas: [ClaimRefusedSchema],
       apply: async (tx, events) => {
-        for (const event of events) await startTakingBack(needs, tx, event.data.order, "OUT_OF_STOCK", callFor(event, "orders"));
+        // In the order of their ids, as all who lock more than one do.
+        await lockOrders(
+          tx,
+          events.map(({ data }) => data.order),
+        );
+        for (const event of events)
+          await startTakingBack(needs, tx, { order: event.data.order, cause: "OUT_OF_STOCK" }, callFor(event, "orders"));
       },
     }),
   ];

@@ -4,7 +4,7 @@ import { OrderStatus } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js
 import { PaymentStatus } from "@kontor/contracts/gen/kontor/payments/v1/payments_pb.js";
 import type { Call } from "@kontor/platform/rpc/call.ts";
 import type { TaskResult } from "@kontor/platform/tasks/tasks.ts";
-import { cancel, complete, expiryHours, pay, remind, reminderHours, then } from "./order.ts";
+import { cancel, complete, expiryHours, pay, remind, reminderHours } from "./order.ts";
 import { changeOrderIn } from "./cancel-order.ts";
 import type { CancelNeeds } from "./cancel-order.ts";
 import { readOrder } from "./order-store.ts";
@@ -25,7 +25,9 @@ export const tickOrder =
     const dueAt = (hours: number) => new Date(createdMs + hours * hourMs);
     if (passedHours < expiryHours) {
       const reminder = reminderHours.findLast((hours) => hours <= passedHours);
-      const next = dueAt(state.status === OrderStatus.PENDING ? (reminderHours.find((hours) => hours > passedHours) ?? expiryHours) : expiryHours);
+      const next = dueAt(
+        state.status === OrderStatus.PENDING ? (reminderHours.find((hours) => hours > passedHours) ?? expiryHours) : expiryHours,
+      );
       if (reminder === undefined || state.status !== OrderStatus.PENDING) return { again: next };
       return {
         again: next,
@@ -34,14 +36,16 @@ export const tickOrder =
         },
       };
     }
-    const captured = state.status === OrderStatus.PAID || (await closed(needs, state.payment, call)) === PaymentStatus.CAPTURED;
+    const payment = state.status === OrderStatus.PAID ? PaymentStatus.CAPTURED : await closed(needs, state.payment, call);
     return {
       effect: async (tx) => {
+        // The money came before this hour and was not heard of yet. A write of its own: no order goes from PENDING to COMPLETED.
+        if (state.status === OrderStatus.PENDING && payment !== PaymentStatus.CLOSED)
+          await changeOrderIn(tx, needs, work.order, call, ({ state: order }, by) => pay(order, { ...by, actor: "payments" }));
         await changeOrderIn(tx, needs, work.order, call, ({ state: order }, by) => {
           if (order.status === OrderStatus.CANCELLED || order.status === OrderStatus.COMPLETED) return undefined;
-          if (!captured) return cancel(order, "EXPIRED", by);
-          const paid = order.status === OrderStatus.PENDING ? pay(order, { ...by, actor: "payments" }) : undefined;
-          return then(paid, order, (paidOrder) => complete(paidOrder, by));
+          if (payment === PaymentStatus.CLOSED) return cancel(order, "EXPIRED", by);
+          return payment === PaymentStatus.REFUNDED && !order.cancelling ? cancel(order, "REFUNDED", by) : complete(order, by);
         });
       },
     };

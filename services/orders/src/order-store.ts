@@ -77,14 +77,14 @@ export async function readOrders(queries: Queries, filter: OrderFilter): Promise
   return rows.map(storedOrder);
 }
 
-/** `insert into orders … returning id` for a new order; nothing is inserted when its id is taken. */
+/** `insert into orders … returning id` for a new order. Fails on an id that is taken, with all that stands in the same statement. */
 export function insertOrderSql(state: OrderState, paymentSecret: string): Sql {
   const total = moneyFrom(state.total!);
   const at = timestampDate(state.createdAt!);
   return sql`insert into orders (id, version, status, customer, currency, total, payment, payment_secret, state, created_at, updated_at)
     values (${state.order}, 1, 'PENDING', ${state.customer}, ${total.currency}, ${total.minor}, ${state.payment}, ${paymentSecret},
       ${toBinary(OrderStateSchema, state)}, ${at}, ${at})
-    on conflict (id) do nothing returning id`;
+    returning id`;
 }
 
 /** Marks the id of an order that must never be made. Gives false when there is an order already. */

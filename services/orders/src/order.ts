@@ -64,9 +64,9 @@ export function place(request: CreateOrderRequest, by: By): Decision {
   return { state, events: [create(OrderPlacedSchema, { order: state })] };
 }
 
-/** Its payment was captured. Undefined when it was known already. */
+/** Its payment was captured. Undefined when it was known already, also when it has been taken back since. Throws when it was cancelled unpaid. */
 export function pay(order: OrderState, by: By): Decision | undefined {
-  if (order.status === OrderStatus.PAID || order.status === OrderStatus.COMPLETED) return undefined;
+  if (order.history.some(({ status }) => status === OrderStatus.PAID)) return undefined;
   if (order.status !== OrderStatus.PENDING) throw new Error(`order ${order.order} was paid when it was ${OrderStatus[order.status]}`);
   const state = changed(order, OrderStatus.PAID, by);
   return { state, events: [create(OrderPaidSchema, { order: state })] };
@@ -88,12 +88,14 @@ export function requestCancel(order: OrderState): Decision | undefined {
 }
 
 /**
- * Cancels: an unpaid order whose payment is closed, or a paid one whose payment is refunded. Undefined when it is cancelled
- * already; refuses once anything is fulfilled.
+ * Cancels: an unpaid order whose payment is closed, or a paid one whose payment is refunded, which is one that is being taken back
+ * or whose refund brought this about. Undefined when it is cancelled already; refuses any other paid one, and once anything is fulfilled.
  */
 export function cancel(order: OrderState, cause: CancelCause, by: By): Decision | undefined {
   if (order.status === OrderStatus.CANCELLED) return undefined;
-  if (order.status === OrderStatus.COMPLETED || order.fulfilments.length > 0) throw wrongState(order);
+  const refunded = order.cancelling || cause === "REFUNDED";
+  const allowed = order.status === OrderStatus.PENDING || (order.status === OrderStatus.PAID && refunded && order.fulfilments.length === 0);
+  if (!allowed) throw wrongState(order);
   const state = changed(order, OrderStatus.CANCELLED, by, cause);
   state.cancelling = false;
   return { state, events: [create(OrderCancelledSchema, { order: state, wasPaid: order.status === OrderStatus.PAID })] };
@@ -116,7 +118,11 @@ export function complete(order: OrderState, by: By): Decision | undefined {
 }
 
 /** What one decision after another makes. */
-export function then(first: Decision | undefined, order: OrderState, next: (state: OrderState) => Decision | undefined): Decision | undefined {
+export function then(
+  first: Decision | undefined,
+  order: OrderState,
+  next: (state: OrderState) => Decision | undefined,
+): Decision | undefined {
   const second = next(first?.state ?? order);
   if (first === undefined || second === undefined) return second ?? first;
   return { state: second.state, events: [...first.events, ...second.events] };

@@ -3,9 +3,10 @@ import { timestampDate, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { OrderSchema, OrdersService, OrderStatus, FulfilmentSchema } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
 import type { Order } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
 import type { OrderState } from "@kontor/contracts/gen/kontor/orders/v1/events_pb.js";
-import { decodeCursor, encodeCursor, pageSize } from "@kontor/platform/database/cursor.ts";
-import { idempotent } from "@kontor/platform/database/idempotency.ts";
-import { refuse } from "@kontor/platform/errors/refusal.ts";
+import { decodeCursor, encodeCursor, invalidCursor, pageSize } from "@kontor/platform/database/cursor.ts";
+import { answerGiven, fingerprintOf, idempotencyKeyOf, idempotent } from "@kontor/platform/database/idempotency.ts";
+import { outcomeUnknown, refusalIn, refuse } from "@kontor/platform/errors/refusal.ts";
+import type { Refusal } from "@kontor/platform/errors/refusal.ts";
 import type { Call } from "@kontor/platform/rpc/call.ts";
 import { implement } from "@kontor/platform/rpc/rpc.ts";
 import type { Route } from "@kontor/platform/rpc/rpc.ts";
@@ -15,7 +16,7 @@ import type { CancelNeeds } from "./cancel-order.ts";
 import { createOrder } from "./create-order.ts";
 import { fulfil } from "./order.ts";
 import { readOrder, readOrders } from "./order-store.ts";
-import type { StoredOrder } from "./order-store.ts";
+import type { OrderFilter, StoredOrder } from "./order-store.ts";
 import { voidOrder } from "./void-order.ts";
 
 type Needs = CancelNeeds & Pick<Surroundings, "ids" | "config">;
@@ -33,7 +34,7 @@ export function ordersRoute(needs: Needs): Route {
       const orders = await readOrders(database, {
         customer: all ? request.customer || undefined : ownCustomer(request.customer, call),
         status: request.status,
-        after: decodeCursor(request.cursor, ["number", "string"]),
+        after: placeOf(request.cursor),
         createdAfter: request.createdAfter && timestampDate(request.createdAfter),
         createdBefore: request.createdBefore && timestampDate(request.createdBefore),
         limit: limit + 1,
@@ -60,17 +61,31 @@ export function ordersRoute(needs: Needs): Route {
       };
     },
     cancelOrder: async (request, call) => {
-      const order = await visibleOrder(needs, request.order, call);
-      if (order.state.status !== OrderStatus.CANCELLED) expectVersion(order, request.version);
-      await cancelled(order.id, call.user?.id === order.state.customer ? "CUSTOMER" : "ADMIN", call);
+      const method = OrdersService.method.cancelOrder;
+      const key = idempotencyKeyOf({ call, method });
+      if (key !== undefined) {
+        // Before anything is done: a key that was used for another order must not cancel this one.
+        const keyed = { key, fingerprint: fingerprintOf(method.input, request) };
+        const given = await answerGiven(database, { keyed, output: OrderSchema, now: clock.now() });
+        if (given !== undefined) return given;
+      }
+      const refusal = await refusalOf(async () => {
+        const order = await visibleOrder(needs, request.order, call);
+        // One that is cancelled, or about to be, is past the version that the caller saw because of this very wish.
+        if (order.state.status !== OrderStatus.CANCELLED && !order.state.cancelling) expectVersion(order, request.version);
+        await cancelled(order.id, call.user?.id === order.state.customer ? "CUSTOMER" : "ADMIN", call);
+      });
       return idempotent({
         database,
         clock,
         call,
-        method: OrdersService.method.cancelOrder,
+        method,
         request,
         output: OrderSchema,
-        work: async (tx) => reply(await readOrder(tx, order.id)),
+        work: async (tx) => {
+          if (refusal !== undefined) throw refusal;
+          return reply(await readOrder(tx, request.order));
+        },
       });
     },
     createFulfilment: (request, call) =>
@@ -86,7 +101,11 @@ export function ordersRoute(needs: Needs): Route {
             await changeOrderIn(tx, needs, request.order, call, (order, by) => {
               expectVersion(order, request.version);
               const { carrier, tracking } = request;
-              return fulfil(order.state, create(FulfilmentSchema, { id: ids.next("ful"), carrier, tracking, at: timestampFromDate(by.at) }), by);
+              return fulfil(
+                order.state,
+                create(FulfilmentSchema, { id: ids.next("ful"), carrier, tracking, at: timestampFromDate(by.at) }),
+                by,
+              );
             }),
           ),
       }),
@@ -99,13 +118,32 @@ export function ordersRoute(needs: Needs): Route {
   });
 }
 
+/** The refusal of some work whose outcome is known. Throws when it is not. */
+async function refusalOf(work: () => Promise<void>): Promise<Refusal | undefined> {
+  try {
+    await work();
+    return undefined;
+  } catch (error) {
+    const refusal = refusalIn(error);
+    if (refusal === undefined || outcomeUnknown(error)) throw error;
+    return refusal;
+  }
+}
+
 function seesAll(call: Call): boolean {
   return call.hasRole("admin", "support");
 }
 
+function placeOf(cursor: string): OrderFilter["after"] {
+  const place = decodeCursor(cursor, ["number", "string"]);
+  if (place !== undefined && Number.isNaN(new Date(place[0]).getTime())) throw invalidCursor();
+  return place;
+}
+
 function ownCustomer(asked: string, call: Call): string {
   const { id } = call.signedIn();
-  if (asked !== "" && asked !== id) throw refuse({ reason: "PERMISSION_DENIED", code: "permission_denied", message: "You see your own orders only" });
+  if (asked !== "" && asked !== id)
+    throw refuse({ reason: "PERMISSION_DENIED", code: "permission_denied", message: "You see your own orders only" });
   return id;
 }
 

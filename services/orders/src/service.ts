@@ -2,7 +2,7 @@ import { OrderClockSchema, OrderTakeBackSchema } from "@kontor/contracts/gen/kon
 import { PaymentsService } from "@kontor/contracts/gen/kontor/payments/v1/payments_pb.js";
 import type { ServiceDefinition } from "@kontor/platform/service/service.ts";
 import { queue } from "@kontor/platform/tasks/tasks.ts";
-import { takeBack, takeBackQueue } from "./cancel-order.ts";
+import { takeBackQueue, takeBackTask } from "./cancel-order.ts";
 import { orderClockQueue } from "./create-order.ts";
 import { orderSubscriptions } from "./events.ts";
 import { tickOrder } from "./order-clock.ts";
@@ -17,7 +17,7 @@ export const orders: ServiceDefinition = {
   create: (surroundings) => {
     const needs = { ...surroundings, payments: surroundings.clients.of("payments", PaymentsService) };
     const tick = tickOrder(needs);
-    const giveBack = takeBack(needs);
+    const giveBack = takeBackTask(needs);
     return {
       routes: [ordersRoute(needs)],
       subscriptions: orderSubscriptions(needs),

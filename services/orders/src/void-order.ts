@@ -1,22 +1,22 @@
 import { sql } from "@kontor/platform/database/sql.ts";
 import type { Call } from "@kontor/platform/rpc/call.ts";
-import type { Surroundings } from "@kontor/platform/service/service.ts";
-import { cancel } from "./order.ts";
-import { insertTombstone, lockOrder } from "./order-store.ts";
-import { record } from "./record.ts";
+import { cancelOrder } from "./cancel-order.ts";
+import type { CancelNeeds } from "./cancel-order.ts";
+import { insertTombstone } from "./order-store.ts";
 
-type Needs = Pick<Surroundings, "database" | "events" | "clock">;
-
-/** Undoes the making of an order: cancels it, or leaves a tombstone under its id so that it can never be made. */
-export const voidOrder =
-  ({ database, events, clock }: Needs) =>
-  (id: string, call: Call): Promise<void> =>
-    database.transaction(async (tx) => {
-      const at = clock.now();
-      if (await insertTombstone(tx, id, at)) return;
+/**
+ * Undoes the making of an order: leaves a tombstone under its id so that it can never be made, or cancels it like anybody would, because
+ * its buyer may have seen it and paid.
+ */
+export const voidOrder = (needs: CancelNeeds) => {
+  const cancelled = cancelOrder(needs);
+  return async (id: string, call: Call): Promise<void> => {
+    const { database, clock } = needs;
+    const isVoid = await database.transaction(async (tx) => {
+      if (await insertTombstone(tx, id, clock.now())) return true;
       const { status } = await tx.one<{ status: string }>(sql`select status from orders where id = ${id}`);
-      if (status === "VOID") return;
-      const order = await lockOrder(tx, id);
-      const decision = cancel(order.state, "CHECKOUT", { actor: call.actor, at });
-      if (decision !== undefined) await record(tx, events, [{ order, decision, call }], at);
+      return status === "VOID";
     });
+    if (!isVoid) await cancelled(id, "CHECKOUT", call);
+  };
+};

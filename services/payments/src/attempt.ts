@@ -6,7 +6,7 @@ import { refuse } from "@kontor/platform/errors/refusal.ts";
 import type { Call } from "@kontor/platform/rpc/call.ts";
 import type { NewTask, TaskResult } from "@kontor/platform/tasks/tasks.ts";
 import type { PaymentNeeds } from "./needs.ts";
-import { amountOf, hear, liveAttempt, startAttempt, wrongState } from "./payment.ts";
+import { amountOf, hear, isLive, liveAttempt, startAttempt, wrongState } from "./payment.ts";
 import type { AttemptRecord, PaymentRecord } from "./payment.ts";
 import { lockPayment, readPayment, savePayment } from "./payment-store.ts";
 import type { Session } from "./provider.ts";
@@ -18,27 +18,36 @@ export const giveBackQueue = "give-attempt-back";
 const firstCheckMs = 20_000;
 const checkMsMax = 3_600_000;
 
+// How often a try that turns out to be over is followed by another within one request.
+const triesMax = 3;
+const refusedMs = 3_600_000;
+
 /**
  * A try to pay, with the provider's page. A try that is under way is gone on with; while the provider cannot say how the last one ended,
- * there is no other: ATTEMPT_UNKNOWN. Refuses with PAYMENT_STATE unless the payment is open.
+ * there is no other: ATTEMPT_UNKNOWN. Refuses with PAYMENT_STATE unless the payment is open, and with PROVIDER_REFUSED when every try is
+ * over as soon as it is opened.
  */
 export const createAttempt =
   (needs: PaymentNeeds) =>
   async (paymentId: string, call: Call): Promise<AttemptRecord> => {
-    const { payment, attempt, fresh } = await begin(needs, paymentId, call);
-    const session = fresh || attempt.status === "OPENING" ? await open(needs, payment, attempt, call) : await needs.provider.read(attempt.id, call.signal);
-    const told = session ?? (await open(needs, payment, attempt, call));
-    const after = await hearOf(needs, paymentId, told, call);
-    const now = after.attempts.find(({ id }) => id === attempt.id)!;
-    if (now.status === "WAITING") {
-      if (told.status === "processing")
-        throw refuse({ reason: "ATTEMPT_UNKNOWN", code: "unavailable", message: "The provider is still at the last try", retryAfterMs: 5_000 });
-      return now;
+    for (let tries = 1; tries <= triesMax; tries++) {
+      call.check();
+      const { payment, attempt } = await begin(needs, paymentId, call);
+      const known = attempt.status === "OPENING" ? undefined : await needs.provider.read(attempt.id, call.signal);
+      const told = known ?? (await open(needs, payment, attempt, call));
+      const after = await hearOf(needs, paymentId, told, call);
+      if (after.status !== "OPEN") throw wrongState(after);
+      const now = after.attempts.find(({ id }) => id === attempt.id)!;
+      if (now.status === "WAITING" && told.status === "open") return now;
+      if (isLive(now)) throw attemptUnknown();
+      // That one is over: declined or closed. The shopper gets another.
     }
-    if (after.status !== "OPEN") throw wrongState(after);
-    // That one is over: declined or closed. The shopper gets another.
-    return createAttempt(needs)(paymentId, call);
+    throw refuse({ reason: "PROVIDER_REFUSED", code: "failed_precondition", message: "The payment provider does not take the payment" });
   };
+
+export function attemptUnknown(): Error {
+  return refuse({ reason: "ATTEMPT_UNKNOWN", code: "unavailable", message: "The provider is still at the last try", retryAfterMs: 5_000 });
+}
 
 /** Tells a payment what the provider says of one of its attempts: from a webhook, a shopper who came back, or a check. */
 export function hearOf(needs: PaymentNeeds, paymentId: string, session: Session, call: Call): Promise<PaymentRecord> {
@@ -53,7 +62,11 @@ async function hearIn(needs: PaymentNeeds, tx: Transaction, payment: PaymentReco
   const decision = hear(payment, session, at);
   if (decision === undefined) return payment;
   const { giveBack } = decision;
-  return savePayment(needs, tx, decision, { call, at, ...(giveBack !== undefined && { tasks: [attemptTask(giveBackQueue, payment.id, giveBack, at)] }) });
+  return savePayment(needs, tx, decision, {
+    call,
+    at,
+    ...(giveBack !== undefined && { tasks: [attemptTask(giveBackQueue, payment.id, giveBack, at)] }),
+  });
 }
 
 /** Asks the provider how the payment's live attempt stands, and takes note. */
@@ -67,38 +80,47 @@ export const completePayment =
     return session === undefined ? payment : hearOf(needs, paymentId, session, call);
   };
 
-/** The task that asks after an attempt whose webhook has not come, ever more rarely, until it is decided. */
+/**
+ * The task that asks after an attempt whose webhook has not come, ever more rarely, until it is decided. One that nobody needs any more,
+ * because an earlier try brought the money after all, is closed at the provider.
+ */
 export const checkAttempt =
   (needs: PaymentNeeds) =>
   async ({ payment: id, attempt: attemptId }: AttemptCheck, call: Call): Promise<TaskResult> => {
-    const payment = await completePayment(needs)(id, call);
-    const attempt = payment.attempts.find((one) => one.id === attemptId);
-    if (attempt === undefined || liveAttempt(payment)?.id !== attemptId) return {};
+    let payment = await completePayment(needs)(id, call);
+    const stillLive = () => payment.attempts.find((one) => one.id === attemptId && isLive(one));
+    if (payment.status !== "OPEN" && stillLive() !== undefined)
+      payment = await hearOf(needs, id, await needs.provider.close(attemptId, call.signal), call);
+    const attempt = stillLive();
+    if (attempt === undefined) return {};
     const nowMs = needs.clock.now().getTime();
     const ageMs = nowMs - attempt.createdAt.getTime();
     return { again: new Date(nowMs + Math.min(Math.max(ageMs, firstCheckMs), checkMsMax)) };
   };
 
-/** The task that gives back what came a second time. */
+/** The task that gives back what came a second time. A provider that will not is asked again, seldom, while an operator is called. */
 export const giveAttemptBack =
   (needs: PaymentNeeds) =>
-  async ({ payment: id, attempt }: AttemptCheck, call: Call): Promise<void> => {
+  async ({ payment: id, attempt }: AttemptCheck, call: Call): Promise<TaskResult> => {
     const payment = await readPayment(needs.database, id);
+    if (payment.amount === 0n) return {};
     const outcome = await needs.provider.refund({ key: attempt, session: attempt, amount: amountOf(payment) }, call.signal);
-    if (outcome === "failed") throw refuse({ reason: "PROVIDER_REFUSED", code: "failed_precondition", message: "The provider would not give it back" });
+    if (outcome === "succeeded") return {};
+    needs.log.error({ alert: "REFUND_REFUSED", call, payment: id, attempt }, "the provider refuses to give back what came a second time");
+    return { again: new Date(needs.clock.now().getTime() + refusedMs) };
   };
 
-async function begin(needs: PaymentNeeds, id: string, call: Call): Promise<{ payment: PaymentRecord; attempt: AttemptRecord; fresh: boolean }> {
+async function begin(needs: PaymentNeeds, id: string, call: Call): Promise<{ payment: PaymentRecord; attempt: AttemptRecord }> {
   return needs.database.transaction(async (tx) => {
     const at = needs.clock.now();
     const payment = await lockPayment(tx, id);
     const live = liveAttempt(payment);
-    if (payment.status === "OPEN" && live !== undefined) return { payment, attempt: live, fresh: false };
+    if (payment.status === "OPEN" && live !== undefined) return { payment, attempt: live };
     const attemptId = needs.ids.next("att");
     const decision = startAttempt(payment, { id: attemptId, provider: needs.provider.name, at });
     const task = attemptTask(attemptCheckQueue, id, attemptId, new Date(at.getTime() + firstCheckMs));
     const saved = await savePayment(needs, tx, decision, { call, at, tasks: [task] });
-    return { payment: saved, attempt: saved.attempts.at(-1)!, fresh: true };
+    return { payment: saved, attempt: saved.attempts.at(-1)! };
   });
 }
 

@@ -1,10 +1,9 @@
-import { refuse } from "@kontor/platform/errors/refusal.ts";
 import type { Call } from "@kontor/platform/rpc/call.ts";
-import { hearOf } from "./attempt.ts";
+import { attemptUnknown, hearOf } from "./attempt.ts";
 import type { PaymentNeeds } from "./needs.ts";
 import { close, liveAttempt } from "./payment.ts";
 import type { AttemptRecord, PaymentRecord } from "./payment.ts";
-import { insertTombstone, lockPayment, savePayment } from "./payment-store.ts";
+import { insertTombstone, lockPaymentIfThere, savePayment } from "./payment-store.ts";
 
 /**
  * Sees to it that nobody can pay it any more: its live attempt is closed at the provider first, and what the provider says is taken note
@@ -20,8 +19,7 @@ export const closePayment =
       if (step === "VOID") return undefined;
       if (!("live" in step)) return step;
       const session = await needs.provider.close(step.live.id, call.signal);
-      if (session.status === "open" || session.status === "processing")
-        throw refuse({ reason: "ATTEMPT_UNKNOWN", code: "unavailable", message: "The provider is still at the last try", retryAfterMs: 5_000 });
+      if (session.status === "open" || session.status === "processing") throw attemptUnknown();
       await hearOf(needs, id, session, call);
     }
   };
@@ -29,8 +27,11 @@ export const closePayment =
 function closeUnlessLive(needs: PaymentNeeds, id: string, call: Call): Promise<PaymentRecord | { live: AttemptRecord } | "VOID"> {
   return needs.database.transaction(async (tx) => {
     const at = needs.clock.now();
-    if (await insertTombstone(tx, id, at)) return "VOID";
-    const payment = await lockPayment(tx, id);
+    // Who opens it at the same time has inserted it before our tombstone, or fails on that.
+    const found = (await lockPaymentIfThere(tx, id)) ?? ((await insertTombstone(tx, id, at)) ? "VOID" : await lockPaymentIfThere(tx, id));
+    if (found === undefined) throw new Error(`payment ${id} is gone`);
+    if (found === "VOID") return "VOID";
+    const payment = found;
     const live = liveAttempt(payment);
     if (payment.status === "OPEN" && live !== undefined) return { live };
     const decision = close(payment);

@@ -35,21 +35,24 @@ export const openPayment =
       updatedAt: at,
     };
     try {
-      const { made } = await database.one<{ made: number }>(
+      await database.run(
         sql`with made as (${insertPaymentSql(payment)}),
           recorded as (${events.appendSql(call, [{ stream: payment.id, expectedVersion: 0, events: opened(payment).events }])})
-          select count(*)::int as made from made`,
+          select 1 as made from made`,
       );
-      if (made === 1) {
-        events.wake();
-        return payment;
-      }
+      events.wake();
+      return payment;
     } catch (error) {
-      // Two that open the same payment at the same time: the second fails on the event when it did not see the first's row.
+      // The id is taken, by the payment or by its tombstone: then no event is written either.
       if (sqlState(error) !== "23505") throw error;
     }
     const there = await findPayment(database, request.payment);
     if (there === "VOID" || there === undefined)
-      throw refuse({ reason: "PAYMENT_STATE", code: "failed_precondition", message: "The payment was closed before it was opened", details: { status: "CLOSED" } });
+      throw refuse({
+        reason: "PAYMENT_STATE",
+        code: "failed_precondition",
+        message: "The payment was closed before it was opened",
+        details: { status: "CLOSED" },
+      });
     return there;
   };

@@ -1,5 +1,5 @@
 import { moneyTo } from "@kontor/contracts/money.ts";
-import { amountOf, liveAttempt } from "./payment.ts";
+import { amountOf } from "./payment.ts";
 import type { PaymentRecord } from "./payment.ts";
 
 /** What a shopper sees who comes back from the provider. No scripts, nothing from outside. */
@@ -23,9 +23,17 @@ function resultOf(payment: PaymentRecord): { title: string; text: string; again?
     case "CLOSED":
       return { title: "This order can no longer be paid", text: "Nothing was taken." };
     case "OPEN":
-      if (liveAttempt(payment) !== undefined)
-        return { title: "Not paid yet", text: "The payment has not come through yet. You can go on with it, or look again in a moment.", again: "Go on" };
-      return { title: "The payment was declined", text: "Nothing was taken. You can try again, with another card if you like.", again: "Try again" };
+      if (payment.attempts.at(-1)?.status !== "DECLINED")
+        return {
+          title: "Not paid yet",
+          text: "The payment has not come through yet. You can go on with it, or look again in a moment.",
+          again: "Go on",
+        };
+      return {
+        title: "The payment was declined",
+        text: "Nothing was taken. You can try again, with another card if you like.",
+        again: "Try again",
+      };
   }
 }
 

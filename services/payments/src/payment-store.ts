@@ -9,7 +9,11 @@ import type { AttemptRecord, Decision, PaymentRecord, RefundRecord, Status } fro
 
 /** As JSON keeps them: times as text, minor units as text. */
 type StoredAttempt = Omit<AttemptRecord, "createdAt" | "updatedAt"> & { readonly createdAt: string; readonly updatedAt: string };
-type StoredRefund = Omit<RefundRecord, "createdAt" | "updatedAt" | "amount"> & { readonly createdAt: string; readonly updatedAt: string; readonly amount: string };
+type StoredRefund = Omit<RefundRecord, "createdAt" | "updatedAt" | "amount"> & {
+  readonly createdAt: string;
+  readonly updatedAt: string;
+  readonly amount: string;
+};
 
 interface Row extends Omit<PaymentRecord, "status" | "attempts" | "refunds" | "secret"> {
   readonly status: Status | "VOID";
@@ -24,6 +28,12 @@ const columns = sql`id, version, order_id as "order", customer, status, currency
 /** The payment, locked until the transaction ends. Refuses with NOT_FOUND. */
 export async function lockPayment(tx: Transaction, id: string): Promise<PaymentRecord> {
   return present(await tx.maybe<Row>(sql`select ${columns} from payments where id = ${id} for no key update`));
+}
+
+/** The same, or "VOID" for a tombstone, or undefined when there is neither. */
+export async function lockPaymentIfThere(tx: Transaction, id: string): Promise<PaymentRecord | "VOID" | undefined> {
+  const row = await tx.maybe<Row>(sql`select ${columns} from payments where id = ${id} for no key update`);
+  return row?.status === "VOID" ? "VOID" : row && present(row);
 }
 
 /** The payment, or "VOID" for a tombstone, or undefined. */
@@ -42,12 +52,12 @@ export async function readPaymentBySecret(queries: Queries, secret: string): Pro
   return present(await queries.maybe<Row>(sql`select ${columns} from payments where secret = ${secret}`));
 }
 
-/** `insert into payments … returning id`; nothing is inserted when the id is taken. */
+/** `insert into payments … returning id`. Fails on an id that is taken, with all that stands in the same statement. */
 export function insertPaymentSql(payment: PaymentRecord): Sql {
   return sql`insert into payments (id, version, order_id, customer, status, currency, amount, captured, refunded, secret, attempts, refunds, created_at, updated_at)
     values (${payment.id}, ${payment.version}, ${payment.order}, ${payment.customer}, ${payment.status}, ${payment.currency}, ${payment.amount}, 0, 0,
       ${payment.secret}, '[]', '[]', ${payment.createdAt}, ${payment.createdAt})
-    on conflict (id) do nothing returning id`;
+    returning id`;
 }
 
 /** Marks the id of a payment that must never be opened. Gives false when there is a payment already. */
@@ -73,7 +83,8 @@ export async function savePayment(
       attempts = ${JSON.stringify(payment.attempts)}, refunds = ${JSON.stringify(payment.refunds.map((refund) => ({ ...refund, amount: String(refund.amount) })))},
       updated_at = ${at} where id = ${payment.id} and version = ${payment.version} returning 1)`,
   ];
-  if (happened.length > 0) parts.push(sql`recorded as (${events.appendSql(call, [{ stream: payment.id, expectedVersion: payment.version, events: happened }])})`);
+  if (happened.length > 0)
+    parts.push(sql`recorded as (${events.appendSql(call, [{ stream: payment.id, expectedVersion: payment.version, events: happened }])})`);
   if (options.tasks !== undefined && options.tasks.length > 0) parts.push(sql`tasked as (${tasks.addSql(call, options.tasks)})`);
   const recorded = happened.length > 0 ? sql`(select count(*) from recorded)` : sql`0`;
   const { saved, appended } = await tx.one<{ saved: number; appended: number }>(
@@ -86,12 +97,17 @@ export async function savePayment(
 }
 
 function present(row: Row | undefined): PaymentRecord {
-  if (row === undefined || row.status === "VOID") throw refuse({ reason: "NOT_FOUND", code: "not_found", message: "There is no such payment" });
+  if (row === undefined || row.status === "VOID")
+    throw refuse({ reason: "NOT_FOUND", code: "not_found", message: "There is no such payment" });
   return {
     ...row,
     status: row.status,
     secret: row.secret ?? "",
-    attempts: row.attempts.map((attempt) => ({ ...attempt, createdAt: new Date(attempt.createdAt), updatedAt: new Date(attempt.updatedAt) })),
+    attempts: row.attempts.map((attempt) => ({
+      ...attempt,
+      createdAt: new Date(attempt.createdAt),
+      updatedAt: new Date(attempt.updatedAt),
+    })),
     refunds: row.refunds.map((refund) => ({
       ...refund,
       amount: BigInt(refund.amount),

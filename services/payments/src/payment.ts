@@ -69,7 +69,11 @@ export interface Decision {
 
 /** The attempt that the shopper may be busy with: there is at most one. */
 export function liveAttempt(payment: PaymentRecord): AttemptRecord | undefined {
-  return payment.attempts.find(({ status }) => status === "OPENING" || status === "WAITING");
+  return payment.attempts.find(isLive);
+}
+
+export function isLive({ status }: AttemptRecord): boolean {
+  return status === "OPENING" || status === "WAITING";
 }
 
 export function opened(payment: PaymentRecord): Decision {
@@ -89,18 +93,23 @@ export function startAttempt(payment: PaymentRecord, attempt: { id: string; prov
 export function hear(payment: PaymentRecord, session: Session, at: Date): Decision | undefined {
   const attempt = payment.attempts.find(({ id }) => id === session.key);
   if (attempt === undefined) throw new Error(`payment ${payment.id} has no attempt ${session.key}`);
-  const live = attempt.status === "OPENING" || attempt.status === "WAITING";
+  const live = isLive(attempt);
   switch (session.status) {
     case "processing":
       return undefined;
     case "open":
-      return attempt.status === "OPENING" ? { payment: withAttempt(payment, { ...attempt, status: "WAITING", url: session.url, updatedAt: at }), events: [] } : undefined;
+      return attempt.status === "OPENING"
+        ? { payment: withAttempt(payment, { ...attempt, status: "WAITING", url: session.url, updatedAt: at }), events: [] }
+        : undefined;
     case "closed":
       return live ? { payment: withAttempt(payment, { ...attempt, status: "ABANDONED", updatedAt: at }), events: [] } : undefined;
     case "declined": {
       if (!live) return undefined;
       const next = withAttempt(payment, { ...attempt, status: "DECLINED", declineCode: session.declineCode, updatedAt: at });
-      return { payment: next, events: [create(AttemptDeclinedSchema, { payment: state(next), attempt: attempt.id, declineCode: session.declineCode })] };
+      return {
+        payment: next,
+        events: [create(AttemptDeclinedSchema, { payment: state(next), attempt: attempt.id, declineCode: session.declineCode })],
+      };
     }
     case "succeeded":
       return succeeded(payment, attempt, session, at);
@@ -121,7 +130,10 @@ function succeeded(payment: PaymentRecord, attempt: AttemptRecord, session: Sess
     status: "CAPTURED",
     captured: payment.amount,
   };
-  return { payment: next, events: [create(PaymentCapturedSchema, { payment: state(next), attempt: attempt.id, at: timestampFromDate(at) })] };
+  return {
+    payment: next,
+    events: [create(PaymentCapturedSchema, { payment: state(next), attempt: attempt.id, at: timestampFromDate(at) })],
+  };
 }
 
 /** Nobody can pay it any more. Undefined when it is decided already. The caller has closed its attempts at the provider. */

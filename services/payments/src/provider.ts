@@ -37,13 +37,19 @@ export interface ProviderEvent {
 export interface Provider {
   readonly name: string;
   /** Opens a session, or gives the one that is there. A key that was closed before it came gives a closed session. */
-  open(session: { readonly key: string; readonly amount: Money; readonly reference: string; readonly returnUrl: string }, signal: AbortSignal): Promise<Session>;
+  open(
+    session: { readonly key: string; readonly amount: Money; readonly reference: string; readonly returnUrl: string },
+    signal: AbortSignal,
+  ): Promise<Session>;
   /** How it stands; undefined when the provider never heard of it. */
   read(key: string, signal: AbortSignal): Promise<Session | undefined>;
   /** Sees to it that it cannot be paid, also when it was never opened. The answer is closed, declined or succeeded; processing when that cannot be said yet. */
   close(key: string, signal: AbortSignal): Promise<Session>;
   /** Gives money of a session back, once per refund key. */
-  refund(refund: { readonly key: string; readonly session: string; readonly amount: Money }, signal: AbortSignal): Promise<"succeeded" | "failed">;
+  refund(
+    refund: { readonly key: string; readonly session: string; readonly amount: Money },
+    signal: AbortSignal,
+  ): Promise<"succeeded" | "failed">;
   /** Checks a webhook's signature and reads it; undefined for an event that says nothing to us. Refuses with WEBHOOK_SIGNATURE. */
   receive(headers: Readonly<Record<string, string>>, body: Uint8Array): ProviderEvent | undefined;
 }

@@ -11,18 +11,22 @@ import { lockPayment, readPayment, savePayment } from "./payment-store.ts";
 
 export const refundQueue = "refund";
 
+// The one who asks for everything back does it at once; the task is for when that fails.
+const inlineMs = 15_000;
+
 /** Begins a refund, inside the caller's transaction: the record, its event and the task that does it. All that is left when no amount is given. */
 export async function beginRefund(
   needs: PaymentNeeds,
   tx: Transaction,
-  refund: { readonly payment: string; readonly minor: bigint | undefined },
+  refund: { readonly payment: string; readonly minor: bigint | undefined; readonly dueAt?: Date },
   call: Call,
 ): Promise<{ payment: PaymentRecord; refund: RefundRecord }> {
   const at = needs.clock.now();
   const before = await lockPayment(tx, refund.payment);
   const id = needs.ids.next("rfd");
   const decision = startRefund(before, { id, amount: refund.minor ?? refundable(before), at });
-  const task = { queue: refundQueue, key: id, payload: create(RefundWorkSchema, { payment: before.id, refund: id }) };
+  const payload = create(RefundWorkSchema, { payment: before.id, refund: id });
+  const task = { queue: refundQueue, key: id, payload, ...(refund.dueAt && { dueAt: refund.dueAt }) };
   const payment = await savePayment(needs, tx, decision, { call, at, tasks: [task] });
   return { payment, refund: payment.refunds.at(-1)! };
 }
@@ -34,7 +38,8 @@ export const doRefund =
     const payment = await readPayment(needs.database, work.payment);
     const refund = payment.refunds.find(({ id }) => id === work.refund);
     const paidBy = payment.attempts.find(({ status }) => status === "SUCCEEDED");
-    if (refund === undefined || paidBy === undefined) throw new Error(`payment ${work.payment} has no refund ${work.refund}, or was never paid`);
+    if (refund === undefined || paidBy === undefined)
+      throw new Error(`payment ${work.payment} has no refund ${work.refund}, or was never paid`);
     if (refund.status !== "REFUND_PENDING") return payment;
     const amount = { currency: payment.currency, minor: refund.amount };
     const outcome = await needs.provider.refund({ key: refund.id, session: paidBy.id, amount }, call.signal);
@@ -46,19 +51,24 @@ export const doRefund =
     });
   };
 
-/** Gives everything back, for an order that is taken back. Gives the payment, REFUNDED; throws while the provider does not say, or will not. */
+/**
+ * Gives everything back, for an order that is taken back. Gives the payment, REFUNDED, or as it is when it cost nothing; throws while the
+ * provider does not say, or will not.
+ */
 export const refundPayment =
   (needs: PaymentNeeds) =>
   async (id: string, call: Call): Promise<PaymentRecord> => {
     const begun = await needs.database.transaction(async (tx) => {
       const payment = await lockPayment(tx, id);
-      if (payment.status === "REFUNDED" || refundable(payment) === 0n) return payment;
-      return (await beginRefund(needs, tx, { payment: id, minor: undefined }, call)).payment;
+      if (payment.status !== "CAPTURED" || refundable(payment) === 0n) return payment;
+      const dueAt = new Date(needs.clock.now().getTime() + inlineMs);
+      return (await beginRefund(needs, tx, { payment: id, minor: undefined, dueAt }, call)).payment;
     });
     let payment = begun;
     for (const refund of begun.refunds)
-      if (refund.status === "REFUND_PENDING") payment = await doRefund(needs)(create(RefundWorkSchema, { payment: id, refund: refund.id }), call);
-    if (payment.status === "REFUNDED") return payment;
+      if (refund.status === "REFUND_PENDING")
+        payment = await doRefund(needs)(create(RefundWorkSchema, { payment: id, refund: refund.id }), call);
+    if (payment.status === "REFUNDED" || (payment.status === "CAPTURED" && payment.captured === 0n)) return payment;
     if (payment.status !== "CAPTURED") throw wrongState(payment);
     throw refuse({ reason: "PROVIDER_REFUSED", code: "failed_precondition", message: "The provider would not give it all back" });
   };

@@ -1,11 +1,18 @@
 import { create } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
-import { AttemptSchema, AttemptStatus, PaymentSchema, PaymentsService, PaymentStatus, RefundSchema } from "@kontor/contracts/gen/kontor/payments/v1/payments_pb.js";
+import {
+  AttemptSchema,
+  AttemptStatus,
+  PaymentSchema,
+  PaymentsService,
+  PaymentStatus,
+  RefundSchema,
+} from "@kontor/contracts/gen/kontor/payments/v1/payments_pb.js";
 import type { Attempt, Payment } from "@kontor/contracts/gen/kontor/payments/v1/payments_pb.js";
 import { moneyFrom, moneyTo } from "@kontor/contracts/money.ts";
 import type { Queries } from "@kontor/platform/database/database.ts";
 import { idempotent } from "@kontor/platform/database/idempotency.ts";
-import { refuse } from "@kontor/platform/errors/refusal.ts";
+import { outcomeUnknown, refuse } from "@kontor/platform/errors/refusal.ts";
 import type { Call } from "@kontor/platform/rpc/call.ts";
 import { implement } from "@kontor/platform/rpc/rpc.ts";
 import type { Route } from "@kontor/platform/rpc/rpc.ts";
@@ -14,7 +21,7 @@ import { closePayment } from "./close-payment.ts";
 import type { PaymentNeeds } from "./needs.ts";
 import { openPayment } from "./open-payment.ts";
 import { resultPage } from "./page.ts";
-import { refundMessage, wrongState } from "./payment.ts";
+import { refundMessage } from "./payment.ts";
 import type { AttemptRecord, PaymentRecord } from "./payment.ts";
 import { readPayment, readPaymentBySecret } from "./payment-store.ts";
 import { beginRefund, refundPayment } from "./refund.ts";
@@ -27,6 +34,18 @@ export function paymentsRoute(needs: PaymentNeeds): Route {
   const close = closePayment(needs);
   const refundAll = refundPayment(needs);
   const reply = (payment: PaymentRecord): Payment => paymentMessage(payment, config.publicUrl);
+
+  /** A shopper who comes back while the provider does not answer sees a page all the same. */
+  const completeIfTold = async (payment: PaymentRecord, call: Call): Promise<PaymentRecord> => {
+    try {
+      const soon = call.with({ deadlineMs: call.deadlineMs - Math.min(1_000, call.remainingMs() / 4) });
+      return await complete(payment.id, soon);
+    } catch (error) {
+      if (!outcomeUnknown(error)) throw error;
+      needs.log.warn({ call, error, payment: payment.id }, "the provider could not be asked for a shopper who came back");
+      return payment;
+    }
+  };
 
   return implement(PaymentsService, {
     getPayment: async (request, call) => reply(await visiblePayment(needs, request.payment, call)),
@@ -41,14 +60,21 @@ export function paymentsRoute(needs: PaymentNeeds): Route {
         request,
         output: RefundSchema,
         work: async (tx) => {
-          const begun = await beginRefund(needs, tx, { payment: request.payment, minor: await minorOf(request.amount, tx, request.payment) }, call);
+          const begun = await beginRefund(
+            needs,
+            tx,
+            { payment: request.payment, minor: await minorOf(request.amount, tx, request.payment) },
+            call,
+          );
           return refundMessage(begun.payment, begun.refund);
         },
       }),
     receiveWebhook: async (request, call) => {
-      if (request.provider !== provider.name) throw refuse({ reason: "NOT_FOUND", code: "not_found", message: "There is no such provider" });
+      if (request.provider !== provider.name)
+        throw refuse({ reason: "NOT_FOUND", code: "not_found", message: "There is no such provider" });
       const event = provider.receive(request.headers, request.body);
-      if (event !== undefined) await hearOf(needs, event.payment, event.session, call);
+      // The history names the provider as the one who said so.
+      if (event !== undefined) await hearOf(needs, event.payment, event.session, call.with({ caller: provider.name }));
       return {};
     },
     openPaymentPage: async ({ secret }, call) => {
@@ -64,8 +90,11 @@ export function paymentsRoute(needs: PaymentNeeds): Route {
       }
     },
     finishPaymentPage: async ({ secret }, call) => {
-      const { id } = await readPaymentBySecret(database, secret);
-      return { contentType: "text/html; charset=utf-8", body: Buffer.from(resultPage(await complete(id, call), config.shopName)) };
+      const payment = await readPaymentBySecret(database, secret);
+      return {
+        contentType: "text/html; charset=utf-8",
+        body: Buffer.from(resultPage(await completeIfTold(payment, call), config.shopName)),
+      };
     },
     openPayment: async (request, call) => reply(await open(request, call)),
     closePayment: async (request, call) => {
@@ -84,11 +113,19 @@ async function visiblePayment({ database }: PaymentNeeds, id: string, call: Call
   return payment;
 }
 
-async function minorOf(amount: { currency: string; amount: string } | undefined, queries: Queries, id: string): Promise<bigint | undefined> {
+async function minorOf(
+  amount: { currency: string; amount: string } | undefined,
+  queries: Queries,
+  id: string,
+): Promise<bigint | undefined> {
   if (amount === undefined) return undefined;
   const money = moneyFrom(amount);
   const payment = await readPayment(queries, id);
-  if (money.currency !== payment.currency) throw wrongState(payment);
+  if (money.currency !== payment.currency) {
+    const message = `must be ${payment.currency}, the payment's currency`;
+    const fields = [{ field: "amount.currency", reason: "CURRENCY_MISMATCH", message }];
+    throw refuse({ reason: "INVALID_REQUEST", code: "invalid_argument", message: `amount.currency ${message}`, fields });
+  }
   return money.minor;
 }
 

@@ -1,20 +1,27 @@
 import { AttemptCheckSchema, RefundWorkSchema } from "@kontor/contracts/gen/kontor/payments/v1/events_pb.js";
-import type { ServiceDefinition } from "@kontor/platform/service/service.ts";
+import type { HouseConfig, ServiceDefinition } from "@kontor/platform/service/service.ts";
 import { queue } from "@kontor/platform/tasks/tasks.ts";
 import { attemptCheckQueue, checkAttempt, giveAttemptBack, giveBackQueue } from "./attempt.ts";
 import { builtinProvider } from "./builtin-provider.ts";
 import type { PaymentNeeds } from "./needs.ts";
+import type { Provider } from "./provider.ts";
 import { doRefund, refundQueue } from "./refund.ts";
 import { paymentsRoute } from "./rpc.ts";
 
 // A provider may be away for long, and money is never given up on.
 const patient = { attemptsMax: 1_000_000, retryDelayMs: 1_000, retryDelayMsMax: 300_000 };
 
-export const payments: ServiceDefinition = {
+export interface PaymentsOptions {
+  /** Where the money comes from: the built-in provider by default. */
+  readonly provider?: (config: HouseConfig["payments"]) => Provider;
+}
+
+/** The payments service with a provider. */
+export const createPayments = ({ provider = builtinProvider }: PaymentsOptions): ServiceDefinition => ({
   name: "payments",
   migrations: new URL("../migrations/", import.meta.url),
   create: (surroundings) => {
-    const needs: PaymentNeeds = { ...surroundings, provider: builtinProvider(surroundings.config.payments) };
+    const needs: PaymentNeeds = { ...surroundings, provider: provider(surroundings.config.payments) };
     const check = checkAttempt(needs);
     const giveBack = giveAttemptBack(needs);
     const refund = doRefund(needs);
@@ -34,4 +41,6 @@ export const payments: ServiceDefinition = {
       ],
     };
   },
-};
+});
+
+export const payments: ServiceDefinition = createPayments({});

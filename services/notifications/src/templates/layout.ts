@@ -15,18 +15,26 @@ export interface Shop {
 }
 
 /** Puts a message into the shop's frame: styles are inline, because mail programs drop the others. */
-export function inFrame(shop: Shop, message: { readonly subject: string; readonly greeting: string; readonly text: readonly string[]; readonly html: readonly Html[] }): Words {
+export function inFrame(
+  shop: Shop,
+  message: { readonly subject: string; readonly name: string; readonly text: readonly string[]; readonly html: readonly Html[] },
+): Words {
+  const greeting = `Hello ${oneLine(message.name)},`;
   const page = html`<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>${message.subject}</title></head>
 <body style="margin:0;background:#f4f5f7;font:16px/1.5 system-ui,sans-serif;color:#1c2430">
 <div style="max-width:560px;margin:0 auto;padding:32px 24px;background:#ffffff">
 <p style="color:#5b6675;margin:0 0 24px">${shop.name}</p>
-<p>${message.greeting}</p>
+<p>${greeting}</p>
 ${message.html}
 <p style="color:#5b6675;font-size:13px;margin-top:32px">${shop.name} · <a href="${shop.url}" style="color:#5b6675">${shop.url}</a></p>
 </div></body></html>
 `;
-  return { subject: message.subject, text: [message.greeting, "", ...message.text, "", `${shop.name} · ${shop.url}`, ""].join("\n"), html: page.html };
+  return {
+    subject: message.subject,
+    text: [greeting, "", ...message.text, "", `${shop.name} · ${shop.url}`, ""].join("\n"),
+    html: page.html,
+  };
 }
 
 export function button(url: string, label: string): Html {
@@ -38,16 +46,26 @@ export function button(url: string, label: string): Html {
 export function linesOf(order: Order): { readonly text: readonly string[]; readonly html: Html } {
   const total = `${order.total!.amount} ${order.total!.currency}`;
   const rows = order.lines.map(
-    (line) => html`<tr><td style="padding:4px 12px 4px 0">${line.quantity} ×</td><td style="padding:4px 0">${line.title}</td><td style="padding:4px 0;text-align:right">${line.total!.amount} ${line.total!.currency}</td></tr>
+    (
+      line,
+    ) => html`<tr><td style="padding:4px 12px 4px 0">${line.quantity} ×</td><td style="padding:4px 0">${line.title}</td><td style="padding:4px 0;text-align:right">${line.total!.amount} ${line.total!.currency}</td></tr>
 `,
   );
   return {
-    text: [...order.lines.map((line) => `  ${line.quantity} × ${line.title}   ${line.total!.amount} ${line.total!.currency}`), `  Total   ${total}`],
+    text: [
+      ...order.lines.map((line) => `  ${line.quantity} × ${oneLine(line.title)}   ${line.total!.amount} ${line.total!.currency}`),
+      `  Total   ${total}`,
+    ],
     html: html`<table style="width:100%;border-collapse:collapse;margin:16px 0">
 ${rows}<tr><td></td><td style="padding:8px 0;border-top:1px solid #d8dce2"><strong>Total</strong></td><td style="padding:8px 0;border-top:1px solid #d8dce2;text-align:right"><strong>${total}</strong></td></tr>
 </table>
 `,
   };
+}
+
+/** A text of somebody else's as it may stand in a line of ours. */
+export function oneLine(text: string): string {
+  return text.replace(/[\s\p{Cc}]+/gu, " ").trim();
 }
 
 /** A time as people read it, in UTC. */

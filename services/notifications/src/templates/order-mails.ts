@@ -2,7 +2,7 @@ import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { OrderStatus } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
 import type { Order } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
 import { html } from "./html.ts";
-import { button, inFrame, linesOf, timeText } from "./layout.ts";
+import { button, inFrame, linesOf, oneLine, timeText } from "./layout.ts";
 import type { Shop, Words } from "./layout.ts";
 
 export interface OrderFacts {
@@ -14,7 +14,7 @@ export function confirmationMail(shop: Shop, { name, order }: OrderFacts): Words
   const lines = linesOf(order);
   return inFrame(shop, {
     subject: `Your order ${order.id} is paid`,
-    greeting: `Hello ${name},`,
+    name,
     text: [`thank you. Your order ${order.id} is paid, and we are getting it ready:`, "", ...lines.text],
     html: [
       html`<p>thank you. Your order <strong>${order.id}</strong> is paid, and we are getting it ready:</p>
@@ -32,8 +32,14 @@ export function reminderMail(shop: Shop, { name, order }: OrderFacts): Words {
   const { url } = order.payment!;
   return inFrame(shop, {
     subject: `Your order ${order.id} waits for its payment`,
-    greeting: `Hello ${name},`,
-    text: [`your order ${order.id} is not paid yet. We keep it for you until ${until}.`, "", ...lines.text, "", `Pay ${amount} here: ${url ?? shop.url}`],
+    name,
+    text: [
+      `your order ${order.id} is not paid yet. We keep it for you until ${until}.`,
+      "",
+      ...lines.text,
+      "",
+      `Pay ${amount} here: ${url ?? shop.url}`,
+    ],
     html: [
       html`<p>your order <strong>${order.id}</strong> is not paid yet. We keep it for you until ${until}.</p>
 `,
@@ -48,20 +54,21 @@ const causes: Readonly<Record<string, string>> = {
   ADMIN: "The shop has cancelled it.",
   EXPIRED: "It was not paid in time.",
   OUT_OF_STOCK: "We are sorry: what you ordered is not to be had any more.",
-  REFUNDED: "Your payment was given back.",
+  CHECKOUT: "It could not be placed.",
 };
 
 export function cancellationMail(shop: Shop, { name, order }: OrderFacts): Words {
   const lines = linesOf(order);
-  const why = causes[order.history.at(-1)?.cause ?? ""] ?? "";
+  const cause = causes[order.history.at(-1)?.cause ?? ""];
+  const why = cause === undefined ? "" : `${cause} `;
   const paid = order.history.some(({ status }) => status === OrderStatus.PAID);
   const money = paid ? "What you paid is on its way back to you." : "Nothing was taken.";
   return inFrame(shop, {
     subject: `Your order ${order.id} is cancelled`,
-    greeting: `Hello ${name},`,
-    text: [`your order ${order.id} is cancelled. ${why} ${money}`.replace("  ", " "), "", ...lines.text],
+    name,
+    text: [`your order ${order.id} is cancelled. ${why}${money}`, "", ...lines.text],
     html: [
-      html`<p>your order <strong>${order.id}</strong> is cancelled. ${why} ${money}</p>
+      html`<p>your order <strong>${order.id}</strong> is cancelled. ${why}${money}</p>
 `,
       lines.html,
     ],
@@ -71,10 +78,13 @@ export function cancellationMail(shop: Shop, { name, order }: OrderFacts): Words
 export function shippingMail(shop: Shop, { name, order }: OrderFacts): Words {
   const lines = linesOf(order);
   const { carrier = "", tracking = "" } = order.fulfilments.at(-1) ?? {};
-  const where = [carrier, tracking].filter((part) => part !== "").join(", ");
+  const where = [carrier, tracking]
+    .map(oneLine)
+    .filter((part) => part !== "")
+    .join(", ");
   return inFrame(shop, {
     subject: `Your order ${order.id} is on its way`,
-    greeting: `Hello ${name},`,
+    name,
     text: [`your order ${order.id} has left our house${where === "" ? "" : ` (${where})`}:`, "", ...lines.text],
     html: [
       html`<p>your order <strong>${order.id}</strong> has left our house${where === "" ? "" : ` (${where})`}:</p>
@@ -87,7 +97,7 @@ export function shippingMail(shop: Shop, { name, order }: OrderFacts): Words {
 export function refundMail(shop: Shop, { name, order, amount }: OrderFacts & { readonly amount: string }): Words {
   return inFrame(shop, {
     subject: `${amount} are on their way back to you`,
-    greeting: `Hello ${name},`,
+    name,
     text: [`we have given back ${amount} of your payment for order ${order.id}.`],
     html: [
       html`<p>we have given back <strong>${amount}</strong> of your payment for order <strong>${order.id}</strong>.</p>

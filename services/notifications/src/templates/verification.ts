@@ -6,7 +6,7 @@ export function verificationMail(shop: Shop, facts: { readonly name: string; rea
   const until = `It is good once, until ${timeText(facts.expiresAt)}.`;
   return inFrame(shop, {
     subject: `Your code for ${shop.name}`,
-    greeting: `Hello ${facts.name},`,
+    name: facts.name,
     text: ["This code verifies your e-mail address:", "", `  ${facts.code}`, "", until, "If you did not register, you need do nothing."],
     html: [
       html`<p>This code verifies your e-mail address:</p>

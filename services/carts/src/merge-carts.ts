@@ -1,0 +1,36 @@
+import { outcomeUnknown } from "@kontor/platform/errors/refusal.ts";
+import { cartKey, closed, hasMerged, mergeLines, reopened, take } from "./cart.ts";
+import type { Carts, ReadCart } from "./cart-store.ts";
+
+/**
+ * Brings the lines of `from` into the account's cart `into` and removes `from`. They are two documents without a common transaction, so
+ * first `from` is closed under the name of where it goes, then its lines come over together with its key, then it is deleted: after a crash
+ * at any point a repeat goes on from there, and no line comes twice. Refuses like `mergeLines`, and leaves both as they were then.
+ */
+export async function mergeCarts(
+  carts: Carts,
+  { into, from, account, newId }: { readonly into: string; readonly from: string; readonly account: string; readonly newId: () => string },
+): Promise<ReadCart> {
+  const target = { id: into, account };
+  const own = (cart: ReadCart["cart"]) => take(cart, account);
+  if (into === from) return carts.change(target, own);
+  const key = cartKey(from);
+  let merged = await carts.read(target);
+  if (!hasMerged(merged.cart, key)) {
+    const source = { id: from, account, mergingInto: cartKey(into) };
+    try {
+      const { cart } = await carts.change(source, (before) => {
+        // What would be refused now is refused before anything is written.
+        mergeLines(merged.cart, { key, cart: before, newId });
+        return closed(before, source.mergingInto);
+      });
+      merged = await carts.change(target, (before) => own(mergeLines(before, { key, cart, newId })), { read: merged });
+    } catch (error) {
+      // Where the lines may have come over all the same it stays closed: a repeat will see.
+      if (!outcomeUnknown(error)) await carts.change(source, reopened);
+      throw error;
+    }
+  }
+  await carts.deleteByKey(key);
+  return merged;
+}

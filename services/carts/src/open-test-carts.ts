@@ -1,0 +1,95 @@
+import { create } from "@bufbuild/protobuf";
+import { CartsService } from "@kontor/contracts/gen/kontor/carts/v1/carts_pb.js";
+import { CatalogService, PricedVariantSchema } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
+import type { PricedVariant } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
+import { OrderPaidSchema } from "@kontor/contracts/gen/kontor/orders/v1/events_pb.js";
+import { contracts } from "@kontor/contracts/registry.ts";
+import type { PostgresDatabase } from "@kontor/platform/database/postgres.ts";
+import type { Documents } from "@kontor/platform/documents/documents.ts";
+import type { Call } from "@kontor/platform/rpc/call.ts";
+import { implement } from "@kontor/platform/rpc/rpc.ts";
+import type { Client, Implementation } from "@kontor/platform/rpc/rpc.ts";
+import type { ServiceDefinition, Surroundings } from "@kontor/platform/service/service.ts";
+import { openTestServices, testCall } from "@kontor/platform/testing/test-services.ts";
+import type { TestServices } from "@kontor/platform/testing/test-services.ts";
+import { carts } from "./service.ts";
+
+/** Carts on a real database, with a catalogue that a test fills and an event log of orders that it writes. */
+export interface TestCarts extends TestServices {
+  readonly client: Client<typeof CartsService>;
+  readonly database: PostgresDatabase;
+  /** What can be bought; titles are made of the SKU. */
+  sell(sku: string, amount: string, currency?: string): void;
+  /** The SKUs of each question that the catalogue was asked. */
+  readonly asked: string[][];
+  stopSelling(sku: string): void;
+  /** Writes that an order from the cart with this key was paid. */
+  paid(cartKey: string): Promise<void>;
+}
+
+export interface TestCartsOptions {
+  /** Puts something between carts and their documents. */
+  readonly documents?: (documents: Documents) => Documents;
+}
+
+export const guest: () => Call = () => testCall();
+export const user = (id: string): Call => testCall({ user: { id } });
+
+export async function openTestCarts({ documents = (plain) => plain }: TestCartsOptions = {}): Promise<TestCarts> {
+  const sold = new Map<string, PricedVariant>();
+  const asked: string[][] = [];
+  const catalog: Partial<Implementation<typeof CatalogService>> = {
+    priceLines: async ({ skus }) => {
+      asked.push([...skus]);
+      return { variants: skus.flatMap((sku) => sold.get(sku) ?? []) };
+    },
+  };
+  for (const { localName } of CatalogService.methods)
+    Object.assign(catalog, {
+      [localName]: catalog[localName as keyof typeof catalog] ?? (() => Promise.reject(new Error(`${localName} is not for carts`))),
+    });
+  let orders: Surroundings | undefined;
+  const fakeOrders: ServiceDefinition = {
+    name: "orders",
+    create: (surroundings) => {
+      orders = surroundings;
+      return { routes: [] };
+    },
+  };
+  const definition: ServiceDefinition = {
+    ...carts,
+    create: (surroundings) => carts.create({ ...surroundings, documents: documents(surroundings.documents) }),
+  };
+  const house = await openTestServices({
+    services: [fakeOrders, definition],
+    registry: contracts,
+    others: { catalog: [implement(CatalogService, catalog as Implementation<typeof CatalogService>)] },
+  });
+  let made = 0;
+  return {
+    ...house,
+    client: house.clients.of("carts", CartsService),
+    database: house.services.get("carts")!.database,
+    asked,
+    sell: (sku, amount, currency = "EUR") =>
+      void sold.set(
+        sku,
+        create(PricedVariantSchema, {
+          sku,
+          product: `prd_${sku}`,
+          variant: `var_${sku}`,
+          title: `The ${sku}`,
+          price: { currency, amount },
+        }),
+      ),
+    stopSelling: (sku) => void sold.delete(sku),
+    paid: async (cart) => {
+      const { database, events } = orders!;
+      const order = `ord_${++made}`;
+      const paid = create(OrderPaidSchema, { order: { order, cart } });
+      await database.transaction((tx) =>
+        events.append(tx, testCall({ caller: "orders" }), [{ stream: order, expectedVersion: 0, events: [paid] }]),
+      );
+    },
+  };
+}

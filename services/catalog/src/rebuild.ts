@@ -1,0 +1,92 @@
+import { create, equals, fromBinary } from "@bufbuild/protobuf";
+import { IndexProductsSchema, ProductSchema, ProductStatus } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
+import { ProductUpdatedSchema } from "@kontor/contracts/gen/kontor/catalog/v1/events_pb.js";
+import type { Database, Queries } from "@kontor/platform/database/database.ts";
+import { sql } from "@kontor/platform/database/sql.ts";
+import { resetSubscription } from "@kontor/platform/events/reset-subscription.ts";
+import type { Call } from "@kontor/platform/rpc/call.ts";
+import type { SearchIndex } from "@kontor/platform/search/search.ts";
+import type { NewTask, Tasks } from "@kontor/platform/tasks/tasks.ts";
+
+const indexQueue = "index-products";
+const availabilitySubscription = "catalog.availability";
+const taskProducts = 200;
+
+/** Whether nothing has ever happened in the catalogue: an empty one that once had products is not untouched. */
+export async function isUntouched(queries: Queries): Promise<boolean> {
+  const { untouched } = await queries.one<{ untouched: boolean }>(sql`select not exists (select from events) as untouched`);
+  return untouched;
+}
+
+/** Empties the search index and has tasks fill it again with all products; gives how many there are. Until those have run, lists lack products. */
+export async function rebuildIndex(needs: { readonly database: Database; readonly tasks: Tasks; readonly index: SearchIndex }, call: Call): Promise<number> {
+  const { database, tasks, index } = needs;
+  await index.clear();
+  const made: NewTask[] = [];
+  let count = 0;
+  for (let after = ""; ; ) {
+    const rows = await database.rows<{ id: string }>(sql`select id from products where id > ${after} order by id limit ${taskProducts}`);
+    const products = rows.map(({ id }) => id);
+    if (products.length === 0) break;
+    count += products.length;
+    after = products.at(-1)!;
+    // The correlation tells this rebuild from earlier ones: a queue makes no second task with a key that it knows.
+    made.push({ queue: indexQueue, key: `rebuild/${call.correlation}/${after}`, payload: create(IndexProductsSchema, { products }) });
+  }
+  await database.transaction((tx) => tasks.add(tx, call, made));
+  return count;
+}
+
+/** Empties the copy of inventory's figures and has the subscription read them anew from the beginning of inventory's log. */
+export async function rebuildAvailability(database: Database): Promise<void> {
+  await resetSubscription(database, availabilitySubscription, async (tx) => void (await tx.run(sql`delete from availability`)));
+}
+
+interface ComparedRow {
+  readonly id: string;
+  readonly version: number | null;
+  readonly status: string | null;
+  readonly handle: string | null;
+  readonly state: Uint8Array | null;
+  readonly skus: readonly string[];
+  readonly event_version: number | null;
+  readonly type: string | null;
+  readonly data: Uint8Array | null;
+}
+
+/**
+ * Compares the next products after an id with what the last events of their streams say, each page as of one moment. Gives what differs, as
+ * sentences, and the last id; undefined when there are no more.
+ */
+export async function compareProducts(queries: Queries, after: string, limit: number): Promise<{ last: string; compared: number; differences: string[] } | undefined> {
+  const rows = await queries.rows<ComparedRow>(sql`
+    with ids as (
+      select id from (
+        (select id from products where id > ${after} order by id limit ${limit})
+        union
+        (select stream as id from events where stream > ${after} and stream like 'prd\\_%' and version = 1 order by stream limit ${limit})
+      ) as both_sides order by id limit ${limit}
+    )
+    select ids.id, p.version, p.status, p.handle, p.state, e.version as event_version, e.type, e.data,
+      array(select sku from variants where product = ids.id order by sku) as skus
+    from ids left join products p on p.id = ids.id
+    left join lateral (select version, type, data from events where stream = ids.id order by version desc limit 1) e on true
+    order by ids.id`);
+  if (rows.length === 0) return undefined;
+  return { last: rows.at(-1)!.id, compared: rows.length, differences: rows.flatMap((row) => differenceOf(row) ?? []) };
+}
+
+function differenceOf({ id, version, status, handle, state, skus, event_version: eventVersion, type, data }: ComparedRow): string | undefined {
+  if (type === null || data === null) return `${id} is stored, and has no events`;
+  const deleted = type === "catalog.product.deleted";
+  if (state === null) return deleted ? undefined : `${id} is not stored, and its last event is ${type}`;
+  if (deleted) return `${id} is stored, and its last event is ${type}`;
+  if (version !== eventVersion) return `${id} is stored as version ${version}, and its last event is version ${eventVersion}`;
+  // All events of a product have it in the same field.
+  const { product } = fromBinary(ProductUpdatedSchema, data);
+  if (product === undefined || !equals(ProductSchema, product, fromBinary(ProductSchema, state))) return `${id} is not stored as its last event says`;
+  const same = ProductStatus[product.status] === status && product.handle === handle;
+  if (!same) return `${id} has another status or handle in its columns than in its last event`;
+  const variants = product.variants.map(({ sku }) => sku).toSorted();
+  return variants.join(" ") === [...skus].toSorted().join(" ") ? undefined : `${id} has the SKUs ${skus.join(", ")} stored, and ${variants.join(", ")} in its last event`;
+}

@@ -1,0 +1,140 @@
+import assert from "node:assert/strict";
+import { before, describe, it } from "node:test";
+import { CheckoutStatus } from "@kontor/contracts/gen/kontor/checkout/v1/checkout_pb.js";
+import { OrderStatus } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
+import { testCall } from "@kontor/platform/testing/test-services.ts";
+import { inTurn, openTestCheckout, orderOf, shopper } from "./open-test-checkout.ts";
+import type { StepFault, TestCheckout } from "./open-test-checkout.ts";
+
+describe("checkout: when a step fails", () => {
+  const steps = {
+    "inventory.reserve": "inventory.release",
+    "orders.createOrder": "orders.voidOrder",
+    "payments.openPayment": "payments.closePayment",
+  } as const;
+  let house: TestCheckout;
+  before(async () => {
+    house = await openTestCheckout();
+  });
+  /** How many orders live, with what belongs to them: as many payments and reservations, or something is wrong. */
+  const live = async () => {
+    const { orders, payments, reservations, strays, charges } = await house.facts();
+    assert.deepEqual([strays, charges], [[], 0]);
+    const of = (counts: Readonly<Record<string, number>>, ...names: readonly string[]) =>
+      names.reduce((sum, name) => sum + (counts[name] ?? 0), 0);
+    const count = of(orders, "PENDING", "PAID");
+    assert.deepEqual([of(payments, "OPEN", "CAPTURED"), of(reservations, "HELD", "SOLD")], [count, count]);
+    return count;
+  };
+
+  for (const [step, undo] of Object.entries(steps)) {
+    for (const fault of ["away", "lost"] as const)
+      it(`CON-01 ORD-03: ${step} ${fault}: asked again, and the order is placed once`, async () => {
+        const before = await live();
+        const cart = await house.cart();
+        house.fault = inTurn({ [step]: [fault, fault] });
+        const order = await house.place({ cart }, shopper(cart));
+        assert.equal(await live(), before + 1);
+        assert.deepEqual(await house.place({ cart }, shopper(cart)), order);
+      });
+
+    for (const [name, faults] of Object.entries<Readonly<Record<string, readonly StepFault[]>>>({
+      refused: { [step]: ["refused"] },
+      "lost, then refused": { [step]: ["lost", "refused"] },
+      "refused, and its undoing away and lost": { [step]: ["lost", "refused"], [undo]: ["away", "lost", "lost"] },
+      "refused, and every undoing lost": {
+        [step]: ["lost", "refused"],
+        ...Object.fromEntries(Object.values(steps).map((each) => [each, ["lost"]])),
+      },
+    }))
+      it(`CON-01 ORD-03: ${step} ${name}: all is taken back once, and the cart is free`, async () => {
+        const before = await live();
+        const cart = await house.cart();
+        house.fault = inTurn(faults);
+        await assert.rejects(house.checkout.placeOrder({ cart }, shopper(cart)), { reason: "CART_EMPTY" });
+        await assert.rejects(house.checkout.placeOrder({ cart }, shopper(cart)), { reason: "CART_EMPTY" }, "a repeat gets the same");
+        await house.settle();
+        assert.equal(await live(), before);
+        assert.equal((await house.place({ cart }, shopper(`${cart} again`))).status, OrderStatus.PENDING);
+        assert.equal(await live(), before + 1);
+      });
+  }
+
+  it("CON-01 I3: an order that was seen and paid while its checkout was being undone is refunded", async () => {
+    const own = await openTestCheckout();
+    const cart = await own.cart();
+    const faults = inTurn({ "payments.openPayment": ["lost", "refused"] });
+    own.fault = async (method) => {
+      const fault = faults(method);
+      if (fault !== "refused") return fault;
+      // It is there, and its checkout does not know: the customer finds it in the list and pays.
+      const { items } = await own.orders.listOrders({}, shopper());
+      const { id } = await own.payments.createAttempt({ payment: items[0]!.payment!.id }, shopper());
+      own.provider.pay(id);
+      return fault;
+    };
+    await assert.rejects(own.checkout.placeOrder({ cart }, shopper("k")), { reason: "CART_EMPTY" });
+    for (let tries = 0; tries < 3; tries++) await own.pass(60_000);
+    const { orders, payments, reservations, strays } = await own.facts();
+    const { taken, returned } = own.provider.books();
+    assert.deepEqual([orders, payments, strays], [{ CANCELLED: 1 }, { REFUNDED: 1 }, []]);
+    assert.deepEqual([reservations["HELD"], reservations["SOLD"]], [undefined, undefined]);
+    assert.deepEqual([taken, returned], [1999n, 1999n]);
+  });
+});
+
+describe("checkout: past the deadline", () => {
+  let house: TestCheckout;
+  before(async () => {
+    house = await openTestCheckout();
+  });
+  const begun = async (fault: StepFault, until: string) => {
+    let away = true;
+    house.fault = (method) => (method === until && away ? fault : undefined);
+    const cart = await house.cart();
+    const { outcome } = await house.checkout.placeOrder({ cart }, shopper(`late ${cart}`, { timeoutMs: 400 }));
+    assert.ok(outcome.case === "checkout");
+    assert.equal(outcome.value.status, CheckoutStatus.RUNNING);
+    return { cart, id: outcome.value.id, goOn: () => (away = false) };
+  };
+
+  it("CART-03: it goes on by itself: RUNNING, then PLACED with the order, which a repeat gets as well", async () => {
+    const { cart, id, goOn } = await begun("away", "orders.createOrder");
+    assert.deepEqual((await house.checkout.getCheckout({ checkout: id }, shopper())).status, CheckoutStatus.RUNNING);
+    const again = house.checkout.placeOrder({ cart }, shopper(`late ${cart}`));
+    goOn();
+    await house.settle();
+    const checkout = await house.checkout.getCheckout({ checkout: id }, shopper());
+    assert.equal(checkout.status, CheckoutStatus.PLACED);
+    assert.deepEqual(orderOf(await again), checkout.order);
+    assert.deepEqual(await house.orders.getOrder({ order: checkout.order!.id }, shopper()), checkout.order);
+  });
+
+  it("or REFUSED with the problem", async () => {
+    const { cart, id, goOn } = await begun("away", "payments.openPayment");
+    let refused = true;
+    goOn();
+    house.fault = (method) => (method === "payments.openPayment" && refused ? "refused" : undefined);
+    await house.settle();
+    refused = false;
+    const checkout = await house.checkout.getCheckout({ checkout: id }, shopper());
+    assert.deepEqual([checkout.status, checkout.problem?.reason, checkout.order], [CheckoutStatus.REFUSED, "CART_EMPTY", undefined]);
+    assert.equal((await house.place({ cart }, shopper("anew"))).status, OrderStatus.PENDING);
+  });
+
+  it("ID-14: another user does not find it; support and admin do", async () => {
+    const { id, goOn } = await begun("lost", "orders.createOrder");
+    goOn();
+    await house.settle();
+    await assert.rejects(house.checkout.getCheckout({ checkout: id }, shopper(undefined, { id: "usr_other" })), {
+      reason: "NOT_FOUND",
+      code: "not_found",
+    });
+    await assert.rejects(house.checkout.getCheckout({ checkout: "chk_none" }, shopper()), { reason: "NOT_FOUND" });
+    for (const role of ["admin", "support"])
+      assert.equal(
+        (await house.checkout.getCheckout({ checkout: id }, testCall({ user: { id: "usr_staff", roles: [role] } }))).status,
+        CheckoutStatus.PLACED,
+      );
+  });
+});

@@ -1,0 +1,113 @@
+import { IdentityService } from "@kontor/contracts/gen/kontor/identity/v1/identity_pb.js";
+import { VerificationRequestedSchema } from "@kontor/contracts/gen/kontor/identity/v1/events_pb.js";
+import { contracts } from "@kontor/contracts/registry.ts";
+import { createMemoryCache } from "@kontor/platform/cache/memory.ts";
+import { sql } from "@kontor/platform/database/sql.ts";
+import { refusalIn } from "@kontor/platform/errors/refusal.ts";
+import type { Refusal } from "@kontor/platform/errors/refusal.ts";
+import { isEvent } from "@kontor/platform/events/events.ts";
+import { createWakeups } from "@kontor/platform/events/wakeups.ts";
+import { createIds } from "@kontor/platform/ids/ids.ts";
+import { createInProcessRpc } from "@kontor/platform/rpc/in-process.ts";
+import type { User } from "@kontor/platform/rpc/call.ts";
+import { hostService } from "@kontor/platform/service/host-service.ts";
+import type { HostedService } from "@kontor/platform/service/host-service.ts";
+import type { HouseConfig } from "@kontor/platform/service/service.ts";
+import type { Logger } from "@kontor/platform/telemetry/logger.ts";
+import { openTestServices, testCall } from "@kontor/platform/testing/test-services.ts";
+import type { TestServices } from "@kontor/platform/testing/test-services.ts";
+import { identity } from "./service.ts";
+
+/** The identity service with what its tests ask all the time. */
+export async function openIdentity() {
+  const house = await openTestServices({ services: [identity], registry: contracts });
+  const hosted = house.services.get("identity")!;
+  const client = house.clients.of("identity", IdentityService);
+  return {
+    ...house,
+    hosted,
+    client,
+    edge: house.rpc.clientsFor("gateway").of("identity", IdentityService),
+    register: (email: string, password = "a good password", name = "Ann Lee") => client.register({ email, password, name }, edgeCall()),
+    login: (email: string, password = "a good password") => client.login({ email, password }, edgeCall()),
+    refresh: (refreshToken: string) => client.refreshToken({ refreshToken }, edgeCall()),
+    /** The codes of an account's mails, oldest first. */
+    codesOf: async (account: string): Promise<string[]> => {
+      const codes: string[] = [];
+      for (const event of await hosted.log.history(hosted.database, account))
+        if (isEvent(event, VerificationRequestedSchema))
+          codes.push((await client.getVerificationMail({ verification: event.data.verification }, testCall())).code);
+      return codes;
+    },
+    /** Everything that the database holds, as text. */
+    dump: () => dumpOf(hosted),
+  };
+}
+
+/** A second process on the same database. */
+export function secondIdentity(
+  { hosted, clock, config }: Pick<TestServices, "clock" | "config"> & { readonly hosted: HostedService },
+  changed: Partial<HouseConfig> = {},
+) {
+  const rpc = createInProcessRpc({ log: quiet, freeze: true });
+  const second = hostService(identity, {
+    database: hosted.database,
+    rpc,
+    wakeups: createWakeups({ log: quiet }),
+    cache: createMemoryCache({ maxEntries: 100 }),
+    mail: { send: async () => undefined },
+    clock,
+    ids: createIds(clock),
+    config: { ...config, ...changed },
+    registry: contracts,
+    log: quiet,
+  });
+  return { start: () => second.service.start!(), client: rpc.clientsFor("test").of("identity", IdentityService) };
+}
+
+/** A call as the edge makes it, for a user when one is given. */
+export function edgeCall(user?: Partial<User>) {
+  return testCall({ caller: "gateway", ...(user && { user }) });
+}
+
+/** The refusal that a call ends in; throws when it ends in none. */
+export async function refusalOf(call: Promise<unknown>): Promise<Refusal> {
+  try {
+    await call;
+  } catch (error) {
+    const refusal = refusalIn(error);
+    if (refusal !== undefined) return refusal;
+    throw error;
+  }
+  throw new Error("it was not refused");
+}
+
+/** The refusals among the outcomes of `Promise.allSettled`; throws when one failed otherwise. */
+export function refusalsAmong(outcomes: readonly PromiseSettledResult<unknown>[]): Refusal[] {
+  return outcomes.flatMap((outcome) => {
+    if (outcome.status === "fulfilled") return [];
+    const refusal = refusalIn(outcome.reason);
+    if (refusal === undefined) throw outcome.reason;
+    return [refusal];
+  });
+}
+
+async function dumpOf({ database }: HostedService): Promise<string> {
+  const tables = await database.rows<{ name: string }>(
+    sql`select table_name as name from information_schema.tables where table_schema = 'public'`,
+  );
+  const texts: string[] = [];
+  for (const { name } of tables)
+    for (const row of await database.rows(sql`select * from ${sql.name(name)}`))
+      for (const value of Object.values(row))
+        texts.push(Buffer.isBuffer(value) ? value.toString("latin1") : typeof value === "bigint" ? String(value) : JSON.stringify(value));
+  return texts.join("\n");
+}
+
+const quiet: Logger = {
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: (fields, message) => console.error(message, fields),
+  child: () => quiet,
+};

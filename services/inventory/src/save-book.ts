@@ -1,0 +1,116 @@
+import { create } from "@bufbuild/protobuf";
+import type { Message } from "@bufbuild/protobuf";
+import { ClaimRefusedSchema } from "@kontor/contracts/gen/kontor/inventory/v1/events_pb.js";
+import { MovementKind } from "@kontor/contracts/gen/kontor/inventory/v1/inventory_pb.js";
+import type { Movement } from "@kontor/contracts/gen/kontor/inventory/v1/inventory_pb.js";
+import type { Transaction } from "@kontor/platform/database/database.ts";
+import { sql } from "@kontor/platform/database/sql.ts";
+import type { Sql } from "@kontor/platform/database/sql.ts";
+import type { NewEvents } from "@kontor/platform/events/events.ts";
+import type { Call } from "@kontor/platform/rpc/call.ts";
+import type { Surroundings } from "@kontor/platform/service/service.ts";
+import type { Book, BookedReservation } from "./book.ts";
+import type { Level, ReservationStatus } from "./stock.ts";
+import { eventOf, movementsOf } from "./stock-messages.ts";
+
+/** A book on its way into the database. */
+export interface SavedBook {
+  readonly movements: readonly Movement[];
+  /**
+   * Rejects when another has written a reservation of the same orders since the book was opened, by 23505 for a new one and 22012 for one
+   * that was there. The transaction is lost then and cannot be committed, so nobody needs to wait for this before the commit.
+   */
+  readonly written: Promise<unknown>;
+}
+
+export interface SaveOptions {
+  readonly call: Call;
+  readonly note?: string;
+  /** What led to an order's own events, when it is not the call. */
+  readonly callOf?: (order: string) => Call;
+}
+
+/** Writes what was decided, with its events, in one statement. */
+export function saveBook(
+  { events, ids, clock }: Pick<Surroundings, "events" | "ids" | "clock">,
+  tx: Transaction,
+  book: Book,
+  { call, note = "", callOf = () => call }: SaveOptions,
+): SavedBook {
+  const at = clock.now();
+  const movements: Movement[] = [];
+  const streams = new Map<string, { readonly stream: string; readonly expectedVersion: number; readonly events: Message[] }>();
+  for (const change of book.changes) {
+    const moves = movementsOf(change, { at, actor: call.actor, note, newId: () => ids.next("mov") });
+    movements.push(...moves);
+    const event = eventOf(change, moves, at);
+    const stream = streams.get(change.sku);
+    if (stream === undefined) streams.set(change.sku, { stream: change.sku, expectedVersion: change.after.version - 1, events: [event] });
+    else stream.events.push(event);
+  }
+  const levels = Array.from(streams.keys(), (sku) => book.levels.get(sku)!);
+  const refused = book.refusedClaims.map((order) => {
+    return { stream: order, expectedVersion: 0, events: [create(ClaimRefusedSchema, { order })], call: callOf(order) };
+  });
+  const recorded: NewEvents[] = [...streams.values(), ...refused];
+  const eventCount = book.changes.length + refused.length;
+  // Sorted, so that two who write the same orders over different stock wait for each other in one direction only.
+  const orders = [...book.changed.keys()].toSorted();
+  const added = orders.filter((order) => book.changed.get(order) === undefined).map((order) => book.reservations.get(order)!);
+  const changed = orders.filter((order) => book.changed.get(order) !== undefined).map((order) => book.reservations.get(order)!);
+
+  const writes: Sql[] = [];
+  if (added.length > 0) writes.push(sql`added as (${insertReservations(added, at)})`);
+  if (changed.length > 0) writes.push(sql`changed as (${updateReservations(changed, book.changed, at)})`);
+  if (levels.length > 0) writes.push(sql`levelled as (${updateLevels(levels, at)})`);
+  if (movements.length > 0) writes.push(sql`moved as (${insertMovements(movements, at)})`);
+  if (eventCount > 0) {
+    writes.push(sql`recorded as (${events.appendSql(call, recorded)})`);
+    tx.afterCommit(events.wake);
+  }
+  if (writes.length === 0) return { movements, written: Promise.resolve() };
+  const complete = [
+    ...(changed.length > 0 ? [sql`(select count(*) from changed) = ${changed.length}`] : []),
+    ...(eventCount > 0 ? [sql`(select count(*) from recorded) = ${eventCount}`] : []),
+    sql`true`,
+  ];
+  // A division by zero when not all was written: only an error keeps the commit, sent right behind, from being one.
+  return { movements, written: tx.run(sql`with ${sql.join(writes)} select 1 / (${sql.join(complete, sql` and `)})::int`) };
+}
+
+function insertReservations(reservations: readonly BookedReservation[], at: Date): Sql {
+  return sql`insert into reservations (order_id, status, lines, refusal, expires_at, updated_at)
+    select order_id, status, lines::jsonb, refusal::jsonb, expires_at, ${at}
+    from unnest(${reservations.map(({ order }) => order)}::text[], ${reservations.map(({ status }) => status)}::text[],
+      ${reservations.map(({ lines }) => JSON.stringify(lines))}::text[], ${reservations.map(({ refusal }) => refusal && JSON.stringify(refusal))}::text[],
+      ${reservations.map(({ expiresAt }) => expiresAt)}::timestamptz[]) as r (order_id, status, lines, refusal, expires_at)`;
+}
+
+/** Only those that still have the status that the book saw. */
+function updateReservations(
+  reservations: readonly BookedReservation[],
+  seen: ReadonlyMap<string, ReservationStatus | undefined>,
+  at: Date,
+): Sql {
+  return sql`update reservations r set status = c.status, lines = c.lines::jsonb, updated_at = ${at}
+    from unnest(${reservations.map(({ order }) => order)}::text[], ${reservations.map(({ order }) => seen.get(order))}::text[],
+      ${reservations.map(({ status }) => status)}::text[], ${reservations.map(({ lines }) => JSON.stringify(lines))}::text[]) as c (order_id, seen, status, lines)
+    where r.order_id = c.order_id and r.status = c.seen
+    returning 1`;
+}
+
+function updateLevels(levels: readonly Level[], at: Date): Sql {
+  return sql`update stock s set on_hand = l.on_hand, reserved = l.reserved, version = l.version, updated_at = ${at}
+    from unnest(${levels.map(({ sku }) => sku)}::text[], ${levels.map(({ onHand }) => onHand)}::int[], ${levels.map(({ reserved }) => reserved)}::int[],
+      ${levels.map(({ version }) => version)}::int[]) as l (sku, on_hand, reserved, version)
+    where s.sku = l.sku`;
+}
+
+function insertMovements(movements: readonly Movement[], at: Date): Sql {
+  return sql`insert into movements (id, sku, kind, quantity, note, order_id, actor, at)
+    select id, sku, kind, quantity, note, order_id, actor, ${at}
+    from unnest(${movements.map(({ id }) => id)}::text[], ${movements.map(({ sku }) => sku)}::text[],
+      ${movements.map(({ kind }) => MovementKind[kind])}::text[], ${movements.map(({ quantity }) => quantity)}::int[],
+      ${movements.map(({ note }) => note)}::text[], ${movements.map(({ order }) => order)}::text[],
+      ${movements.map(({ actor }) => actor)}::text[]) as m (id, sku, kind, quantity, note, order_id, actor)`;
+}

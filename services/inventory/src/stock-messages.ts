@@ -1,0 +1,76 @@
+import { create } from "@bufbuild/protobuf";
+import type { Message } from "@bufbuild/protobuf";
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import {
+  StockClaimedSchema,
+  StockMovedSchema,
+  StockReleasedSchema,
+  StockReservedSchema,
+} from "@kontor/contracts/gen/kontor/inventory/v1/events_pb.js";
+import {
+  MovementKind,
+  MovementSchema,
+  ReservationSchema,
+  ReservationStatus,
+  StockSchema,
+} from "@kontor/contracts/gen/kontor/inventory/v1/inventory_pb.js";
+import type { Movement, Reservation, Stock } from "@kontor/contracts/gen/kontor/inventory/v1/inventory_pb.js";
+import type { BookedChange, BookedReservation } from "./book.ts";
+import type { Level } from "./stock.ts";
+
+/** When and by whom, and the name for a new movement. */
+export interface Circumstances {
+  readonly at: Date;
+  readonly actor: string;
+  readonly note: string;
+  readonly newId: () => string;
+}
+
+/** The entries of the ledger that a change makes: none when it only sets units aside or frees them. */
+export function movementsOf({ kind, sku, parts }: BookedChange, { at, actor, note, newId }: Circumstances): Movement[] {
+  if (kind === "RESERVED" || kind === "RELEASED") return [];
+  const sign = kind === "WRITTEN_OFF" || kind === "CLAIMED" ? -1 : 1;
+  return parts.map(({ order, quantity }) =>
+    create(MovementSchema, {
+      id: newId(),
+      sku,
+      kind: MovementKind[kind],
+      quantity: sign * quantity,
+      note,
+      order,
+      actor,
+      at: timestampFromDate(at),
+    }),
+  );
+}
+
+/** A change as the event that others hear of, with the stock as it is afterwards. */
+export function eventOf({ kind, parts, after }: BookedChange, movements: Movement[], at: Date): Message {
+  const stock = stockMessage(after, at);
+  switch (kind) {
+    case "RESERVED":
+      return create(StockReservedSchema, { stock, orders: parts });
+    case "RELEASED":
+      return create(StockReleasedSchema, { stock, orders: parts });
+    case "CLAIMED":
+      return create(StockClaimedSchema, { stock, orders: parts });
+    case "RECEIVED":
+    case "RETURNED":
+    case "WRITTEN_OFF":
+      return create(StockMovedSchema, { stock, movements });
+  }
+}
+
+export function stockMessage({ sku, onHand, reserved, version }: Level, at: Date): Stock {
+  return create(StockSchema, { sku, onHand, reserved, available: onHand - reserved, version, updatedAt: timestampFromDate(at) });
+}
+
+/** A reservation as it is answered: whether it was closed or freed makes no difference to others. */
+export function reservationMessage({ order, status, lines, expiresAt }: BookedReservation): Reservation {
+  return create(ReservationSchema, {
+    order,
+    status: ReservationStatus[status === "CLOSED" ? "FREED" : status],
+    lines: [...lines],
+    expiresAt: timestampFromDate(expiresAt),
+  });
+}

@@ -1,0 +1,162 @@
+import { create } from "@bufbuild/protobuf";
+import type { DescService, Message } from "@bufbuild/protobuf";
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { VerificationRequestedSchema } from "@kontor/contracts/gen/kontor/identity/v1/events_pb.js";
+import { IdentityService } from "@kontor/contracts/gen/kontor/identity/v1/identity_pb.js";
+import { NotificationsService } from "@kontor/contracts/gen/kontor/notifications/v1/notifications_pb.js";
+import {
+  OrderCancelledSchema,
+  OrderFulfilledSchema,
+  OrderPaidSchema,
+  OrderReminderDueSchema,
+} from "@kontor/contracts/gen/kontor/orders/v1/events_pb.js";
+import { OrderSchema, OrdersService, OrderStatus } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
+import type { Order } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
+import { PaymentRefundedSchema } from "@kontor/contracts/gen/kontor/payments/v1/events_pb.js";
+import { contracts } from "@kontor/contracts/registry.ts";
+import { sql } from "@kontor/platform/database/sql.ts";
+import { refuse } from "@kontor/platform/errors/refusal.ts";
+import type { Mail } from "@kontor/platform/mail/mail.ts";
+import { implement } from "@kontor/platform/rpc/rpc.ts";
+import type { Implementation, Route } from "@kontor/platform/rpc/rpc.ts";
+import type { ServiceDefinition } from "@kontor/platform/service/service.ts";
+import type { Logger } from "@kontor/platform/telemetry/logger.ts";
+import { openTestServices, testCall } from "@kontor/platform/testing/test-services.ts";
+import { notifications } from "./service.ts";
+
+interface Account {
+  readonly email: string;
+  readonly name: string;
+}
+
+/** The notifications service among others that are maps with event logs. `mail.failing` makes the mail server fail; `log` hears of errors. */
+export async function openNotifications(options: { readonly log?: Logger } = {}) {
+  const accounts = new Map<string, Account>();
+  const verifications = new Map<string, { readonly account: string; readonly code: string }>();
+  const orders = new Map<string, Order>();
+  const mails: Mail[] = [];
+  const mail = { failing: undefined as Error | undefined };
+  const contactOf = (account: string) => ({ account, ...found(accounts.get(account)) });
+  const identity = stub(IdentityService, {
+    getContact: async ({ account }) => contactOf(account),
+    getVerificationMail: async ({ verification }) => {
+      const { account, code } = found(verifications.get(verification));
+      return { contact: contactOf(account), code, expiresAt: timestampFromDate(house.clock.now()) };
+    },
+  });
+  const describe = stub(OrdersService, { describeOrder: async ({ order }) => found(orders.get(order)) });
+  const house = await openTestServices({
+    ...options,
+    services: [notifications, logged("identity", [identity]), logged("orders", [describe]), logged("payments", [])],
+    registry: contracts,
+    mail: {
+      send: async (sent) => {
+        if (mail.failing !== undefined) throw mail.failing;
+        mails.push(sent);
+      },
+    },
+  });
+  const hosted = house.services.get("notifications")!;
+  const versions = new Map<string, number>();
+  let nth = 0;
+
+  /** Events of one service, each the next of its stream, in one transaction. */
+  const happen = async (service: string, ...events: readonly { readonly stream: string; readonly event: Message }[]): Promise<void> => {
+    const { database, log } = house.services.get(service)!;
+    const streams = events.map(({ stream, event }) => {
+      const version = versions.get(stream) ?? 0;
+      versions.set(stream, version + 1);
+      return { stream, expectedVersion: version, events: [event] };
+    });
+    await database.transaction((tx) => log.append(tx, testCall(), streams));
+  };
+  const stateOf = ({ id: order, customer }: Order) => ({ order, customer });
+  return {
+    ...house,
+    hosted,
+    mails,
+    mail,
+    orders,
+    /** Somebody with an address and a name that stand nowhere else. */
+    customer: (): { readonly id: string } & Account => {
+      const id = `usr_${++nth}`;
+      const account = { email: `canary-${nth}@shop.example`, name: `Canary${nth} O'Neil` };
+      accounts.set(id, account);
+      return { id, ...account };
+    },
+    order: (customer: string): Order => {
+      const id = `ord_${++nth}`;
+      const eur = { currency: "EUR", amount: "19.99" };
+      const order = create(OrderSchema, {
+        id,
+        customer,
+        status: OrderStatus.PENDING,
+        lines: [{ sku: "s", title: `Secret title ${nth}`, quantity: 1, unitPrice: eur, total: eur }],
+        total: eur,
+        payment: { id: `pay_${nth}`, url: `https://shop.example/pay/${nth}` },
+        history: [{ status: OrderStatus.PENDING }],
+        expiresAt: timestampFromDate(new Date(house.clock.now().getTime() + 24 * 3_600_000)),
+      });
+      orders.set(id, order);
+      return order;
+    },
+    register: async (account: string): Promise<void> => {
+      const verification = `vrf_${++nth}`;
+      verifications.set(verification, { account, code: `CODE${nth}-ABCDE` });
+      await happen("identity", { stream: account, event: create(VerificationRequestedSchema, { account, verification }) });
+    },
+    happen,
+    paid: (order: Order) => happen("orders", { stream: order.id, event: create(OrderPaidSchema, { order: stateOf(order) }) }),
+    reminded: (order: Order, hours: number) =>
+      happen("orders", { stream: order.id, event: create(OrderReminderDueSchema, { order: stateOf(order), hours }) }),
+    cancelled: (order: Order) => happen("orders", { stream: order.id, event: create(OrderCancelledSchema, { order: stateOf(order) }) }),
+    fulfilled: (order: Order) => happen("orders", { stream: order.id, event: create(OrderFulfilledSchema, { order: stateOf(order) }) }),
+    refunded: ({ id: order, customer }: Order, amount: string) =>
+      happen("payments", {
+        stream: `pay_of_${order}`,
+        event: create(PaymentRefundedSchema, { payment: { order, customer }, refund: { amount: { currency: "EUR", amount } } }),
+      }),
+    list: (user: string, request: { readonly limit?: number; readonly cursor?: string } = {}) =>
+      house.rpc
+        .clientsFor("gateway")
+        .of("notifications", NotificationsService)
+        .listNotifications(request, testCall({ caller: "gateway", user: { id: user } })),
+    rows: () =>
+      hosted.database.rows<{ id: string; account: string; kind: string; subject: string; task: string | null; sent: Date | null }>(
+        sql`select id, account, kind, subject, task, sent_at as sent from notifications order by id`,
+      ),
+    /** Everything that the database holds, as text. */
+    dump: async (): Promise<string> => {
+      const tables = await hosted.database.rows<{ name: string }>(
+        sql`select table_name as name from information_schema.tables where table_schema = 'public'`,
+      );
+      const texts: string[] = [];
+      for (const { name } of tables)
+        for (const row of await hosted.database.rows(sql`select * from ${sql.name(name)}`))
+          for (const value of Object.values(row))
+            texts.push(
+              Buffer.isBuffer(value) ? value.toString("latin1") : typeof value === "bigint" ? String(value) : JSON.stringify(value),
+            );
+      return texts.join("\n");
+    },
+  };
+}
+
+/** A service that is nothing but routes and an event log. */
+function logged(name: string, routes: readonly Route[]): ServiceDefinition {
+  return { name, create: () => ({ routes }) };
+}
+
+/** A contract of which only some methods do anything. */
+function stub<S extends DescService>(service: S, methods: Partial<Implementation<S>>): Route {
+  const others = service.methods.map(({ localName }) => [
+    localName,
+    async () => Promise.reject(new Error(`${localName} is not part of this test`)),
+  ]);
+  return implement(service, { ...Object.fromEntries(others), ...methods } as Implementation<S>);
+}
+
+function found<T>(thing: T | undefined): T {
+  if (thing === undefined) throw refuse({ reason: "NOT_FOUND", code: "not_found" });
+  return thing;
+}

@@ -1,0 +1,267 @@
+import assert from "node:assert/strict";
+import { before, describe, it } from "node:test";
+import { InventoryService, MovementKind } from "@kontor/contracts/gen/kontor/inventory/v1/inventory_pb.js";
+import { OrderStatus } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
+import type { Order } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
+import { PaymentStatus } from "@kontor/contracts/gen/kontor/payments/v1/payments_pb.js";
+import { testCall } from "@kontor/platform/testing/test-services.ts";
+import { customer, hourMs, openTestOrders, staff } from "./open-test-orders.ts";
+import type { TestOrders } from "./open-test-orders.ts";
+
+const types = async (house: TestOrders, order: Order) => (await house.events(order.id)).map(({ type }) => type);
+const money = async (house: TestOrders, order: Order) => {
+  const { status, refunded } = await house.payments.getPayment({ payment: order.payment!.id }, staff());
+  return [PaymentStatus[status], refunded?.amount];
+};
+const cause = (order: Order) => [OrderStatus[order.status], order.history.at(-1)?.cause, order.history.at(-1)?.actor];
+const fulfil = (house: TestOrders, order: Order, version?: number) =>
+  house.orders.createFulfilment({ order: order.id, carrier: "DHL", tracking: "1", ...(version !== undefined && { version }) }, staff());
+
+describe("orders: cancelling an unpaid one", () => {
+  let house: TestOrders;
+  before(async () => {
+    house = await openTestOrders();
+  });
+
+  it("ORD-14 ORD-16: its payment is closed first, its units are free again, and it can no longer be paid", async () => {
+    const available = await house.available();
+    const order = await house.place();
+    const attempt = await house.attempt(order);
+    const cancelled = await house.orders.cancelOrder({ order: order.id, version: 1 }, customer());
+    assert.deepEqual(cause(cancelled), ["CANCELLED", "CUSTOMER", "usr_test"]);
+    assert.deepEqual([cancelled.payment?.url, cancelled.cancelling, cancelled.version], [undefined, false, 2]);
+    assert.equal(house.provider.pay(attempt), false);
+    assert.deepEqual(await money(house, order), ["CLOSED", "0.00"]);
+    await house.settle();
+    assert.equal(await house.available(), available);
+    assert.deepEqual(await types(house, order), ["placed", "cancelled"]);
+  });
+
+  it("a repeat is answered alike, with its key and without", async () => {
+    const order = await house.place();
+    const first = await house.orders.cancelOrder({ order: order.id, version: 1 }, customer("usr_test", { idempotencyKey: "cancel-1" }));
+    const again = await house.orders.cancelOrder({ order: order.id, version: 1 }, customer("usr_test", { idempotencyKey: "cancel-1" }));
+    assert.deepEqual(again, first);
+    assert.deepEqual(await house.orders.cancelOrder({ order: order.id, version: 1 }, customer()), first);
+    assert.deepEqual(await types(house, order), ["placed", "cancelled"]);
+  });
+
+  it("R5: a key that was used for another order does not cancel this one", async () => {
+    const [one, other] = [await house.place(), await house.place()];
+    await house.orders.cancelOrder({ order: one.id }, customer("usr_test", { idempotencyKey: "cancel-2" }));
+    await assert.rejects(house.orders.cancelOrder({ order: other.id }, customer("usr_test", { idempotencyKey: "cancel-2" })), {
+      reason: "IDEMPOTENCY_KEY_REUSED",
+    });
+    assert.equal((await house.read(other.id)).status, OrderStatus.PENDING);
+  });
+
+  it("refuses a version that is stale, with the one that it has", async () => {
+    const order = await house.place();
+    await assert.rejects(house.orders.cancelOrder({ order: order.id, version: 7 }, customer()), {
+      reason: "VERSION_CONFLICT",
+      code: "aborted",
+      details: { version: 1 },
+    });
+    assert.deepEqual(await money(house, order), ["OPEN", "0.00"]);
+    await assert.rejects(fulfil(house, order, 7), { reason: "VERSION_CONFLICT", details: { version: 1 } });
+  });
+
+  it("R7: while the provider does not say, it is refused as unknown and stays PENDING", async () => {
+    const order = await house.place();
+    const attempt = await house.attempt(order);
+    house.provider.hold(attempt);
+    await assert.rejects(house.orders.cancelOrder({ order: order.id }, customer()), { reason: "ATTEMPT_UNKNOWN", code: "unavailable" });
+    assert.deepEqual(await types(house, order), ["placed"]);
+    house.provider.decline(attempt);
+    assert.equal((await house.orders.cancelOrder({ order: order.id }, customer())).status, OrderStatus.CANCELLED);
+  });
+
+  it("R6: one that turns out to be paid is refunded and cancelled; the capture that is heard of later does no harm", async () => {
+    const order = await house.place();
+    await house.payAtProvider(order);
+    const cancelled = await house.orders.cancelOrder({ order: order.id }, customer());
+    assert.deepEqual(cause(cancelled), ["CANCELLED", "CUSTOMER", "usr_test"]);
+    assert.deepEqual(await money(house, order), ["REFUNDED", "19.99"]);
+    await house.pass(60_000);
+    assert.deepEqual(await types(house, order), ["placed", "paid", "cancel_requested", "cancelled"]);
+    assert.equal(await house.parked(), 0);
+  });
+
+  it("CON-01: undone by its checkout: cancelled, or refunded when it was paid already, as often as it is asked", async () => {
+    const available = await house.available();
+    const [unpaid, paid, heard] = [await house.place(), await house.place(), await house.place()];
+    await house.payAtProvider(paid);
+    await house.pay(heard);
+    for (const order of [unpaid, paid, heard])
+      for (let asked = 0; asked < 3; asked++) await house.orders.voidOrder({ order: order.id }, testCall({ user: {} }));
+    await house.settle();
+    for (const order of [unpaid, paid, heard]) assert.deepEqual(cause(await house.read(order.id)).slice(0, 2), ["CANCELLED", "CHECKOUT"]);
+    assert.deepEqual(await money(house, unpaid), ["CLOSED", "0.00"]);
+    assert.deepEqual(await money(house, paid), ["REFUNDED", "19.99"]);
+    assert.deepEqual(await money(house, heard), ["REFUNDED", "19.99"]);
+    assert.equal(await house.available(), available);
+    assert.equal(await house.parked(), 0);
+  });
+});
+
+describe("orders: cancelling a paid one", () => {
+  let house: TestOrders;
+  before(async () => {
+    house = await openTestOrders();
+  });
+
+  it("ORD-05 PAY-04: it is refunded in full and cancelled, and its units come back", async () => {
+    const available = await house.available();
+    const order = await house.place({ lines: [["A", 3]] });
+    await house.pay(order);
+    assert.equal(await house.available(), available - 3);
+    const { version } = await house.read(order.id);
+    const cancelled = await house.orders.cancelOrder({ order: order.id, version }, customer());
+    assert.deepEqual(cause(cancelled), ["CANCELLED", "CUSTOMER", "usr_test"]);
+    assert.deepEqual(await money(house, order), ["REFUNDED", "59.97"]);
+    await house.settle();
+    assert.equal(await house.available(), available);
+    assert.deepEqual(await types(house, order), ["placed", "paid", "cancel_requested", "cancelled"]);
+    assert.equal((await house.events(order.id)).at(-1)?.order.cancelling, false);
+  });
+
+  it("R7: while the provider is away it is `cancelling`, cannot be fulfilled, and the task ends it", async () => {
+    const order = await house.place();
+    await house.pay(order);
+    house.provider.fault = () => "away";
+    const answer = await house.orders.cancelOrder({ order: order.id }, customer("usr_test", { idempotencyKey: "away-1" }));
+    assert.deepEqual([answer.status, answer.cancelling], [OrderStatus.PAID, true]);
+    await assert.rejects(fulfil(house, order), { reason: "ORDER_STATE", details: { status: "PAID", cancelling: true } });
+    for (let minutes = 0; minutes < 5; minutes++) await house.pass(60_000);
+    assert.equal((await house.read(order.id)).cancelling, true);
+    house.provider.fault = () => undefined;
+    for (let minutes = 0; minutes < 6; minutes++) await house.pass(60_000);
+    assert.deepEqual(cause(await house.read(order.id)), ["CANCELLED", "CUSTOMER", "usr_test"]);
+    const again = await house.orders.cancelOrder({ order: order.id }, customer("usr_test", { idempotencyKey: "away-1" }));
+    assert.deepEqual(again, answer, "the key has its first answer");
+    assert.deepEqual(await types(house, order), ["placed", "paid", "cancel_requested", "cancelled"]);
+  });
+
+  it("R7: a silent provider does not make the answer late; its refund is one", async () => {
+    const order = await house.place();
+    await house.pay(order);
+    const { returned } = house.provider.books();
+    house.provider.fault = () => "silent";
+    const answer = await house.orders.cancelOrder({ order: order.id }, customer("usr_test", { timeoutMs: 500 }));
+    assert.deepEqual([answer.status, answer.cancelling], [OrderStatus.PAID, true]);
+    house.provider.fault = (operation) => (operation === "refund" && house.provider.asked.push("x") % 3 !== 0 ? "lost" : undefined);
+    const answers = await Promise.all(Array.from({ length: 5 }, () => house.orders.cancelOrder({ order: order.id }, customer())));
+    assert.ok(answers.every(({ status, cancelling }) => status === OrderStatus.CANCELLED || cancelling));
+    for (let tries = 0; tries < 10; tries++) await house.pass(10_000);
+    house.provider.fault = () => undefined;
+    assert.deepEqual(await types(house, order), ["placed", "paid", "cancel_requested", "cancelled"]);
+    assert.equal(house.provider.books().returned - returned, 1999n);
+  });
+
+  it("a refund that is heard of before its asker knows of it leaves the end, and the cause, to the one who asked", async () => {
+    const order = await house.place();
+    await house.pay(order);
+    house.provider.fault = (operation) => (operation === "refund" ? "lost" : undefined);
+    assert.equal((await house.orders.cancelOrder({ order: order.id }, customer())).cancelling, true);
+    house.provider.fault = () => undefined;
+    await house.payments.refundPayment({ payment: order.payment!.id }, testCall());
+    await house.settle();
+    assert.equal((await house.read(order.id)).cancelling, true);
+    await house.pass(15_000);
+    assert.deepEqual(cause(await house.read(order.id)), ["CANCELLED", "CUSTOMER", "usr_test"]);
+  });
+
+  it("a provider that refuses is asked again, seldom; the order waits, and its day does not complete it", async () => {
+    const own = await openTestOrders();
+    const order = await own.place();
+    await own.pay(order);
+    own.provider.refusesRefunds = true;
+    own.faultsExpected = true;
+    const answer = await own.orders.cancelOrder({ order: order.id }, customer());
+    assert.equal(answer.cancelling, true);
+    const tries = async () => (await own.payments.getPayment({ payment: order.payment!.id }, staff())).refunds.length;
+    assert.equal(await tries(), 1);
+    await own.pass(60_000);
+    await own.pass(hourMs - 1);
+    assert.equal(await tries(), 2);
+    await own.pass(1);
+    assert.equal(await tries(), 3);
+    await own.pass(24 * hourMs);
+    const waiting = await own.read(order.id);
+    assert.deepEqual([waiting.status, waiting.cancelling], [OrderStatus.PAID, true]);
+    own.provider.refusesRefunds = false;
+    await own.pass(2 * hourMs);
+    assert.equal((await own.read(order.id)).status, OrderStatus.CANCELLED);
+    assert.deepEqual(await money(own, order), ["REFUNDED", "19.99"]);
+  });
+
+  it("PAY-04: a full refund by an admin takes the order back; a part does not, and what is left is refunded with the order", async () => {
+    const [whole, part] = [await house.place(), await house.place()];
+    for (const order of [whole, part]) await house.pay(order);
+    await house.payments.createRefund({ payment: whole.payment!.id }, staff());
+    await house.payments.createRefund({ payment: part.payment!.id, amount: { currency: "EUR", amount: "5.00" } }, staff());
+    await house.settle();
+    assert.deepEqual(cause(await house.read(whole.id)), ["CANCELLED", "REFUNDED", "payments"]);
+    assert.equal((await house.read(part.id)).status, OrderStatus.PAID);
+    assert.equal((await house.orders.cancelOrder({ order: part.id }, customer())).status, OrderStatus.CANCELLED);
+    assert.deepEqual(await money(house, part), ["REFUNDED", "19.99"]);
+  });
+
+  it("ORD-05: once fulfilled it is not cancelled, and the repeat is refused alike; a refund leaves it COMPLETED", async () => {
+    const order = await house.place();
+    await house.pay(order);
+    const done = await fulfil(house, order);
+    assert.deepEqual([done.status, done.version, done.fulfilments[0]?.carrier], [OrderStatus.COMPLETED, 4, "DHL"]);
+    assert.deepEqual(await types(house, order), ["placed", "paid", "fulfilled", "completed"]);
+    for (let asked = 0; asked < 2; asked++)
+      await assert.rejects(house.orders.cancelOrder({ order: order.id }, customer("usr_test", { idempotencyKey: "too-late" })), {
+        reason: "ORDER_STATE",
+        code: "failed_precondition",
+        details: { status: "COMPLETED", cancelling: false },
+      });
+    await assert.rejects(fulfil(house, order), { reason: "ORDER_STATE" });
+    await house.payments.createRefund({ payment: order.payment!.id }, staff());
+    await house.settle();
+    assert.equal((await house.read(order.id)).status, OrderStatus.COMPLETED);
+    assert.deepEqual(await money(house, order), ["REFUNDED", "19.99"]);
+  });
+
+  it("a fulfilment with a repeated key is one, and a PENDING order has none", async () => {
+    const order = await house.place();
+    await assert.rejects(fulfil(house, order), { reason: "ORDER_STATE", details: { status: "PENDING", cancelling: false } });
+    await house.pay(order);
+    const call = () => testCall({ user: { id: "usr_admin", roles: ["admin"] }, idempotencyKey: "ful-1" });
+    const request = { order: order.id, version: 2, carrier: "DHL", tracking: "1" };
+    const [one, two] = await Promise.all([house.orders.createFulfilment(request, call()), house.orders.createFulfilment(request, call())]);
+    assert.deepEqual(one, two);
+    assert.equal(one.fulfilments.length, 1);
+  });
+});
+
+describe("orders: units that are gone", () => {
+  it("R4: a payment whose units are gone is refunded and the order cancelled; one cancelled before that is let be", async () => {
+    const house = await openTestOrders();
+    const inventory = house.clients.of("inventory", InventoryService);
+    await inventory.importStock({ stock: [{ sku: "B", onHand: 1 }] }, testCall());
+    const orders: Order[] = [];
+    for (let nth = 0; nth < 2; nth++) {
+      const order = await house.place({ lines: [["B", 1]] });
+      await inventory.release({ order: order.id }, testCall());
+      orders.push(order);
+    }
+    await inventory.createMovement({ sku: "B", kind: MovementKind.WRITTEN_OFF, quantity: 1 }, staff());
+    const [gone, both] = orders as [Order, Order];
+    await house.pay(gone);
+    assert.deepEqual(cause(await house.read(gone.id)), ["CANCELLED", "OUT_OF_STOCK", "orders"]);
+    assert.deepEqual(await money(house, gone), ["REFUNDED", "19.99"]);
+    assert.deepEqual(await types(house, gone), ["placed", "paid", "cancel_requested", "cancelled"]);
+
+    // Its customer is quicker than inventory.
+    await house.payAtProvider(both);
+    await house.orders.cancelOrder({ order: both.id }, customer());
+    await house.pass(60_000);
+    assert.deepEqual(cause(await house.read(both.id)), ["CANCELLED", "CUSTOMER", "usr_test"]);
+    assert.equal(await house.parked(), 0);
+    assert.equal(house.provider.books().taken, house.provider.books().returned);
+  });
+});
