@@ -38,7 +38,7 @@ export interface CommandResult {
   readonly output: string;
 }
 
-/** Starts a shop; it and its data are gone after the test or suite that asked. */
+/** Starts a shop, without goods unless told otherwise; it and its data are gone after the test or suite that asked. */
 export async function startShop(env: Readonly<Record<string, string>> = {}): Promise<ShopProcess> {
   const folder = await mkdtemp(join(tmpdir(), "kontor-e2e-"));
   await chmod(folder, 0o711);
@@ -50,6 +50,7 @@ export async function startShop(env: Readonly<Record<string, string>> = {}): Pro
     KONTOR_SMTP_PORT: String(smtp),
     KONTOR_PROVIDER_PORT: String(provider),
     KONTOR_LOG_FORMAT: "json",
+    KONTOR_SEED: "none",
     ...env,
   };
   const lines: string[] = [];

@@ -5,7 +5,16 @@ import { randomBytes, randomUUID } from "node:crypto";
 export interface Answer {
   readonly status: number;
   readonly headers: Headers;
+  /** The body as it came. */
+  readonly text: string;
   readonly body: any; // oxlint-disable-line typescript/no-explicit-any -- JSON as it came: what is in it is what a test asserts
+}
+
+/** A mail as the mailbox shows it. */
+export interface Mail {
+  readonly id: string;
+  readonly subject: string;
+  readonly text: string;
 }
 
 export interface Places {
@@ -19,6 +28,8 @@ export class Shopper {
   readonly email = `shopper-${randomBytes(6).toString("hex")}@example.com`;
   readonly password = "correct horse battery";
   token: string | undefined;
+  /** From the verification mail. */
+  code: string | undefined;
 
   constructor(places: Places) {
     this.places = places;
@@ -39,7 +50,7 @@ export class Shopper {
     });
     const text = await response.text();
     const isJson = /json/.test(response.headers.get("content-type") ?? "");
-    return { status: response.status, headers: response.headers, body: isJson ? JSON.parse(text) : text };
+    return { status: response.status, headers: response.headers, text, body: isJson ? JSON.parse(text) : text };
   }
 
   /** The same, and the answer must have the status. */
@@ -53,28 +64,35 @@ export class Shopper {
   async join(): Promise<this> {
     await this.expect(201, "POST", "/v1/register", { json: { email: this.email, password: this.password, name: "Ada Shopper" } });
     const [mail] = await this.mails(1);
-    const code = /[0-9A-Z]{5}-[0-9A-Z]{5}/.exec(mail!.text)?.[0];
-    await this.expect(200, "POST", "/v1/register/verify", { json: { email: this.email, code } });
+    this.code = /[0-9A-Z]{5}-[0-9A-Z]{5}/.exec(mail!.text)?.[0];
+    await this.expect(200, "POST", "/v1/register/verify", { json: { email: this.email, code: this.code } });
     return this.login();
   }
 
   async login(): Promise<this> {
+    this.token = undefined; // one that has expired is refused everywhere, here too
     const { body } = await this.expect(200, "POST", "/v1/login", { json: { email: this.email, password: this.password } });
     this.token = body.accessToken;
     return this;
   }
 
   /** Waits until so many mails have come to this shopper; newest first. */
-  async mails(count: number): Promise<{ readonly id: string; readonly subject: string; readonly text: string }[]> {
+  async mails(count: number): Promise<readonly Mail[]> {
     const deadline = Date.now() + 20_000;
     for (;;) {
-      const list = await this.call("GET", `${this.places.mailbox}/api/v1/messages?to=${encodeURIComponent(this.email)}&limit=50`);
-      const items = list.body.items ?? list.body.messages;
-      if (items.length >= count)
-        return Promise.all(items.map(async ({ id }: { id: string }) => (await this.call("GET", `${this.places.mailbox}/api/v1/messages/${encodeURIComponent(id)}`)).body));
-      if (Date.now() > deadline) throw new Error(`${items.length} of ${count} mails came to ${this.email}`);
+      const mails = await this.inbox();
+      if (mails.length >= count) return mails;
+      if (Date.now() > deadline) throw new Error(`${mails.length} of ${count} mails came to ${this.email}`);
       await new Promise((resolve) => setTimeout(resolve, 25));
     }
+  }
+
+  /** The mails that have come to this shopper so far; newest first. */
+  async inbox(): Promise<readonly Mail[]> {
+    const { mailbox } = this.places;
+    const { body } = await this.expect(200, "GET", `${mailbox}/api/v1/messages?to=${encodeURIComponent(this.email)}&limit=50`);
+    const listed = body.messages as readonly { readonly id: string }[];
+    return Promise.all(listed.map(async ({ id }) => (await this.expect(200, "GET", `${mailbox}/api/v1/messages/${encodeURIComponent(id)}`)).body as Mail));
   }
 
   /** Places an order for these lines through a cart. */

@@ -33,6 +33,14 @@ const engines = new RegExp(
     `${["@elastic/.+", "@grpc/.+", "@connectrpc/.+", "nodemailer", "smtp-server", "find-my-way", "fastify", "express", "koa", "hono", "undici", "pino", "ajv"].join("|")})(/.*)?$`,
 );
 
+/** Another company: it speaks with the service beside it over HTTP, as any provider does, and only tests open it from there. */
+const outsideCompany = "services/payments/provider/";
+
+/** The files in which a service itself is the seam to something outside, and what they may use for it. */
+const ownSeams: Readonly<Record<string, RegExp>> = {
+  "services/payments/src/http-client.ts": /^node:https?$/, // payment providers
+};
+
 /** An import of a file. */
 export interface Import {
   readonly from: string;
@@ -81,12 +89,17 @@ export function boundaryProblems(sources: readonly Source[]): Problem[] {
 function problemOf(path: string, own: string, from: string): string | undefined {
   const target = targetOf(path, from);
   if (target === undefined) {
-    const inService = own.startsWith("services/") && !path.endsWith(".test.ts");
-    return inService && engines.test(from) ? `a service uses ${from} only through a seam of the platform` : undefined;
+    const inService = own.startsWith("services/") && !path.startsWith(outsideCompany) && !path.endsWith(".test.ts");
+    return inService && engines.test(from) && ownSeams[path]?.test(from) !== true
+      ? `a service uses ${from} only through a seam of the platform`
+      : undefined;
   }
   const other = packageOf(target);
   if (other === undefined) return from.startsWith(".") && target.startsWith("..") ? `${from} leads out of the repository` : undefined;
-  if (other === own) return undefined;
+  if (other === own) {
+    const outside = [path, target].filter((file) => file.startsWith(outsideCompany)).length;
+    return outside === 1 && !path.endsWith(".test.ts") ? `a service and the company beside it share no code: they speak over HTTP` : undefined;
+  }
   // Tools are run by path, not imported, and stay beside what they work on.
   if (from.startsWith(".") && own !== "tools") return `${from} reaches into ${other}: import it as a package`;
   if (own.startsWith("services/") && other.startsWith("services/"))

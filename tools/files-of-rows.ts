@@ -1,11 +1,12 @@
 import { existsSync, readFileSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { importsOf } from "./boundaries.ts";
+import { join, relative } from "node:path";
+import { importsOf, targetOf } from "./boundaries.ts";
 import { rowPattern } from "./rows.ts";
+import { root } from "./sources.ts";
 
 /**
- * The test files that may have tests of these rows: an id stands in the file or in one that it imports from beside it, such as a contract
- * suite. Running the others would only start them to find that there is nothing to do.
+ * The test files that may have tests of these rows: an id stands in the file or in one that it imports from beside it, or in a contract
+ * suite of another package. Running the others would only start them to find that there is nothing to do.
  */
 export function filesOfRows(files: readonly string[], ids: readonly string[]): string[] {
   const pattern = rowPattern(ids);
@@ -14,7 +15,11 @@ export function filesOfRows(files: readonly string[], ids: readonly string[]): s
     let found = known.get(file);
     if (found === undefined) {
       const text = existsSync(file) ? readFileSync(file, "utf8") : "";
-      const imports = importsOf(text).flatMap(({ from }) => (/^\.\.?\/.*\.ts$/.test(from) ? [join(dirname(file), from)] : []));
+      const path = relative(root, file).replaceAll("\\", "/");
+      const imports = importsOf(text)
+        .filter(({ from }) => /^\..*\.ts$|\.contract\.ts$/.test(from))
+        .flatMap(({ from }) => targetOf(path, from) ?? [])
+        .map((target) => join(root, target));
       known.set(file, (found = { names: pattern.test(text), imports }));
     }
     return found;

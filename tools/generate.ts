@@ -74,8 +74,9 @@ function filesIn(folder: string): ReadonlyMap<string, string> {
 
 /** Compares with the contracts of main, or of the last commit where there is no main. The imports are those installed now. */
 function breaking(): void {
+  if (!existsSync(join(root, ".git"))) return console.log("there is no history to compare with");
   const git = (args: readonly string[]): Buffer =>
-    execFileSync("git", args, { cwd: root, stdio: ["ignore", "pipe", "pipe"], maxBuffer: 2 ** 28 });
+    execFileSync("git", ["-c", `safe.directory=${root}`, ...args], { cwd: root, stdio: ["ignore", "pipe", "pipe"], maxBuffer: 2 ** 28 });
   const refs = git(["for-each-ref", "--format=%(refname)", "refs/remotes/origin/main", "refs/heads/main"]).toString().split("\n");
   const ref = ["refs/remotes/origin/main", "refs/heads/main"].find((name) => refs.includes(name)) ?? "HEAD";
   if (git(["ls-tree", "-r", "--name-only", ref, "contracts/proto"]).length === 0)

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import type { Problem, Source } from "./sources.ts";
 
 interface Manifest {
@@ -6,7 +7,10 @@ interface Manifest {
 
 interface Lock {
   readonly packages: Readonly<
-    Record<string, { readonly resolved?: string; readonly integrity?: string; readonly link?: boolean; readonly version?: string }>
+    Record<
+      string,
+      Manifest & { readonly resolved?: string; readonly integrity?: string; readonly link?: boolean; readonly version?: string }
+    >
   >;
 }
 
@@ -34,4 +38,20 @@ export function manifestProblems({ path, text }: Source): Problem[] {
         : [{ path, message: `${name} ${version} is no exact version` }],
     ),
   );
+}
+
+/** Workspaces whose dependencies are not those that the lock file has for them, or that it does not know: `npm ci` would refuse. */
+export function workspaceProblems(lock: Source, manifests: readonly Source[]): Problem[] {
+  const { packages } = JSON.parse(lock.text) as Lock;
+  const known = new Set(Object.keys(packages).filter((name) => !name.includes("node_modules/")));
+  const problems = manifests.flatMap(({ path, text }) => {
+    const folder = path.replace(/\/?package\.json$/, "");
+    if (!known.delete(folder)) return [{ path, message: "the lock file has no such workspace: npm install" }];
+    const manifest = JSON.parse(text) as Manifest;
+    return groups.flatMap((group) => {
+      const [declared, locked] = [manifest[group] ?? {}, packages[folder]![group] ?? {}];
+      return isDeepStrictEqual(declared, locked) ? [] : [{ path, message: `${group} are not those of the lock file: npm install` }];
+    });
+  });
+  return [...problems, ...Array.from(known, (folder) => ({ path: lock.path, message: `has a workspace ${folder} that is not there` }))];
 }

@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
+import { filesOfRows } from "./files-of-rows.ts";
 import { rowIds, rowLine, rowPattern, rowsIn, tally } from "./rows.ts";
 import { runTests } from "./run-tests.ts";
 import { root } from "./sources.ts";
@@ -35,6 +36,20 @@ describe("rows", () => {
     );
   });
 
+  it("are looked for in contract suites too, beside a test or in another package", () => {
+    const folder = mkdtempSync(join(tmpdir(), "kontor-rows-"));
+    after(() => rmSync(folder, { recursive: true, force: true }));
+    const write = (name: string, text: string): string => {
+      writeFileSync(join(folder, name), text);
+      return join(folder, name);
+    };
+    write("x.contract.ts", 'it("MSG-14: works", () => {});');
+    const here = write("a.unit.test.ts", 'import { x } from "./x.contract.ts";');
+    const elsewhere = write("b.unit.test.ts", 'import { tasksContract } from "@kontor/platform/tasks/tasks.contract.ts";');
+    const none = write("c.unit.test.ts", 'it("ORD-10: reminds", () => {});');
+    assert.deepEqual(filesOfRows([here, elsewhere, none], ["MSG-14"]), [here, elsewhere]);
+  });
+
   it("are counted over files, suites, nested tests, skipped tests and files that do not run", async () => {
     // Node refuses to run tests from within a test that it runs, and knows it by this.
     delete process.env["NODE_TEST_CONTEXT"];
@@ -54,10 +69,18 @@ describe("rows", () => {
         'it("ORD-09: fails", () => { throw new Error("no"); }); it.skip("PAY-02: skipped", () => {}); it("none", () => {});',
       ),
       file("c.unit.test.ts", 'throw new Error("does not load");'),
+      file("d.unit.test.ts", 'import { suite } from "./x.contract.ts"; suite();'),
     ];
+    file("x.contract.ts", 'export const suite = () => { describe("any engine", () => { it("MSG-05: drains", () => {}); }); };');
     const all = await runTests({ files, concurrency: 2 });
     const lines = (rows: ReturnType<typeof tally>): string[] => [...rows].map(([id, row]) => rowLine(id, row)).toSorted();
-    assert.deepEqual(lines(tally(all.outcomes)), ["ORD-09 failed 1", "ORD-10 passed 1", "PAY-01 passed 1", "PAY-02 failed 1"]);
+    assert.deepEqual(lines(tally(all.outcomes)), [
+      "MSG-05 passed 1",
+      "ORD-09 failed 1",
+      "ORD-10 passed 1",
+      "PAY-01 passed 1",
+      "PAY-02 failed 1",
+    ]);
     assert.deepEqual(
       all.failures.map(({ names }) => String(names.at(-1))).toSorted(),
       [String(files[2]), "ORD-09: fails", "PAY-02: skipped"].toSorted(),

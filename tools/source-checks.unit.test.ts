@@ -1,11 +1,17 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, it } from "node:test";
-import { subjectProblem } from "./commits.ts";
+import { pathToFileURL } from "node:url";
+import { commitProblems, subjectProblem } from "./commits.ts";
 import { dependencies } from "./dependencies.ts";
 import { lockProblems, manifestProblems } from "./lock-file.ts";
 import { reasonProblems, reasonsOf } from "./reasons.ts";
 import { readSources, shown } from "./sources.ts";
 import { sqlProblems } from "./sql-strings.ts";
+import { swallowedErrors } from "./swallowed-errors.ts";
 
 const at = (path: string, text: string) => ({ path, text });
 
@@ -55,6 +61,42 @@ describe("checks of the sources", () => {
 
   it("API-05: every refusal in the tree has its reason and code in a proto", () => {
     assert.deepEqual(reasonProblems(readSources("ts"), reasonsOf(readSources("proto"))).map(shown), []);
+  });
+
+  it("DEV-06: catches rejections that are dropped without a reason", () => {
+    // Not written out, because this file is checked too.
+    const drop = "catch(() => undefined)";
+    const found = (text: string) => swallowedErrors([at("services/orders/src/a.ts", text)]).map(({ line }) => line);
+    assert.deepEqual(found(`first();\nawait work().${drop};`), [2]);
+    for (const handler of ["catch((error) => {})", "catch(error => null)", "then(done, () => undefined)", "catch(async () => {})"])
+      assert.deepEqual(found(`await work().${handler};`), [1], handler);
+    assert.deepEqual(found(`await work().${drop}; // whoever began it has been told`), []);
+    assert.deepEqual(found(`// Whoever began it has been told.\nawait work().${drop};`), []);
+    assert.deepEqual(found("const found = await work().catch((error) => tell(error));"), []);
+  });
+
+  it("DEV-06: the tree drops no error without a reason", () => {
+    assert.deepEqual(swallowedErrors(readSources("ts")).map(shown), []);
+  });
+
+  it("DEV-11: every commit of the history has a conventional subject, in a shallow clone too", () => {
+    assert.deepEqual(commitProblems().map(shown), []);
+    const folder = mkdtempSync(join(tmpdir(), "kontor-commits-"));
+    const git = (...args: readonly string[]) => execFileSync("git", ["-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "core.hooksPath=/dev/null", ...args], { cwd: folder, stdio: "pipe" });
+    try {
+      assert.deepEqual(commitProblems(folder), []);
+      git("init", "--quiet", "origin");
+      for (const subject of ["nothing conventional", "wip", "feat: the last"])
+        git("-C", "origin", "commit", "--quiet", "--allow-empty", "--no-gpg-sign", "-m", subject);
+      assert.deepEqual(
+        commitProblems(join(folder, "origin")).map(({ message }) => message.split('"')[1]),
+        ["wip", "nothing conventional"],
+      );
+      git("clone", "--quiet", "--depth", "2", pathToFileURL(join(folder, "origin")).href, "shallow");
+      assert.equal(commitProblems(join(folder, "shallow")).length, 1);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
   });
 
   it("DEV-11: knows conventional subjects", () => {

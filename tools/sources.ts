@@ -28,6 +28,16 @@ export function readSources(...endings: readonly string[]): Source[] {
     .map((path) => ({ path, text: readFileSync(join(root, path), "utf8") }));
 }
 
+/** One file, by its path from the root. */
+export function file(path: string): Source {
+  return { path, text: readFileSync(join(root, path), "utf8") };
+}
+
+/** The `package.json` of the root and of every workspace. */
+export function manifests(): Source[] {
+  return [file("package.json"), ...readSources("json").filter(({ path }) => path.endsWith("/package.json"))];
+}
+
 /** The number of the line in which this place of the text is. */
 export function lineAt(text: string, place: number): number {
   let line = 1;

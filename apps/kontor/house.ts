@@ -169,7 +169,7 @@ export async function openHouse({ config, log, clock = systemClock, as, settings
     const life = createLifecycle({ log });
     lifecycle = life;
     // An adopted PostgreSQL belongs to the shop that runs on it; one that a killed shop left belongs to this one.
-    life.add({ name: "postgres", stop: () => (shop || !postgres.adopted ? postgres.stop() : undefined) });
+    life.add({ name: "postgres", stop: () => (shop || !postgres.adopted ? postgres.stop() : postgres.leave()) });
     if (lock !== undefined) life.add({ name: "house lock", stop: () => lock.release() });
     life.add({ name: "databases", stop: async () => void (await Promise.all([...databases.values()].map((database) => database.stop()))), ready: () => databasesAnswer(databases) });
     life.add({ name: "rpc", stop: () => rpc.stop() });
@@ -179,8 +179,9 @@ export async function openHouse({ config, log, clock = systemClock, as, settings
       life.add({ name: "payment provider", start: async () => void (await provider.start()), stop: () => provider.stop() });
       life.add({ name: "mailer", start: () => mailer.start(), stop: () => mailer.stop() });
     }
-    life.add({ name: "services", start: () => each(hosted, ({ service }) => service.start?.()), stop: () => each(hosted, ({ service }) => service.stop?.()) });
+    // An attached house answers calls; it does not go on with the shop's sagas and tasks.
     if (shop) {
+      life.add({ name: "services", start: () => each(hosted, ({ service }) => service.start?.()), stop: () => each(hosted, ({ service }) => service.stop?.()) });
       life.add({ name: "subscriptions", start: () => each(hosted, (service) => service.subscriptions.start()), stop: () => each(hosted, (service) => service.subscriptions.stop()) });
       life.add({ name: "tasks", start: () => each(hosted, (service) => service.tasks.start()), stop: () => each(hosted, (service) => service.tasks.stop()) });
       life.add({ name: "gateway", start: async () => void (await gateway.start(config.port, config.host)), stop: () => gateway.stop() });

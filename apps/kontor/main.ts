@@ -13,6 +13,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   user: async () => (await import("./commands/user.ts")).user,
   parked: async () => (await import("./commands/parked.ts")).parked,
   tasks: async () => (await import("./commands/tasks.ts")).tasks,
+  verify: async () => (await import("./commands/verify.ts")).verify,
   rebuild: async () => (await import("./commands/rebuild.ts")).rebuild,
   reset: async () => (await import("./commands/reset.ts")).reset,
 };

@@ -47,7 +47,8 @@ export function readArgs<const Options extends ParseArgsOptionsConfig>(args: rea
   return parsed;
 }
 
-function parsedArgs<const Options extends ParseArgsOptionsConfig>(args: readonly string[], options: Options) {
+/** The same with any words. */
+export function parsedArgs<const Options extends ParseArgsOptionsConfig>(args: readonly string[], options: Options) {
   try {
     return parseArgs({ args: [...args], options, allowPositionals: true, strict: true });
   } catch (error) {

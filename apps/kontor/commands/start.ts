@@ -1,3 +1,4 @@
+import { isUntouched } from "@kontor/catalog/src/rebuild.ts";
 import { createLogger } from "@kontor/platform/telemetry/create-logger.ts";
 import { stopOnSignals } from "@kontor/platform/lifecycle/stop-on-signals.ts";
 import { readConfiguration } from "../configuration.ts";
@@ -30,8 +31,8 @@ unless KONTOR_SEED=none. Every setting is an environment variable: kontor doctor
 };
 
 async function seedWhenEmpty(house: House): Promise<number | undefined> {
-  const { isEmptyShop, seedDemo } = await import("../demo/seed-demo.ts");
-  if (!(await isEmptyShop(house.clientsFor("kontor")))) return undefined;
+  if (!(await isUntouched(house.databases.get("catalog")!))) return undefined;
+  const { seedDemo } = await import("../demo/seed-demo.ts");
   const { created } = await seedDemo(house.clientsFor("kontor"));
   // Until its search index is filled the shop would still look empty.
   await house.settle();

@@ -4,6 +4,7 @@ import type { Logger } from "@kontor/platform/telemetry/logger.ts";
 import { readConfiguration } from "../../configuration.ts";
 import type { Configuration } from "../../configuration.ts";
 import type { House } from "../../house.ts";
+import { CommandError } from "../command.ts";
 import type { Context } from "../command.ts";
 import { explainOpening } from "./explain-opening.ts";
 
@@ -16,10 +17,16 @@ export function quietLogger({ stderr }: Pick<Context, "stderr">): Logger {
 export async function open(config: Configuration, log: Logger, as: "shop" | "attached"): Promise<House> {
   // Read here and not at the top: the services are most of what there is to load.
   const { openHouse } = await import("../../house.ts");
+  let opening = true;
+  // What is about to be told in a sentence need not stand in the log with its stack as well.
+  const told = (error: unknown): boolean => opening && explainOpening(error, config) instanceof CommandError;
+  const sparing: Logger = { ...log, error: (fields, message) => (told(fields.error) ? log.debug : log.error)(fields, message) };
   try {
-    return await openHouse({ config, log, as });
+    return await openHouse({ config, log: sparing, as });
   } catch (error) {
     throw explainOpening(error, config);
+  } finally {
+    opening = false;
   }
 }
 

@@ -1,0 +1,73 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { ConfigError } from "@kontor/platform/config/read-config.ts";
+import { createLogger } from "@kontor/platform/telemetry/create-logger.ts";
+import { readConfiguration } from "../configuration.ts";
+import type { Configuration } from "../configuration.ts";
+import { readArgs } from "./command.ts";
+import type { Command } from "./command.ts";
+import { checked, checkText } from "./doctor/check.ts";
+import type { Check } from "./doctor/check.ts";
+import { checkDatabases } from "./doctor/check-databases.ts";
+import { checkMachine, hasShop } from "./doctor/check-machine.ts";
+import { checkPorts } from "./doctor/check-ports.ts";
+import { settingsTable } from "./doctor/settings.ts";
+
+export const doctor: Command = {
+  name: "doctor",
+  summary: "check this machine, the settings and the data, and say what to do",
+  usage: `Usage: kontor doctor
+
+Shows every setting with its value and where that comes from, and checks Node, PostgreSQL, the data folder, the ports, the databases, and
+whether events are parked or tasks dead. Changes nothing; exits with 1 when something is wrong.`,
+  async run(args, { env, stdout }) {
+    readArgs(args, {});
+    stdout.write(`${settingsTable(env)}\n`);
+    let wrong = 0;
+    const tell = (checks: readonly Check[]): void => {
+      for (const check of checks) {
+        if (check.verdict === "wrong") wrong++;
+        stdout.write(checkText(stdout, check));
+      }
+    };
+    const config = configurationOf(env, tell);
+    tell(await checkMachine(config?.data ?? env["KONTOR_DATA"] ?? ".kontor"));
+    if (config === undefined) return 1;
+    tell(await checkShop(config));
+    return wrong === 0 ? 0 : 1;
+  },
+};
+
+/** The configuration, when it is valid; otherwise each problem is told. */
+function configurationOf(env: Readonly<Record<string, string | undefined>>, tell: (checks: readonly Check[]) => void): Configuration | undefined {
+  try {
+    const config = readConfiguration(env);
+    tell([{ verdict: "ok", about: "settings", text: "valid" }]);
+    return config;
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    tell(error.problems.map(({ variable, message }): Check => ({ verdict: "wrong", about: "settings", text: `${variable} ${message}` })));
+    return undefined;
+  }
+}
+
+async function checkShop(config: Configuration): Promise<Check[]> {
+  // Its own findings are the output; a log would only stand between them.
+  const log = createLogger({ service: "kontor", level: "silent" });
+  if (!(await hasShop(config.data)))
+    return [{ verdict: "ok", about: "databases", text: "not made yet: kontor start makes them" }, ...(await checkPorts(config, false))];
+  const key = await checked("master key", () => checkMasterKey(config));
+  const { checks, running } = await checkDatabases(config, log);
+  return [key, ...(await checkPorts(config, running)), ...checks];
+}
+
+/** Read here, because whoever else reads it makes a new one where it is missing. */
+async function checkMasterKey({ masterKey, data }: Configuration): Promise<Check> {
+  const about = "master key";
+  const file = join(data, "master.key");
+  const key = masterKey ?? (await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => (error.code === "ENOENT" ? "" : Promise.reject(error)))).trim();
+  const advice = "Without the right one passwords and sessions are lost: restore it from a backup.";
+  if (key === "") return { verdict: "wrong", about, text: `${file} is missing, though there is a shop`, advice };
+  if (!/^[0-9a-f]{64}$/i.test(key)) return { verdict: "wrong", about, text: `${masterKey === undefined ? file : "KONTOR_MASTER_KEY"} is not 64 hex digits`, advice };
+  return { verdict: "ok", about, text: masterKey === undefined ? `kept in ${file}` : "from the environment" };
+}

@@ -1,0 +1,75 @@
+import { rm, rmdir, stat } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { dataIn } from "@kontor/platform/database/embedded-home.ts";
+import { readPidFile, servesFolder } from "@kontor/platform/database/embedded-pid.ts";
+import { eraseEmbeddedPostgres, startEmbeddedPostgres } from "@kontor/platform/database/embedded.ts";
+import { createLogger } from "@kontor/platform/telemetry/create-logger.ts";
+import { readConfiguration } from "../configuration.ts";
+import type { Configuration } from "../configuration.ts";
+import { CommandError, readArgs } from "./command.ts";
+import type { Command } from "./command.ts";
+import { explainOpening } from "./house/explain-opening.ts";
+import { shopRuns } from "./house/shop-runs.ts";
+import { ask } from "./terminal/ask.ts";
+
+/** What we put into the data folder beside PostgreSQL. */
+const ownFiles = ["master.key", "master.key.new"] as const;
+
+export const reset: Command = {
+  name: "reset",
+  summary: "delete the shop with all its data, to begin anew",
+  usage: `Usage: kontor reset [--yes]
+
+Deletes the databases and the master key in the data folder (KONTOR_DATA), and the folder when nothing else is in it. Refuses while a shop
+runs on it.
+
+  --yes   do not ask`,
+  async run(args, context) {
+    const { values } = readArgs(args, { yes: { type: "boolean" } });
+    const config = readConfiguration(context.env);
+    const folder = resolve(config.data);
+    if (!(await holdsShop(folder))) {
+      context.stdout.write(`There is no shop in ${folder}.\n`);
+      return 0;
+    }
+    if (await isTaken(config)) throw new CommandError(`a shop is running on ${folder}: stop it first`);
+    if (values.yes !== true) {
+      if (context.stdin.isTTY !== true) throw new CommandError("say --yes: there is no terminal to ask on");
+      const answer = await ask(context, `This deletes the shop in ${folder} with all orders, products and accounts. Type "yes" to go on: `);
+      if (answer !== "yes") throw new CommandError("nothing was deleted");
+    }
+    await eraseEmbeddedPostgres(folder).catch((error: unknown) => {
+      throw explainOpening(error, config);
+    });
+    for (const name of ownFiles) await rm(join(folder, name), { force: true });
+    // Somebody else's files in it are none of ours.
+    await rmdir(folder).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== "ENOTEMPTY" && error.code !== "EEXIST") throw error;
+    });
+    context.stdout.write(`The shop in ${folder} is deleted. kontor start makes a new one.\n`);
+    return 0;
+  },
+};
+
+async function holdsShop(folder: string): Promise<boolean> {
+  const found = await Promise.all(["postgres", ...ownFiles].map((name) => stat(join(folder, name)).then(Boolean, missing)));
+  return found.includes(true);
+}
+
+function missing(error: NodeJS.ErrnoException): false {
+  if (error.code === "ENOENT" || error.code === "ENOTDIR") return false;
+  throw error;
+}
+
+/** Whether a shop runs on the folder. Without a PostgreSQL at work there none can. */
+async function isTaken(config: Configuration): Promise<boolean> {
+  const data = await dataIn(config.data);
+  const there = data === undefined ? undefined : await readPidFile(data);
+  if (data === undefined || there === undefined || !(await servesFolder(there.pid, data))) return false;
+  // It would tell that the server has ended, which is what we are about to do.
+  const log = createLogger({ service: "kontor", level: "silent" });
+  const postgres = await startEmbeddedPostgres({ folder: config.data, log }).catch((error: unknown) => {
+    throw explainOpening(error, config);
+  });
+  return shopRuns(postgres.superuser);
+}

@@ -1,0 +1,132 @@
+import { randomBytes, randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import { readConfiguration } from "../configuration.ts";
+import { CommandError, readArgs, UsageError } from "./command.ts";
+import type { Command } from "./command.ts";
+import { paint } from "./terminal/paint.ts";
+import { createCalls } from "./walk/http.ts";
+
+const testCard = "4242424242424242";
+const patienceMs = 20_000;
+const askAgainMs = 50;
+
+export const walk: Command = {
+  name: "walk",
+  summary: "walk a customer's way through the running shop, from registration to a paid order",
+  usage: `Usage: kontor walk [--url http://localhost:4000] [--mailbox http://localhost:4001]
+
+Registers a new customer, verifies the address with the code from the mailbox, searches, orders, pays on the payment provider's page with a
+test card and reads the confirmation mail. Over HTTP only, as any client would; prints each call.
+
+  --url URL       where the shop is; as the environment says unless told
+  --mailbox URL   where its mailbox is`,
+  async run(args, { env, stdout }) {
+    const { values } = readArgs(args, { url: { type: "string" }, mailbox: { type: "string" } });
+    const config = readConfiguration(env);
+    const api = origin(values.url ?? `http://localhost:${config.port}`);
+    const mailbox = origin(values.mailbox ?? `http://${new URL(api).hostname}:${config.mailboxPort}`);
+    const startedMs = performance.now();
+    const call = createCalls(stdout, api);
+    const step = (title: string): void => void stdout.write(`${paint(stdout, "bold", title)}\n`);
+    const email = `walker-${randomBytes(5).toString("hex")}@example.com`;
+    const password = randomBytes(12).toString("base64url");
+
+    step(`Register as ${email}`);
+    await call("/v1/register", {
+      method: "POST",
+      json: { email, password, name: "Wanda Walker" },
+      expect: 201,
+      show: ({ json }) => `${json.id} is ${json.status}`,
+    });
+    const code = /[0-9A-Z]{5}-[0-9A-Z]{5}/.exec((await mailTo("code")).text)?.[0];
+    if (code === undefined) throw new CommandError("the verification mail has no code in it");
+    await call("/v1/register/verify", { method: "POST", json: { email, code }, expect: 200, show: ({ json }) => `${json.id} is ${json.status}` });
+    const login = await call("/v1/login", {
+      method: "POST",
+      json: { email, password },
+      expect: 200,
+      show: ({ json }) => `a token for ${json.expiresIn} seconds`,
+    });
+    const token = String(login.json.accessToken);
+
+    step("Browse and search");
+    const list = await call("/v1/products?limit=50", { expect: 200, show: ({ json }) => `${json.items.length} products` });
+    const products: readonly Product[] = list.json.items;
+    const bought = products.flatMap(({ title, variants }) => variants.filter(({ available = 0 }) => available > 0).map((variant) => ({ ...variant, product: title })))[0];
+    if (bought === undefined) throw new CommandError("there is nothing to buy: import a catalogue or run kontor seed");
+    const word = bought.product.split(/\s+/).toSorted((a, b) => b.length - a.length)[0]!;
+    await call(`/v1/products?q=${encodeURIComponent(word)}&limit=5`, {
+      expect: 200,
+      show: ({ json }) => json.items.map(({ title }: Product) => title).join(", "),
+    });
+
+    step("Order");
+    const { currency } = bought.price;
+    const cart = await call("/v1/carts", {
+      method: "POST",
+      token,
+      json: { currency, lines: [{ sku: bought.sku, quantity: 1 }] },
+      expect: 201,
+      show: ({ json }) => `1 × ${json.lines[0].title}, ${json.total.amount} ${json.total.currency}`,
+    });
+    const placed = await call("/v1/orders", {
+      method: "POST",
+      token,
+      key: randomUUID(),
+      json: { cart: cart.json.id },
+      expect: 201,
+      show: ({ json }) => `${json.id} is ${json.status}, ${json.total.amount} ${json.total.currency} to pay`,
+    });
+    const order = String(placed.json.id);
+
+    step("Pay");
+    const opened = await call(String(placed.json.payment.url), { expect: 303, show: () => "to the payment provider's page" });
+    const page = String(opened.location);
+    await call(page, { expect: 200, show: ({ text }) => /<title>([^<]*)/.exec(text)?.[1] ?? "" });
+    const paid = await call(page, { method: "POST", form: { number: testCard, expiry: "12/49", cvc: "123" }, expect: 303, show: () => `paid with ${testCard}, back to the shop` });
+    await call(String(paid.location), { expect: 200, show: ({ text }) => /<h1>([^<]*)/.exec(text)?.[1] ?? "" });
+    await until("the order to be paid", async () => (await call(`/v1/orders/${order}`, { token, expect: 200, quiet: true })).json.status === "PAID" || undefined);
+    await call(`/v1/orders/${order}`, {
+      token,
+      expect: 200,
+      show: ({ json }) => json.history.map(({ status, at }: { status: string; at: string }) => `${status} ${at}`).join(", "),
+    });
+
+    step("Read the confirmation");
+    await mailTo(order);
+    stdout.write(paint(stdout, "green", `\nAll of it took ${((performance.now() - startedMs) / 1_000).toFixed(1)} s.\n`));
+    return 0;
+
+    /** The newest mail to the customer whose subject has this in it, as soon as it has come. */
+    async function mailTo(subject: string): Promise<{ readonly text: string }> {
+      const address = `${mailbox}/api/v1/messages?to=${encodeURIComponent(email)}&query=${encodeURIComponent(subject)}`;
+      const id = await until(`a mail about "${subject}"`, async () => {
+        const { json } = await call(address, { expect: 200, quiet: true });
+        return json.messages[0]?.id as string | undefined;
+      });
+      const { json } = await call(`${mailbox}/api/v1/messages/${encodeURIComponent(id)}`, { expect: 200, show: ({ json: mail }) => `"${mail.subject}"` });
+      return { text: String(json.text) };
+    }
+  },
+};
+
+interface Product {
+  readonly title: string;
+  readonly variants: readonly { readonly sku: string; readonly available?: number; readonly price: { readonly currency: string; readonly amount: string } }[];
+}
+
+/** Asks until there is an answer. Throws `CommandError` when there is none for long. */
+async function until<T>(what: string, ask: () => Promise<T | undefined>): Promise<T> {
+  const deadlineMs = performance.now() + patienceMs;
+  for (;;) {
+    const answer = await ask();
+    if (answer !== undefined) return answer;
+    if (performance.now() > deadlineMs) throw new CommandError(`waited ${patienceMs / 1_000} s in vain for ${what}`);
+    await sleep(askAgainMs);
+  }
+}
+
+function origin(text: string): string {
+  if (!URL.canParse(text) || !/^https?:$/.test(new URL(text).protocol)) throw new UsageError(`"${text}" is not an http or https address`);
+  return new URL(text).href.replace(/\/$/, "");
+}

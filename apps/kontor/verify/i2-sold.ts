@@ -1,0 +1,109 @@
+import { sql } from "@kontor/platform/database/sql.ts";
+import type { Breach, Invariant, Look } from "./invariant.ts";
+import { isPaid, ordersWithIds, stateOf } from "./order-rows.ts";
+import { byId, chunks, pages } from "./pages.ts";
+
+interface Units {
+  readonly sku: string;
+  readonly quantity: number;
+}
+
+const atOnce = 1_000;
+
+/** Nothing is sold that was never there: every paid order has exactly its units, and all of them together are no more than came in. */
+export const soldInvariant: Invariant = {
+  id: "I2",
+  title: "every paid order has been sold exactly its units, and no more were sold than ever received",
+  counts: "paid orders",
+  async *check(look) {
+    const sold = new Map<string, number>();
+    yield* unsoldOrders(look, sold);
+    yield* oversoldSkus(look, sold);
+    yield* soldForNothing(look);
+  },
+};
+
+/** Also sums up what was sold, into `sold`. */
+async function* unsoldOrders(look: Look, sold: Map<string, number>): AsyncGenerator<Breach> {
+  const inventory = look.of("inventory");
+  const read = (after: string, limit: number) =>
+    look
+      .of("orders")
+      .rows<{ id: string; status: string; state: Uint8Array }>(
+        sql`select id, status, state from orders where status in ('PAID', 'COMPLETED') and id > ${after} order by id limit ${limit}`,
+      );
+  for await (const page of pages(read, ({ id }) => id, atOnce)) {
+    look.looked(page.length);
+    const reservations = byId(
+      await inventory.rows<{ id: string; status: string; lines: readonly Units[] }>(
+        sql`select order_id as id, status, lines from reservations where order_id = any(${page.map(({ id }) => id)}::text[])`,
+      ),
+    );
+    for (const order of page) {
+      const state = stateOf(order);
+      // One that is being cancelled gives its units back, or never had them because its claim was refused.
+      if (state === undefined || state.cancelling) continue;
+      if (look.backlog.waits("inventory.orders", order.id) || look.backlog.waits("orders.claims", order.id)) continue;
+      const units = sumBySku(state.lines);
+      for (const [sku, quantity] of units) sold.set(sku, (sold.get(sku) ?? 0) + quantity);
+      const reservation = reservations.get(order.id);
+      if (reservation === undefined) yield breach(order.id, `${order.status} order ${order.id} has no reservation`);
+      else if (reservation.status !== "SOLD")
+        yield breach(order.id, `the reservation of ${order.status} order ${order.id} is ${reservation.status}, not SOLD`);
+      else if (!sameUnits(units, sumBySku(reservation.lines)))
+        yield breach(order.id, `order ${order.id} has ${inWords(units)}, its reservation ${inWords(sumBySku(reservation.lines))}`);
+    }
+  }
+}
+
+async function* oversoldSkus(look: Look, sold: ReadonlyMap<string, number>): AsyncGenerator<Breach> {
+  for (const skus of chunks([...sold.keys()], atOnce)) {
+    const rows = await look
+      .of("inventory")
+      .rows<{ sku: string; received: number }>(
+        sql`select sku, sum(quantity)::float8 as received from movements where kind = 'RECEIVED' and sku = any(${skus}::text[]) group by sku`,
+      );
+    const received = new Map(rows.map((row) => [row.sku, row.received]));
+    for (const sku of skus) {
+      const came = received.get(sku) ?? 0;
+      if (sold.get(sku)! > came) yield breach(sku, `SKU ${sku}: ${sold.get(sku)} units are on paid orders and ${came} were ever received`);
+    }
+  }
+}
+
+/** Units that are gone although nobody has paid for them could have been sold to others. */
+async function* soldForNothing(look: Look): AsyncGenerator<Breach> {
+  const read = (after: string, limit: number) =>
+    look
+      .of("inventory")
+      .rows<{ id: string }>(
+        sql`select order_id as id from reservations where status = 'SOLD' and order_id > ${after} order by order_id limit ${limit}`,
+      );
+  for await (const page of pages(read, ({ id }) => id, atOnce)) {
+    const ids = page.map(({ id }) => id);
+    const orders = byId(await ordersWithIds(look.of("orders"), ids));
+    for (const id of ids) {
+      const order = orders.get(id);
+      if ((order === undefined || !isPaid(order)) && !look.backlog.waits("inventory.orders", id))
+        yield breach(id, `the reservation of order ${id} is SOLD, but the order is ${order?.status ?? "not there"}`);
+    }
+  }
+}
+
+function sumBySku(lines: readonly Units[]): Map<string, number> {
+  const sums = new Map<string, number>();
+  for (const { sku, quantity } of lines) sums.set(sku, (sums.get(sku) ?? 0) + quantity);
+  return sums;
+}
+
+function sameUnits(a: ReadonlyMap<string, number>, b: ReadonlyMap<string, number>): boolean {
+  return a.size === b.size && [...a].every(([sku, quantity]) => b.get(sku) === quantity);
+}
+
+function inWords(units: ReadonlyMap<string, number>): string {
+  return units.size === 0 ? "nothing" : Array.from(units, ([sku, quantity]) => `${quantity} × ${sku}`).join(", ");
+}
+
+function breach(about: string, text: string): Breach {
+  return { about, text };
+}

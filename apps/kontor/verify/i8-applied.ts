@@ -1,0 +1,100 @@
+import type { Queries } from "@kontor/platform/database/database.ts";
+import { sql } from "@kontor/platform/database/sql.ts";
+import { beginning, comparePlaces } from "@kontor/platform/events/place.ts";
+import type { Place } from "@kontor/platform/events/place.ts";
+import { subscriptionRows } from "@kontor/platform/events/subscription-store.ts";
+import type { SubscriptionRow } from "@kontor/platform/events/subscription-store.ts";
+import { houseSubscriptions } from "./house-subscriptions.ts";
+import type { HouseSubscription } from "./house-subscriptions.ts";
+import type { Invariant, Look } from "./invariant.ts";
+import { groupBy } from "./pages.ts";
+
+const atOnce = 50_000;
+
+interface Standing {
+  readonly subscription: HouseSubscription;
+  readonly row: SubscriptionRow;
+}
+
+/** No event is lost and none is applied twice: each is applied, parked or skipped, by every subscription that takes its type. */
+export const appliedInvariant: Invariant = {
+  id: "I8",
+  title: "every subscription has applied, parked or skipped each event of its types up to its place, once",
+  counts: "events",
+  async *check(look) {
+    const standings: Standing[] = [];
+    for (const [service, database] of look.databases) {
+      if (!hasEvents(service)) continue;
+      // A row shows the counters and the place as one transaction left them.
+      for (const row of await subscriptionRows(database)) {
+        const subscription = houseSubscriptions.find(({ name }) => name === row.name);
+        if (subscription === undefined) yield { about: row.name, text: `nothing is known of the subscription ${row.name} of ${service}` };
+        else standings.push({ subscription, row });
+      }
+    }
+    for (const [publisher, readers] of groupBy(standings, ({ subscription }) => subscription.publisher)) {
+      const log = new LogWalk(look.of(publisher));
+      for (const { subscription, row } of readers.toSorted((a, b) => comparePlaces(a.row, b.row))) {
+        await log.walkTo(row);
+        const due = subscription.types.reduce((sum, type) => sum + log.count(type), 0);
+        const { applied, parked, skipped } = row;
+        look.looked(due);
+        if (applied + parked + skipped !== due)
+          yield {
+            about: row.name,
+            text: `${row.name} has applied ${applied}, parked ${parked} and skipped ${skipped}, ${publisher}'s log has ${due} such events up to its place`,
+          };
+        if (parked > 0) await noteParked(look, subscription);
+      }
+    }
+  },
+};
+
+/** Services have logs and subscriptions; the mailbox and the provider have not. */
+export function hasEvents(database: string): boolean {
+  return database !== "mailbox" && database !== "provider";
+}
+
+/** Counts a log's events by type from its beginning on. */
+class LogWalk {
+  readonly #log: Queries;
+  readonly #counts = new Map<string, number>();
+  #at: Place = beginning;
+
+  constructor(log: Queries) {
+    this.#log = log;
+  }
+
+  count(type: string): number {
+    return this.#counts.get(type) ?? 0;
+  }
+
+  async walkTo(to: Place): Promise<void> {
+    for (;;) {
+      const rows = await this.#log.rows<Place & { readonly type: string; readonly count: number }>(sql`
+        with page as (
+          select epoch, xid, position, type from events
+          where (epoch, xid, position) > (${this.#at.epoch}::int, ${this.#at.xid}::xid8, ${this.#at.position}::bigint)
+            and (epoch, xid, position) <= (${to.epoch}::int, ${to.xid}::xid8, ${to.position}::bigint)
+          order by epoch, xid, position limit ${atOnce}
+        )
+        select counts.type, counts.count, last.epoch, last.xid, last.position::text as position
+        from (select type, count(*)::int as count from page group by type) counts
+        cross join (select epoch, xid, position from page order by epoch desc, xid desc, position desc limit 1) last`);
+      let found = 0;
+      for (const { type, count, epoch, xid, position } of rows) {
+        this.#counts.set(type, this.count(type) + count);
+        this.#at = { epoch, xid, position };
+        found += count;
+      }
+      if (found < atOnce) return;
+    }
+  }
+}
+
+async function noteParked(look: Look, { name, subscriber }: HouseSubscription): Promise<void> {
+  const { parked, given_up } = await look.of(subscriber).one<{ parked: number; given_up: number }>(sql`
+    select count(*)::int as parked, count(*) filter (where attempts > 0 and next_attempt_at is null)::int as given_up
+    from parked_events where subscription = ${name}`);
+  look.note(`${name} has ${parked} events parked${given_up > 0 ? `, of which ${given_up} wait for an operator (kontor parked)` : ""}`);
+}

@@ -1,0 +1,122 @@
+import assert from "node:assert/strict";
+import { CatalogService, ProductStatus } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
+import { CheckoutService } from "@kontor/contracts/gen/kontor/checkout/v1/checkout_pb.js";
+import { IdentityService } from "@kontor/contracts/gen/kontor/identity/v1/identity_pb.js";
+import { InventoryService } from "@kontor/contracts/gen/kontor/inventory/v1/inventory_pb.js";
+import { OrdersService } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
+import type { Order } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
+import { PaymentsService } from "@kontor/contracts/gen/kontor/payments/v1/payments_pb.js";
+import { contracts } from "@kontor/contracts/registry.ts";
+import { createProviderServer, providerMigrations, testCards } from "@kontor/payments/provider/src/provider-server.ts";
+import { ManualClock } from "@kontor/platform/clock/clock.ts";
+import type { PostgresDatabase } from "@kontor/platform/database/postgres.ts";
+import { openTestCatcher, openTestMailer, silent } from "@kontor/platform/mail/open-test-catcher.ts";
+import type { User } from "@kontor/platform/rpc/call.ts";
+import { afterTests, openTestDatabase } from "@kontor/platform/testing/postgres.ts";
+import { openTestServices, testCall } from "@kontor/platform/testing/test-services.ts";
+import type { TestServices } from "@kontor/platform/testing/test-services.ts";
+import { services } from "../services.ts";
+
+export type CardName = "approve" | "decline" | "never-told";
+
+/** A whole house without its gateway, on test databases, with the provider and the mail catcher. */
+export interface TestShop {
+  readonly house: TestServices;
+  /** As `verify` takes them. */
+  readonly databases: ReadonlyMap<string, PostgresDatabase>;
+  database(name: string): PostgresDatabase;
+  place(lines: readonly { readonly sku: string; readonly quantity: number }[]): Promise<Order>;
+  /** Opens an attempt, enters the card on the provider's page and comes back. */
+  pay(order: Order, card?: CardName): Promise<void>;
+  cancel(order: Order): Promise<void>;
+  fulfil(order: Order): Promise<void>;
+  refund(order: Order, amount?: string): Promise<void>;
+  /** Frees an order's units behind its back. */
+  release(order: Order): Promise<void>;
+  settle(): Promise<void>;
+  pass(hours: number): Promise<void>;
+}
+
+/** Opens a shop that sells these units of each SKU; stopped after the suite that asked. */
+export async function openTestShop(stock: Readonly<Record<string, number>>): Promise<TestShop> {
+  const clock = new ManualClock(new Date("2026-03-02T09:00:00Z"));
+  const catcher = await openTestCatcher();
+  const books = await openTestDatabase({ name: "provider", migrations: [providerMigrations] });
+  const payments = { apiKey: "a key", webhookSecret: `whsec_${Buffer.from("a secret that nobody knows").toString("base64")}` };
+  const provider = createProviderServer({
+    database: books,
+    log: silent,
+    host: "127.0.0.1",
+    port: 0,
+    webhookUrl: "http://127.0.0.1:9/",
+    clock,
+    ...payments,
+  });
+  const { url: providerUrl } = await provider.start();
+  afterTests(() => provider.stop());
+  const house = await openTestServices({
+    services,
+    registry: contracts,
+    clock,
+    mail: openTestMailer({ url: catcher.smtpUrl, clock }),
+    config: { payments: { ...payments, providerUrl } },
+  });
+  const databases = new Map(Array.from(house.services, ([name, { database }]) => [name, database] as const));
+  databases.set("mailbox", catcher.database).set("provider", books);
+
+  const of = house.clients.of.bind(house.clients);
+  const { id } = await of("identity", IdentityService).createAccount(
+    { email: "ada@shop.test", password: "correct horse", name: "Ada" },
+    testCall(),
+  );
+  const customer = (key?: string) => testCall({ user: { id }, ...(key !== undefined && { idempotencyKey: key }) });
+  const admin: Partial<User> = { id: "usr_admin", roles: ["admin"] };
+  let keys = 0;
+  const key = () => `key-${++keys}`;
+  const variants = (sku: string) => [{ sku, price: { currency: "EUR", amount: "19.99" } }];
+  const products = Object.keys(stock).map((sku) => ({
+    product: { title: `Thing ${sku}`, status: ProductStatus.PUBLISHED, variants: variants(sku) },
+  }));
+  await of("catalog", CatalogService).importProducts({ products }, testCall());
+  await of("inventory", InventoryService).importStock(
+    { stock: Object.entries(stock).map(([sku, onHand]) => ({ sku, onHand })) },
+    testCall(),
+  );
+
+  const settle = async () => {
+    await house.settle();
+    await provider.idle();
+    await house.settle();
+  };
+  return {
+    house,
+    databases,
+    database: (name) => databases.get(name)!,
+    async place(lines) {
+      const { outcome } = await of("checkout", CheckoutService).placeOrder({ lines: [...lines], currency: "EUR" }, customer(key()));
+      assert.equal(outcome.case, "order");
+      return outcome.value;
+    },
+    async pay({ payment }, card = "never-told") {
+      const attempt = await of("payments", PaymentsService).createAttempt({ payment: payment!.id }, customer());
+      const { number } = testCards.find(({ name }) => name === card)!;
+      const response = await fetch(attempt.url!, { method: "POST", redirect: "manual", body: new URLSearchParams({ number }) });
+      await response.arrayBuffer();
+      await of("payments", PaymentsService).completePayment({ payment: payment!.id }, customer());
+    },
+    cancel: async ({ id: order }) => void (await of("orders", OrdersService).cancelOrder({ order }, customer(key()))),
+    fulfil: async ({ id: order }) =>
+      void (await of("orders", OrdersService).createFulfilment({ order }, testCall({ user: admin, idempotencyKey: key() }))),
+    refund: async ({ payment }, amount) =>
+      void (await of("payments", PaymentsService).createRefund(
+        { payment: payment!.id, ...(amount !== undefined && { amount: { currency: "EUR", amount } }) },
+        testCall({ user: admin, idempotencyKey: key() }),
+      )),
+    release: async ({ id: order }) => void (await of("inventory", InventoryService).release({ order }, testCall())),
+    settle,
+    pass: async (hours) => {
+      clock.advance(hours * 3_600_000);
+      await settle();
+    },
+  };
+}

@@ -1,0 +1,244 @@
+import assert from "node:assert/strict";
+import { chmod, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { before, describe, it } from "node:test";
+import { InventoryService } from "@kontor/contracts/gen/kontor/inventory/v1/inventory_pb.js";
+import { readConfiguration } from "@kontor/kontor/configuration.ts";
+import { openHouse } from "@kontor/kontor/house.ts";
+import type { House } from "@kontor/kontor/house.ts";
+import { verify } from "@kontor/kontor/verify/verify.ts";
+import { ManualClock } from "@kontor/platform/clock/clock.ts";
+import { eraseEmbeddedPostgres } from "@kontor/platform/database/embedded.ts";
+import { sql } from "@kontor/platform/database/sql.ts";
+import { rootCall } from "@kontor/platform/rpc/call.ts";
+import { createLogger } from "@kontor/platform/telemetry/create-logger.ts";
+import { afterTests } from "@kontor/platform/testing/postgres.ts";
+import { keeperOf } from "./keeper.ts";
+import type { Keeper } from "./keeper.ts";
+import { freePorts } from "./shop-process.ts";
+import { Shopper } from "./shopper.ts";
+import type { Answer, Places } from "./shopper.ts";
+
+const races = Number(process.env["KONTOR_EXPIRY_RACES"] ?? 8);
+const minuteMs = 60_000;
+const hourMs = 60 * minuteMs;
+/** Where the clock stands when the house opens. */
+const opened = new Date("2026-03-02T09:00:00Z");
+
+describe("a house whose clock is moved", () => {
+  const clock = new ManualClock(opened);
+  const lines: string[] = [];
+  let house: House;
+  let keeper: Keeper;
+  let places: Places;
+  let admin: Shopper;
+
+  before(async () => {
+    const folder = await mkdtemp(join(tmpdir(), "kontor-e2e-"));
+    await chmod(folder, 0o711);
+    const [port, mailbox, smtp, provider] = await freePorts(4);
+    const config = readConfiguration({
+      KONTOR_DATA: folder,
+      KONTOR_SEED: "none",
+      KONTOR_PORT: String(port),
+      KONTOR_MAILBOX_PORT: String(mailbox),
+      KONTOR_SMTP_PORT: String(smtp),
+      KONTOR_PROVIDER_PORT: String(provider),
+    });
+    afterTests(async () => {
+      await eraseEmbeddedPostgres(folder);
+      await rm(folder, { recursive: true, force: true });
+    });
+    const log = createLogger({ service: "kontor", format: "json", stream: { write: (line) => void lines.push(line) } });
+    house = await openHouse({ config, log, clock, as: "shop", settings: { fsync: "off" }, freeze: true });
+    afterTests(() => house.stop());
+    keeper = keeperOf(house);
+    places = house.addresses;
+    [admin] = (await keeper.shoppers(places, 1, ["admin"])) as [Shopper];
+  });
+
+  /** Moves the clock on and lets everything happen that is due then. An access token lasts ten minutes, so all sign in anew. */
+  async function pass(ms: number, ...shoppers: readonly Shopper[]): Promise<void> {
+    clock.advance(ms);
+    await house.settle();
+    for (const shopper of shoppers) await shopper.login();
+  }
+
+  /** A shopper, a SKU with 5 units, and the shopper's order of 2. */
+  async function order(): Promise<{ readonly ada: Shopper; readonly sku: string; readonly placed: Answer["body"] }> {
+    const [ada] = (await keeper.shoppers(places, 1)) as [Shopper];
+    const [sku] = (await keeper.goods([5])) as [string];
+    const { status, body: placed } = await ada.order([{ sku, quantity: 2 }]);
+    assert.equal(status, 201, JSON.stringify(placed));
+    return { ada, sku, placed };
+  }
+
+  async function stock(sku: string): Promise<{ readonly onHand: number; readonly reserved: number }> {
+    const { items } = await house.clientsFor("kontor").of("inventory", InventoryService).listStock({ sku: [sku] }, rootCall({ caller: "kontor", user, timeoutMs: 5_000 }));
+    const [{ onHand, reserved }] = items as [(typeof items)[number]];
+    return { onHand, reserved };
+  }
+  const user = { id: "usr_keeper", session: "ses_keeper", roles: ["admin"], verified: true };
+
+  const subjects = async (ada: Shopper): Promise<string[]> => (await ada.inbox()).map(({ subject }) => subject.replace(/ord_\w+/, "ORDER")).toReversed();
+  const reminder = "Your order ORDER waits for its payment";
+  const confirmation = "Your order ORDER is paid";
+  const cancellation = "Your order ORDER is cancelled";
+
+  it("ORD-09 ORD-11 ORD-14 INV-06 NTF-04 NTF-05: unpaid, it is reminded of at 4, 12 and 22 hours and cancelled at 24, its units free again", async () => {
+    const { ada, sku, placed } = await order();
+    assert.deepEqual(await stock(sku), { onHand: 5, reserved: 2 });
+    const due = clock.now().getTime() + 24 * hourMs;
+    assert.equal(Date.parse(placed.expiresAt), due);
+    let passed = 0;
+    for (const [nth, hours] of [4, 12, 22].entries()) {
+      await pass((hours - passed) * hourMs - minuteMs, ada);
+      assert.equal((await ada.inbox()).length, nth, `a minute before ${hours} h`);
+      await pass(minuteMs, ada);
+      assert.equal((await ada.inbox()).length, nth + 1, `at ${hours} h`);
+      passed = hours;
+    }
+    const [last] = await ada.inbox();
+    for (const told of [placed.id, "39.98 EUR", placed.payment.url]) assert.ok(last!.text.includes(told), `${told} in ${last!.text}`);
+    await pass(2 * hourMs - minuteMs, ada);
+    assert.equal((await ada.expect(200, "GET", `/v1/orders/${placed.id}`)).body.status, "PENDING");
+    await pass(minuteMs, ada);
+
+    const { body: cancelled } = await ada.expect(200, "GET", `/v1/orders/${placed.id}`);
+    assert.equal(cancelled.status, "CANCELLED");
+    assert.deepEqual(
+      cancelled.history.map(({ status, cause }: { status: string; cause: string }) => [status, cause]),
+      [
+        ["PENDING", ""],
+        ["CANCELLED", "EXPIRED"],
+      ],
+    );
+    assert.equal((await ada.expect(200, "GET", `/v1/payments/${placed.payment.id}`)).body.status, "CLOSED");
+    assert.deepEqual(await stock(sku), { onHand: 5, reserved: 0 });
+    assert.deepEqual(await subjects(ada), [reminder, reminder, reminder, cancellation]);
+    const { body: history } = await ada.expect(200, "GET", `/v1/orders/${placed.id}/history`);
+    assert.equal(history.items.filter(({ type }: { type: string }) => type === "orders.order.cancelled").length, 1);
+
+    const late = await ada.call("GET", new URL(placed.payment.url).pathname);
+    assert.match(late.headers.get("location") ?? "", /\/done$/, "it can be paid no more");
+    // The reservation would have ended by itself an hour later: it frees nothing a second time.
+    await pass(2 * hourMs, ada);
+    assert.deepEqual(await stock(sku), { onHand: 5, reserved: 0 });
+    assert.equal((await ada.inbox()).length, 4);
+  });
+
+  it("ORD-10 ORD-12 NTF-02: paid at 5 hours there was one reminder, and it is completed at 24", async () => {
+    const { ada, sku, placed } = await order();
+    await pass(4 * hourMs, ada);
+    await pass(hourMs, ada);
+    await ada.pay(placed.payment.url);
+    await house.settle();
+    assert.equal((await ada.expect(200, "GET", `/v1/orders/${placed.id}`)).body.status, "PAID");
+    assert.deepEqual(await stock(sku), { onHand: 3, reserved: 0 });
+    await pass(18 * hourMs, ada);
+    assert.equal((await ada.expect(200, "GET", `/v1/orders/${placed.id}`)).body.status, "PAID");
+    await pass(hourMs, ada);
+    assert.equal((await ada.expect(200, "GET", `/v1/orders/${placed.id}`)).body.status, "COMPLETED");
+    assert.deepEqual(await subjects(ada), [reminder, confirmation]);
+    const { count } = await house.databases.get("orders")!.one<{ count: bigint | number }>(sql`select count(*) as count from tasks where key = ${placed.id} and state = 'waiting'`);
+    assert.equal(Number(count), 0, "nothing is left to do for it");
+  });
+
+  it("ORD-12 ORD-05 NTF-03: fulfilled before, it is completed at once and stays so", async () => {
+    const { ada, placed } = await order();
+    await ada.pay(placed.payment.url);
+    await house.settle();
+    await pass(6 * hourMs, ada, admin);
+    await admin.expect(201, "POST", `/v1/orders/${placed.id}/fulfilments`, { json: { carrier: "Hanse Post", tracking: "HP 1" } });
+    await pass(18 * hourMs, ada, admin);
+    const { body } = await ada.expect(200, "GET", `/v1/orders/${placed.id}`);
+    assert.deepEqual(
+      body.history.map(({ status }: { status: string }) => status),
+      ["PENDING", "PAID", "COMPLETED"],
+    );
+    assert.deepEqual(await subjects(ada), [confirmation, "Your order ORDER is on its way"]);
+    await ada.expect(409, "POST", `/v1/orders/${placed.id}/cancel`, { json: {} });
+  });
+
+  it("ORD-09: after a night in which the shop was away there is one reminder, not three", async () => {
+    const { ada, placed } = await order();
+    await pass(23 * hourMs, ada);
+    assert.deepEqual(await subjects(ada), [reminder]);
+    await pass(hourMs, ada);
+    assert.equal((await ada.expect(200, "GET", `/v1/orders/${placed.id}`)).body.status, "CANCELLED");
+  });
+
+  it(`ORD-15: ${races} orders are paid in the moment that they expire: each is kept with its money, or cancelled without`, async (t) => {
+    const all = await Promise.all(Array.from({ length: races }, () => order()));
+    const pages = await Promise.all(
+      all.map(async ({ placed }) => {
+        const opened = await fetch(placed.payment.url, { redirect: "manual" });
+        await opened.arrayBuffer();
+        return opened.headers.get("location")!;
+      }),
+    );
+    clock.advance(24 * hourMs);
+    await Promise.all([
+      house.settle(),
+      ...pages.map(async (page, nth) => {
+        // One after the other, so that some come before the closing and some after.
+        await new Promise((resolve) => setTimeout(resolve, nth * 4));
+        const paid = await fetch(page, { method: "POST", redirect: "manual", body: new URLSearchParams({ number: "4242424242424242" }) });
+        await paid.arrayBuffer();
+      }),
+    ]);
+    await house.settle();
+    const ends: Record<string, number> = {};
+    for (const { ada, sku, placed } of all) {
+      await ada.login();
+      const { status } = (await ada.expect(200, "GET", `/v1/orders/${placed.id}`)).body;
+      const payment = (await ada.expect(200, "GET", `/v1/payments/${placed.payment.id}`)).body;
+      const kept = status === "COMPLETED";
+      assert.ok(kept || status === "CANCELLED", status);
+      assert.equal(payment.status, kept ? "CAPTURED" : "CLOSED");
+      assert.deepEqual(await stock(sku), kept ? { onHand: 3, reserved: 0 } : { onHand: 5, reserved: 0 });
+      ends[status] = (ends[status] ?? 0) + 1;
+    }
+    t.diagnostic(JSON.stringify(ends));
+  });
+
+  it("ID-08 ID-09: a code is good for ten minutes, and another comes after one at the earliest", async () => {
+    const register = async (): Promise<Shopper> => {
+      const shopper = new Shopper(places);
+      await shopper.expect(201, "POST", "/v1/register", { json: { email: shopper.email, password: shopper.password, name: "Ada Shopper" } });
+      await house.settle();
+      return shopper;
+    };
+    const codeOf = async (shopper: Shopper): Promise<string | undefined> => /[0-9A-Z]{5}-[0-9A-Z]{5}/.exec((await shopper.inbox())[0]!.text)?.[0];
+    const verifyWith = async (shopper: Shopper) => shopper.call("POST", "/v1/register/verify", { json: { email: shopper.email, code: await codeOf(shopper) } });
+
+    const [ada, eve] = [await register(), await register()];
+    await pass(59_000);
+    const soon = await ada.call("POST", "/v1/register/resend", { json: { email: ada.email } });
+    assert.equal(soon.status, 429);
+    assert.ok(Number(soon.headers.get("retry-after")) >= 1);
+    await pass(2_000);
+    await ada.expect(202, "POST", "/v1/register/resend", { json: { email: ada.email } });
+    await house.settle();
+    assert.equal((await ada.inbox()).length, 2);
+    // Eve's code is a minute older than Ada's second.
+    await pass(9 * minuteMs);
+    const late = await verifyWith(eve);
+    assert.deepEqual([late.status, late.body.reason], [409, "CODE_EXPIRED"]);
+    assert.equal((await verifyWith(ada)).status, 200);
+  });
+
+  it("CON-05: every invariant holds, and nothing failed on the way", async () => {
+    await house.settle();
+    const findings = await verify(house.databases, { running: true, now: () => clock.now() });
+    assert.deepEqual(
+      findings.filter(({ broken }) => broken > 0),
+      [],
+    );
+    assert.deepEqual(
+      lines.filter((line) => line.includes('"level":"error"')),
+      [],
+    );
+  });
+});
