@@ -88,6 +88,8 @@ export async function openHouse({ config, log, clock = systemClock, as, settings
     ...(settings && { settings }),
     died: (error) => {
       log.error({ error }, "PostgreSQL has ended; the shop stops");
+      // Nobody has told it to: whoever watches over the process should start it again.
+      process.exitCode = 1;
       void lifecycle?.stop();
     },
   });

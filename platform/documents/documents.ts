@@ -18,8 +18,8 @@ export interface Collection<Body> {
   get(id: string, now: Date): Promise<Document<Body> | undefined>;
   /** Writes one document; gives its new version. Refuses with VERSION_CONFLICT (aborted) when the version is another one. */
   put(id: string, body: Body, options: PutOptions): Promise<number>;
-  /** Deletes; nothing happens when it is not there. */
-  delete(id: string): Promise<void>;
+  /** Deletes; nothing happens for what is not there. */
+  delete(...ids: readonly string[]): Promise<void>;
   /** Removes what has expired; gives how many. */
   sweep(now: Date): Promise<number>;
 }

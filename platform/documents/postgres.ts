@@ -46,8 +46,8 @@ function createCollection<Body extends object>(database: Database, collection: s
       throw refuse({ reason: "VERSION_CONFLICT", code: "aborted", details: { version: current?.version ?? 0 } });
     },
 
-    async delete(id) {
-      await database.run(sql`delete from documents where collection = ${collection} and id = ${id}`);
+    async delete(...ids) {
+      await database.run(sql`delete from documents where collection = ${collection} and id = any(${ids}::text[])`);
     },
 
     async sweep(now) {

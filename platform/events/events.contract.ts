@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import fc from "fast-check";
 import type { ManualClock } from "../clock/clock.ts";
 import type { Database, Transaction } from "../database/database.ts";
 import { sql } from "../database/sql.ts";
@@ -276,6 +277,44 @@ export function eventsContract(
       await append(publisher, log, "bad", 6, 1);
       await watching.caughtUp();
       await assertExactlyOnce(publisher, subscriber, "watch");
+    });
+
+    it("DEV-07, I9: whatever is written at once and whatever fails, each stream's events are applied in its order, each once", async () => {
+      const { log, publisher, subscriber, subscribe } = await (await open()).process();
+      const failing = new Set<string>();
+      const watching = await subscribe(
+        [
+          recording("watch", async (_, events) => {
+            if (events.some(({ stream, version }) => failing.has(`${stream} ${version}`))) throw new Error("not now");
+          }),
+        ],
+        quick,
+      );
+      const writes = fc.array(fc.record({ stream: fc.nat(3), count: fc.integer({ min: 1, max: 4 }) }), { minLength: 1, maxLength: 15 });
+      const failures = fc.array(fc.record({ stream: fc.nat(3), version: fc.integer({ min: 1, max: 10 }) }), { maxLength: 3 });
+      let [round, written] = [0, 0];
+      await fc.assert(
+        fc.asyncProperty(writes, failures, async (given, bad) => {
+          round++;
+          for (const { stream, version } of bad) failing.add(`${round}-${stream} ${version}`);
+          // The streams are written side by side, each in its order.
+          await Promise.all(
+            Map.groupBy(given, ({ stream }) => stream)
+              .values()
+              .map(async (appends) => {
+                for (let [at, version] = [0, 0]; at < appends.length; version += appends[at++]!.count)
+                  await append(publisher, log, `${round}-${appends[at]!.stream}`, version, appends[at]!.count);
+              }),
+          );
+          written += given.reduce((sum, { count }) => sum + count, 0);
+          await watching.caughtUp();
+          failing.clear();
+          await replayParked(subscriber);
+          await applied(subscriber, "watch", written);
+          await assertExactlyOnce(publisher, subscriber, "watch");
+        }),
+        { numRuns: 15 },
+      );
     });
 
     it("MSG-06: what cannot be decoded parks, and skipping it lets its stream go on", async () => {

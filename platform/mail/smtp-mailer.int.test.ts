@@ -123,6 +123,27 @@ describe("createSmtpMailer", () => {
     assert.equal(server.sockets.size, 2);
   });
 
+  it("RES-02: a mail whose fate is unknown is not sent again by the mailer, only by its task, with the same Message-ID", async () => {
+    const taken: string[] = [];
+    const server = await smtpServer({
+      onData(stream, _session, done) {
+        let text = "";
+        stream.on("data", (chunk: Buffer) => (text += chunk.toString()));
+        stream.on("end", () => {
+          taken.push(/^Message-ID: (<.*>)/m.exec(text)?.[1] ?? "?");
+          // The first time it has the mail, and nobody hears of it.
+          if (taken.length > 1) return done(null);
+          for (const socket of server.sockets) socket.destroy();
+        });
+      },
+    });
+    const mailer = openTestMailer({ url: server.url });
+    await assert.rejects(mailer.send(mail("tsk_1")), unavailable(/./));
+    assert.deepEqual(taken, ["<tsk_1@kontor>"]);
+    await mailer.send(mail("tsk_1"));
+    assert.deepEqual(taken, ["<tsk_1@kontor>", "<tsk_1@kontor>"]);
+  });
+
   it("tells a mail that is refused for good from one refused for now, and keeps the connection", async () => {
     const server = await smtpServer({
       onRcptTo({ address }, _session, done) {

@@ -4,6 +4,7 @@ import type { TestContext } from "node:test";
 import { create } from "@bufbuild/protobuf";
 import { DurationSchema, StringValueSchema } from "@bufbuild/protobuf/wkt";
 import type { StringValue } from "@bufbuild/protobuf/wkt";
+import fc from "fast-check";
 import { ManualClock } from "../clock/clock.ts";
 import type { Database, Transaction } from "../database/database.ts";
 import { forbidInTransaction } from "../database/in-transaction.ts";
@@ -254,6 +255,31 @@ export function tasksContract(name: string, open: () => Promise<TasksHarness>): 
       assert.deepEqual(delays, [800, 2_400, 4_000, 4_500]);
       const [done] = await list("done");
       assert.deepEqual(await effectsOf([done!.id]), ["try 5"]);
+    });
+
+    it("RES-02: every try of a task has the same idempotency key and a deadline of its own; one that succeeded is not tried again", async (t) => {
+      const tries: Call[] = [];
+      const { engine, add, clock, list } = shop(
+        t,
+        async (task, taskCall) => {
+          tries.push(taskCall);
+          assert.ok(taskCall.remainingMs() > 0 && taskCall.remainingMs() <= 5_000);
+          if (task.attempt < 3) throw refuse({ reason: "MAIL_SERVER_AWAY", code: "unavailable", message: "No answer" });
+        },
+        { retryDelayMs: 1_000, timeoutMs: 5_000 },
+      );
+      const tasks = engine();
+      await tasks.start();
+      await add(tasks, "1");
+      for (let minute = 0; minute < 5; minute++) {
+        await tasks.idle();
+        clock.advance(60_000);
+      }
+      const [done] = await list("done");
+      assert.deepEqual(
+        tries.map(({ idempotencyKey }) => idempotencyKey),
+        [done?.id, done?.id, done?.id],
+      );
     });
 
     it("MSG-06: a poison task dies with its cause and an alert, the rest flow on; replay and skip empty the dead letters", async (t) => {
@@ -569,6 +595,34 @@ export function tasksContract(name: string, open: () => Promise<TasksHarness>): 
       assert.equal((await list("done")).length, 1_000);
       assert.ok(most > 10 && most <= 20, `${most} at a time`);
       assert.ok(counted.statements() < 500, `${counted.statements()} statements`);
+    });
+
+    it("DEV-07: however many tasks there are and however long they take, no more run at once than the queue allows, and each runs once", async (t) => {
+      const load = fc.record({ concurrency: fc.integer({ min: 1, max: 6 }), turns: fc.array(fc.nat(8), { minLength: 1, maxLength: 40 }) });
+      await fc.assert(
+        fc.asyncProperty(load, async ({ concurrency, turns }) => {
+          let [running, most] = [0, 0];
+          const ran: string[] = [];
+          const { engine, add } = shop(
+            t,
+            async ({ key }) => {
+              most = Math.max(most, ++running);
+              for (let turn = 0; turn < turns[Number(key)]!; turn++) await new Promise(setImmediate);
+              running--;
+              ran.push(key);
+            },
+            { concurrency },
+          );
+          const tasks = engine();
+          await tasks.start();
+          await add(tasks, ...turns.keys().map(String));
+          await tasks.idle();
+          await tasks.stop();
+          assert.ok(most <= concurrency, `${most} at once`);
+          assert.deepEqual(ran.toSorted(), [...turns.keys().map(String)].toSorted());
+        }),
+        { numRuns: 12 },
+      );
     });
 
     it("stops after what runs has ended, gives back what does not end, and may be stopped twice", async (t) => {

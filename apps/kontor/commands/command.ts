@@ -38,7 +38,11 @@ export class UsageError extends Error {
 }
 
 /** Reads a command's options. Throws `UsageError` for one that is unknown or lacks its value, and for more or fewer words than `words` names. */
-export function readArgs<const Options extends ParseArgsOptionsConfig>(args: readonly string[], options: Options, words: readonly string[] = []) {
+export function readArgs<const Options extends ParseArgsOptionsConfig>(
+  args: readonly string[],
+  options: Options,
+  words: readonly string[] = [],
+) {
   const parsed = parsedArgs(args, options);
   const missing = words[parsed.positionals.length];
   if (missing !== undefined) throw new UsageError(`${missing} is missing`);
@@ -62,6 +66,7 @@ export function parsedArgs<const Options extends ParseArgsOptionsConfig>(args: r
 export function subcommand<Name extends string>(args: readonly string[], names: readonly Name[]): readonly [Name, readonly string[]] {
   const [first, ...rest] = args;
   const name = names.find((one) => one === first);
-  if (name === undefined) throw new UsageError(first === undefined ? `say which: ${names.join(", ")}` : `"${first}" is none of ${names.join(", ")}`);
+  if (name === undefined)
+    throw new UsageError(first === undefined ? `say which: ${names.join(", ")}` : `"${first}" is none of ${names.join(", ")}`);
   return [name, rest];
 }

@@ -54,7 +54,10 @@ describe("commands on a data folder of their own", () => {
     assert.match(imported, /line 3 {2}pen all its SKUs are another product's \(SKU_TAKEN\)/);
     const made = await succeeds("user", "create", "--email", "ada@example.com", "--name", "Ada", "--role", "admin", "--role", "support");
     assert.match(made, /^usr_\w+ {2}ada@example\.com {2}admin, support\npassword: \S{20}\nIt is not shown again\.\n$/);
-    assert.doesNotMatch(await succeeds("user", "create", "--email", "bob@example.com", "--name", "Bob", "--password", "correct horse"), /password/);
+    assert.doesNotMatch(
+      await succeeds("user", "create", "--email", "bob@example.com", "--name", "Bob", "--password", "correct horse"),
+      /password/,
+    );
     const taken = await kontor("user", "create", "--email", "ada@example.com", "--name", "Ada");
     assert.deepEqual([taken.code, taken.err], [1, "kontor: There is an account with this e-mail address (EMAIL_TAKEN)\n"]);
   });
@@ -67,10 +70,21 @@ describe("commands on a data folder of their own", () => {
         "inventory  67 SKUs compared: all as their events say\n" +
         "orders     0 orders compared: all as their events say\n",
     );
-    await withDatabases(context(), "inventory", async (databases) => void (await databases.get("inventory")!.run(sql`update stock set on_hand = 5 where sku = 'ROPE'`)));
+    await withDatabases(
+      context(),
+      "inventory",
+      async (databases) => void (await databases.get("inventory")!.run(sql`update stock set on_hand = 5 where sku = 'ROPE'`)),
+    );
     const { code, out } = await kontor("rebuild", "--check", "inventory");
-    assert.deepEqual([code, out], [1, "inventory  67 SKUs compared: 1 differ\n           ROPE has 5 units stored, and its movements sum to 4\n"]);
-    await withDatabases(context(), "inventory", async (databases) => void (await databases.get("inventory")!.run(sql`update stock set on_hand = 4 where sku = 'ROPE'`)));
+    assert.deepEqual(
+      [code, out],
+      [1, "inventory  67 SKUs compared: 1 differ\n           ROPE has 5 units stored, and its movements sum to 4\n"],
+    );
+    await withDatabases(
+      context(),
+      "inventory",
+      async (databases) => void (await databases.get("inventory")!.run(sql`update stock set on_hand = 4 where sku = 'ROPE'`)),
+    );
   });
 
   it("MSG-06: lists, replays and skips parked events and dead tasks", async () => {
@@ -81,7 +95,8 @@ describe("commands on a data folder of their own", () => {
       await catalog.run(sql`insert into parked_events (subscription, stream, epoch, xid, position, id, version, type, data, actor, trace, correlation, causation, at, cause, attempts)
         select 'catalog.availability', 'ROPE', 1, '1', n, 'evt_' || n, n, 'inventory.stock.moved', '', '', '', '', '', now(), case n when 1 then 'TypeError: odd' else '' end, case n when 1 then 5 else 0 end
         from generate_series(1, 3) n`);
-      await databases.get("orders")!.run(sql`insert into tasks (id, queue, key, type, payload, due_at, state, attempts, cause, correlation, trace, created_at, ended_at)
+      await databases.get("orders")!
+        .run(sql`insert into tasks (id, queue, key, type, payload, due_at, state, attempts, cause, correlation, trace, created_at, ended_at)
         select 'tsk_dead' || n, 'order-clock', 'ord_' || n, 'x', '', now(), 'dead', 9, 'NOT_FOUND', '', '', now(), now() from generate_series(1, 3) n`);
     });
     const parked = (await succeeds("parked", "list")).split("\n");
@@ -93,7 +108,10 @@ describe("commands on a data folder of their own", () => {
     assert.equal((await kontor("parked", "skip", "evt_1")).code, 1);
     assert.equal(await succeeds("parked", "skip", "--all"), "1 events were given up.\n");
 
-    assert.match(await succeeds("tasks", "list", "--queue", "order-clock"), /^orders +order-clock +tsk_dead1 +dead +9 +\S+ +ord_1 +NOT_FOUND$/m);
+    assert.match(
+      await succeeds("tasks", "list", "--queue", "order-clock"),
+      /^orders +order-clock +tsk_dead1 +dead +9 +\S+ +ord_1 +NOT_FOUND$/m,
+    );
     const some = await kontor("tasks", "replay", "tsk_dead1", "tsk_unknown");
     assert.deepEqual([some.code, some.out, some.err], [1, "1 of 2 tasks are due again.\n", "kontor: not dead: tsk_unknown\n"]);
     assert.equal(await succeeds("tasks", "skip", "tsk_dead1", "tsk_dead2"), "2 of 2 tasks were ended.\n");
@@ -106,7 +124,13 @@ describe("commands on a data folder of their own", () => {
 
   it("the doctor finds a shop that is well, and deleting it leaves nothing", async () => {
     const healthy = await succeeds("doctor");
-    for (const line of [/^ok +master key +kept in/m, /^ok +databases +PostgreSQL answers/m, /^ok +migrations +all applied$/m, /^ok +parked events +none$/m, /^ok +dead tasks +none$/m])
+    for (const line of [
+      /^ok +master key +kept in/m,
+      /^ok +databases +PostgreSQL answers/m,
+      /^ok +migrations +all applied$/m,
+      /^ok +parked events +none$/m,
+      /^ok +dead tasks +none$/m,
+    ])
       assert.match(healthy, line);
     await rm(join(folder, "shop", "master.key"));
     const ill = await kontor("doctor");

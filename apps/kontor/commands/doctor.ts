@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ConfigError } from "@kontor/platform/config/read-config.ts";
+import { undefinedWhenMissing } from "@kontor/platform/database/embedded-failure.ts";
 import { createLogger } from "@kontor/platform/telemetry/create-logger.ts";
 import { readConfiguration } from "../configuration.ts";
 import type { Configuration } from "../configuration.ts";
@@ -39,7 +40,10 @@ whether events are parked or tasks dead. Changes nothing; exits with 1 when some
 };
 
 /** The configuration, when it is valid; otherwise each problem is told. */
-function configurationOf(env: Readonly<Record<string, string | undefined>>, tell: (checks: readonly Check[]) => void): Configuration | undefined {
+function configurationOf(
+  env: Readonly<Record<string, string | undefined>>,
+  tell: (checks: readonly Check[]) => void,
+): Configuration | undefined {
   try {
     const config = readConfiguration(env);
     tell([{ verdict: "ok", about: "settings", text: "valid" }]);
@@ -65,9 +69,10 @@ async function checkShop(config: Configuration): Promise<Check[]> {
 async function checkMasterKey({ masterKey, data }: Configuration): Promise<Check> {
   const about = "master key";
   const file = join(data, "master.key");
-  const key = masterKey ?? (await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => (error.code === "ENOENT" ? "" : Promise.reject(error)))).trim();
+  const key = masterKey ?? (await readFile(file, "utf8").catch(undefinedWhenMissing))?.trim() ?? "";
   const advice = "Without the right one passwords and sessions are lost: restore it from a backup.";
   if (key === "") return { verdict: "wrong", about, text: `${file} is missing, though there is a shop`, advice };
-  if (!/^[0-9a-f]{64}$/i.test(key)) return { verdict: "wrong", about, text: `${masterKey === undefined ? file : "KONTOR_MASTER_KEY"} is not 64 hex digits`, advice };
+  if (!/^[0-9a-f]{64}$/i.test(key))
+    return { verdict: "wrong", about, text: `${masterKey === undefined ? file : "KONTOR_MASTER_KEY"} is not 64 hex digits`, advice };
   return { verdict: "ok", about, text: masterKey === undefined ? `kept in ${file}` : "from the environment" };
 }

@@ -22,7 +22,12 @@ their handles and leaves stock as it is.
   --report FILE    write everything that was rejected or changed to a CSV file`,
   async run(args, context) {
     const [, rest] = subcommand(args, ["shopify"]);
-    const options = { currency: { type: "string", default: "EUR" }, stock: { type: "boolean" }, "dry-run": { type: "boolean" }, report: { type: "string" } } as const;
+    const options = {
+      currency: { type: "string", default: "EUR" },
+      stock: { type: "boolean" },
+      "dry-run": { type: "boolean" },
+      report: { type: "string" },
+    } as const;
     const { values, positionals } = readArgs(rest, options, ["FILE"]);
     const currency = values.currency.toUpperCase();
     if (!isCurrency(currency)) throw new UsageError(`"${values.currency}" is not a currency: say EUR, USD or another of ISO 4217`);
@@ -31,7 +36,8 @@ their handles and leaves stock as it is.
     const { readShopifyProducts } = await import("../shopify/read-products.ts");
     const { readText } = await import("../shopify/read-text.ts");
     const file = await readText(path).catch((error: unknown) => {
-      if (error instanceof Error && "code" in error && error.code === "ENOENT") throw new CommandError(`there is no file ${path}`, { cause: error });
+      if (error instanceof Error && "code" in error && error.code === "ENOENT")
+        throw new CommandError(`there is no file ${path}`, { cause: error });
       throw new CommandError(`${path} cannot be read: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
     });
     const findings = await createFindingsReport(values.report);
@@ -57,7 +63,10 @@ their handles and leaves stock as it is.
       await findings.end();
     }
     const seconds = ((performance.now() - startedMs) / 1_000).toFixed(1);
-    context.stdout.write(summary(tally, { dryRun, seconds, rejectedRows: findings.counts.rejected, notes: findings.counts.note }) + findings.shown(context.stdout));
+    context.stdout.write(
+      summary(tally, { dryRun, seconds, rejectedRows: findings.counts.rejected, notes: findings.counts.note }) +
+        findings.shown(context.stdout),
+    );
     return tally.accepted === 0 && tally.rejected > 0 ? 1 : 0;
   },
 };
@@ -65,7 +74,9 @@ their handles and leaves stock as it is.
 function summary(tally: ImportTally, facts: { dryRun: boolean; seconds: string; rejectedRows: number; notes: number }): string {
   const count = (value: number): string => value.toLocaleString("en");
   const { accepted, created, updated, unchanged, rejected, variants, generatedSkus, booked } = tally;
-  const became = facts.dryRun ? `${count(accepted)} could be imported` : `${count(created)} created, ${count(updated)} updated, ${count(unchanged)} unchanged`;
+  const became = facts.dryRun
+    ? `${count(accepted)} could be imported`
+    : `${count(created)} created, ${count(updated)} updated, ${count(unchanged)} unchanged`;
   const rows = [
     ["Products", `${became}, ${count(rejected)} rejected`],
     ["Variants", `${count(variants)}${generatedSkus === 0 ? "" : `, ${count(generatedSkus)} with a generated SKU`}`],

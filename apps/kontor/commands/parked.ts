@@ -23,7 +23,12 @@ the running shop or when it starts; skip gives them up for good.
   --all                 skip everything that is parked`,
   async run(args, context) {
     const [action, rest] = subcommand(args, ["list", "replay", "skip"]);
-    const options = { service: { type: "string" }, subscription: { type: "string" }, stream: { type: "string" }, all: { type: "boolean" } } as const;
+    const options = {
+      service: { type: "string" },
+      subscription: { type: "string" },
+      stream: { type: "string" },
+      all: { type: "boolean" },
+    } as const;
     const { values, positionals: ids } = action === "list" ? readArgs(rest, options) : parsedArgs(rest, options);
     const { service, subscription, stream, all } = values;
     const selection: ParkedSelection = {
@@ -31,7 +36,8 @@ the running shop or when it starts; skip gives them up for good.
       ...(stream !== undefined && { stream }),
       ...(ids.length > 0 && { ids }),
     };
-    if (action === "skip" && all !== true && Object.keys(selection).length === 0) throw new UsageError("say which events to give up, or --all");
+    if (action === "skip" && all !== true && Object.keys(selection).length === 0)
+      throw new UsageError("say which events to give up, or --all");
     return withDatabases(context, service, async (databases) => {
       if (action === "list") {
         const rows: string[][] = [];
@@ -47,7 +53,10 @@ the running shop or when it starts; skip gives them up for good.
       }
       let count = 0;
       for (const database of databases.values()) count += await (action === "replay" ? replayParked : skipParked)(database, selection);
-      if (action === "replay") context.stdout.write(count === 0 ? "Nothing that fits is parked.\n" : `${count} events are tried again, in the order of their streams.\n`);
+      if (action === "replay")
+        context.stdout.write(
+          count === 0 ? "Nothing that fits is parked.\n" : `${count} events are tried again, in the order of their streams.\n`,
+        );
       else context.stdout.write(`${count} events were given up.\n`);
       return count === 0 && ids.length > 0 ? 1 : 0;
     });

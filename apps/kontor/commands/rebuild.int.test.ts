@@ -41,7 +41,11 @@ describe("rebuilding from events", () => {
     await database.run(sql`update availability set available = 99 where sku = 'PEN-BRASS'`);
     for (let time = 1; time <= 2; time++) {
       const call = testCall({ timeoutMs: 60_000 });
-      assert.equal(await rebuildIndex({ database, tasks, index: createPostgresSearch({ database }).index("products") }, call), 41, `time ${time}`);
+      assert.equal(
+        await rebuildIndex({ database, tasks, index: createPostgresSearch({ database }).index("products") }, call),
+        41,
+        `time ${time}`,
+      );
       await rebuildAvailability(database);
       await settle();
       assert.deepEqual(await look(), before);
@@ -63,7 +67,7 @@ describe("rebuilding from events", () => {
     assert.deepEqual([same?.compared, same?.differences], [41, []]);
     assert.equal(await compareProducts(database, same!.last, all), undefined);
     let paged = 0;
-    for (let after = ""; ; ) {
+    for (let after = ""; ;) {
       const page = await compareProducts(database, after, 7);
       if (page === undefined) break;
       paged += page.compared;
@@ -88,7 +92,10 @@ describe("rebuilding from events", () => {
     const stocks = clients.of("inventory", InventoryService);
     await stocks.importStock({ stock: ["A", "B", "C", "D"].map((sku, at) => ({ sku, onHand: at * 10 })) }, testCall());
     await stocks.createMovement({ sku: "B", kind: MovementKind.WRITTEN_OFF, quantity: 1 }, admin());
-    await stocks.reserve({ order: "ord_1", lines: [{ sku: "C", quantity: 5 }], expiresAt: { seconds: 1_900_000_000n, nanos: 0 } }, testCall());
+    await stocks.reserve(
+      { order: "ord_1", lines: [{ sku: "C", quantity: 5 }], expiresAt: { seconds: 1_900_000_000n, nanos: 0 } },
+      testCall(),
+    );
     assert.deepEqual((await compareStock(database, "", all))?.differences, []);
     await database.run(sql`update stock set reserved = 4 where sku = 'C'`);
     await database.run(sql`update stock set on_hand = 31 where sku = 'D'`);
@@ -107,7 +114,13 @@ describe("rebuilding from events", () => {
     const money = { currency: "EUR", amount: "5.00" };
     const place = (order: string) =>
       client.createOrder(
-        { order, customer: "usr_1", lines: [{ sku: "A", quantity: 1, unitPrice: money, total: money }], payment: `pay_${order}`, paymentSecret: `pp_${order}` },
+        {
+          order,
+          customer: "usr_1",
+          lines: [{ sku: "A", quantity: 1, unitPrice: money, total: money }],
+          payment: `pay_${order}`,
+          paymentSecret: `pp_${order}`,
+        },
         testCall(),
       );
     await place("ord_1");
@@ -118,6 +131,9 @@ describe("rebuilding from events", () => {
     assert.deepEqual([same?.compared, same?.differences], [3, []]);
     await database.run(sql`update orders set customer = 'usr_2' where id = 'ord_1'`);
     await database.run(sql`delete from orders where id = 'ord_2'`);
-    assert.deepEqual((await compareOrders(database, "", all))?.differences, ["ord_1 has other columns than its last event says", "ord_2 is not stored, and has events"]);
+    assert.deepEqual((await compareOrders(database, "", all))?.differences, [
+      "ord_1 has other columns than its last event says",
+      "ord_2 is not stored, and has events",
+    ]);
   });
 });

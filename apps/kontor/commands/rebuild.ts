@@ -15,7 +15,11 @@ import { withHouse } from "./house/with-house.ts";
 import { paint, plain } from "./terminal/paint.ts";
 
 /** Compares a page of a service's state with its events: undefined behind the last one. */
-type Compare = (queries: Queries, after: string, limit: number) => Promise<{ last: string; compared: number; differences: string[] } | undefined>;
+type Compare = (
+  queries: Queries,
+  after: string,
+  limit: number,
+) => Promise<{ last: string; compared: number; differences: string[] } | undefined>;
 
 const compared: readonly { readonly service: string; readonly what: string; readonly compare: Compare }[] = [
   { service: "catalog", what: "products", compare: compareProducts },
@@ -43,7 +47,8 @@ products, stock and orders with what their events say, and exits with 1 when som
     return withHouse(context, async (house) => {
       if (values.check !== true && wanted.some(({ service }) => service === "catalog")) await rebuildCatalog(house, context.stdout);
       let differing = 0;
-      for (const { service, what, compare } of wanted) differing += await compareAll(house.databases.get(service)!, { service, what, compare }, context.stdout);
+      for (const { service, what, compare } of wanted)
+        differing += await compareAll(house.databases.get(service)!, { service, what, compare }, context.stdout);
       return differing === 0 ? 0 : 1;
     });
   },
@@ -82,7 +87,7 @@ async function compareAll(queries: Queries, { service, what, compare }: (typeof 
   let count = 0;
   const differences: string[] = [];
   let differing = 0;
-  for (let after = ""; ; ) {
+  for (let after = ""; ;) {
     const page = await compare(queries, after, pageSize);
     if (page === undefined) break;
     after = page.last;
@@ -90,7 +95,8 @@ async function compareAll(queries: Queries, { service, what, compare }: (typeof 
     differing += page.differences.length;
     differences.push(...page.differences.slice(0, differencesMax - differences.length));
   }
-  const verdict = differing === 0 ? paint(output, "green", "all as their events say") : paint(output, "red", `${differing.toLocaleString("en")} differ`);
+  const verdict =
+    differing === 0 ? paint(output, "green", "all as their events say") : paint(output, "red", `${differing.toLocaleString("en")} differ`);
   output.write(`${service.padEnd(10)} ${count.toLocaleString("en")} ${what} compared: ${verdict}\n`);
   for (const difference of differences) output.write(`           ${plain(difference)}\n`);
   if (differing > differences.length) output.write(`           and ${(differing - differences.length).toLocaleString("en")} more\n`);

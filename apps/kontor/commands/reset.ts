@@ -1,5 +1,6 @@
 import { rm, rmdir, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import { codeOf } from "@kontor/platform/database/embedded-failure.ts";
 import { dataIn } from "@kontor/platform/database/embedded-home.ts";
 import { readPidFile, servesFolder } from "@kontor/platform/database/embedded-pid.ts";
 import { eraseEmbeddedPostgres, startEmbeddedPostgres } from "@kontor/platform/database/embedded.ts";
@@ -43,8 +44,8 @@ runs on it.
     });
     for (const name of ownFiles) await rm(join(folder, name), { force: true });
     // Somebody else's files in it are none of ours.
-    await rmdir(folder).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== "ENOTEMPTY" && error.code !== "EEXIST") throw error;
+    await rmdir(folder).catch((error: unknown) => {
+      if (!["ENOTEMPTY", "EEXIST"].includes(codeOf(error) ?? "")) throw error;
     });
     context.stdout.write(`The shop in ${folder} is deleted. kontor start makes a new one.\n`);
     return 0;
@@ -56,8 +57,8 @@ async function holdsShop(folder: string): Promise<boolean> {
   return found.includes(true);
 }
 
-function missing(error: NodeJS.ErrnoException): false {
-  if (error.code === "ENOENT" || error.code === "ENOTDIR") return false;
+function missing(error: unknown): false {
+  if (["ENOENT", "ENOTDIR"].includes(codeOf(error) ?? "")) return false;
   throw error;
 }
 

@@ -13,7 +13,9 @@ products get back to what they were, stock stays as it is.`,
     readArgs(args, {});
     const { seedDemo } = await import("../demo/seed-demo.ts");
     const { created, updated, unchanged, booked } = await withHouse(context, (house) => seedDemo(house.clientsFor("kontor")));
-    context.stdout.write(`Demo products: ${created} created, ${updated} updated, ${unchanged} unchanged; stock booked for ${booked} SKUs.\n`);
+    context.stdout.write(
+      `Demo products: ${created} created, ${updated} updated, ${unchanged} unchanged; stock booked for ${booked} SKUs.\n`,
+    );
     return 0;
   },
 };

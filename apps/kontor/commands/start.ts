@@ -51,6 +51,7 @@ function welcome(output: Output, { addresses }: House, seeded: number | undefine
     ["npx kontor user create", "make yourself an administrator (--role admin)"],
     ["npx kontor --help", "everything else"],
   ].map(([command = "", about = ""]) => `  ${paint(output, "bold", command.padEnd(24))}${about}\n`);
-  const demo = seeded === undefined ? "" : `\n  The shop was empty: ${seeded} demo products are in it now (KONTOR_SEED=none for an empty one).\n`;
+  const demo =
+    seeded === undefined ? "" : `\n  The shop was empty: ${seeded} demo products are in it now (KONTOR_SEED=none for an empty one).\n`;
   return `\n${rows.join("")}${demo}\n${hints.join("")}\n${paint(output, "green", `Kontor is ready after ${seconds} s.`)} Ctrl-C stops it.\n`;
 }

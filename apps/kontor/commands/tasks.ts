@@ -38,7 +38,8 @@ undone. list shows dead tasks unless told otherwise.
     const limit = Number(values.limit);
     if (!Number.isInteger(limit) || limit < 1) throw new UsageError(`--limit must be a whole number, not "${values.limit}"`);
     const everything = action === "replay" && all === true;
-    if (action !== "list" && ids.length === 0 && !everything) throw new UsageError(`say which tasks${action === "replay" ? ", or --all" : ""}`);
+    if (action !== "list" && ids.length === 0 && !everything)
+      throw new UsageError(`say which tasks${action === "replay" ? ", or --all" : ""}`);
     return withDatabases(context, service, async (databases) => {
       const of = queue === undefined ? {} : { queue };
       if (action === "list") {
@@ -46,9 +47,22 @@ undone. list shows dead tasks unless told otherwise.
         for (const [name, database] of databases)
           for (const task of await listTasks(database, { state, limit, ...of })) {
             const when = (task.endedAt ?? task.dueAt).toISOString();
-            rows.push([name, task.queue, task.id, task.running ? "running" : task.state, String(task.attempts), when, task.key, task.cause ?? ""]);
+            rows.push([
+              name,
+              task.queue,
+              task.id,
+              task.running ? "running" : task.state,
+              String(task.attempts),
+              when,
+              task.key,
+              task.cause ?? "",
+            ]);
           }
-        context.stdout.write(rows.length === 0 ? `No task is ${state}.\n` : table(["SERVICE", "QUEUE", "ID", "STATE", "TRIES", state === "waiting" ? "DUE" : "ENDED", "KEY", "CAUSE"], rows));
+        context.stdout.write(
+          rows.length === 0
+            ? `No task is ${state}.\n`
+            : table(["SERVICE", "QUEUE", "ID", "STATE", "TRIES", state === "waiting" ? "DUE" : "ENDED", "KEY", "CAUSE"], rows),
+        );
         return 0;
       }
       if (everything) {
@@ -58,9 +72,14 @@ undone. list shows dead tasks unless told otherwise.
         return 0;
       }
       const missing: string[] = [];
-      for (const id of ids) if (!(await inOne(databases, (database) => (action === "replay" ? replayTask : skipTask)(database, id, new Date())))) missing.push(id);
-      context.stdout.write(`${ids.length - missing.length} of ${ids.length} tasks ${action === "replay" ? "are due again" : "were ended"}.\n`);
-      if (missing.length > 0) context.stderr.write(`kontor: ${action === "replay" ? "not dead" : "not dead or waiting"}: ${missing.join(", ")}\n`);
+      for (const id of ids)
+        if (!(await inOne(databases, (database) => (action === "replay" ? replayTask : skipTask)(database, id, new Date()))))
+          missing.push(id);
+      context.stdout.write(
+        `${ids.length - missing.length} of ${ids.length} tasks ${action === "replay" ? "are due again" : "were ended"}.\n`,
+      );
+      if (missing.length > 0)
+        context.stderr.write(`kontor: ${action === "replay" ? "not dead" : "not dead or waiting"}: ${missing.join(", ")}\n`);
       return missing.length === 0 ? 0 : 1;
     });
   },
@@ -76,7 +95,10 @@ async function replayDead(database: PostgresDatabase, of: { readonly queue?: str
 }
 
 /** Whether one of the databases knew it. */
-async function inOne(databases: ReadonlyMap<string, PostgresDatabase>, act: (database: PostgresDatabase) => Promise<boolean>): Promise<boolean> {
+async function inOne(
+  databases: ReadonlyMap<string, PostgresDatabase>,
+  act: (database: PostgresDatabase) => Promise<boolean>,
+): Promise<boolean> {
   for (const database of databases.values()) if (await act(database)) return true;
   return false;
 }

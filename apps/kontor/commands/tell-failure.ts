@@ -5,7 +5,11 @@ import type { Command, Context } from "./command.ts";
 import { paint } from "./terminal/paint.ts";
 
 /** Says on standard error what went wrong and gives the exit code. Only a fault, which nobody foresaw, shows where it happened. */
-export function tellFailure(error: unknown, command: Pick<Command, "name" | "usage"> | undefined, { stderr }: Pick<Context, "stderr">): number {
+export function tellFailure(
+  error: unknown,
+  command: Pick<Command, "name" | "usage"> | undefined,
+  { stderr }: Pick<Context, "stderr">,
+): number {
   const tell = (text: string): void => void stderr.write(`${paint(stderr, "red", "kontor:")} ${text}\n`);
   if (error instanceof UsageError) {
     tell(`${error.message}${command === undefined ? "" : `\n\n${command.usage}`}`);

@@ -20,9 +20,20 @@ describe("what a command says when it fails", () => {
   it("tells known causes in a sentence, with the exit code", () => {
     assert.deepEqual(told(new UsageError("--email is missing")), [2, "kontor: --email is missing\n\nUsage: kontor x\n"]);
     assert.deepEqual(told(new CommandError("the file is empty")), [1, "kontor: the file is empty\n"]);
-    assert.deepEqual(told(new ConfigError([{ variable: "KONTOR_PORT", message: "is missing" }])), [1, "kontor: the configuration is not valid:\n  KONTOR_PORT: is missing\n"]);
-    const refusal = refuse({ reason: "INVALID_REQUEST", code: "invalid_argument", message: "Some fields are wrong", fields: [{ field: "email", reason: "FORMAT", message: "must be an e-mail address" }] });
-    assert.deepEqual(told(new Error("while creating", { cause: refusal })), [1, "kontor: Some fields are wrong (INVALID_REQUEST)\n  email must be an e-mail address\n"]);
+    assert.deepEqual(told(new ConfigError([{ variable: "KONTOR_PORT", message: "is missing" }])), [
+      1,
+      "kontor: the configuration is not valid:\n  KONTOR_PORT: is missing\n",
+    ]);
+    const refusal = refuse({
+      reason: "INVALID_REQUEST",
+      code: "invalid_argument",
+      message: "Some fields are wrong",
+      fields: [{ field: "email", reason: "FORMAT", message: "must be an e-mail address" }],
+    });
+    assert.deepEqual(told(new Error("while creating", { cause: refusal })), [
+      1,
+      "kontor: Some fields are wrong (INVALID_REQUEST)\n  email must be an e-mail address\n",
+    ]);
   });
 
   it("shows where a fault happened", () => {

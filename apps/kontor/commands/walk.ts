@@ -40,7 +40,12 @@ test card and reads the confirmation mail. Over HTTP only, as any client would; 
     });
     const code = /[0-9A-Z]{5}-[0-9A-Z]{5}/.exec((await mailTo("code")).text)?.[0];
     if (code === undefined) throw new CommandError("the verification mail has no code in it");
-    await call("/v1/register/verify", { method: "POST", json: { email, code }, expect: 200, show: ({ json }) => `${json.id} is ${json.status}` });
+    await call("/v1/register/verify", {
+      method: "POST",
+      json: { email, code },
+      expect: 200,
+      show: ({ json }) => `${json.id} is ${json.status}`,
+    });
     const login = await call("/v1/login", {
       method: "POST",
       json: { email, password },
@@ -52,7 +57,9 @@ test card and reads the confirmation mail. Over HTTP only, as any client would; 
     step("Browse and search");
     const list = await call("/v1/products?limit=50", { expect: 200, show: ({ json }) => `${json.items.length} products` });
     const products: readonly Product[] = list.json.items;
-    const bought = products.flatMap(({ title, variants }) => variants.filter(({ available = 0 }) => available > 0).map((variant) => ({ ...variant, product: title })))[0];
+    const bought = products.flatMap(({ title, variants }) =>
+      variants.filter(({ available = 0 }) => available > 0).map((variant) => ({ ...variant, product: title })),
+    )[0];
     if (bought === undefined) throw new CommandError("there is nothing to buy: import a catalogue or run kontor seed");
     const word = bought.product.split(/\s+/).toSorted((a, b) => b.length - a.length)[0]!;
     await call(`/v1/products?q=${encodeURIComponent(word)}&limit=5`, {
@@ -83,9 +90,17 @@ test card and reads the confirmation mail. Over HTTP only, as any client would; 
     const opened = await call(String(placed.json.payment.url), { expect: 303, show: () => "to the payment provider's page" });
     const page = String(opened.location);
     await call(page, { expect: 200, show: ({ text }) => /<title>([^<]*)/.exec(text)?.[1] ?? "" });
-    const paid = await call(page, { method: "POST", form: { number: testCard, expiry: "12/49", cvc: "123" }, expect: 303, show: () => `paid with ${testCard}, back to the shop` });
+    const paid = await call(page, {
+      method: "POST",
+      form: { number: testCard, expiry: "12/49", cvc: "123" },
+      expect: 303,
+      show: () => `paid with ${testCard}, back to the shop`,
+    });
     await call(String(paid.location), { expect: 200, show: ({ text }) => /<h1>([^<]*)/.exec(text)?.[1] ?? "" });
-    await until("the order to be paid", async () => (await call(`/v1/orders/${order}`, { token, expect: 200, quiet: true })).json.status === "PAID" || undefined);
+    await until(
+      "the order to be paid",
+      async () => (await call(`/v1/orders/${order}`, { token, expect: 200, quiet: true })).json.status === "PAID" || undefined,
+    );
     await call(`/v1/orders/${order}`, {
       token,
       expect: 200,
@@ -104,7 +119,10 @@ test card and reads the confirmation mail. Over HTTP only, as any client would; 
         const { json } = await call(address, { expect: 200, quiet: true });
         return json.messages[0]?.id as string | undefined;
       });
-      const { json } = await call(`${mailbox}/api/v1/messages/${encodeURIComponent(id)}`, { expect: 200, show: ({ json: mail }) => `"${mail.subject}"` });
+      const { json } = await call(`${mailbox}/api/v1/messages/${encodeURIComponent(id)}`, {
+        expect: 200,
+        show: ({ json: mail }) => `"${mail.subject}"`,
+      });
       return { text: String(json.text) };
     }
   },
@@ -112,7 +130,11 @@ test card and reads the confirmation mail. Over HTTP only, as any client would; 
 
 interface Product {
   readonly title: string;
-  readonly variants: readonly { readonly sku: string; readonly available?: number; readonly price: { readonly currency: string; readonly amount: string } }[];
+  readonly variants: readonly {
+    readonly sku: string;
+    readonly available?: number;
+    readonly price: { readonly currency: string; readonly amount: string };
+  }[];
 }
 
 /** Asks until there is an answer. Throws `CommandError` when there is none for long. */

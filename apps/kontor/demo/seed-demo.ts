@@ -47,7 +47,10 @@ async function* demoProducts(): AsyncGenerator<ReadProduct> {
   for (const [at, product] of products.entries()) yield { handle: product.handle, entry: entryOf(product, at + 1) };
 }
 
-function entryOf({ category, description, options = [], variants, ...product }: DemoProduct, line: number): NonNullable<ReadProduct["entry"]> {
+function entryOf(
+  { category, description, options = [], variants, ...product }: DemoProduct,
+  line: number,
+): NonNullable<ReadProduct["entry"]> {
   const euros = (amount: string) => ({ currency: "EUR", amount });
   return {
     line,

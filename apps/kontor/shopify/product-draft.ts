@@ -52,7 +52,8 @@ const variantColumns: readonly Column[] = ["sku", "price", "option1Value", "opti
 export function beginProduct(needs: DraftNeeds, first: Row, handle: string): ProductDraft {
   const { columns, report } = needs;
   const text = (column: Column): string => columns.of(first.cells, column);
-  const note = (line: number, column: Column, message: string): void => report({ kind: "note", line, handle, column: columns.label(column), message });
+  const note = (line: number, column: Column, message: string): void =>
+    report({ kind: "note", line, handle, column: columns.label(column), message });
   const reject = (line: number, column: Column | undefined, message: string): void =>
     report({ kind: "rejected", line, handle, column: column === undefined ? "" : columns.label(column), message });
   const options = optionColumns(columns, first);
@@ -68,13 +69,15 @@ export function beginProduct(needs: DraftNeeds, first: Row, handle: string): Pro
     const read = readImage(src);
     if ("problem" in read) return note(line, "image", `${read.problem}; the image is left out`);
     if (images.has(read.value)) return;
-    if (images.size >= imagesMax) return note(line, "image", `is one more than the ${imagesMax} images that a product can have; it is left out`);
+    if (images.size >= imagesMax)
+      return note(line, "image", `is one more than the ${imagesMax} images that a product can have; it is left out`);
     const position = Number.parseInt(columns.of(cells, "imagePosition"), 10);
     const image = { url: read.value, alt: columns.of(cells, "imageAlt").slice(0, 500) };
     images.set(read.value, { image, position: Number.isNaN(position) ? Number.MAX_SAFE_INTEGER : position });
   };
   const addVariant = (row: Row): void => {
-    if (variants.length >= variantsMax) return reject(row.line, undefined, `is one more than the ${variantsMax} variants that a product can have`);
+    if (variants.length >= variantsMax)
+      return reject(row.line, undefined, `is one more than the ${variantsMax} variants that a product can have`);
     const variant = readVariant({ ...needs, handle, options: options.map(({ value }) => value), lineOfChoice }, row);
     if (variant === undefined) return;
     lineOfChoice.set(JSON.stringify(variant.variant.options), row.line);
@@ -88,7 +91,10 @@ export function beginProduct(needs: DraftNeeds, first: Row, handle: string): Pro
         descriptionHtml: text("description"),
         vendor: text("vendor"),
         tags: tagsIn(text("tags")),
-        options: options.map(({ name }, at) => ({ name: text(name), values: [...new Set(variants.map(({ variant }) => variant.options[at]!))] })),
+        options: options.map(({ name }, at) => ({
+          name: text(name),
+          values: [...new Set(variants.map(({ variant }) => variant.options[at]!))],
+        })),
         variants: variants.map(({ variant }) => variant),
         // Sorting is stable: images without a position stay in the order of their rows, after those with one.
         images: [...images.values()].toSorted((a, b) => a.position - b.position).map(({ image }) => image),
@@ -114,7 +120,11 @@ export function beginProduct(needs: DraftNeeds, first: Row, handle: string): Pro
       if (wrong !== undefined) {
         const nth = /^variants\[(\d+)\]/.exec(wrong.field)?.[1];
         const line = nth === undefined ? first.line : variants[Number(nth)]!.line;
-        reject(line, columnOfField[wrong.field], `${columnOfField[wrong.field] === undefined ? `${wrong.field} ` : ""}${wrong.message}; the product is left out`);
+        reject(
+          line,
+          columnOfField[wrong.field],
+          `${columnOfField[wrong.field] === undefined ? `${wrong.field} ` : ""}${wrong.message}; the product is left out`,
+        );
         return undefined;
       }
       return {
@@ -137,7 +147,10 @@ function optionColumns(columns: Columns, { cells }: Row): { readonly name: Colum
   ] as const;
   const named = all.filter(({ name }) => columns.of(cells, name) !== "");
   const [only] = named;
-  const none = named.length === 1 && columns.of(cells, only!.name).toLowerCase() === "title" && columns.of(cells, only!.value).toLowerCase() === "default title";
+  const none =
+    named.length === 1 &&
+    columns.of(cells, only!.name).toLowerCase() === "title" &&
+    columns.of(cells, only!.value).toLowerCase() === "default title";
   return none ? [] : named;
 }
 
@@ -145,7 +158,10 @@ function optionColumns(columns: Columns, { cells }: Row): { readonly name: Colum
 function categoryNames(columns: Columns, { cells }: Row): string[] {
   // Shopify's own categories are paths in its taxonomy: "Apparel & Accessories > Clothing > Shirts".
   const category = columns.of(cells, "category").split(">").at(-1)!.trim();
-  const name = (category.toLowerCase() === "uncategorized" ? "" : category) || columns.of(cells, "type") || (tagsIn(columns.of(cells, "tags"))[0] ?? "");
+  const name =
+    (category.toLowerCase() === "uncategorized" ? "" : category) ||
+    columns.of(cells, "type") ||
+    (tagsIn(columns.of(cells, "tags"))[0] ?? "");
   return name === "" ? [] : [name.slice(0, 100)];
 }
 

@@ -58,7 +58,11 @@ interface CsvRecord {
 }
 
 /** The record that begins at `start`; undefined when more text is needed to tell. */
-function readRecord(text: string, start: number, { delimiter, last }: { readonly delimiter: string; readonly last: boolean }): CsvRecord | undefined {
+function readRecord(
+  text: string,
+  start: number,
+  { delimiter, last }: { readonly delimiter: string; readonly last: boolean },
+): CsvRecord | undefined {
   const cells: string[] = [];
   let lines = 1;
   let at = start;
@@ -74,7 +78,7 @@ function readRecord(text: string, start: number, { delimiter, last }: { readonly
       cell = text.slice(at + 1, close);
       lines += breaksIn(cell);
       if (cell.includes('""')) cell = cell.replaceAll('""', '"');
-      at = close! + 1;
+      at = close + 1;
       if (at < text.length && text[at] !== delimiter && text[at] !== "\n" && text[at] !== "\r")
         return { cells, end: start, lines, problem: `has a quote inside of cell ${cells.length + 1} that is not doubled` };
     } else {

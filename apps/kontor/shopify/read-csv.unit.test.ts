@@ -71,7 +71,9 @@ describe("reading CSV", () => {
     }
     let rows = 0;
     const problems: number[] = [];
-    for await (const row of readCsv(endless(), ",")) "problem" in row ? problems.push(row.line) : rows++;
+    for await (const row of readCsv(endless(), ","))
+      if ("problem" in row) problems.push(row.line);
+      else rows++;
     assert.deepEqual([problems, rows], [[2], 60_001]);
   });
 });

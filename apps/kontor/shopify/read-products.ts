@@ -31,7 +31,8 @@ export async function* readShopifyProducts({ chunks, currency, report }: ReadOpt
   let columns: Columns | undefined;
   let head: readonly string[] = [];
   let draft: (ProductDraft & { readonly written: string }) | undefined;
-  const reject = (line: number, handle: string, column: string, message: string): void => report({ kind: "rejected", line, handle, column, message });
+  const reject = (line: number, handle: string, column: string, message: string): void =>
+    report({ kind: "rejected", line, handle, column, message });
 
   const { text, delimiter } = await withDelimiter(chunks);
   for await (const row of readCsv(text, delimiter)) {
@@ -68,7 +69,8 @@ export async function* readShopifyProducts({ chunks, currency, report }: ReadOpt
       continue;
     }
     lineOfHandle.set(copied(handle), row.line);
-    if (handle !== written) report({ kind: "note", line: row.line, handle, column: columns.label("handle"), message: `"${written}" is kept as "${handle}"` });
+    if (handle !== written)
+      report({ kind: "note", line: row.line, handle, column: columns.label("handle"), message: `"${written}" is kept as "${handle}"` });
     draft = { ...beginProduct({ columns, currency, skus, report }, row satisfies Row, handle), written };
   }
   if (columns === undefined) throw new CommandError("the file is empty");
@@ -96,7 +98,8 @@ async function withDelimiter(chunks: AsyncIterable<string>): Promise<{ readonly 
   const iterator = chunks[Symbol.asyncIterator]();
   const first = await iterator.next();
   const beginning = first.done === true ? "" : first.value;
-  if (beginning.includes("\0") || beginning.startsWith("PK\u0003\u0004")) throw new CommandError("the file is not CSV: save it as CSV UTF-8");
+  if (beginning.includes("\0") || beginning.startsWith("PK\u0003\u0004"))
+    throw new CommandError("the file is not CSV: save it as CSV UTF-8");
   const firstLine = beginning.split(/[\r\n]/, 1)[0]!;
   const [delimiter] = [",", ";", "\t"].toSorted((a, b) => firstLine.split(b).length - firstLine.split(a).length);
   async function* text(): AsyncGenerator<string> {

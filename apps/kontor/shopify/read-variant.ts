@@ -26,7 +26,10 @@ const skuLengthMax = 100;
 const optionValues: readonly Column[] = ["option1Value", "option2Value", "option3Value"];
 
 /** Reads the variant of a row; undefined, and reported, when it cannot be sold so. The SKU is taken only by a row that is good otherwise. */
-export function readVariant({ columns, currency, skus, report, handle, options, lineOfChoice }: VariantNeeds, { line, cells }: Row): ReadVariant | undefined {
+export function readVariant(
+  { columns, currency, skus, report, handle, options, lineOfChoice }: VariantNeeds,
+  { line, cells }: Row,
+): ReadVariant | undefined {
   const text = (column: Column): string => columns.of(cells, column);
   const tell = (kind: "rejected" | "note") => (column: Column, message: string) => {
     report({ kind, line, handle, column: columns.label(column), message });
@@ -44,12 +47,17 @@ export function readVariant({ columns, currency, skus, report, handle, options, 
 
   const missing = options.find((column) => text(column) === "");
   if (missing !== undefined) return reject(missing, "is missing");
-  const foreign = optionValues.find((column) => !options.includes(column) && text(column) !== "" && text(column).toLowerCase() !== "default title");
+  const foreign = optionValues.find(
+    (column) => !options.includes(column) && text(column) !== "" && text(column).toLowerCase() !== "default title",
+  );
   if (foreign !== undefined) return reject(foreign, "is given, but the product's first row does not name this option");
   const choices = options.map(text);
   const twin = lineOfChoice.get(JSON.stringify(choices));
   if (twin !== undefined)
-    return reject(options[0] ?? "option1Value", options.length === 0 ? `is missing: line ${twin} is the product's only variant` : `is the choice of line ${twin} already`);
+    return reject(
+      options[0] ?? "option1Value",
+      options.length === 0 ? `is missing: line ${twin} is the product's only variant` : `is the choice of line ${twin} already`,
+    );
   const price = readPrice(text("price"), currency);
   if ("problem" in price) return reject("price", price.problem);
   const quantity = text("quantity") === "" ? undefined : readQuantity(text("quantity"));
@@ -63,9 +71,14 @@ export function readVariant({ columns, currency, skus, report, handle, options, 
   if (text("quantity").startsWith("-")) note("quantity", `${text("quantity")} is below zero and counts as 0`);
   const before = detail("compareAtPrice", (given) => readPrice(given, currency));
   const image = detail("variantImage", readImage);
-  const barcode = detail("barcode", (given) => (given.length <= 101 ? { value: unquoted(given) } : { problem: "must have at most 100 characters" }));
+  const barcode = detail("barcode", (given) =>
+    given.length <= 101 ? { value: unquoted(given) } : { problem: "must have at most 100 characters" },
+  );
   // Shopify's "grams" are grams, whatever unit it shows them in.
-  const weightGrams = text("grams") === "" ? detail("weight", (given) => readWeight(given, text("weightUnit"))) : detail("grams", (given) => readWeight(given, "g"));
+  const weightGrams =
+    text("grams") === ""
+      ? detail("weight", (given) => readWeight(given, text("weightUnit")))
+      : detail("grams", (given) => readWeight(given, "g"));
   return {
     variant: {
       sku: sku === "" ? skus.make(handle, choices, line) : sku,

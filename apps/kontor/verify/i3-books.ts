@@ -80,7 +80,6 @@ function suspectAttempts(
       if (charge === undefined) return [{ about, text: `${attempt}, and the provider has no charge` }];
       if (refunds.some((refund) => refund.key === id && refund.status === "succeeded")) return wrong;
       return [...wrong, { about, text: `${attempt}, and the provider has not given it back`, task: ["give-attempt-back", id] }];
-    case "OPENING":
     case "WAITING":
       return charge === undefined
         ? wrong

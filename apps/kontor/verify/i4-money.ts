@@ -96,7 +96,7 @@ function providerProblems(
   const foreign = [...charges, ...given].find((entry) => entry.currency !== currency);
   if (foreign !== undefined) return [`it is in ${currency}, the provider's ${foreign.id} in ${foreign.currency}`];
   // What the provider has done and we have not heard of yet, or have not had done yet: I3 sees to it that a task will.
-  const unheard = new Set(attempts.filter(({ status }) => status === "OPENING" || status === "WAITING").map(({ id }) => id));
+  const unheard = new Set(attempts.filter(({ status }) => status === "WAITING").map(({ id }) => id));
   const returned = new Set(attempts.filter(({ status }) => status === "RETURNED").map(({ id }) => id));
   const pending = new Set(refunds.filter(({ status }) => status === "REFUND_PENDING").map(({ id }) => id));
   const net = netOf(

@@ -7,7 +7,7 @@ const builtin = "builtin";
 
 export interface AttemptEntry {
   readonly id: string;
-  readonly status: "OPENING" | "WAITING" | "DECLINED" | "SUCCEEDED" | "ABANDONED" | "RETURNED";
+  readonly status: "WAITING" | "DECLINED" | "SUCCEEDED" | "ABANDONED" | "RETURNED";
   readonly provider: string;
 }
 

@@ -41,7 +41,7 @@ export interface Carts {
   change(holder: Holder, change: (cart: StoredCart) => StoredCart, options?: ChangeOptions): Promise<ReadCart>;
   /** Nothing happens when it is not there. Refuses with NOT_FOUND when it is another account's. */
   delete(holder: Holder): Promise<void>;
-  deleteByKey(key: string): Promise<void>;
+  deleteByKeys(keys: readonly string[]): Promise<void>;
   /** Removes the expired ones. */
   sweep(): Promise<number>;
 }
@@ -112,7 +112,7 @@ export function createCarts({ documents, clock }: Pick<Surroundings, "documents"
       if (!opensTo(found.body, account)) throw notFound();
       await collection.delete(cartKey(id));
     },
-    deleteByKey: (key) => collection.delete(key),
+    deleteByKeys: (keys) => collection.delete(...keys),
     sweep: () => collection.sweep(clock.now()),
   };
 }

@@ -31,6 +31,6 @@ export async function mergeCarts(
       throw error;
     }
   }
-  await carts.deleteByKey(key);
+  await carts.deleteByKeys([key]);
   return merged;
 }

@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { EmptySchema } from "@bufbuild/protobuf/wkt";
-import { ClearCartSchema } from "@kontor/contracts/gen/kontor/carts/v1/carts_pb.js";
+import { ClearCartsSchema } from "@kontor/contracts/gen/kontor/carts/v1/carts_pb.js";
 import { OrderPaidSchema } from "@kontor/contracts/gen/kontor/orders/v1/events_pb.js";
 import { callFor } from "@kontor/platform/events/call-for.ts";
 import { subscription } from "@kontor/platform/events/events.ts";
@@ -10,7 +10,7 @@ import { queue } from "@kontor/platform/tasks/tasks.ts";
 import { createCarts } from "./cart-store.ts";
 import { cartsRoute } from "./rpc.ts";
 
-const clearQueue = "clear-cart";
+const clearQueue = "clear-carts";
 const sweepQueue = "sweep-carts";
 const sweepEveryMs = 3_600_000;
 
@@ -26,26 +26,20 @@ export const carts: ServiceDefinition = {
           name: "carts.orders",
           publisher: "orders",
           schemas: [OrderPaidSchema],
-          // The cart may live in another store than this transaction's, so removing it is a task.
+          // Carts may live in another store than this transaction's, so removing them is a task: one for a batch.
           apply: async (tx, events) => {
-            const bought = events.filter(({ data }) => data.order!.cart !== "");
-            const [first] = bought;
-            if (first === undefined) return;
-            const clear = bought.map((event) => ({
-              queue: clearQueue,
-              key: event.data.order!.cart,
-              payload: create(ClearCartSchema, { key: event.data.order!.cart }),
-              call: callFor(event, "carts"),
-            }));
-            await tasks.add(tx, callFor(first, "carts"), clear);
+            const [first] = events;
+            const keys = events.map(({ data }) => data.order!.cart).filter((key) => key !== "");
+            if (first === undefined || keys.length === 0) return;
+            await tasks.add(tx, callFor(first, "carts"), [{ queue: clearQueue, key: first.id, payload: create(ClearCartsSchema, { keys }) }]);
           },
         }),
       ],
       queues: [
         queue({
           name: clearQueue,
-          schema: ClearCartSchema,
-          run: ({ payload }) => store.deleteByKey(payload.key),
+          schema: ClearCartsSchema,
+          run: ({ payload }) => store.deleteByKeys(payload.keys),
         }),
         queue({
           name: sweepQueue,

@@ -73,7 +73,7 @@ function filterOf(request: ListProductsRequest, status: ProductStatus, order: re
     ...((priceMin !== "" || priceMax !== "") && {
       price: { min: minorOf(priceMin, currency, "priceMin"), max: minorOf(priceMax, currency, "priceMax") },
     }),
-    ...(createdAfter && { createdFrom: new Date(timestampDate(createdAfter).getTime() + 1) }),
+    ...(createdAfter && { createdAfter: timestampDate(createdAfter) }),
     currency,
     order,
   };
@@ -82,7 +82,7 @@ function filterOf(request: ListProductsRequest, status: ProductStatus, order: re
 /** The filter as the search index has it. */
 async function searched(
   database: Needs["database"],
-  { status, category, tag, vendor, price, currency, createdFrom }: Filter,
+  { status, category, tag, vendor, price, currency, createdAfter }: Filter,
 ): Promise<Pick<SearchQuery, "keywords" | "ranges">> {
   return {
     keywords: {
@@ -98,7 +98,7 @@ async function searched(
           ...(price.max !== undefined && { max: Number(price.max) }),
         },
       }),
-      ...(createdFrom !== undefined && { createdAt: { min: createdFrom.getTime() } }),
+      ...(createdAfter !== undefined && { createdAt: { min: createdAfter.getTime() + 1 } }),
     },
   };
 }

@@ -24,8 +24,7 @@ export interface Filter {
   readonly price?: { readonly min?: bigint | undefined; readonly max?: bigint | undefined } | undefined;
   /** Needed with a price, and to sort by one. */
   readonly currency: string;
-  /** Not before this. */
-  readonly createdFrom?: Date | undefined;
+  readonly createdAfter?: Date | undefined;
   /** A price is the product's least in the currency; those without one come last. The id is always the last key. */
   readonly order: readonly Order[];
 }
@@ -46,6 +45,8 @@ type Row = ProductRow & { readonly id: string } & Readonly<Record<`k${number}`, 
 
 /** Stands for the price of a product that has none in the currency: after all others. */
 const unpriced = Number.MAX_SAFE_INTEGER;
+/** The year 10,000. */
+const timeMsMax = 253_402_300_800_000;
 const and = sql` and `;
 const comma = sql`, `;
 
@@ -120,7 +121,7 @@ function select(filter: Filter, { priced, after, count }: Part): Sql {
     order by ${sql.join([...ordering, sql`p.id`], comma)} limit ${count}`;
 }
 
-function conditionsOf({ status, category, tag, vendor, price, currency, createdFrom }: Filter): Sql[] {
+function conditionsOf({ status, category, tag, vendor, price, currency, createdAfter }: Filter): Sql[] {
   const conditions = [sql`true`];
   if (status !== undefined) conditions.push(sql`p.status = ${status}`);
   if (category !== undefined)
@@ -132,7 +133,7 @@ function conditionsOf({ status, category, tag, vendor, price, currency, createdF
   if (price !== undefined)
     conditions.push(sql`exists (select from variants v where v.product = p.id and v.currency = ${currency}
       and v.price >= ${price.min ?? 0n} and v.price <= ${price.max ?? BigInt(unpriced)})`);
-  if (createdFrom !== undefined) conditions.push(sql`p.created_at >= ${createdFrom}`);
+  if (createdAfter !== undefined) conditions.push(sql`p.created_at > ${createdAfter}`);
   return conditions;
 }
 
@@ -150,14 +151,14 @@ function positionIn(cursor: string, filter: Filter): Position | undefined {
   const values = position.slice(0, -1) as number[];
   const id = String(position.at(-1));
   const known = values.every(
-    (value, nth) => Number.isSafeInteger(value) && (filter.order[nth]?.by === "price" || Math.abs(value) <= 8.64e15),
+    (value, nth) => Number.isSafeInteger(value) && (filter.order[nth]?.by === "price" || (value >= 0 && value < timeMsMax)),
   );
   if (seal !== sealOf(filter) || !known || !/^\w{1,60}$/.test(id)) throw invalidCursor();
   return { values, id };
 }
 
 /** Binds a cursor to its list. No signature: a forged one gives another page of what its maker may read anyway. */
-function sealOf({ status, category, tag, vendor, price, currency, createdFrom, order }: Filter): string {
-  const facts = [status, category, tag, vendor, price && [String(price.min), String(price.max)], currency, createdFrom, order];
+function sealOf({ status, category, tag, vendor, price, currency, createdAfter, order }: Filter): string {
+  const facts = [status, category, tag, vendor, price && [String(price.min), String(price.max)], currency, createdAfter, order];
   return createHash("sha256").update(JSON.stringify(facts)).digest("base64url").slice(0, 16);
 }

@@ -62,6 +62,8 @@ describe("notifications", { concurrency: true }, () => {
     assert.match(mails[0]!.text, /CODE\d+-ABCDE/);
     const again = async () => {
       await resetSubscription(hosted.database, "notifications.identity", async () => undefined);
+      const applied = sql`select applied from subscriptions where name = 'notifications.identity'`;
+      while ((await hosted.database.one<{ applied: bigint }>(applied)).applied === 0n) await settle();
       await settle();
     };
     await again();
@@ -259,7 +261,7 @@ describe("notifications", { concurrency: true }, () => {
     );
     assert.equal((await list("usr_nobody")).items.length, 0);
     assert.equal(mails.length, 15);
-    for (const forged of [[1e300, "x"], [null, "x"], [1, "\0"], [1], "x"]) {
+    for (const forged of [[1e300, "x"], [8.64e15, "x"], [-1, "x"], [null, "x"], [1, "\0"], [1], "x"]) {
       const cursor = Buffer.from(JSON.stringify(forged)).toString("base64url");
       await assert.rejects(list(ann.id, { cursor }), (error) => refusalIn(error)?.reason === "INVALID_CURSOR", JSON.stringify(forged));
     }

@@ -48,6 +48,9 @@ export const notifications: ServiceDefinition = {
   },
 };
 
+/** The year 10,000. */
+const timeMsMax = 253_402_300_800_000;
+
 interface Row {
   readonly id: string;
   readonly kind: Kind;
@@ -61,7 +64,7 @@ function notificationsRoute({ database }: Pick<Surroundings, "database">): Route
     listNotifications: async (request, call) => {
       const limit = pageSize(request.limit);
       const before = decodeCursor(request.cursor, ["number", "string"]);
-      if (before !== undefined && (Number.isNaN(new Date(before[0]).getTime()) || before[1].includes("\0"))) throw invalidCursor();
+      if (before !== undefined && !(before[0] >= 0 && before[0] < timeMsMax && /^\w{1,60}$/.test(before[1]))) throw invalidCursor();
       const older = before === undefined ? sql`true` : sql`(created_at, id) < (${new Date(before[0])}, ${before[1]})`;
       const rows = await database.rows<Row>(sql`select id, kind, subject, created_at, sent_at from notifications
         where account = ${call.signedIn().id} and ${older} order by created_at desc, id desc limit ${limit + 1}`);

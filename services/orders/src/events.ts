@@ -27,6 +27,8 @@ export function orderSubscriptions(needs: Pick<CancelNeeds, "events" | "tasks" |
     subscription({
       name: "orders.payments",
       publisher: "payments",
+      // A shopper waits for the order to be paid.
+      pauseMs: 10,
       schemas: [PaymentCapturedSchema, PaymentRefundedSchema],
       apply: async (tx, events) => {
         const at = needs.clock.now();

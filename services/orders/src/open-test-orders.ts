@@ -67,7 +67,9 @@ export interface TestOrders extends TestServices {
   stored(order: string): Promise<{ readonly version: number; readonly status: string; readonly state: OrderState }>;
   /** How many units of "A" can be bought. */
   available(): Promise<number>;
-  /** How many events of a kind orders could not apply. */
+  /** Keeps orders from hearing of payments and claims until what this gives is called. */
+  deaf(): Promise<() => Promise<void>>;
+  /** How many events orders could not apply. */
   parked(): Promise<number>;
 }
 
@@ -180,6 +182,12 @@ export async function openTestOrders(): Promise<TestOrders> {
       return { ...row, state: fromBinary(OrderStateSchema, row.state) };
     },
     available: async () => (await inventoryClient.listStock({ sku: ["A"] }, staff())).items[0]!.available,
+    deaf: async () => {
+      await database.run(sql`create or replace function deaf() returns trigger language plpgsql as
+        'begin if new.applied > old.applied then raise exception ''deaf'' using errcode = ''57P03''; end if; return new; end'`);
+      await database.run(sql`create trigger deaf before update on subscriptions for each row execute function deaf()`);
+      return async () => void (await database.run(sql`drop trigger deaf on subscriptions`));
+    },
     parked: async () => (await database.one<{ count: number }>(sql`select count(*)::int as count from parked_events`)).count,
   };
   return opened;

@@ -1,14 +1,13 @@
 import { create } from "@bufbuild/protobuf";
 import { AttemptCheckSchema } from "@kontor/contracts/gen/kontor/payments/v1/events_pb.js";
 import type { AttemptCheck } from "@kontor/contracts/gen/kontor/payments/v1/events_pb.js";
-import type { Transaction } from "@kontor/platform/database/database.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import type { Call } from "@kontor/platform/rpc/call.ts";
 import type { NewTask, TaskResult } from "@kontor/platform/tasks/tasks.ts";
 import type { PaymentNeeds } from "./needs.ts";
 import { amountOf, hear, isLive, liveAttempt, startAttempt, wrongState } from "./payment.ts";
 import type { AttemptRecord, PaymentRecord } from "./payment.ts";
-import { lockPayment, readPayment, savePayment } from "./payment-store.ts";
+import { changePayment, readPayment } from "./payment-store.ts";
 import type { Session } from "./provider.ts";
 
 export const attemptCheckQueue = "check-attempt";
@@ -29,17 +28,16 @@ const refusedMs = 3_600_000;
  */
 export const createAttempt =
   (needs: PaymentNeeds) =>
-  async (paymentId: string, call: Call): Promise<AttemptRecord> => {
+  async (paymentId: string, call: Call): Promise<AttemptRecord & { readonly url: string }> => {
     for (let tries = 1; tries <= triesMax; tries++) {
       call.check();
-      const { payment, attempt } = await begin(needs, paymentId, call);
-      const known = attempt.status === "OPENING" ? undefined : await needs.provider.read(attempt.id, call.signal);
-      const told = known ?? (await open(needs, payment, attempt, call));
+      const payment = await begin(needs, paymentId, call);
+      const attempt = liveAttempt(payment)!;
+      const told = await open(needs, payment, attempt, call);
+      if (told.status === "open") return { ...attempt, url: told.url };
       const after = await hearOf(needs, paymentId, told, call);
       if (after.status !== "OPEN") throw wrongState(after);
-      const now = after.attempts.find(({ id }) => id === attempt.id)!;
-      if (now.status === "WAITING" && told.status === "open") return now;
-      if (isLive(now)) throw attemptUnknown();
+      if (after.attempts.some((one) => one.id === attempt.id && isLive(one))) throw attemptUnknown();
       // That one is over: declined or closed. The shopper gets another.
     }
     throw refuse({ reason: "PROVIDER_REFUSED", code: "failed_precondition", message: "The payment provider does not take the payment" });
@@ -51,21 +49,12 @@ export function attemptUnknown(): Error {
 
 /** Tells a payment what the provider says of one of its attempts: from a webhook, a shopper who came back, or a check. */
 export function hearOf(needs: PaymentNeeds, paymentId: string, session: Session, call: Call): Promise<PaymentRecord> {
-  return needs.database.transaction(async (tx) => {
-    const payment = await lockPayment(tx, paymentId);
-    return hearIn(needs, tx, payment, session, call);
-  });
-}
-
-async function hearIn(needs: PaymentNeeds, tx: Transaction, payment: PaymentRecord, session: Session, call: Call): Promise<PaymentRecord> {
   const at = needs.clock.now();
-  const decision = hear(payment, session, at);
-  if (decision === undefined) return payment;
-  const { giveBack } = decision;
-  return savePayment(needs, tx, decision, {
-    call,
-    at,
-    ...(giveBack !== undefined && { tasks: [attemptTask(giveBackQueue, payment.id, giveBack, at)] }),
+  return changePayment(needs, paymentId, call, (payment) => {
+    const decision = hear(payment, session, at);
+    if (decision === undefined) return undefined;
+    const { giveBack } = decision;
+    return { decision, at, tasks: giveBack === undefined ? [] : [attemptTask(giveBackQueue, payment.id, giveBack, at)] };
   });
 }
 
@@ -110,17 +99,14 @@ export const giveAttemptBack =
     return { again: new Date(needs.clock.now().getTime() + refusedMs) };
   };
 
-async function begin(needs: PaymentNeeds, id: string, call: Call): Promise<{ payment: PaymentRecord; attempt: AttemptRecord }> {
-  return needs.database.transaction(async (tx) => {
-    const at = needs.clock.now();
-    const payment = await lockPayment(tx, id);
-    const live = liveAttempt(payment);
-    if (payment.status === "OPEN" && live !== undefined) return { payment, attempt: live };
-    const attemptId = needs.ids.next("att");
-    const decision = startAttempt(payment, { id: attemptId, provider: needs.provider.name, at });
-    const task = attemptTask(attemptCheckQueue, id, attemptId, new Date(at.getTime() + firstCheckMs));
-    const saved = await savePayment(needs, tx, decision, { call, at, tasks: [task] });
-    return { payment: saved, attempt: saved.attempts.at(-1)! };
+/** The payment with a live attempt: the one that it has, or a new one. */
+function begin(needs: PaymentNeeds, id: string, call: Call): Promise<PaymentRecord> {
+  const at = needs.clock.now();
+  const attempt = needs.ids.next("att");
+  return changePayment(needs, id, call, (payment) => {
+    if (payment.status === "OPEN" && liveAttempt(payment) !== undefined) return undefined;
+    const decision = startAttempt(payment, { id: attempt, provider: needs.provider.name, at });
+    return { decision, at, tasks: [attemptTask(attemptCheckQueue, id, attempt, new Date(at.getTime() + firstCheckMs))] };
   });
 }
 

@@ -35,7 +35,7 @@ export function builtinProvider(options: {
       status = heard.status;
       if (status >= 200 && status < 300) answer = JSON.parse(heard.body);
     } catch (error) {
-      throw away(error);
+      throw isTimeout(signal.reason) ? tooLate(error) : away(error);
     }
     if (answer !== undefined) return answer;
     if (status === 404) return undefined;
@@ -80,6 +80,15 @@ function verified(webhook: Webhook, headers: Readonly<Record<string, string>>, b
 function sessionOf({ key, status, url, amount, declineCode }: SessionJson): Session {
   const money: Money = moneyFrom(amount);
   return { key, status, url, amount: money, declineCode };
+}
+
+/** Whether the call's own deadline has cut it off, which says nothing about the provider. */
+function isTimeout(reason: unknown): boolean {
+  return reason instanceof DOMException && reason.name === "TimeoutError";
+}
+
+function tooLate(cause: unknown): Error {
+  return refuse({ reason: "DEADLINE_EXCEEDED", code: "deadline_exceeded", cause });
 }
 
 function away(cause: unknown): Error {

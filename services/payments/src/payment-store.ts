@@ -1,6 +1,7 @@
 import type { Queries, Transaction } from "@kontor/platform/database/database.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import type { Sql } from "@kontor/platform/database/sql.ts";
+import { isVersionTaken } from "@kontor/platform/events/event-log.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import type { Call } from "@kontor/platform/rpc/call.ts";
 import type { Surroundings } from "@kontor/platform/service/service.ts";
@@ -69,31 +70,74 @@ export async function insertTombstone(tx: Transaction, id: string, at: Date): Pr
   return inserted === 1;
 }
 
+interface Saving {
+  readonly call: Call;
+  readonly at: Date;
+  readonly tasks?: readonly NewTask[];
+}
+
 /** Stores a decision about a payment that the transaction has locked, with its events and tasks, in one statement. Gives the payment as stored. */
 export async function savePayment(
-  { events, tasks }: Pick<Surroundings, "events" | "tasks">,
+  seams: Pick<Surroundings, "events" | "tasks">,
   tx: Transaction,
-  { payment, events: happened }: Decision,
-  options: { readonly call: Call; readonly at: Date; readonly tasks?: readonly NewTask[] },
+  decision: Decision,
+  saving: Saving,
 ): Promise<PaymentRecord> {
-  const { call, at } = options;
+  const saved = await save(seams, tx, decision, saving);
+  if (saved === undefined) throw new Error(`payment ${decision.payment.id} was not locked`);
+  tx.afterCommit(() => wake(seams, saving));
+  return saved;
+}
+
+/**
+ * Decides on a payment and stores that, in a read and a single statement: no lock is held over a round trip. The version is what is locked
+ * on: where another has written meanwhile nothing is stored, and it is decided anew on what is there then. Refuses with NOT_FOUND.
+ */
+export async function changePayment(
+  seams: Pick<Surroundings, "database" | "events" | "tasks">,
+  id: string,
+  call: Call,
+  decide: (payment: PaymentRecord) => (Omit<Saving, "call"> & { readonly decision: Decision }) | undefined,
+): Promise<PaymentRecord> {
+  for (;;) {
+    call.check();
+    const payment = await readPayment(seams.database, id);
+    const decided = decide(payment);
+    if (decided === undefined) return payment;
+    const saving = { ...decided, call };
+    const saved = await save(seams, seams.database, decided.decision, saving).catch((error: unknown) => {
+      if (isVersionTaken(error)) return undefined;
+      throw error;
+    });
+    if (saved === undefined) continue;
+    wake(seams, saving);
+    return saved;
+  }
+}
+
+/** Undefined when the payment is at another version than was decided on. */
+async function save(
+  { events, tasks }: Pick<Surroundings, "events" | "tasks">,
+  queries: Queries,
+  { payment, events: happened }: Decision,
+  { call, at, tasks: work = [] }: Saving,
+): Promise<PaymentRecord | undefined> {
   const version = payment.version + happened.length;
-  const parts: Sql[] = [
-    sql`saved as (update payments set version = ${version}, status = ${payment.status}, captured = ${payment.captured}, refunded = ${payment.refunded},
-      attempts = ${JSON.stringify(payment.attempts)}, refunds = ${JSON.stringify(payment.refunds.map((refund) => ({ ...refund, amount: String(refund.amount) })))},
-      updated_at = ${at} where id = ${payment.id} and version = ${payment.version} returning 1)`,
-  ];
-  if (happened.length > 0)
-    parts.push(sql`recorded as (${events.appendSql(call, [{ stream: payment.id, expectedVersion: payment.version, events: happened }])})`);
-  if (options.tasks !== undefined && options.tasks.length > 0) parts.push(sql`tasked as (${tasks.addSql(call, options.tasks)})`);
-  const recorded = happened.length > 0 ? sql`(select count(*) from recorded)` : sql`0`;
-  const { saved, appended } = await tx.one<{ saved: number; appended: number }>(
-    sql`with ${sql.join(parts)} select (select count(*) from saved)::int as saved, ${recorded}::int as appended`,
+  const tasked = work.length > 0 ? sql`, tasked as (${tasks.addSql(call, work)})` : sql``;
+  const { saved, recorded } = await queries.one<{ saved: number; recorded: number }>(
+    sql`with saved as (update payments set version = ${version}, status = ${payment.status}, captured = ${payment.captured}, refunded = ${payment.refunded},
+        attempts = ${JSON.stringify(payment.attempts)}, refunds = ${JSON.stringify(payment.refunds.map((refund) => ({ ...refund, amount: String(refund.amount) })))},
+        updated_at = ${at} where id = ${payment.id} and version = ${payment.version} returning 1),
+      recorded as (${events.appendSql(call, [{ stream: payment.id, expectedVersion: payment.version, events: happened }])})${tasked}
+      select (select count(*) from saved)::int as saved, (select count(*) from recorded)::int as recorded`,
   );
-  if (saved !== 1 || appended !== happened.length) throw new Error(`payment ${payment.id} was not locked`);
-  if (happened.length > 0) tx.afterCommit(() => events.wake());
-  if (options.tasks !== undefined) tx.afterCommit(() => tasks.wake());
-  return { ...payment, version, updatedAt: at };
+  if (recorded !== saved * happened.length) throw new Error(`payment ${payment.id} and its events are not at one version`);
+  return saved === 1 ? { ...payment, version, updatedAt: at } : undefined;
+}
+
+function wake({ events, tasks }: Pick<Surroundings, "events" | "tasks">, { tasks: work = [] }: Saving): void {
+  events.wake();
+  if (work.length > 0) tasks.wake();
 }
 
 function present(row: Row | undefined): PaymentRecord {

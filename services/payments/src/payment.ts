@@ -4,6 +4,7 @@ import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { moneyTo } from "@kontor/contracts/money.ts";
 import type { Money } from "@kontor/contracts/money.ts";
 import {
+  AttemptAbandonedSchema,
   AttemptDeclinedSchema,
   AttemptReturnedSchema,
   AttemptStartedSchema,
@@ -20,14 +21,13 @@ import { refuse } from "@kontor/platform/errors/refusal.ts";
 import type { Session } from "./provider.ts";
 
 export type Status = "OPEN" | "CAPTURED" | "CLOSED" | "REFUNDED";
-export type AttemptState = "OPENING" | "WAITING" | "DECLINED" | "SUCCEEDED" | "ABANDONED" | "RETURNED";
+export type AttemptState = "WAITING" | "DECLINED" | "SUCCEEDED" | "ABANDONED" | "RETURNED";
 export type RefundState = "REFUND_PENDING" | "REFUND_DONE" | "REFUND_FAILED";
 
 export interface AttemptRecord {
   readonly id: string;
   readonly status: AttemptState;
   readonly provider: string;
-  readonly url: string | null;
   readonly declineCode: string;
   readonly createdAt: Date;
   readonly updatedAt: Date;
@@ -59,7 +59,7 @@ export interface PaymentRecord {
   readonly updatedAt: Date;
 }
 
-/** A change of a payment: it afterwards, its events, and what else has to be done. */
+/** A change of a payment: it afterwards, its events (at least one, so that its version tells of every change), and what else has to be done. */
 export interface Decision {
   readonly payment: PaymentRecord;
   readonly events: readonly Message[];
@@ -73,7 +73,7 @@ export function liveAttempt(payment: PaymentRecord): AttemptRecord | undefined {
 }
 
 export function isLive({ status }: AttemptRecord): boolean {
-  return status === "OPENING" || status === "WAITING";
+  return status === "WAITING";
 }
 
 export function opened(payment: PaymentRecord): Decision {
@@ -84,7 +84,7 @@ export function opened(payment: PaymentRecord): Decision {
 export function startAttempt(payment: PaymentRecord, attempt: { id: string; provider: string; at: Date }): Decision {
   if (payment.status !== "OPEN") throw wrongState(payment);
   const { id, provider, at } = attempt;
-  const started: AttemptRecord = { id, provider, status: "OPENING", url: null, declineCode: "", createdAt: at, updatedAt: at };
+  const started: AttemptRecord = { id, provider, status: "WAITING", declineCode: "", createdAt: at, updatedAt: at };
   const next = { ...payment, attempts: [...payment.attempts, started] };
   return { payment: next, events: [create(AttemptStartedSchema, { payment: state(next), attempt: id, provider })] };
 }
@@ -96,13 +96,13 @@ export function hear(payment: PaymentRecord, session: Session, at: Date): Decisi
   const live = isLive(attempt);
   switch (session.status) {
     case "processing":
-      return undefined;
     case "open":
-      return attempt.status === "OPENING"
-        ? { payment: withAttempt(payment, { ...attempt, status: "WAITING", url: session.url, updatedAt: at }), events: [] }
-        : undefined;
-    case "closed":
-      return live ? { payment: withAttempt(payment, { ...attempt, status: "ABANDONED", updatedAt: at }), events: [] } : undefined;
+      return undefined;
+    case "closed": {
+      if (!live) return undefined;
+      const next = withAttempt(payment, { ...attempt, status: "ABANDONED", updatedAt: at });
+      return { payment: next, events: [create(AttemptAbandonedSchema, { payment: state(next), attempt: attempt.id })] };
+    }
     case "declined": {
       if (!live) return undefined;
       const next = withAttempt(payment, { ...attempt, status: "DECLINED", declineCode: session.declineCode, updatedAt: at });

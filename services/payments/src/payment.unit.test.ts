@@ -41,9 +41,9 @@ const refused = (reason: string) => (error: unknown) => error instanceof Refusal
 
 describe("payment", () => {
   it("PAY-01: an attempt is a record of its own, and captures the payment's whole amount", () => {
-    const waiting = heard(begun(open, "att_1"), "att_1", "open");
+    const waiting = begun(open, "att_1");
     assert.equal(statusOf(waiting, "att_1"), "WAITING");
-    assert.equal(waiting.attempts[0]?.url, "https://provider.test/att_1");
+    assert.equal(hear(waiting, session("att_1", "open"), at), undefined);
     const decision = hear(waiting, session("att_1", "succeeded"), at);
     assert.deepEqual(names(decision), ["PaymentCaptured"]);
     assert.deepEqual(

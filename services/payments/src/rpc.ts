@@ -82,7 +82,7 @@ export function paymentsRoute(needs: PaymentNeeds): Route {
       const done = { url: `${config.publicUrl}/pay/${secret}/done` };
       if (payment.status !== "OPEN") return done;
       try {
-        return { url: (await attempt(payment.id, call)).url! };
+        return { url: (await attempt(payment.id, call)).url };
       } catch (error) {
         // Paid or closed while it was being opened: the page says which.
         if ((await readPayment(database, payment.id)).status !== "OPEN") return done;
@@ -129,13 +129,13 @@ async function minorOf(
   return money.minor;
 }
 
-function attemptMessage({ id, status, provider, url, declineCode, createdAt, updatedAt }: AttemptRecord): Attempt {
+function attemptMessage({ id, status, provider, url, declineCode, createdAt, updatedAt }: AttemptRecord & { readonly url?: string }): Attempt {
   return create(AttemptSchema, {
     id,
     status: AttemptStatus[status],
     provider,
     declineCode,
-    ...(status === "WAITING" && url !== null && { url }),
+    ...(url !== undefined && { url }),
     createdAt: timestampFromDate(createdAt),
     updatedAt: timestampFromDate(updatedAt),
   });
@@ -152,7 +152,7 @@ function paymentMessage(payment: PaymentRecord, publicUrl: string): Payment {
     amount: money(payment.amount),
     captured: money(payment.captured),
     refunded: money(payment.refunded),
-    attempts: payment.attempts.map(attemptMessage),
+    attempts: payment.attempts.map((attempt) => attemptMessage(attempt)),
     refunds: payment.refunds.map((refund) => refundMessage(payment, refund)),
     ...(payment.status === "OPEN" && { url: `${publicUrl}/pay/${payment.secret}` }),
     createdAt: timestampFromDate(payment.createdAt),

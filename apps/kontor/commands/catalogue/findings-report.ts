@@ -23,11 +23,13 @@ export async function createFindingsReport(file: string | undefined): Promise<Fi
   const counts = { rejected: 0, note: 0 };
   const first: Readonly<Record<Finding["kind"], Finding[]>> = { rejected: [], note: [] };
   const stream = file === undefined ? undefined : createWriteStream(file);
-  let failure: unknown;
-  stream?.on("error", (error) => (failure = error));
+  let failure: Error | undefined;
+  stream?.on("error", (error: Error) => (failure = error));
   const check = (): void => {
     if (failure !== undefined)
-      throw new CommandError(`the report ${file} cannot be written: ${failure instanceof Error ? failure.message : String(failure)}`, { cause: failure });
+      throw new CommandError(`the report ${file} cannot be written: ${failure.message}`, {
+        cause: failure,
+      });
   };
   if (stream !== undefined) {
     await once(stream, "open").catch(() => undefined); // `failure` has the reason
@@ -48,7 +50,8 @@ export async function createFindingsReport(file: string | undefined): Promise<Fi
         return `  ${paint(output, kind === "rejected" ? "red" : "yellow", kind.padEnd(8))}  line ${line}  ${plain(where === "" ? message : `${where} ${message}`)}\n`;
       });
       const more = counts.rejected + counts.note - lines.length;
-      if (more > 0) lines.push(`  and ${more.toLocaleString("en")} more${file === undefined ? " (--report FILE writes them all down)" : ""}\n`);
+      if (more > 0)
+        lines.push(`  and ${more.toLocaleString("en")} more${file === undefined ? " (--report FILE writes them all down)" : ""}\n`);
       if (file !== undefined && lines.length > 0) lines.push(`  all of them are in ${file}\n`);
       return lines.join("");
     },

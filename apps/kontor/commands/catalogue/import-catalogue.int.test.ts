@@ -42,7 +42,12 @@ async function setup() {
 async function bring(clients: Clients, text: string, bookDifference = false) {
   const findings: Finding[] = [];
   const report = (finding: Finding): void => void findings.push(finding);
-  const tally = await importCatalogue(readShopifyProducts({ chunks: only(text), currency: "EUR", report }), { clients, bookDifference, note: "test", report });
+  const tally = await importCatalogue(readShopifyProducts({ chunks: only(text), currency: "EUR", report }), {
+    clients,
+    bookDifference,
+    note: "test",
+    report,
+  });
   return { tally, findings };
 }
 
@@ -56,19 +61,46 @@ describe("importing a catalogue", () => {
   it("creates products, variants, categories and stock, and changes nothing when it comes again", async () => {
     const { clients, products, units, stocks, settle } = await setup();
     const first = await bring(clients, small);
-    assert.deepEqual(first.tally, { accepted: 2, created: 2, updated: 0, unchanged: 0, rejected: 0, variants: 3, generatedSkus: 1, booked: 2 });
+    assert.deepEqual(first.tally, {
+      accepted: 2,
+      created: 2,
+      updated: 0,
+      unchanged: 0,
+      rejected: 0,
+      variants: 3,
+      generatedSkus: 1,
+      booked: 2,
+    });
     assert.deepEqual(await units("LAMP-S", "LAMP-L", "wick"), [3, 0, 5]);
     await settle();
     const lamp = await products.getProduct({ product: "lamp" }, testCall());
-    assert.deepEqual([lamp.status, lamp.variants.map(({ sku, available }) => [sku, available])], [ProductStatus.PUBLISHED, [["LAMP-S", 3], ["LAMP-L", undefined]]]);
+    assert.deepEqual(
+      [lamp.status, lamp.variants.map(({ sku, available }) => [sku, available])],
+      [
+        ProductStatus.PUBLISHED,
+        [
+          ["LAMP-S", 3],
+          ["LAMP-L", undefined],
+        ],
+      ],
+    );
     const { items: categories } = await products.listCategories({}, testCall());
-    assert.deepEqual(categories.map(({ name }) => name), ["Light"]);
-    assert.deepEqual((await products.listProducts({ q: "lamps" }, testCall())).items.map(({ handle }) => handle), ["lamp"]);
+    assert.deepEqual(
+      categories.map(({ name }) => name),
+      ["Light"],
+    );
+    assert.deepEqual(
+      (await products.listProducts({ q: "lamps" }, testCall())).items.map(({ handle }) => handle),
+      ["lamp"],
+    );
 
     const again = await bring(clients, small);
     assert.deepEqual([again.tally.unchanged, again.tally.booked, again.tally.created, again.tally.updated], [2, 0, 0, 0]);
     const { items: movements } = await stocks.listMovements({ sku: "LAMP-S" }, admin());
-    assert.deepEqual(movements.map(({ quantity, note, actor }) => [quantity, note, actor]), [[3, "test", "test"]]);
+    assert.deepEqual(
+      movements.map(({ quantity, note, actor }) => [quantity, note, actor]),
+      [[3, "test", "test"]],
+    );
   });
 
   it("INV-01: updates products and never stock, unless the difference is to be booked", async () => {
@@ -84,13 +116,19 @@ describe("importing a catalogue", () => {
     assert.deepEqual([booked.tally.unchanged, booked.tally.booked], [2, 2]);
     assert.deepEqual(await units("LAMP-S", "wick"), [8, 1]);
     const { items } = await stocks.listMovements({ sku: "wick" }, admin());
-    assert.deepEqual(items.map(({ quantity }) => quantity), [-4, 5]);
+    assert.deepEqual(
+      items.map(({ quantity }) => quantity),
+      [-4, 5],
+    );
   });
 
   it("rejects a SKU that another product of the shop has, with its line, and books no stock for it", async () => {
     const { clients, products, units } = await setup();
     await bring(clients, small);
-    const other = small.replaceAll("lamp,", "light,").replace("wick,Wick,Light,,,,1.50", "wick-2,Wick,Light,,,wick,1.50").replace("LAMP-L", "LIGHT-L");
+    const other = small
+      .replaceAll("lamp,", "light,")
+      .replace("wick,Wick,Light,,,,1.50", "wick-2,Wick,Light,,,wick,1.50")
+      .replace("LAMP-L", "LIGHT-L");
     const { tally, findings } = await bring(clients, other, true);
     assert.deepEqual([tally.created, tally.rejected, tally.variants], [1, 1, 1]);
     assert.deepEqual(
@@ -101,7 +139,10 @@ describe("importing a catalogue", () => {
       ],
     );
     const light = await products.getProduct({ product: "light" }, testCall());
-    assert.deepEqual(light.variants.map(({ sku }) => sku), ["LIGHT-L"]);
+    assert.deepEqual(
+      light.variants.map(({ sku }) => sku),
+      ["LIGHT-L"],
+    );
     assert.deepEqual(await units("LAMP-S", "LAMP-L", "wick"), [3, 0, 5]);
   });
 
@@ -110,18 +151,31 @@ describe("importing a catalogue", () => {
     const count = 1_500;
     async function* rows(): AsyncGenerator<string> {
       yield "Handle,Title,Tags,Option1 Name,Option1 Value,Variant SKU,Variant Price,Variant Inventory Qty\n";
-      for (let nth = 1; nth <= count; nth++) yield `p-${nth},Thing ${nth},tag ${nth % 7},Size,S,P-${nth}-S,${nth},${nth}\np-${nth},,,,L,P-${nth}-L,1,1\n`;
+      for (let nth = 1; nth <= count; nth++)
+        yield `p-${nth},Thing ${nth},tag ${nth % 7},Size,S,P-${nth}-S,${nth},${nth}\np-${nth},,,,L,P-${nth}-L,1,1\n`;
     }
     const seen: number[] = [];
     const report = (finding: Finding): void => assert.fail(JSON.stringify(finding));
     const read = readShopifyProducts({ chunks: rows(), currency: "EUR", report });
-    const tally = await importCatalogue(read, { clients, bookDifference: false, note: "", report, progressed: (products) => seen.push(products) });
+    const tally = await importCatalogue(read, {
+      clients,
+      bookDifference: false,
+      note: "",
+      report,
+      progressed: (products) => seen.push(products),
+    });
     assert.deepEqual([tally.created, tally.variants, tally.booked], [count, 2 * count, 2 * count]);
-    assert.deepEqual(seen, Array.from({ length: 15 }, (_, at) => (at + 1) * 100));
+    assert.deepEqual(
+      seen,
+      Array.from({ length: 15 }, (_, at) => (at + 1) * 100),
+    );
     assert.deepEqual(await units("P-1-S", "P-1500-S", "P-1500-L"), [1, 1500, 1]);
     await settle();
     const found = await products.listProducts({ q: "thing 1234", limit: 1 }, testCall());
-    assert.deepEqual(found.items.map(({ handle }) => handle), ["p-1234"]);
+    assert.deepEqual(
+      found.items.map(({ handle }) => handle),
+      ["p-1234"],
+    );
   });
 
   it("asks again when it does not know whether a call had its effect", async () => {
@@ -133,11 +187,13 @@ describe("importing a catalogue", () => {
       of: (service, contract) => {
         const client = clients.of(service, contract);
         return new Proxy(client, {
-          get: (target, name) => async (...given: unknown[]) => {
-            const answer: unknown = await Reflect.apply(Reflect.get(target, name), target, given);
-            if (lost++ % 2 === 0) throw unknown();
-            return answer;
-          },
+          get:
+            (target, name) =>
+            async (...given: unknown[]) => {
+              const answer: unknown = await Reflect.apply(Reflect.get(target, name), target, given);
+              if (lost++ % 2 === 0) throw unknown();
+              return answer;
+            },
         });
       },
     };
@@ -154,7 +210,10 @@ describe("importing a catalogue", () => {
     const { items: coffee } = await products.listProducts({ q: "coffee", limit: 5 }, testCall());
     assert.ok(coffee.length >= 4);
     const { variants: priced } = await products.priceLines({ skus: ["COFFEE-HARBOUR-250"] }, testCall());
-    assert.deepEqual(priced.map(({ title, price }) => [title, price?.amount]), [["Harbour Blend Coffee (250 g)", "8.90"]]);
+    assert.deepEqual(
+      priced.map(({ title, price }) => [title, price?.amount]),
+      [["Harbour Blend Coffee (250 g)", "8.90"]],
+    );
     const { items: categories } = await products.listCategories({}, testCall());
     assert.deepEqual([created, categories.length], [41, 8]);
     const again = await seedDemo(clients);

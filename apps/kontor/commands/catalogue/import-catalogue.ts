@@ -85,7 +85,13 @@ function sender({ clients, bookDifference, note, report }: ImportOptions, tally:
       return [];
     }
     for (const sku of rejectedSkus)
-      report({ kind: "rejected", line: entry.lines.get(sku) ?? entry.line, handle, column: "", message: `another product of the shop has the SKU ${sku}` });
+      report({
+        kind: "rejected",
+        line: entry.lines.get(sku) ?? entry.line,
+        handle,
+        column: "",
+        message: `another product of the shop has the SKU ${sku}`,
+      });
     tally.accepted++;
     tally.variants += entry.lines.size - rejectedSkus.size;
     tally.generatedSkus += entry.generatedSkus;
@@ -110,7 +116,13 @@ function sender({ clients, bookDifference, note, report }: ImportOptions, tally:
       }
       tally.rejected++;
       const [entry] = batch;
-      report({ kind: "rejected", line: entry!.line, handle: entry!.product.product!.handle, column: "", message: `${refusal.message} (${refusal.reason})` });
+      report({
+        kind: "rejected",
+        line: entry!.line,
+        handle: entry!.product.product!.handle,
+        column: "",
+        message: `${refusal.message} (${refusal.reason})`,
+      });
       return [];
     }
   };
@@ -118,7 +130,9 @@ function sender({ clients, bookDifference, note, report }: ImportOptions, tally:
     if (inventory === undefined) return;
     const all = accepted.flatMap(({ entry, rejectedSkus }) => entry.stock.filter(({ sku }) => !rejectedSkus.has(sku)));
     for (let at = 0; at < all.length; at += batchVariantsMax) {
-      const { booked } = await insisting((call) => inventory.importStock({ stock: all.slice(at, at + batchVariantsMax), bookDifference, note }, call));
+      const { booked } = await insisting((call) =>
+        inventory.importStock({ stock: all.slice(at, at + batchVariantsMax), bookDifference, note }, call),
+      );
       tally.booked += booked;
     }
   };

@@ -19,22 +19,34 @@ import type { Check } from "./check.ts";
 const parkedMax = 1_000;
 
 /** What the databases say, and whether a shop runs on them. Starts PostgreSQL when it does not run, and stops it again. */
-export async function checkDatabases(config: Configuration, log: Logger): Promise<{ readonly checks: readonly Check[]; readonly running: boolean }> {
+export async function checkDatabases(
+  config: Configuration,
+  log: Logger,
+): Promise<{ readonly checks: readonly Check[]; readonly running: boolean }> {
   let postgres: EmbeddedPostgres;
   try {
     postgres = await startEmbeddedPostgres({ folder: config.data, log });
   } catch (error) {
-    return { checks: [{ verdict: "wrong", about: "databases", text: error instanceof Error ? error.message : String(error) }], running: false };
+    return {
+      checks: [{ verdict: "wrong", about: "databases", text: error instanceof Error ? error.message : String(error) }],
+      running: false,
+    };
   }
   const names = [...migrationSets().keys()];
   // As the superuser, because the services' own passwords need the right master key, and the databases may not be there yet.
   const budget = createBudget({ connections: names.length * 2, background: names.length });
   const databases = new Map(
-    names.map((name) => [name, openDatabase({ name, connection: { ...postgres.superuser, database: `kontor_${name}` }, budget, log })] as const),
+    names.map(
+      (name) => [name, openDatabase({ name, connection: { ...postgres.superuser, database: `kontor_${name}` }, budget, log })] as const,
+    ),
   );
   try {
     const running = postgres.adopted && (await shopRuns(postgres.superuser));
-    const state = running ? "with a running shop" : postgres.adopted ? "left by a shop that was killed; kontor start takes it over" : "no shop is running";
+    const state = running
+      ? "with a running shop"
+      : postgres.adopted
+        ? "left by a shop that was killed; kontor start takes it over"
+        : "no shop is running";
     const reachable: Check = { verdict: "ok", about: "databases", text: `PostgreSQL answers on port ${postgres.port}, ${state}` };
     return { checks: [reachable, await checkMigrations(databases), ...(await checkQueues(databases))], running };
   } finally {
@@ -44,9 +56,15 @@ export async function checkDatabases(config: Configuration, log: Logger): Promis
 }
 
 function migrationSets(): ReadonlyMap<string, readonly MigrationSet[]> {
-  const provider: MigrationSet = { scope: "provider", folder: new URL("../../../../services/payments/provider/migrations/", import.meta.url) };
+  const provider: MigrationSet = {
+    scope: "provider",
+    folder: new URL("../../../../services/payments/provider/migrations/", import.meta.url),
+  };
   return new Map<string, readonly MigrationSet[]>([
-    ...services.map(({ name, migrations: folder }) => [name, [...platformMigrations, ...(folder === undefined ? [] : [{ scope: name, folder }])]] as const),
+    ...services.map(
+      ({ name, migrations: folder }) =>
+        [name, [...platformMigrations, ...(folder === undefined ? [] : [{ scope: name, folder }])]] as const,
+    ),
     ["mailbox", [mailboxMigrations]],
     ["provider", [provider]],
   ]);
@@ -76,7 +94,8 @@ async function checkQueues(databases: ReadonlyMap<string, PostgresDatabase>): Pr
     try {
       const events = (await listParked(database, {}, parkedMax)).length;
       if (events > 0) parked.push(`${events === parkedMax ? `${parkedMax} or more` : events} in ${name}`);
-      for (const queue of await countTasks(database, new Date())) if (queue.dead > 0) dead.push(`${queue.dead} of ${queue.queue} in ${name}`);
+      for (const queue of await countTasks(database, new Date()))
+        if (queue.dead > 0) dead.push(`${queue.dead} of ${queue.queue} in ${name}`);
     } catch (error) {
       // What is not made yet holds nothing.
       if (!isMissing(error)) throw error;

@@ -1,6 +1,7 @@
 import { access, constants, stat, statfs } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { binariesPackage, findBinaries } from "@kontor/platform/database/embedded-binaries.ts";
+import { codeOf } from "@kontor/platform/database/embedded-failure.ts";
 import { otherUserWhenRoot } from "@kontor/platform/database/embedded-user.ts";
 import { checked } from "./check.ts";
 import type { Check } from "./check.ts";
@@ -12,25 +13,39 @@ const freeBytesWarn = gibibyte;
 
 /** What this machine has to run the shop with: Node, PostgreSQL's binaries, and a folder with room. */
 export async function checkMachine(folder: string): Promise<Check[]> {
-  return [checkNode(process.versions.node), await checked("PostgreSQL", checkBinaries), await checked("data folder", () => checkFolder(resolve(folder)))];
+  return [
+    checkNode(process.versions.node),
+    await checked("PostgreSQL", checkBinaries),
+    await checked("data folder", () => checkFolder(resolve(folder))),
+  ];
 }
 
 export function checkNode(version: string): Check {
   const about = "Node";
   if (Number(version.split(".")[0]) >= nodeMajorMin) return { verdict: "ok", about, text: version };
-  return { verdict: "wrong", about, text: `${version} is too old`, advice: `Use Node ${nodeMajorMin} or later; npm ci installs one, which npx kontor uses.` };
+  return {
+    verdict: "wrong",
+    about,
+    text: `${version} is too old`,
+    advice: `Use Node ${nodeMajorMin} or later; npm ci installs one, which npx kontor uses.`,
+  };
 }
 
 async function checkBinaries(): Promise<Check> {
   const user = await otherUserWhenRoot();
   const { version } = await findBinaries(binariesPackage, user);
-  return { verdict: "ok", about: "PostgreSQL", text: `${version} for ${process.platform} ${process.arch}${user === undefined ? "" : `, run as user ${user.name}`}` };
+  return {
+    verdict: "ok",
+    about: "PostgreSQL",
+    text: `${version} for ${process.platform} ${process.arch}${user === undefined ? "" : `, run as user ${user.name}`}`,
+  };
 }
 
 async function checkFolder(folder: string): Promise<Check> {
   const about = "data folder";
   const there = await nearest(folder);
-  if (!(await stat(there)).isDirectory()) return { verdict: "wrong", about, text: `${there} is not a folder`, advice: "Move that file away, or set KONTOR_DATA." };
+  if (!(await stat(there)).isDirectory())
+    return { verdict: "wrong", about, text: `${there} is not a folder`, advice: "Move that file away, or set KONTOR_DATA." };
   try {
     await access(there, constants.W_OK | constants.X_OK);
   } catch {
@@ -46,8 +61,8 @@ async function checkFolder(folder: string): Promise<Check> {
 /** The folder, or the first one above it that is there. */
 async function nearest(folder: string): Promise<string> {
   for (let at = folder; ; at = dirname(at)) {
-    const found = await stat(at).catch((error: NodeJS.ErrnoException) => {
-      if (error.code === "ENOENT" || error.code === "ENOTDIR") return undefined;
+    const found = await stat(at).catch((error: unknown) => {
+      if (["ENOENT", "ENOTDIR"].includes(codeOf(error) ?? "")) return undefined;
       throw error;
     });
     if (found !== undefined || at === dirname(at)) return at;

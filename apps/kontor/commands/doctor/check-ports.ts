@@ -15,7 +15,8 @@ export function checkPorts(config: Configuration, shopIsRunning: boolean): Promi
       const problem = await occupied(port, config.host);
       if (problem === undefined) return { verdict: "ok", about, text: `free for ${what}` };
       const elsewhere = `Free it, or set ${variable} to another one.`;
-      if (problem !== "EADDRINUSE") return { verdict: "wrong", about, text: `cannot be opened for ${what} (${problem})`, advice: elsewhere };
+      if (problem !== "EADDRINUSE")
+        return { verdict: "wrong", about, text: `cannot be opened for ${what} (${problem})`, advice: elsewhere };
       const ours = shopIsRunning && (variable !== "KONTOR_PORT" || (await lives(config)));
       if (ours) return { verdict: "ok", about, text: `${what} of the running shop` };
       return { verdict: "wrong", about, text: `taken by another program, and ${what} needs it`, advice: elsewhere };

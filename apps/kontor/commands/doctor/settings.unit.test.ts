@@ -5,7 +5,12 @@ import { settingsTable } from "./settings.ts";
 
 describe("the doctor", () => {
   it("S21: shows every setting with its source, and of secrets nothing", () => {
-    const text = settingsTable({ KONTOR_MASTER_KEY: "canary", KONTOR_SMTP_URL: "smtp://user:canary@mail.example", KONTOR_PORT: "4100", KONTOR_SHOP_NAME: "A\u001b[2JB" });
+    const text = settingsTable({
+      KONTOR_MASTER_KEY: "canary",
+      KONTOR_SMTP_URL: "smtp://user:canary@mail.example",
+      KONTOR_PORT: "4100",
+      KONTOR_SHOP_NAME: "A\u001b[2JB",
+    });
     assert.doesNotMatch(text, /canary|\u001b/);
     assert.match(text, /^KONTOR_MASTER_KEY +\(hidden\) +environment/m);
     assert.match(text, /^KONTOR_SMTP_URL +smtp:\/\/\(hidden\)@mail\.example +environment/m);

@@ -18,11 +18,14 @@ export function explainOpening(error: unknown, config: Configuration): unknown {
   const port = "port" in error ? error.port : undefined;
   const ours = portsOf(config).find((one) => one.port === port);
   if (code === "EADDRINUSE")
-    return new CommandError(`port ${String(port)} is taken by another program: free it, or set ${ours?.variable ?? "another port"}`, { cause: error });
-  if (code === "EADDRNOTAVAIL")
-    return new CommandError(`this machine has no address ${config.host}: set KONTOR_HOST`, { cause: error });
+    return new CommandError(`port ${String(port)} is taken by another program: free it, or set ${ours?.variable ?? "another port"}`, {
+      cause: error,
+    });
+  if (code === "EADDRNOTAVAIL") return new CommandError(`this machine has no address ${config.host}: set KONTOR_HOST`, { cause: error });
   if (code === "EACCES" && ours !== undefined)
-    return new CommandError(`port ${ours.port} needs rights that this user does not have: set ${ours.variable} to one above 1023`, { cause: error });
+    return new CommandError(`port ${ours.port} needs rights that this user does not have: set ${ours.variable} to one above 1023`, {
+      cause: error,
+    });
   // What the house and its PostgreSQL throw to be read are plain errors with a sentence; bugs and broken connections are of other kinds.
   const written = error.constructor === Error || error.constructor.name === "HouseTaken";
   return written && code === undefined ? new CommandError(error.message, { cause: error }) : error;

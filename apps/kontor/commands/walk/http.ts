@@ -32,7 +32,9 @@ export function createCalls(output: Output, api: string) {
   const print = (method: string, url: string, { status, ms }: { status: number; ms: number }, shown: string): void => {
     const address = url.startsWith(api) ? url.slice(api.length) : url;
     const facts = `${method.padEnd(4)} ${address.length > 64 ? `${address.slice(0, 63)}…` : address.padEnd(64)} `;
-    output.write(`  ${plain(facts)}${paint(output, status < 400 ? "green" : "red", String(status))} ${paint(output, "gray", `${Math.round(ms)} ms`.padStart(7))}\n`);
+    output.write(
+      `  ${plain(facts)}${paint(output, status < 400 ? "green" : "red", String(status))} ${paint(output, "gray", `${Math.round(ms)} ms`.padStart(7))}\n`,
+    );
     if (shown !== "") output.write(`       ${paint(output, "gray", plain(shown))}\n`);
   };
 
@@ -58,13 +60,26 @@ export function createCalls(output: Output, api: string) {
       });
       text = await response.text();
     } catch (error) {
-      throw new CommandError(`${new URL(address).origin} does not answer: is the shop running? (kontor start; --url names another one)`, { cause: error });
+      throw new CommandError(`${new URL(address).origin} does not answer: is the shop running? (kontor start; --url names another one)`, {
+        cause: error,
+      });
     }
     const { status } = response;
     const isJson = (response.headers.get("content-type") ?? "").includes("json");
-    const answer: Answer = { status, location: response.headers.get("location") ?? undefined, json: isJson ? JSON.parse(text) : undefined, text };
+    const answer: Answer = {
+      status,
+      location: response.headers.get("location") ?? undefined,
+      json: isJson ? JSON.parse(text) : undefined,
+      text,
+    };
     const good = status === expect;
-    if (!quiet || !good) print(method, address, { status, ms: performance.now() - startedMs }, good ? (show?.(answer) ?? "") : (answer.json?.detail ?? text.slice(0, 200)));
+    if (!quiet || !good)
+      print(
+        method,
+        address,
+        { status, ms: performance.now() - startedMs },
+        good ? (show?.(answer) ?? "") : (answer.json?.detail ?? text.slice(0, 200)),
+      );
     if (!good) throw new CommandError(`${method} ${new URL(address).pathname} answered ${status} where ${expect} was expected`);
     return answer;
   };

@@ -354,22 +354,22 @@ export declare type CartForCheckout = Message<"kontor.carts.v1.CartForCheckout">
 export declare const CartForCheckoutSchema: GenMessage<CartForCheckout>;
 
 /**
- * The payload of the task that removes the cart of a paid order.
+ * The payload of the task that removes the carts of paid orders.
  *
- * @generated from message kontor.carts.v1.ClearCart
+ * @generated from message kontor.carts.v1.ClearCarts
  */
-export declare type ClearCart = Message<"kontor.carts.v1.ClearCart"> & {
+export declare type ClearCarts = Message<"kontor.carts.v1.ClearCarts"> & {
   /**
-   * @generated from field: string key = 1;
+   * @generated from field: repeated string keys = 1;
    */
-  key: string;
+  keys: string[];
 };
 
 /**
- * Describes the message kontor.carts.v1.ClearCart.
- * Use `create(ClearCartSchema)` to create a new message.
+ * Describes the message kontor.carts.v1.ClearCarts.
+ * Use `create(ClearCartsSchema)` to create a new message.
  */
-export declare const ClearCartSchema: GenMessage<ClearCart>;
+export declare const ClearCartsSchema: GenMessage<ClearCarts>;
 
 /**
  * @generated from enum kontor.carts.v1.CartsReason

@@ -132,6 +132,29 @@ export declare type AttemptDeclined = Message<"kontor.payments.v1.AttemptDecline
 export declare const AttemptDeclinedSchema: GenMessage<AttemptDeclined>;
 
 /**
+ * Closed at the provider, unpaid.
+ *
+ * @generated from message kontor.payments.v1.AttemptAbandoned
+ */
+export declare type AttemptAbandoned = Message<"kontor.payments.v1.AttemptAbandoned"> & {
+  /**
+   * @generated from field: kontor.payments.v1.PaymentState payment = 1;
+   */
+  payment?: PaymentState | undefined;
+
+  /**
+   * @generated from field: string attempt = 2;
+   */
+  attempt: string;
+};
+
+/**
+ * Describes the message kontor.payments.v1.AttemptAbandoned.
+ * Use `create(AttemptAbandonedSchema)` to create a new message.
+ */
+export declare const AttemptAbandonedSchema: GenMessage<AttemptAbandoned>;
+
+/**
  * @generated from message kontor.payments.v1.PaymentCaptured
  */
 export declare type PaymentCaptured = Message<"kontor.payments.v1.PaymentCaptured"> & {

@@ -12,7 +12,7 @@ import { file_kontor_payments_v1_payments } from "./payments_pb.js";
  * Describes the file kontor/payments/v1/events.proto.
  */
 export const file_kontor_payments_v1_events = /*@__PURE__*/
-  fileDesc("Ch9rb250b3IvcGF5bWVudHMvdjEvZXZlbnRzLnByb3RvEhJrb250b3IucGF5bWVudHMudjEi6QEKDFBheW1lbnRTdGF0ZRIPCgdwYXltZW50GAEgASgJEg0KBW9yZGVyGAIgASgJEhAKCGN1c3RvbWVyGAMgASgJEjEKBnN0YXR1cxgEIAEoDjIhLmtvbnRvci5wYXltZW50cy52MS5QYXltZW50U3RhdHVzEiQKBmFtb3VudBgFIAEoCzIULmtvbnRvci5hcGkudjEuTW9uZXkSJgoIY2FwdHVyZWQYBiABKAsyFC5rb250b3IuYXBpLnYxLk1vbmV5EiYKCHJlZnVuZGVkGAcgASgLMhQua29udG9yLmFwaS52MS5Nb25leSJfCg1QYXltZW50T3BlbmVkEjEKB3BheW1lbnQYASABKAsyIC5rb250b3IucGF5bWVudHMudjEuUGF5bWVudFN0YXRlOhvythgXcGF5bWVudHMucGF5bWVudC5vcGVuZWQihAEKDkF0dGVtcHRTdGFydGVkEjEKB3BheW1lbnQYASABKAsyIC5rb250b3IucGF5bWVudHMudjEuUGF5bWVudFN0YXRlEg8KB2F0dGVtcHQYAiABKAkSEAoIcHJvdmlkZXIYAyABKAk6HPK2GBhwYXltZW50cy5hdHRlbXB0LnN0YXJ0ZWQiigEKD0F0dGVtcHREZWNsaW5lZBIxCgdwYXltZW50GAEgASgLMiAua29udG9yLnBheW1lbnRzLnYxLlBheW1lbnRTdGF0ZRIPCgdhdHRlbXB0GAIgASgJEhQKDGRlY2xpbmVfY29kZRgDIAEoCTod8rYYGXBheW1lbnRzLmF0dGVtcHQuZGVjbGluZWQinAEKD1BheW1lbnRDYXB0dXJlZBIxCgdwYXltZW50GAEgASgLMiAua29udG9yLnBheW1lbnRzLnYxLlBheW1lbnRTdGF0ZRIPCgdhdHRlbXB0GAIgASgJEiYKAmF0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcDod8rYYGXBheW1lbnRzLnBheW1lbnQuY2FwdHVyZWQidAoPQXR0ZW1wdFJldHVybmVkEjEKB3BheW1lbnQYASABKAsyIC5rb250b3IucGF5bWVudHMudjEuUGF5bWVudFN0YXRlEg8KB2F0dGVtcHQYAiABKAk6HfK2GBlwYXltZW50cy5hdHRlbXB0LnJldHVybmVkIl8KDVBheW1lbnRDbG9zZWQSMQoHcGF5bWVudBgBIAEoCzIgLmtvbnRvci5wYXltZW50cy52MS5QYXltZW50U3RhdGU6G/K2GBdwYXltZW50cy5wYXltZW50LmNsb3NlZCKLAQoNUmVmdW5kU3RhcnRlZBIxCgdwYXltZW50GAEgASgLMiAua29udG9yLnBheW1lbnRzLnYxLlBheW1lbnRTdGF0ZRIqCgZyZWZ1bmQYAiABKAsyGi5rb250b3IucGF5bWVudHMudjEuUmVmdW5kOhvythgXcGF5bWVudHMucmVmdW5kLnN0YXJ0ZWQijwEKD1BheW1lbnRSZWZ1bmRlZBIxCgdwYXltZW50GAEgASgLMiAua29udG9yLnBheW1lbnRzLnYxLlBheW1lbnRTdGF0ZRIqCgZyZWZ1bmQYAiABKAsyGi5rb250b3IucGF5bWVudHMudjEuUmVmdW5kOh3ythgZcGF5bWVudHMucGF5bWVudC5yZWZ1bmRlZCKJAQoMUmVmdW5kRmFpbGVkEjEKB3BheW1lbnQYASABKAsyIC5rb250b3IucGF5bWVudHMudjEuUGF5bWVudFN0YXRlEioKBnJlZnVuZBgCIAEoCzIaLmtvbnRvci5wYXltZW50cy52MS5SZWZ1bmQ6GvK2GBZwYXltZW50cy5yZWZ1bmQuZmFpbGVkIjAKDEF0dGVtcHRDaGVjaxIPCgdwYXltZW50GAEgASgJEg8KB2F0dGVtcHQYAiABKAkiLQoKUmVmdW5kV29yaxIPCgdwYXltZW50GAEgASgJEg4KBnJlZnVuZBgCIAEoCWIGcHJvdG8z", [file_google_protobuf_timestamp, file_kontor_api_v1_common, file_kontor_api_v1_options, file_kontor_payments_v1_payments]);
+  fileDesc("Ch9rb250b3IvcGF5bWVudHMvdjEvZXZlbnRzLnByb3RvEhJrb250b3IucGF5bWVudHMudjEi6QEKDFBheW1lbnRTdGF0ZRIPCgdwYXltZW50GAEgASgJEg0KBW9yZGVyGAIgASgJEhAKCGN1c3RvbWVyGAMgASgJEjEKBnN0YXR1cxgEIAEoDjIhLmtvbnRvci5wYXltZW50cy52MS5QYXltZW50U3RhdHVzEiQKBmFtb3VudBgFIAEoCzIULmtvbnRvci5hcGkudjEuTW9uZXkSJgoIY2FwdHVyZWQYBiABKAsyFC5rb250b3IuYXBpLnYxLk1vbmV5EiYKCHJlZnVuZGVkGAcgASgLMhQua29udG9yLmFwaS52MS5Nb25leSJfCg1QYXltZW50T3BlbmVkEjEKB3BheW1lbnQYASABKAsyIC5rb250b3IucGF5bWVudHMudjEuUGF5bWVudFN0YXRlOhvythgXcGF5bWVudHMucGF5bWVudC5vcGVuZWQihAEKDkF0dGVtcHRTdGFydGVkEjEKB3BheW1lbnQYASABKAsyIC5rb250b3IucGF5bWVudHMudjEuUGF5bWVudFN0YXRlEg8KB2F0dGVtcHQYAiABKAkSEAoIcHJvdmlkZXIYAyABKAk6HPK2GBhwYXltZW50cy5hdHRlbXB0LnN0YXJ0ZWQiigEKD0F0dGVtcHREZWNsaW5lZBIxCgdwYXltZW50GAEgASgLMiAua29udG9yLnBheW1lbnRzLnYxLlBheW1lbnRTdGF0ZRIPCgdhdHRlbXB0GAIgASgJEhQKDGRlY2xpbmVfY29kZRgDIAEoCTod8rYYGXBheW1lbnRzLmF0dGVtcHQuZGVjbGluZWQidgoQQXR0ZW1wdEFiYW5kb25lZBIxCgdwYXltZW50GAEgASgLMiAua29udG9yLnBheW1lbnRzLnYxLlBheW1lbnRTdGF0ZRIPCgdhdHRlbXB0GAIgASgJOh7ythgacGF5bWVudHMuYXR0ZW1wdC5hYmFuZG9uZWQinAEKD1BheW1lbnRDYXB0dXJlZBIxCgdwYXltZW50GAEgASgLMiAua29udG9yLnBheW1lbnRzLnYxLlBheW1lbnRTdGF0ZRIPCgdhdHRlbXB0GAIgASgJEiYKAmF0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcDod8rYYGXBheW1lbnRzLnBheW1lbnQuY2FwdHVyZWQidAoPQXR0ZW1wdFJldHVybmVkEjEKB3BheW1lbnQYASABKAsyIC5rb250b3IucGF5bWVudHMudjEuUGF5bWVudFN0YXRlEg8KB2F0dGVtcHQYAiABKAk6HfK2GBlwYXltZW50cy5hdHRlbXB0LnJldHVybmVkIl8KDVBheW1lbnRDbG9zZWQSMQoHcGF5bWVudBgBIAEoCzIgLmtvbnRvci5wYXltZW50cy52MS5QYXltZW50U3RhdGU6G/K2GBdwYXltZW50cy5wYXltZW50LmNsb3NlZCKLAQoNUmVmdW5kU3RhcnRlZBIxCgdwYXltZW50GAEgASgLMiAua29udG9yLnBheW1lbnRzLnYxLlBheW1lbnRTdGF0ZRIqCgZyZWZ1bmQYAiABKAsyGi5rb250b3IucGF5bWVudHMudjEuUmVmdW5kOhvythgXcGF5bWVudHMucmVmdW5kLnN0YXJ0ZWQijwEKD1BheW1lbnRSZWZ1bmRlZBIxCgdwYXltZW50GAEgASgLMiAua29udG9yLnBheW1lbnRzLnYxLlBheW1lbnRTdGF0ZRIqCgZyZWZ1bmQYAiABKAsyGi5rb250b3IucGF5bWVudHMudjEuUmVmdW5kOh3ythgZcGF5bWVudHMucGF5bWVudC5yZWZ1bmRlZCKJAQoMUmVmdW5kRmFpbGVkEjEKB3BheW1lbnQYASABKAsyIC5rb250b3IucGF5bWVudHMudjEuUGF5bWVudFN0YXRlEioKBnJlZnVuZBgCIAEoCzIaLmtvbnRvci5wYXltZW50cy52MS5SZWZ1bmQ6GvK2GBZwYXltZW50cy5yZWZ1bmQuZmFpbGVkIjAKDEF0dGVtcHRDaGVjaxIPCgdwYXltZW50GAEgASgJEg8KB2F0dGVtcHQYAiABKAkiLQoKUmVmdW5kV29yaxIPCgdwYXltZW50GAEgASgJEg4KBnJlZnVuZBgCIAEoCWIGcHJvdG8z", [file_google_protobuf_timestamp, file_kontor_api_v1_common, file_kontor_api_v1_options, file_kontor_payments_v1_payments]);
 
 /**
  * Describes the message kontor.payments.v1.PaymentState.
@@ -43,58 +43,65 @@ export const AttemptDeclinedSchema = /*@__PURE__*/
   messageDesc(file_kontor_payments_v1_events, 3);
 
 /**
+ * Describes the message kontor.payments.v1.AttemptAbandoned.
+ * Use `create(AttemptAbandonedSchema)` to create a new message.
+ */
+export const AttemptAbandonedSchema = /*@__PURE__*/
+  messageDesc(file_kontor_payments_v1_events, 4);
+
+/**
  * Describes the message kontor.payments.v1.PaymentCaptured.
  * Use `create(PaymentCapturedSchema)` to create a new message.
  */
 export const PaymentCapturedSchema = /*@__PURE__*/
-  messageDesc(file_kontor_payments_v1_events, 4);
+  messageDesc(file_kontor_payments_v1_events, 5);
 
 /**
  * Describes the message kontor.payments.v1.AttemptReturned.
  * Use `create(AttemptReturnedSchema)` to create a new message.
  */
 export const AttemptReturnedSchema = /*@__PURE__*/
-  messageDesc(file_kontor_payments_v1_events, 5);
+  messageDesc(file_kontor_payments_v1_events, 6);
 
 /**
  * Describes the message kontor.payments.v1.PaymentClosed.
  * Use `create(PaymentClosedSchema)` to create a new message.
  */
 export const PaymentClosedSchema = /*@__PURE__*/
-  messageDesc(file_kontor_payments_v1_events, 6);
+  messageDesc(file_kontor_payments_v1_events, 7);
 
 /**
  * Describes the message kontor.payments.v1.RefundStarted.
  * Use `create(RefundStartedSchema)` to create a new message.
  */
 export const RefundStartedSchema = /*@__PURE__*/
-  messageDesc(file_kontor_payments_v1_events, 7);
+  messageDesc(file_kontor_payments_v1_events, 8);
 
 /**
  * Describes the message kontor.payments.v1.PaymentRefunded.
  * Use `create(PaymentRefundedSchema)` to create a new message.
  */
 export const PaymentRefundedSchema = /*@__PURE__*/
-  messageDesc(file_kontor_payments_v1_events, 8);
+  messageDesc(file_kontor_payments_v1_events, 9);
 
 /**
  * Describes the message kontor.payments.v1.RefundFailed.
  * Use `create(RefundFailedSchema)` to create a new message.
  */
 export const RefundFailedSchema = /*@__PURE__*/
-  messageDesc(file_kontor_payments_v1_events, 9);
+  messageDesc(file_kontor_payments_v1_events, 10);
 
 /**
  * Describes the message kontor.payments.v1.AttemptCheck.
  * Use `create(AttemptCheckSchema)` to create a new message.
  */
 export const AttemptCheckSchema = /*@__PURE__*/
-  messageDesc(file_kontor_payments_v1_events, 10);
+  messageDesc(file_kontor_payments_v1_events, 11);
 
 /**
  * Describes the message kontor.payments.v1.RefundWork.
  * Use `create(RefundWorkSchema)` to create a new message.
  */
 export const RefundWorkSchema = /*@__PURE__*/
-  messageDesc(file_kontor_payments_v1_events, 11);
+  messageDesc(file_kontor_payments_v1_events, 12);
 

@@ -36,7 +36,7 @@ export declare type Attempt = Message<"kontor.payments.v1.Attempt"> & {
   provider: string;
 
   /**
-   * The provider's page, while WAITING.
+   * The provider's page: in the answer to the one who makes the attempt.
    *
    * @generated from field: optional string url = 4;
    */
@@ -478,44 +478,37 @@ export enum AttemptStatus {
   ATTEMPT_STATUS_UNSPECIFIED = 0,
 
   /**
-   * The provider's session is to be opened.
+   * The shopper may be on the provider's page.
    *
-   * @generated from enum value: OPENING = 1;
+   * @generated from enum value: WAITING = 1;
    */
-  OPENING = 1,
+  WAITING = 1,
 
   /**
-   * The shopper is on the provider's page.
-   *
-   * @generated from enum value: WAITING = 2;
+   * @generated from enum value: DECLINED = 2;
    */
-  WAITING = 2,
-
-  /**
-   * @generated from enum value: DECLINED = 3;
-   */
-  DECLINED = 3,
+  DECLINED = 2,
 
   /**
    * The provider has the money.
    *
-   * @generated from enum value: SUCCEEDED = 4;
+   * @generated from enum value: SUCCEEDED = 3;
    */
-  SUCCEEDED = 4,
+  SUCCEEDED = 3,
 
   /**
    * Closed at the provider, unpaid.
    *
-   * @generated from enum value: ABANDONED = 5;
+   * @generated from enum value: ABANDONED = 4;
    */
-  ABANDONED = 5,
+  ABANDONED = 4,
 
   /**
    * A second capture, given back.
    *
-   * @generated from enum value: RETURNED = 6;
+   * @generated from enum value: RETURNED = 5;
    */
-  RETURNED = 6,
+  RETURNED = 5,
 }
 
 /**
