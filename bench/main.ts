@@ -13,6 +13,7 @@ import { startChild } from "./child.ts";
 import { Figures, percentile } from "./figures.ts";
 import type { GetsDone, Load, OrdersDone } from "./load.ts";
 import { cpuSeconds, memoryMb } from "./processes.ts";
+import { measureReservations } from "./reservations.ts";
 import type { Order } from "./shop.ts";
 
 // npm run bench [-- --json FILE] [--seconds N] [--only orders,reads,reservations,start]
@@ -212,4 +213,4 @@ if (parts.has("start")) {
   }
 }
 if (parts.has("orders") || parts.has("reads")) await measureShop();
-// if (parts.has("reservations")) figures.add("reservations_per_s", (await measureReservations({})).reservationsPerSecond, "reservations/s");
+if (parts.has("reservations")) figures.add("reservations_per_s", (await measureReservations({})).reservationsPerSecond, "reservations/s");

@@ -12,8 +12,13 @@ export function decodeCursor<const Types extends readonly ("string" | "number")[
 ): { [K in keyof Types]: Types[K] extends "string" ? string : number } | undefined {
   if (cursor === "") return undefined;
   const values = parse(cursor);
-  if (!Array.isArray(values) || values.length !== types.length || !types.every((type, at) => typeof values[at] === type)) throw invalidCursor();
+  if (!Array.isArray(values) || values.length !== types.length || !types.every((type, at) => isOf(type, values[at]))) throw invalidCursor();
   return values as { [K in keyof Types]: Types[K] extends "string" ? string : number };
+}
+
+/** No NUL in a text, which PostgreSQL cannot take, and no number that is none. */
+function isOf(type: "string" | "number", value: unknown): boolean {
+  return type === "string" ? typeof value === "string" && !value.includes("\0") : Number.isFinite(value);
 }
 
 export function invalidCursor(cause?: unknown): Error {

@@ -6,7 +6,7 @@ import { openCatalog, simple } from "./test-catalog.ts";
 
 const eur = { currency: "EUR", amount: "1" };
 
-describe("catalog: availability", { concurrency: true }, () => {
+describe("catalog: availability", { concurrency: 4 }, () => {
   it("INV-02, INV-07: inventory's figures are in every way to read a product, 2 s later at most, also where it was read before", async () => {
     const { create, get, list, tell, settle } = await openCatalog();
     const options = [{ name: "Size", values: ["S", "M", "L"] }];

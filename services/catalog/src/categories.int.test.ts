@@ -5,7 +5,7 @@ import { fromBinary } from "@bufbuild/protobuf";
 import { testCall } from "@kontor/platform/testing/test-services.ts";
 import { openCatalog, refusalOf, refusalsAmong, shopper, simple } from "./test-catalog.ts";
 
-describe("catalog: categories", { concurrency: true }, () => {
+describe("catalog: categories", { concurrency: 4 }, () => {
   it("CAT-03: are made, read, moved, renamed and deleted, with a version that rises with each change", async () => {
     const { edge, admin } = await openCatalog();
     const clothes = await edge.createCategory({ name: "Clothes & Shoes" }, admin());

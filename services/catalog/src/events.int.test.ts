@@ -55,7 +55,7 @@ function copyOf(events: readonly Event[]): Map<string, { version: number; produc
   return copy;
 }
 
-describe("catalog: events", { concurrency: true }, () => {
+describe("catalog: events", { concurrency: 4 }, () => {
   it("CAT-09, R18: a copy made of events that come shuffled and more than once equals the catalogue", async () => {
     const house = await openCatalog();
     await work(house);

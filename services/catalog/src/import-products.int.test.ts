@@ -16,7 +16,7 @@ const two = (first: string, second: string) => ({
   ],
 });
 
-describe("catalog: imports", { concurrency: true }, () => {
+describe("catalog: imports", { concurrency: 4 }, () => {
   it("CAT-04: creates, updates and leaves alone by handle; a repeat changes nothing", async () => {
     const { importProducts, log, get, edge, admin } = await openCatalog();
     const products = [

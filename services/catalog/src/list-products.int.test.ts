@@ -61,7 +61,7 @@ const queryOf = fc.record(
 /** The children of categories 0 to 4: 0 holds 1, 1 holds 2; 5 is nowhere. */
 const below: readonly (readonly number[])[] = [[0, 1, 2], [1, 2], [2], [3], [4], []];
 
-describe("catalog: lists", { concurrency: true }, () => {
+describe("catalog: lists", { concurrency: 4 }, () => {
   it("CAT-06: filters and orders combine as a naive filter would, page by page, with and without words", async () => {
     await fc.assert(
       fc.asyncProperty(

@@ -18,7 +18,7 @@ function counted(context: TestContext, { hosted }: Awaited<ReturnType<typeof ope
 
 const cheaper = { updateMask: { paths: ["variants"] }, variants: [{ sku: "a", price: { currency: "EUR", amount: "5.00" } }] };
 
-describe("catalog: reads", { concurrency: true }, () => {
+describe("catalog: reads", { concurrency: 4 }, () => {
   it("CAT-08: a second read asks the database nothing; after a change none shows the old price", async (context) => {
     const house = await openCatalog();
     const { create, get, list, edge, admin, hosted, settle } = house;

@@ -11,7 +11,7 @@ import { openCatalog, simple } from "./test-catalog.ts";
 
 const ids = (answer: { readonly items: readonly { readonly id: string }[] }) => answer.items.map(({ id }) => id);
 
-describe("catalog: search", { concurrency: true }, () => {
+describe("catalog: search", { concurrency: 4 }, () => {
   it("CAT-07: a typing error, another inflection, a begun word and words out of order find a product, the most telling first", async () => {
     const { create, list, settle } = await openCatalog();
     const shirt = await create(simple("os-1", { title: "Ocean Blue Shirt", vendor: "Acme" }));

@@ -10,7 +10,7 @@ import { openCatalog, refusalOf, refusalsAmong, shopper, simple } from "./test-c
 
 const { DRAFT, PUBLISHED, ARCHIVED } = ProductStatus;
 
-describe("catalog: products", { concurrency: true }, () => {
+describe("catalog: products", { concurrency: 4 }, () => {
   it("CAT-04: a product is made with its options and variants, and read by id and by handle", async () => {
     const { edge, admin, create, get } = await openCatalog();
     const size = { name: "Size", values: ["S", "M"] };

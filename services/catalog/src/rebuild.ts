@@ -19,12 +19,15 @@ export async function isUntouched(queries: Queries): Promise<boolean> {
 }
 
 /** Empties the search index and has tasks fill it again with all products; gives how many there are. Until those have run, lists lack products. */
-export async function rebuildIndex(needs: { readonly database: Database; readonly tasks: Tasks; readonly index: SearchIndex }, call: Call): Promise<number> {
+export async function rebuildIndex(
+  needs: { readonly database: Database; readonly tasks: Tasks; readonly index: SearchIndex },
+  call: Call,
+): Promise<number> {
   const { database, tasks, index } = needs;
   await index.clear();
   const made: NewTask[] = [];
   let count = 0;
-  for (let after = ""; ; ) {
+  for (let after = ""; ;) {
     const rows = await database.rows<{ id: string }>(sql`select id from products where id > ${after} order by id limit ${taskProducts}`);
     const products = rows.map(({ id }) => id);
     if (products.length === 0) break;
@@ -58,7 +61,11 @@ interface ComparedRow {
  * Compares the next products after an id with what the last events of their streams say, each page as of one moment. Gives what differs, as
  * sentences, and the last id; undefined when there are no more.
  */
-export async function compareProducts(queries: Queries, after: string, limit: number): Promise<{ last: string; compared: number; differences: string[] } | undefined> {
+export async function compareProducts(
+  queries: Queries,
+  after: string,
+  limit: number,
+): Promise<{ last: string; compared: number; differences: string[] } | undefined> {
   const rows = await queries.rows<ComparedRow>(sql`
     with ids as (
       select id from (
@@ -76,7 +83,17 @@ export async function compareProducts(queries: Queries, after: string, limit: nu
   return { last: rows.at(-1)!.id, compared: rows.length, differences: rows.flatMap((row) => differenceOf(row) ?? []) };
 }
 
-function differenceOf({ id, version, status, handle, state, skus, event_version: eventVersion, type, data }: ComparedRow): string | undefined {
+function differenceOf({
+  id,
+  version,
+  status,
+  handle,
+  state,
+  skus,
+  event_version: eventVersion,
+  type,
+  data,
+}: ComparedRow): string | undefined {
   if (type === null || data === null) return `${id} is stored, and has no events`;
   const deleted = type === "catalog.product.deleted";
   if (state === null) return deleted ? undefined : `${id} is not stored, and its last event is ${type}`;
@@ -84,9 +101,12 @@ function differenceOf({ id, version, status, handle, state, skus, event_version:
   if (version !== eventVersion) return `${id} is stored as version ${version}, and its last event is version ${eventVersion}`;
   // All events of a product have it in the same field.
   const { product } = fromBinary(ProductUpdatedSchema, data);
-  if (product === undefined || !equals(ProductSchema, product, fromBinary(ProductSchema, state))) return `${id} is not stored as its last event says`;
+  if (product === undefined || !equals(ProductSchema, product, fromBinary(ProductSchema, state)))
+    return `${id} is not stored as its last event says`;
   const same = ProductStatus[product.status] === status && product.handle === handle;
   if (!same) return `${id} has another status or handle in its columns than in its last event`;
   const variants = product.variants.map(({ sku }) => sku).toSorted();
-  return variants.join(" ") === [...skus].toSorted().join(" ") ? undefined : `${id} has the SKUs ${skus.join(", ")} stored, and ${variants.join(", ")} in its last event`;
+  return variants.join(" ") === [...skus].toSorted().join(" ")
+    ? undefined
+    : `${id} has the SKUs ${skus.join(", ")} stored, and ${variants.join(", ")} in its last event`;
 }

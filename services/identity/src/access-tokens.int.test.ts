@@ -12,7 +12,7 @@ async function keySetOf(client: Client) {
   return { keys: keys.map(({ kty, crv, x, y, kid, alg, use }) => ({ kty, crv, x, y, kid, alg, use })) };
 }
 
-describe("identity: access tokens", { concurrency: true }, () => {
+describe("identity: access tokens", { concurrency: 4 }, () => {
   it("S6: a token has the header and the claims that the gateway takes, and nothing else", async () => {
     const { register, login, client, clock, codesOf } = await openIdentity();
     const { id, email } = await register("ann@shop.example");

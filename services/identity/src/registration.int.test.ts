@@ -4,7 +4,7 @@ import { AccountStatus } from "@kontor/contracts/gen/kontor/identity/v1/identity
 import { testCall } from "@kontor/platform/testing/test-services.ts";
 import { edgeCall, openIdentity, refusalOf, refusalsAmong } from "./test-identity.ts";
 
-describe("identity: registration", { concurrency: true }, () => {
+describe("identity: registration", { concurrency: 4 }, () => {
   it("ID-01: an account is unverified, and its answer holds no password and no hash", async () => {
     const { register } = await openIdentity();
     const account = await register("Ann@Shop.Example", "correct horse", "  Ann\u2028\n Lee ");

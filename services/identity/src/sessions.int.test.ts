@@ -5,7 +5,7 @@ import { edgeCall, openIdentity, refusalOf, refusalsAmong, secondIdentity } from
 
 const dayMs = 24 * 3_600_000;
 
-describe("identity: sign-in", { concurrency: true }, () => {
+describe("identity: sign-in", { concurrency: 4 }, () => {
   it("ID-02, S9: a wrong password and an unknown account are refused in the same words, and both after ten tries", async () => {
     const { register, login } = await openIdentity();
     await register("ann@shop.example");

@@ -106,7 +106,8 @@ export async function openNotifications(options: { readonly log?: Logger } = {})
       await happen("identity", { stream: account, event: create(VerificationRequestedSchema, { account, verification }) });
     },
     happen,
-    paid: (order: Order) => happen("orders", { stream: order.id, event: create(OrderPaidSchema, { order: stateOf(order) }) }),
+    paid: (...paid: readonly Order[]) =>
+      happen("orders", ...paid.map((order) => ({ stream: order.id, event: create(OrderPaidSchema, { order: stateOf(order) }) }))),
     reminded: (order: Order, hours: number) =>
       happen("orders", { stream: order.id, event: create(OrderReminderDueSchema, { order: stateOf(order), hours }) }),
     cancelled: (order: Order) => happen("orders", { stream: order.id, event: create(OrderCancelledSchema, { order: stateOf(order) }) }),
