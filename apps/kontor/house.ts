@@ -170,8 +170,7 @@ export async function openHouse({ config, log, clock = systemClock, as, settings
 
     const life = createLifecycle({ log });
     lifecycle = life;
-    // An adopted PostgreSQL belongs to the shop that runs on it; one that a killed shop left belongs to this one.
-    life.add({ name: "postgres", stop: () => (shop || !postgres.adopted ? postgres.stop() : postgres.leave()) });
+    life.add({ name: "postgres", stop: () => (shop ? postgres.stop() : stopUnlessShopRuns(postgres)) });
     if (lock !== undefined) life.add({ name: "house lock", stop: () => lock.release() });
     life.add({ name: "databases", stop: async () => void (await Promise.all([...databases.values()].map((database) => database.stop()))), ready: () => databasesAnswer(databases) });
     life.add({ name: "rpc", stop: () => rpc.stop() });
@@ -204,6 +203,15 @@ export async function openHouse({ config, log, clock = systemClock, as, settings
     if (lifecycle === undefined && (!postgres.adopted || (shop && !(error instanceof HouseTaken)))) await postgres.stop();
     throw error;
   }
+}
+
+/** An adopted PostgreSQL belongs to the shop that runs on it, and one that we have started may have been adopted by a shop since. */
+async function stopUnlessShopRuns(postgres: EmbeddedPostgres): Promise<void> {
+  if (postgres.adopted) return;
+  const lock = await holdHouse(postgres.superuser);
+  if (lock === undefined) return;
+  await lock.release();
+  await postgres.stop();
 }
 
 function addressesOf({ host, port, mailboxPort, smtpPort, providerPort }: Configuration): Addresses {
