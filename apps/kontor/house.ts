@@ -207,9 +207,9 @@ export async function openHouse({ config, log, clock = systemClock, as, settings
 
 /** An adopted PostgreSQL belongs to the shop that runs on it, and one that we have started may have been adopted by a shop since. */
 async function stopUnlessShopRuns(postgres: EmbeddedPostgres): Promise<void> {
-  if (postgres.adopted) return;
+  if (postgres.adopted) return postgres.leave();
   const lock = await holdHouse(postgres.superuser);
-  if (lock === undefined) return;
+  if (lock === undefined) return postgres.leave();
   await lock.release();
   await postgres.stop();
 }

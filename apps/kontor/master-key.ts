@@ -1,11 +1,19 @@
 import { hkdfSync, randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
+import { explainFile } from "@kontor/platform/database/embedded-failure.ts";
 
-/** The secret of this installation: the one given, or the one kept in the data folder, made at the first start. Throws when it is malformed. */
+/**
+ * The secret of this installation: the one given, or the one kept in the data folder, made at the first start. Throws when it is malformed,
+ * and with what to do when the folder cannot be used.
+ */
 export async function masterKeyOf(given: string | undefined, folder: string): Promise<Uint8Array> {
-  const hex = given ?? (await keptIn(folder));
+  const hex =
+    given ??
+    (await keptIn(folder).catch((error: unknown) => {
+      throw explainFile(error, resolve(folder));
+    }));
   if (!/^[0-9a-f]{64}$/i.test(hex)) throw new Error(`${given === undefined ? join(folder, "master.key") : "KONTOR_MASTER_KEY"} must be 64 hex digits`);
   return Buffer.from(hex, "hex");
 }
