@@ -117,7 +117,8 @@ export async function openHouse({ config, log, clock = systemClock, as, settings
     };
     const ids = createIds(clock);
     const rpc = createInProcessRpc({ log: log.child({ service: "rpc" }), freeze });
-    const wakeups = createWakeups({ log: log.child({ service: "events" }) });
+    // All subscribers of a shop are in its own process, which needs no notifications; what an attached process appends they hear of at once.
+    const wakeups = createWakeups({ log: log.child({ service: "events" }), notifyMs: shop ? 1_000 : 20 });
     const cache = createMemoryCache({ maxEntries: 50_000 });
     const mailer = createSmtpMailer({ url: config.smtpUrl ?? addresses.smtp, log: log.child({ service: "mail" }), clock });
     const hosted = services.map((definition) =>

@@ -293,10 +293,9 @@ export function eventsContract(
       const writes = fc.array(fc.record({ stream: fc.nat(3), count: fc.integer({ min: 1, max: 4 }) }), { minLength: 1, maxLength: 15 });
       const failures = fc.array(fc.record({ stream: fc.nat(3), version: fc.integer({ min: 1, max: 10 }) }), { maxLength: 3 });
       // First of all one that parks events over the step from one digit to two in the log's positions.
-      const examples = [[[4, 4, 4].map((count) => ({ stream: 0, count })), [{ stream: 0, version: 8 }]]] as [
-        { stream: number; count: number }[],
-        { stream: number; version: number }[],
-      ][];
+      const examples: [{ stream: number; count: number }[], { stream: number; version: number }[]][] = [
+        [[4, 4, 4].map((count) => ({ stream: 0, count })), [{ stream: 0, version: 8 }]],
+      ];
       let [round, written] = [0, 0];
       await fc.assert(
         fc.asyncProperty(writes, failures, async (given, bad) => {

@@ -64,7 +64,7 @@ export async function parkedEvents(
   const rows = await queries.rows<ParkedRow>(sql`
     select epoch, xid, position::text as position, id, stream, version, type, data, actor, trace, correlation, causation, at, attempts
     from parked_events where subscription = ${subscription} and stream = ${stream}
-    order by epoch, xid, position limit ${limit}`); // the column: the text of that name puts 10 before 9
+    order by epoch, xid, parked_events.position limit ${limit}`); // the column: the text of that name puts 10 before 9
   return rows.map(({ epoch, xid, position, ...event }) => ({ ...event, place: { epoch, xid, position } }));
 }
 

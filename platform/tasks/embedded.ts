@@ -66,7 +66,8 @@ export function createTasks(init: TasksInit): TasksEngine {
       const payload = toBinary(queue.schema, task.payload);
       return { id: ids.next("tsk"), queue: task.queue, key: task.key, type, payload, dueAt: task.dueAt ?? now, call: task.call ?? call };
     };
-  const wake = () => {
+  const wake = (dueAt?: Date) => {
+    if (dueAt !== undefined && dueAt > clock.now()) return worker.expect(dueAt);
     worker.wake();
     wakeups.send();
   };
@@ -81,10 +82,11 @@ export function createTasks(init: TasksInit): TasksEngine {
     async add(tx, call, tasks) {
       if (tasks.length === 0) return;
       await tx.run(addSql(call, tasks));
-      tx.afterCommit(wake);
+      const first = earliestOf(tasks);
+      tx.afterCommit(() => wake(first));
     },
     async reschedule(tx, queue, key, dueAt) {
-      if ((await moveTask(tx, { queue, key, dueAt })) > 0) tx.afterCommit(wake);
+      if ((await moveTask(tx, { queue, key, dueAt })) > 0) tx.afterCommit(() => wake(dueAt));
     },
     async start() {
       const served = [...queuesByName().values()];
@@ -97,4 +99,10 @@ export function createTasks(init: TasksInit): TasksEngine {
     },
     idle: () => worker.idle(),
   };
+}
+
+/** When the first of the tasks is due; undefined for at once. */
+function earliestOf(tasks: readonly NewTask[]): Date | undefined {
+  if (tasks.some(({ dueAt }) => dueAt === undefined)) return undefined;
+  return new Date(Math.min(...tasks.map(({ dueAt }) => dueAt!.getTime())));
 }

@@ -83,6 +83,14 @@ export class TaskWorker {
     this.#news.resolve();
   }
 
+  /** There is a new task. One that is due later only moves the time until which the worker rests: nothing is asked of the database. */
+  expect(dueAt: Date): void {
+    if (dueAt <= this.#needs.clock.now()) return this.wake();
+    if (earlier(this.#nextDue, dueAt) === this.#nextDue) return;
+    this.#nextDue = dueAt;
+    this.#news.resolve();
+  }
+
   /** Resolves when nothing runs and nothing is due now, in this process or in another. Only for a worker that was started. */
   async idle(): Promise<void> {
     if (this.#loop === undefined) throw new Error("a worker that is not started never gets idle");
@@ -165,8 +173,10 @@ export class TaskWorker {
     }));
     for (const { lane, room } of asked) if (room > 0) lane.more = false; // a wake-up from here on sets it again
     const startedMs = performance.now();
+    // What is expected while the statement runs, it may not have seen.
+    this.#nextDue = undefined;
     const { claimed, nextDue } = await claimTasks(database, asked, clock.now());
-    this.#nextDue = nextDue;
+    this.#nextDue = earlier(this.#nextDue, nextDue);
     for (const request of asked) {
       for (const task of claimed)
         if (task.queue === request.queue) {
@@ -248,4 +258,9 @@ async function atMost(ms: number, promise: Promise<void>): Promise<void> {
   const timer = setTimeout(over.resolve, ms);
   await Promise.race([promise, over.promise]);
   clearTimeout(timer);
+}
+
+function earlier(a: Date | undefined, b: Date | undefined): Date | undefined {
+  if (a === undefined || b === undefined) return a ?? b;
+  return b < a ? b : a;
 }

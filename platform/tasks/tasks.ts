@@ -72,5 +72,6 @@ export interface Tasks {
   addSql(call: Call, tasks: readonly NewTask[]): Sql;
   /** Makes a waiting task due at another time; nothing happens when it is done or running. */
   reschedule(tx: Transaction, queue: string, key: string, dueAt: Date): Promise<void>;
-  wake(): void;
+  /** Tells the worker of tasks that were added, the first of them due at `dueAt`: at once by default. */
+  wake(dueAt?: Date): void;
 }

@@ -15,7 +15,7 @@ export interface ProductCache {
   product(idOrHandle: string, load: () => Promise<Product | undefined>): Promise<Product | undefined>;
   /** A list, under a key that says which. */
   list(key: string, load: () => Promise<ListProductsResponse>): Promise<ListProductsResponse>;
-  /** These have changed. Called after the commit. */
+  /** These have changed; without any, only lists have. Called after the commit. */
   forget(products: readonly Pick<Product, "id" | "handle">[]): void;
 }
 
@@ -47,7 +47,8 @@ export function createProductCache(cache: Cache, failed: (error: unknown) => voi
     forget: (products) => {
       generation++;
       lists.clear();
-      cache.delete(...products.flatMap(({ id, handle }) => [`product:${id}`, `product:${handle}`])).catch(failed);
+      const keys = products.flatMap(({ id, handle }) => [`product:${id}`, `product:${handle}`]);
+      if (keys.length > 0) cache.delete(...keys).catch(failed);
     },
   };
 }

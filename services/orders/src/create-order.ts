@@ -37,7 +37,7 @@ export const createOrder =
           select 1 as made from made`,
       );
       events.wake();
-      tasks.wake();
+      tasks.wake(clockTask.dueAt);
       return { id: request.order, version: 1, state, paymentSecret: request.paymentSecret, updatedAt: at };
     } catch (error) {
       // The id is taken, by the order or by its tombstone: then neither event nor clock is written either.

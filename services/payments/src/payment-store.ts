@@ -137,7 +137,7 @@ async function save(
 
 function wake({ events, tasks }: Pick<Surroundings, "events" | "tasks">, { tasks: work = [] }: Saving): void {
   events.wake();
-  if (work.length > 0) tasks.wake();
+  for (const { dueAt } of work) tasks.wake(dueAt);
 }
 
 function present(row: Row | undefined): PaymentRecord {
