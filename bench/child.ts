@@ -20,7 +20,10 @@ interface Message {
 
 /** Starts a file of this folder and waits until it is ready. Throws when it ends before. */
 export async function startChild<Order extends object>(file: string, env: Readonly<Record<string, string>> = {}): Promise<Child<Order>> {
-  const child = fork(fileURLToPath(new URL(file, import.meta.url)), { env: { ...process.env, ...env }, stdio: ["ignore", "inherit", "inherit", "ipc"] });
+  const child = fork(fileURLToPath(new URL(file, import.meta.url)), {
+    env: { ...process.env, ...env },
+    stdio: ["ignore", "inherit", "inherit", "ipc"],
+  });
   const { ready } = await next(child, file);
   return {
     pid: child.pid!,

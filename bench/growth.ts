@@ -24,6 +24,9 @@ export function growthOf(samples: readonly HeapSample[]): Growth {
 function slope(points: readonly (readonly [x: number, y: number])[]): number {
   const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
   const [x, y] = [mean(points.map((point) => point[0])), mean(points.map((point) => point[1]))];
-  const [above, below] = points.reduce(([sum, squares], point) => [sum + (point[0] - x) * (point[1] - y), squares + (point[0] - x) ** 2], [0, 0]);
+  const [above, below] = points.reduce(
+    ([sum, squares], point) => [sum + (point[0] - x) * (point[1] - y), squares + (point[0] - x) ** 2],
+    [0, 0],
+  );
   return below === 0 ? 0 : above / below;
 }

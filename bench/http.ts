@@ -14,7 +14,11 @@ export class Connection {
     this.#client = new Client(origin, { pipelining: 1, keepAliveTimeout: 60_000 });
   }
 
-  async request(method: "GET" | "POST", path: string, options: { readonly token?: string; readonly key?: string; readonly json?: unknown; readonly form?: string } = {}): Promise<Answer> {
+  async request(
+    method: "GET" | "POST",
+    path: string,
+    options: { readonly token?: string; readonly key?: string; readonly json?: unknown; readonly form?: string } = {},
+  ): Promise<Answer> {
     const { token, key, json, form } = options;
     const headers: Record<string, string> = {};
     if (token !== undefined) headers["authorization"] = `Bearer ${token}`;

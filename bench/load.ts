@@ -6,8 +6,20 @@ import { Connection } from "./http.ts";
 // The load process: shoppers in closed loops. It knows the shop by HTTP only.
 
 export type Load =
-  | { readonly run: "orders"; readonly api: string; readonly accounts: readonly { email: string; password: string }[]; readonly seconds: number; readonly products: number }
-  | { readonly run: "gets"; readonly api: string; readonly connections: number; readonly seconds: number; readonly paths: readonly string[] };
+  | {
+      readonly run: "orders";
+      readonly api: string;
+      readonly accounts: readonly { email: string; password: string }[];
+      readonly seconds: number;
+      readonly products: number;
+    }
+  | {
+      readonly run: "gets";
+      readonly api: string;
+      readonly connections: number;
+      readonly seconds: number;
+      readonly paths: readonly string[];
+    };
 
 export interface OrdersDone {
   readonly orders: number;
@@ -49,9 +61,22 @@ async function orders({ api, accounts, seconds, products }: Extract<Load, { run:
       for (let turn = 0; performance.now() < ends; turn++) {
         const before = performance.now();
         const sku = (add: number) => `BENCH-${(nth * 131 + turn * 17 + add) % products}`;
-        const cart = await shop.request("POST", "/v1/carts", { token, json: { currency: "EUR", lines: [{ sku: sku(0), quantity: 1 }, { sku: sku(7), quantity: 2 }] } });
+        const cart = await shop.request("POST", "/v1/carts", {
+          token,
+          json: {
+            currency: "EUR",
+            lines: [
+              { sku: sku(0), quantity: 1 },
+              { sku: sku(7), quantity: 2 },
+            ],
+          },
+        });
         expect(cart.status, 201, "POST /v1/carts", cart.text);
-        const placed = await shop.request("POST", "/v1/orders", { token, key: randomUUID(), json: { cart: (JSON.parse(cart.text) as { id: string }).id } });
+        const placed = await shop.request("POST", "/v1/orders", {
+          token,
+          key: randomUUID(),
+          json: { cart: (JSON.parse(cart.text) as { id: string }).id },
+        });
         expect(placed.status, 201, "POST /v1/orders", placed.text);
         const order = JSON.parse(placed.text) as { id: string; payment: { url: string } };
         const opened = await shop.request("GET", new URL(order.payment.url).pathname);

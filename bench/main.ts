@@ -19,7 +19,12 @@ import type { Order } from "./shop.ts";
 // npm run bench [-- --json FILE] [--seconds N] [--only orders,reads,reservations,start]
 
 const { values } = parseArgs({
-  options: { json: { type: "string" }, seconds: { type: "string", default: "15" }, only: { type: "string", default: "start,orders,reads,reservations" }, statements: { type: "boolean", default: false } },
+  options: {
+    json: { type: "string" },
+    seconds: { type: "string", default: "15" },
+    only: { type: "string", default: "start,orders,reads,reservations" },
+    statements: { type: "boolean", default: false },
+  },
 });
 const seconds = Number(values.seconds);
 const parts = new Set(values.only.split(","));
@@ -29,9 +34,13 @@ const clients = 24;
 
 async function freePorts(count: number): Promise<number[]> {
   const servers = await Promise.all(
-    Array.from({ length: count }, () => new Promise<ReturnType<typeof createServer>>((resolve) => {
-      const server = createServer().listen(0, "127.0.0.1", () => resolve(server));
-    })),
+    Array.from(
+      { length: count },
+      () =>
+        new Promise<ReturnType<typeof createServer>>((resolve) => {
+          const server = createServer().listen(0, "127.0.0.1", () => resolve(server));
+        }),
+    ),
   );
   const ports = servers.map((server) => (server.address() as AddressInfo).port);
   await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
@@ -61,7 +70,10 @@ async function environment(folder: string): Promise<Record<string, string>> {
 /** Seconds from the command to a shop that says it is ready; then it is stopped. */
 async function startSeconds(env: Readonly<Record<string, string>>): Promise<{ ready: number; idleMb: number }> {
   const before = performance.now();
-  const shop = spawn(process.execPath, [fileURLToPath(new URL("../apps/kontor/main.ts", import.meta.url)), "start"], { env: { ...process.env, ...env }, stdio: "ignore" });
+  const shop = spawn(process.execPath, [fileURLToPath(new URL("../apps/kontor/main.ts", import.meta.url)), "start"], {
+    env: { ...process.env, ...env },
+    stdio: "ignore",
+  });
   const ended = new Promise((resolve) => shop.once("exit", resolve));
   let ready = 0;
   while (ready === 0 && shop.exitCode === null) {
@@ -107,10 +119,16 @@ async function measureShop(): Promise<void> {
     const database = new pg.Client({ ...superuser });
     await database.connect();
     await database.query("create extension if not exists pg_stat_statements; create extension if not exists pg_walinspect");
-    const { pid: postmaster } = await one<{ pid: number }>(database, "select split_part(pg_read_file('postmaster.pid'), E'\\n', 1)::int as pid");
+    const { pid: postmaster } = await one<{ pid: number }>(
+      database,
+      "select split_part(pg_read_file('postmaster.pid'), E'\\n', 1)::int as pid",
+    );
     const family = [shop.pid, postmaster];
     const counts = async (): Promise<Counts> => {
-      const { statements } = await one<{ statements: number }>(database, "select coalesce(sum(calls), 0)::float8 as statements from pg_stat_statements");
+      const { statements } = await one<{ statements: number }>(
+        database,
+        "select coalesce(sum(calls), 0)::float8 as statements from pg_stat_statements",
+      );
       const { lsn } = await one<{ lsn: string }>(database, "select pg_current_wal_flush_lsn()::text as lsn");
       return { statements, lsn, cpu: cpuSeconds(family) };
     };
@@ -118,7 +136,8 @@ async function measureShop(): Promise<void> {
 
     if (parts.has("orders")) {
       const accounts = await shop.tell<{ email: string; password: string }[]>({ do: "shoppers", count: clients });
-      const orders = (length: number) => load.tell<OrdersDone>({ run: "orders", api: addresses.api.replace("localhost", "127.0.0.1"), accounts, seconds: length, products });
+      const orders = (length: number) =>
+        load.tell<OrdersDone>({ run: "orders", api: addresses.api.replace("localhost", "127.0.0.1"), accounts, seconds: length, products });
       await orders(3);
       await shop.tell({ do: "settle" });
       await database.query("select pg_stat_statements_reset()");
@@ -131,7 +150,12 @@ async function measureShop(): Promise<void> {
         `select coalesce(sum(count), 0)::float8 as commits from pg_get_wal_stats('${before.lsn}', '${after.lsn}', true) where "resource_manager/record_type" like 'Transaction/COMMIT%'`,
       );
       figures.add("orders_per_s", done.orders / done.seconds, "orders/s");
-      for (const [name, share] of [["p50", 0.5], ["p95", 0.95], ["p99", 0.99]] as const) figures.add(`order_${name}_ms`, percentile(done.latenciesMs, share), "ms");
+      for (const [name, share] of [
+        ["p50", 0.5],
+        ["p95", 0.95],
+        ["p99", 0.99],
+      ] as const)
+        figures.add(`order_${name}_ms`, percentile(done.latenciesMs, share), "ms");
       figures.add("order_cpu_ms", ((after.cpu - before.cpu) * 1000) / done.orders, "ms");
       figures.add("order_statements", (after.statements - before.statements) / done.orders, "statements");
       figures.add("order_commits", commits / done.orders, "commits");
@@ -152,10 +176,29 @@ async function measureShop(): Promise<void> {
         figures.add(name, perSecond, "requests/s");
       };
       await get("product_reads_cached_per_s", ["/v1/products/bench-1"]);
-      await get("product_reads_per_s", Array.from({ length: products }, (_, at) => `/v1/products/bench-${(at * 7919) % products}`));
+      await get(
+        "product_reads_per_s",
+        Array.from({ length: products }, (_, at) => `/v1/products/bench-${(at * 7919) % products}`),
+      );
       await get("product_lists_per_s", ["/v1/products?limit=20"]);
-      const words = ["blue shirt", "wool", "kettle", "striped blanket", "garden", "teapot red", "shrit", "visby lamp", "heavy jacket", "notebook"];
-      await get("searches_per_s", Array.from({ length: 1000 }, (_, at) => `/v1/products?q=${encodeURIComponent(`${words[at % words.length]} ${at}`)}&limit=5`).concat(words.map((word) => `/v1/products?q=${encodeURIComponent(word)}&limit=5`)));
+      const words = [
+        "blue shirt",
+        "wool",
+        "kettle",
+        "striped blanket",
+        "garden",
+        "teapot red",
+        "shrit",
+        "visby lamp",
+        "heavy jacket",
+        "notebook",
+      ];
+      await get(
+        "searches_per_s",
+        Array.from({ length: 1000 }, (_, at) => `/v1/products?q=${encodeURIComponent(`${words[at % words.length]} ${at}`)}&limit=5`).concat(
+          words.map((word) => `/v1/products?q=${encodeURIComponent(word)}&limit=5`),
+        ),
+      );
     }
     await database.end();
     await shop.tell({ do: "stop" });
@@ -174,7 +217,9 @@ async function printStatements(database: pg.Client, orders: number): Promise<voi
      from pg_stat_statements join pg_database on pg_database.oid = dbid order by calls desc limit 60`,
   );
   for (const { database: name, calls, ms, query } of rows)
-    console.log(`${(calls / orders).toFixed(3).padStart(8)} a order ${(ms / orders).toFixed(3).padStart(8)} ms  ${name.replace("kontor_", "")}: ${query}`);
+    console.log(
+      `${(calls / orders).toFixed(3).padStart(8)} a order ${(ms / orders).toFixed(3).padStart(8)} ms  ${name.replace("kontor_", "")}: ${query}`,
+    );
 }
 
 /** What the machine and PostgreSQL give at best: rows inserted one a commit by as many clients. */

@@ -14,7 +14,7 @@ export function familyOf(roots: readonly number[]): number[] {
   const stats = new Map<number, Stat>();
   for (const entry of readdirSync("/proc")) if (/^\d+$/.test(entry)) addStat(stats, Number(entry));
   const family = new Set(roots.filter((pid) => stats.has(pid)));
-  for (let before = -1; before !== family.size; ) {
+  for (let before = -1; before !== family.size;) {
     before = family.size;
     for (const [pid, { parent }] of stats) if (family.has(parent)) family.add(pid);
   }

@@ -1,4 +1,17 @@
-const things = ["shirt", "jacket", "lamp", "kettle", "chair", "blanket", "teapot", "notebook", "bicycle bell", "garden chair", "coffee mug", "wool scarf"];
+const things = [
+  "shirt",
+  "jacket",
+  "lamp",
+  "kettle",
+  "chair",
+  "blanket",
+  "teapot",
+  "notebook",
+  "bicycle bell",
+  "garden chair",
+  "coffee mug",
+  "wool scarf",
+];
 const looks = ["blue", "red", "green", "striped", "plain", "soft", "heavy", "light", "old", "new", "small", "large", "warm", "quiet"];
 const makers = ["Kogge", "Salzhaus", "Bergen", "Nowgorod", "Lübeck", "Stalhof", "Visby", "Danzig"];
 

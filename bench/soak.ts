@@ -85,9 +85,12 @@ async function environment(): Promise<Record<string, string>> {
   const names = ["KONTOR_PORT", "KONTOR_MAILBOX_PORT", "KONTOR_SMTP_PORT", "KONTOR_PROVIDER_PORT"];
   // All are held until all are known, so that no two are the same.
   const servers = await Promise.all(
-    names.map(() => new Promise<ReturnType<typeof createServer>>((resolve) => {
-      const server = createServer().listen(0, "127.0.0.1", () => resolve(server));
-    })),
+    names.map(
+      () =>
+        new Promise<ReturnType<typeof createServer>>((resolve) => {
+          const server = createServer().listen(0, "127.0.0.1", () => resolve(server));
+        }),
+    ),
   );
   const ports = servers.map((server) => String((server.address() as AddressInfo).port));
   await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));

@@ -50,18 +50,21 @@ describe("killed in the middle of orders", () => {
       await Promise.all(rounds);
       await shop.start();
     }
-    t.diagnostic(`${all().length} orders, ${all().filter(({ order }) => order === undefined).length} of them without an answer, ${all().filter(({ paid }) => paid).length} paid`);
+    t.diagnostic(
+      `${all().length} orders, ${all().filter(({ order }) => order === undefined).length} of them without an answer, ${all().filter(({ paid }) => paid).length} paid`,
+    );
     for (const [shopper, attempts] of told) {
       await shopper.login();
       for (const { key, cart, order, paid, seenPaid } of attempts) {
-        if (seenPaid) assert.equal((await shopper.expect(200, "GET", `/v1/orders/${order!.id}`)).body.status, "PAID", "what was PAID stays so");
+        if (seenPaid)
+          assert.equal((await shopper.expect(200, "GET", `/v1/orders/${order!.id}`)).body.status, "PAID", "what was PAID stays so");
         const again = await shopper.call("POST", "/v1/orders", { json: { cart }, key });
         assert.equal(again.status, 201, again.text);
         if (order !== undefined) assert.equal(again.text, order.text, "the same key gives the same answer after a crash");
         if (paid) await shopper.until(order!.id, "PAID");
       }
       const ordered = new Set<string>();
-      for (let next = "/v1/orders?limit=100"; next !== ""; ) {
+      for (let next = "/v1/orders?limit=100"; next !== "";) {
         const { body } = await shopper.expect(200, "GET", next);
         for (const { id } of body.items) ordered.add(id);
         next = body.nextCursor === undefined ? "" : `/v1/orders?limit=100&cursor=${encodeURIComponent(body.nextCursor)}`;

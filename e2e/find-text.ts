@@ -10,7 +10,10 @@ export interface Found {
 }
 
 /** Looks for texts in every row of every table, inside binary columns too, letter case aside. Reads all of it: for small shops. */
-export async function findText(databases: ReadonlyMap<string, Queries>, texts: Readonly<Record<string, string>>): Promise<readonly Found[]> {
+export async function findText(
+  databases: ReadonlyMap<string, Queries>,
+  texts: Readonly<Record<string, string>>,
+): Promise<readonly Found[]> {
   const found: Found[] = [];
   for (const [name, database] of databases) {
     const tables = await database.rows<{ table: string; content: string }>(sql`

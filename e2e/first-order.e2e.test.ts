@@ -43,7 +43,9 @@ describe("a first order, as the README shows it", () => {
   it("ORD-04 CART-03 R5: the same key gives the same bytes, another key the same order, another body a refusal", async () => {
     const cart = await ada.expect(201, "POST", "/v1/carts", { json: { currency: "EUR", lines: [{ sku, quantity: 1 }] } });
     const key = randomUUID();
-    const answers = await Promise.all(Array.from({ length: 5 }, () => ada.call("POST", "/v1/orders", { json: { cart: cart.body.id }, key })));
+    const answers = await Promise.all(
+      Array.from({ length: 5 }, () => ada.call("POST", "/v1/orders", { json: { cart: cart.body.id }, key })),
+    );
     assert.deepEqual(new Set(answers.map(({ status }) => status)), new Set([201]));
     assert.equal(new Set(answers.map(({ text }) => text)).size, 1);
     const other = await ada.expect(201, "POST", "/orders", { json: { cart: cart.body.id }, key: randomUUID() });
@@ -97,7 +99,12 @@ describe("a first order, as the README shows it", () => {
     const eve = await new Shopper(shop).join();
     const { body: order } = await ada.order([{ sku, quantity: 1 }]);
     const cart = await ada.expect(201, "POST", "/v1/carts", { json: { currency: "EUR", lines: [] } });
-    for (const path of [`/v1/orders/${order.id}`, `/v1/orders/${order.id}/history`, `/v1/payments/${order.payment.id}`, `/v1/carts/${cart.body.id}`])
+    for (const path of [
+      `/v1/orders/${order.id}`,
+      `/v1/orders/${order.id}/history`,
+      `/v1/payments/${order.payment.id}`,
+      `/v1/carts/${cart.body.id}`,
+    ])
       await eve.expect(404, "GET", path);
     await eve.expect(404, "POST", `/v1/orders/${order.id}/cancel`, { json: {} });
     await eve.expect(404, "POST", `/v1/payments/${order.payment.id}/attempts`, { json: {}, key: randomUUID() });
@@ -119,13 +126,24 @@ describe("a first order, as the README shows it", () => {
     const paymentSecret = new URL(order.payment.url).pathname.split("/").at(-1)!;
     await ada.pay(order.payment.url);
     await ada.until(order.id, "PAID");
-    const nowhere = { "the password": ada.password, "the code": ada.code!, "the token": ada.token!, "a card": "4242424242424242", "a cart": cart.body.id };
+    const nowhere = {
+      "the password": ada.password,
+      "the code": ada.code!,
+      "the token": ada.token!,
+      "a card": "4242424242424242",
+      "a cart": cart.body.id,
+    };
     const rarely = { "the address": ada.email, "the name": "Ada Shopper", "the payment's secret": paymentSecret };
     const logged = shop.lines.join("\n").toLowerCase();
-    for (const [what, text] of Object.entries({ ...nowhere, ...rarely })) assert.ok(!logged.includes(text.toLowerCase()), `${what} is logged`);
+    for (const [what, text] of Object.entries({ ...nowhere, ...rarely }))
+      assert.ok(!logged.includes(text.toLowerCase()), `${what} is logged`);
 
     const found = await asKeeper(shop.environment, ({ house }) => findText(house.databases, { ...nowhere, ...rarely }));
-    const where = (what: string) => found.filter((one) => one.what === what).map(({ table }) => table).toSorted();
+    const where = (what: string) =>
+      found
+        .filter((one) => one.what === what)
+        .map(({ table }) => table)
+        .toSorted();
     // The mails themselves are no part of the shop: they stand for what has left it. Their content is encoded.
     assert.deepEqual(
       Object.keys(nowhere).map((what) => [what, where(what).filter((table) => table !== "mailbox.mails")]),

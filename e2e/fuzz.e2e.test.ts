@@ -45,10 +45,18 @@ describe("whatever is sent", () => {
       who: fc.nat(people.length - 1),
       ids: fc.oneof(
         { arbitrary: fc.constant(scene.ids), weight: 3 },
-        { arbitrary: parameters("path", undefined).map((values) => Object.fromEntries(Object.entries(values).map(([name, value]) => [name, textOf(value)]))), weight: 2 },
+        {
+          arbitrary: parameters("path", undefined).map((values) =>
+            Object.fromEntries(Object.entries(values).map(([name, value]) => [name, textOf(value)])),
+          ),
+          weight: 2,
+        },
       ),
       query: parameters("query", []),
-      body: operation.binding.body === "*" ? fc.option(body === undefined ? fc.jsonValue() : valueOf(body), { nil: undefined, freq: 20 }) : fc.constant(undefined),
+      body:
+        operation.binding.body === "*"
+          ? fc.option(body === undefined ? fc.jsonValue() : valueOf(body), { nil: undefined, freq: 20 })
+          : fc.constant(undefined),
       key: fc.option(fc.oneof(fc.uuid(), fc.stringMatching(/^[\x20-\x7e]{1,40}$/)), { nil: undefined }),
     });
   }
@@ -61,11 +69,16 @@ describe("whatever is sent", () => {
       seen.set(operation.name, statuses);
       await fc.assert(
         fc.asyncProperty(anyCase(operation, answers.operation(operation.binding)), async ({ who, ids, query, body, key }) => {
-          const search = new URLSearchParams(Object.entries(query).map(([name, value]) => [name, textOf(value)])).toString();
+          const search = new URLSearchParams(
+            Object.entries(query).map(([name, value]): [string, string] => [name, textOf(value)]),
+          ).toString();
           const path = pathOf(operation, ids) + (search === "" ? "" : `?${search}`);
           // Signing out would leave the others of this file outside.
           const person = operation.name === "POST /v1/logout" ? scene.guest : people[who]!;
-          const answer = await person.call(operation.binding.verb, path, { ...(body !== undefined && { json: body }), ...(key !== undefined && { key }) });
+          const answer = await person.call(operation.binding.verb, path, {
+            ...(body !== undefined && { json: body }),
+            ...(key !== undefined && { key }),
+          });
           assert.ok(answer.status < 500, `${operation.name}: ${answer.status} ${answer.text}`);
           answers.check(answer, answer.status < 300 ? operation : undefined);
           statuses.add(answer.status);

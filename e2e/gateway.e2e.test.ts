@@ -24,7 +24,11 @@ describe("the way in", () => {
   });
 
   /** Calls an operation at its path, and checks what is true of every answer. */
-  async function at(who: Shopper, operation: Operation, options: Options & { readonly ids?: Readonly<Record<string, string>> } = {}): Promise<Answer> {
+  async function at(
+    who: Shopper,
+    operation: Operation,
+    options: Options & { readonly ids?: Readonly<Record<string, string>> } = {},
+  ): Promise<Answer> {
     const { ids = scene.ids, ...others } = options;
     const answer = await who.call(operation.binding.verb, pathOf(operation, ids), { key: randomUUID(), ...others });
     answers.check(answer, operation);
@@ -91,7 +95,10 @@ describe("the way in", () => {
         answers.check(answer);
         assert.equal(answer.status, 405, `${verb} ${path}`);
         assert.deepEqual(
-          answer.headers.get("allow")!.split(", ").filter((one) => one !== "HEAD"),
+          answer.headers
+            .get("allow")!
+            .split(", ")
+            .filter((one) => one !== "HEAD"),
           known.toSorted(),
         );
       }
@@ -111,7 +118,17 @@ describe("the way in", () => {
   });
 
   it("GW-05: answers, errors and pages carry the headers that protect a browser", async () => {
-    for (const path of ["/", "/docs", "/docs/errors", "/docs/errors/OUT_OF_STOCK", "/livez", "/readyz", "/openapi.json", "/v1/products", `/pay/${scene.ids["secret"]}/done`]) {
+    for (const path of [
+      "/",
+      "/docs",
+      "/docs/errors",
+      "/docs/errors/OUT_OF_STOCK",
+      "/livez",
+      "/readyz",
+      "/openapi.json",
+      "/v1/products",
+      `/pay/${scene.ids["secret"]}/done`,
+    ]) {
       const answer = await scene.guest.call("GET", path);
       answers.check(answer);
       assert.equal(answer.status, 200, path);
@@ -160,8 +177,18 @@ describe("the way in", () => {
       ["GET", "/v1/products?limit=1&limit=2", undefined, "limit"],
       ["GET", "/v1/orders?createdAfter=yesterday", undefined, "createdAfter"],
       ["POST", "/v1/stock/movements", { sku: scene.ids["sku"], kind: "STOLEN", quantity: 1 }, "kind"],
-      ["POST", "/v1/products", { title: "A", status: "SOLD", variants: [{ sku: "a", price: { currency: "EUR", amount: "1.00" } }] }, "status"],
-      ["POST", "/v1/products", { title: "A", variants: [{ sku: "a", price: { currency: "EUR", amount: 1.5 } }] }, "variants[0].price.amount"],
+      [
+        "POST",
+        "/v1/products",
+        { title: "A", status: "SOLD", variants: [{ sku: "a", price: { currency: "EUR", amount: "1.00" } }] },
+        "status",
+      ],
+      [
+        "POST",
+        "/v1/products",
+        { title: "A", variants: [{ sku: "a", price: { currency: "EUR", amount: 1.5 } }] },
+        "variants[0].price.amount",
+      ],
       ["POST", "/v1/carts", { currency: "EUR", lines: [{ sku: scene.ids["sku"], quantity: 1.5 }] }, "lines[0].quantity"],
       ["POST", "/v1/carts", { currency: "EUR", lines: [{ sku: scene.ids["sku"], quantity: -1 }] }, "lines[0].quantity"],
       ["POST", "/v1/carts", { currency: "EUR", lines: [{ sku: scene.ids["sku"], quantity: 1e9 }] }, "lines[0].quantity"],
@@ -178,13 +205,18 @@ describe("the way in", () => {
   it("API-07: the document is whole, and has all routes of the contracts and no other", () => {
     const { document } = answers;
     assert.match(document.openapi, /^3\.1\./);
-    const there = Object.entries(document.paths).flatMap(([path, item]) => Object.keys(item).map((verb) => `${verb.toUpperCase()} ${path}`));
+    const there = Object.entries(document.paths).flatMap(([path, item]) =>
+      Object.keys(item).map((verb) => `${verb.toUpperCase()} ${path}`),
+    );
     assert.deepEqual(there.toSorted(), operations.map(({ name }) => name).toSorted());
     const resolve = (pointer: string): unknown =>
       pointer
         .split("/")
         .slice(1)
-        .reduce((value: unknown, key) => (value as Record<string, unknown> | undefined)?.[key.replaceAll("~1", "/").replaceAll("~0", "~")], document);
+        .reduce(
+          (value: unknown, key) => (value as Record<string, unknown> | undefined)?.[key.replaceAll("~1", "/").replaceAll("~0", "~")],
+          document,
+        );
     const refs = new Set<string>();
     const walk = (value: unknown): void => {
       if (typeof value !== "object" || value === null) return;
@@ -209,7 +241,10 @@ describe("the way in", () => {
       const inPath = parameters.filter((one) => one.in === "path");
       assert.deepEqual(inPath.map(({ name }) => name).toSorted(), namesIn(operation.binding.path).toSorted(), operation.name);
       assert.ok(inPath.every(({ required }) => required));
-      assert.ok(Object.keys(responses).some((status) => /^[23]/.test(status)), operation.name);
+      assert.ok(
+        Object.keys(responses).some((status) => /^[23]/.test(status)),
+        operation.name,
+      );
       assert.ok("4XX" in responses && "5XX" in responses, operation.name);
       assert.equal(JSON.stringify(security).includes("bearer"), !operation.isPublic || operation.contract.allow.length > 1, operation.name);
       if (requestBody !== undefined) assert.ok(operation.binding.body === "*", operation.name);
@@ -232,7 +267,11 @@ describe("the way in", () => {
       const known = new Set(operation.contract.method.input.fields.map(({ jsonName }) => jsonName));
       for (const field of secretly.filter((name) => !known.has(name))) {
         const headers = { "content-type": "application/json", authorization: `Bearer ${admin.token}`, "idempotency-key": randomUUID() };
-        const response = await fetch(scene.shop.api + pathOf(operation, {}), { method: operation.binding.verb, headers, body: `{"${field}":{"admin":true}}` });
+        const response = await fetch(scene.shop.api + pathOf(operation, {}), {
+          method: operation.binding.verb,
+          headers,
+          body: `{"${field}":{"admin":true}}`,
+        });
         const text = await response.text();
         const answer = { status: response.status, headers: response.headers, text, body: JSON.parse(text) };
         answers.check(answer, operation);
@@ -243,7 +282,9 @@ describe("the way in", () => {
     // What a message within the body has for answers only.
     const variant = { sku: "s3", price: { currency: "EUR", amount: "1.00" } };
     for (const field of ["id", "title", "available"]) {
-      const answer = await scene.admin.call("POST", "/v1/products", { json: { title: "A", variants: [{ ...variant, [field]: field === "available" ? 9 : "x" }] } });
+      const answer = await scene.admin.call("POST", "/v1/products", {
+        json: { title: "A", variants: [{ ...variant, [field]: field === "available" ? 9 : "x" }] },
+      });
       assert.deepEqual([answer.status, named(answer)], [400, [`variants[0].${field}`]], answer.text);
     }
     const line = { sku: scene.ids["sku"], quantity: 1 };
@@ -269,14 +310,19 @@ describe("the way in", () => {
         // Deleting what is not there for the caller is done, and does nothing.
         const hidden = operation.binding.verb === "DELETE" ? [204, 404] : [404];
         if (who === scene.guest && !operation.isPublic) hidden.push(401);
-        assert.ok(hidden.includes(answer.status), `${operation.name} for ${who === scene.eve ? "another" : "a guest"}: ${answer.status} ${answer.text}`);
+        assert.ok(
+          hidden.includes(answer.status),
+          `${operation.name} for ${who === scene.eve ? "another" : "a guest"}: ${answer.status} ${answer.text}`,
+        );
         checked++;
       }
     }
     assert.ok(checked >= 20);
     await scene.ada.expect(200, "GET", `/v1/carts/${scene.ids["cart"]}`);
     assert.equal((await scene.ada.expect(200, "GET", `/v1/carts/${scene.ids["cart"]}`)).body.lines.length, 1);
-    assert.ok((await scene.ada.expect(200, "GET", "/v1/sessions")).body.items.some(({ id }: { id: string }) => id === scene.ids["session"]));
+    assert.ok(
+      (await scene.ada.expect(200, "GET", "/v1/sessions")).body.items.some(({ id }: { id: string }) => id === scene.ids["session"]),
+    );
   });
 
   it("S12: a key is its caller's and its route's alone, and must be a short visible text", async () => {

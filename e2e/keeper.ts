@@ -40,7 +40,9 @@ export function keeperOf(house: House): Keeper {
     goods: async (units) => {
       const made = units.map((onHand) => ({ sku: `E2E-${randomBytes(5).toString("hex")}`, onHand }));
       const price = { currency: "EUR", amount: "19.99" };
-      const products = made.map(({ sku }) => ({ product: { title: `Thing ${sku}`, status: ProductStatus.PUBLISHED, variants: [{ sku, price }] } }));
+      const products = made.map(({ sku }) => ({
+        product: { title: `Thing ${sku}`, status: ProductStatus.PUBLISHED, variants: [{ sku, price }] },
+      }));
       const { outcomes } = await catalog.importProducts({ products }, call());
       for (const { outcome, message } of outcomes) if (outcome !== "CREATED") throw new Error(`a product was ${outcome}: ${message}`);
       await inventory.importStock({ stock: made }, call());

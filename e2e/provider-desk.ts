@@ -33,7 +33,7 @@ export async function openProviderDesk({ provider, folder }: Pick<ShopProcess, "
     left: async () => (await call("GET", "/v1/faults")) as Faults,
     charges: async () => {
       const all: Charge[] = [];
-      for (let after = ""; ; ) {
+      for (let after = ""; ;) {
         const page = (await call("GET", `/v1/charges?limit=1000&after=${after}`)) as { readonly charges: Charge[]; readonly next: string };
         all.push(...page.charges);
         if (page.next === "") return all;

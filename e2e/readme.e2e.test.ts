@@ -57,7 +57,10 @@ describe("the README's first order, typed in", () => {
     );
     const last = steps.flatMap((step) => ("curl" in step ? [step.curl] : [])).at(-1)!;
     assert.equal(new URL(curlCall(last, Object.fromEntries(shell)).url).pathname, "/v1/orders");
-    const found = await until(async () => (await typed(last, shell)).body["items"][0], ({ status }) => status === "PAID");
+    const found = await until(
+      async () => (await typed(last, shell)).body["items"][0],
+      ({ status }) => status === "PAID",
+    );
     assert.equal(found.id, order!.body["id"]);
     assert.deepEqual(
       found.history.map(({ status }: { readonly status: string }) => status),

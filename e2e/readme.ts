@@ -47,7 +47,7 @@ export function curlCall(command: string, variables: Readonly<Record<string, str
     plain !== undefined ? plain : expanded((quoted ?? bare!).replace(/\\(["\\$])/g, "$1")),
   );
   const after = (option: string): string[] => words.flatMap((word, at) => (words[at - 1] === option ? [word] : []));
-  const [url, ...more] = words.slice(1).filter((word, at) => !/^-/.test(word) && !/^-[Hd]$/.test(words[at]!));
+  const [url, ...more] = words.slice(1).filter((word, at) => !word.startsWith("-") && !/^-[Hd]$/.test(words[at]!));
   const unknown = [...more, ...words.filter((word) => word.startsWith("-") && !/^-[Hd]$/.test(word))];
   if (url === undefined || unknown.length > 0) throw new Error(`${command} is more than an address, -H and -d`);
   const [body] = after("-d");

@@ -34,9 +34,20 @@ describe("what the pages tell to type", () => {
     for (const command of commands(read(page)))
       it(`DOC-02: ${page.replaceAll("\\", "/")} is right about ${command.replace(/[A-Z]+-\d+/g, "…")}`, async () => {
         const [program, ...words] = command.split(/\s+/);
-        if (program === "node") return assert.ok(existsSync(join(root, words.find((word) => !word.startsWith("-"))!)), "there is such a file");
+        assert.notEqual(program, "node", "the reader's own node may be too old: npx node");
+        if (program === "npx" && words[0] === "node")
+          return assert.ok(
+            existsSync(
+              join(
+                root,
+                words.slice(1).find((word) => !word.startsWith("-"))!,
+              ),
+            ),
+            "there is such a file",
+          );
         if (program === "npx") {
           assert.equal(words[0], "kontor");
+          if (words[1]?.startsWith("<")) return;
           const { code, text } = await help(words[1]!);
           assert.equal(code, 0, text);
           const usage = text.split(/Usage: /)[1] ?? "";
@@ -88,11 +99,20 @@ describe("the README's first order", () => {
       });
 
   it("DOC-02: the demo catalogue has what the README orders and looks for", () => {
-    const products = JSON.parse(read("apps/kontor/demo/products.json")) as { readonly title: string; readonly variants: readonly { readonly sku: string; readonly stock: number }[] }[];
-    const ordered = Array.from(readme.matchAll(/"sku":"([^"]+)","quantity":(\d+)/g), ([, sku, quantity]) => ({ sku, quantity: Number(quantity) }));
+    const products = JSON.parse(read("apps/kontor/demo/products.json")) as {
+      readonly title: string;
+      readonly variants: readonly { readonly sku: string; readonly stock: number }[];
+    }[];
+    const ordered = Array.from(readme.matchAll(/"sku":"([^"]+)","quantity":(\d+)/g), ([, sku, quantity]) => ({
+      sku,
+      quantity: Number(quantity),
+    }));
     assert.ok(ordered.length > 0);
     for (const { sku, quantity } of ordered)
-      assert.ok(products.some(({ variants }) => variants.some((variant) => variant.sku === sku && variant.stock >= quantity)), sku);
+      assert.ok(
+        products.some(({ variants }) => variants.some((variant) => variant.sku === sku && variant.stock >= quantity)),
+        sku,
+      );
     const word = /products\?q=(\w+)/.exec(readme)?.[1] ?? "";
     assert.ok(products.some(({ title }) => title.toLowerCase().includes(word)));
   });

@@ -29,6 +29,8 @@ export interface ShopProcess {
   kill(): Promise<void>;
   /** SIGTERM; gives the exit code. */
   stop(): Promise<number | null>;
+  /** Resolves with the exit code when it has ended, told to or not. */
+  readonly ended: Promise<number | null>;
   /** Runs another command of kontor on the same data. */
   run(args: readonly string[]): Promise<CommandResult>;
 }
@@ -55,10 +57,12 @@ export async function startShop(env: Readonly<Record<string, string>> = {}): Pro
   };
   const lines: string[] = [];
   let child: ChildProcess | undefined;
+  let ended: Promise<number | null> = Promise.resolve(null);
 
   const start = async (): Promise<void> => {
     const started = spawn(process.execPath, [command, "start"], { env: cleanEnv(environment), stdio: ["ignore", "pipe", "pipe"] });
     child = started;
+    ended = once(started, "exit").then(([code]) => code as number | null);
     const ready = new Promise<void>((resolve) => {
       for (const stream of [started.stdout, started.stderr])
         createInterface({ input: stream }).on("line", (line) => {
@@ -66,7 +70,7 @@ export async function startShop(env: Readonly<Record<string, string>> = {}): Pro
           if (line.includes('"message":"ready"')) resolve();
         });
     });
-    const failed = once(started, "exit").then(([code]) => {
+    const failed = ended.then((code) => {
       throw new Error(`the shop ended with ${String(code)} before it was ready:\n${lines.slice(-20).join("\n")}`);
     });
     await Promise.race([ready, failed]);
@@ -75,10 +79,8 @@ export async function startShop(env: Readonly<Record<string, string>> = {}): Pro
   const end = async (signal: NodeJS.Signals): Promise<number | null> => {
     const running = child;
     if (running === undefined || running.exitCode !== null || running.signalCode !== null) return running?.exitCode ?? null;
-    const exited = once(running, "exit");
     running.kill(signal);
-    await exited;
-    return running.exitCode;
+    return ended;
   };
   afterTests(async () => {
     await end("SIGKILL");
@@ -95,6 +97,9 @@ export async function startShop(env: Readonly<Record<string, string>> = {}): Pro
     lines,
     get pid() {
       return child?.pid ?? 0;
+    },
+    get ended() {
+      return ended;
     },
     start,
     kill: async () => void (await end("SIGKILL")),

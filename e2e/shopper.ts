@@ -35,7 +35,11 @@ export class Shopper {
     this.places = places;
   }
 
-  async call(method: string, path: string, options: { readonly json?: unknown; readonly key?: string; readonly headers?: Readonly<Record<string, string>> } = {}): Promise<Answer> {
+  async call(
+    method: string,
+    path: string,
+    options: { readonly json?: unknown; readonly key?: string; readonly headers?: Readonly<Record<string, string>> } = {},
+  ): Promise<Answer> {
     const { json, key, headers = {} } = options;
     const response = await fetch(path.startsWith("http") ? path : this.places.api + path, {
       method,
@@ -92,7 +96,9 @@ export class Shopper {
     const { mailbox } = this.places;
     const { body } = await this.expect(200, "GET", `${mailbox}/api/v1/messages?to=${encodeURIComponent(this.email)}&limit=50`);
     const listed = body.messages as readonly { readonly id: string }[];
-    return Promise.all(listed.map(async ({ id }) => (await this.expect(200, "GET", `${mailbox}/api/v1/messages/${encodeURIComponent(id)}`)).body as Mail));
+    return Promise.all(
+      listed.map(async ({ id }) => (await this.expect(200, "GET", `${mailbox}/api/v1/messages/${encodeURIComponent(id)}`)).body as Mail),
+    );
   }
 
   /** Places an order for these lines through a cart. */

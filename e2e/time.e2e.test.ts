@@ -75,13 +75,17 @@ describe("a house whose clock is moved", () => {
   }
 
   async function stock(sku: string): Promise<{ readonly onHand: number; readonly reserved: number }> {
-    const { items } = await house.clientsFor("kontor").of("inventory", InventoryService).listStock({ sku: [sku] }, rootCall({ caller: "kontor", user, timeoutMs: 5_000 }));
+    const { items } = await house
+      .clientsFor("kontor")
+      .of("inventory", InventoryService)
+      .listStock({ sku: [sku] }, rootCall({ caller: "kontor", user, timeoutMs: 5_000 }));
     const [{ onHand, reserved }] = items as [(typeof items)[number]];
     return { onHand, reserved };
   }
   const user = { id: "usr_keeper", session: "ses_keeper", roles: ["admin"], verified: true };
 
-  const subjects = async (ada: Shopper): Promise<string[]> => (await ada.inbox()).map(({ subject }) => subject.replace(/ord_\w+/, "ORDER")).toReversed();
+  const subjects = async (ada: Shopper): Promise<string[]> =>
+    (await ada.inbox()).map(({ subject }) => subject.replace(/ord_\w+/, "ORDER")).toReversed();
   const reminder = "Your order ORDER waits for its payment";
   const confirmation = "Your order ORDER is paid";
   const cancellation = "Your order ORDER is cancelled";
@@ -141,7 +145,9 @@ describe("a house whose clock is moved", () => {
     await pass(hourMs, ada);
     assert.equal((await ada.expect(200, "GET", `/v1/orders/${placed.id}`)).body.status, "COMPLETED");
     assert.deepEqual(await subjects(ada), [reminder, confirmation]);
-    const { count } = await house.databases.get("orders")!.one<{ count: bigint | number }>(sql`select count(*) as count from tasks where key = ${placed.id} and state = 'waiting'`);
+    const { count } = await house.databases
+      .get("orders")!
+      .one<{ count: bigint | number }>(sql`select count(*) as count from tasks where key = ${placed.id} and state = 'waiting'`);
     assert.equal(Number(count), 0, "nothing is left to do for it");
   });
 
@@ -206,12 +212,16 @@ describe("a house whose clock is moved", () => {
   it("ID-08 ID-09: a code is good for ten minutes, and another comes after one at the earliest", async () => {
     const register = async (): Promise<Shopper> => {
       const shopper = new Shopper(places);
-      await shopper.expect(201, "POST", "/v1/register", { json: { email: shopper.email, password: shopper.password, name: "Ada Shopper" } });
+      await shopper.expect(201, "POST", "/v1/register", {
+        json: { email: shopper.email, password: shopper.password, name: "Ada Shopper" },
+      });
       await house.settle();
       return shopper;
     };
-    const codeOf = async (shopper: Shopper): Promise<string | undefined> => /[0-9A-Z]{5}-[0-9A-Z]{5}/.exec((await shopper.inbox())[0]!.text)?.[0];
-    const verifyWith = async (shopper: Shopper) => shopper.call("POST", "/v1/register/verify", { json: { email: shopper.email, code: await codeOf(shopper) } });
+    const codeOf = async (shopper: Shopper): Promise<string | undefined> =>
+      /[0-9A-Z]{5}-[0-9A-Z]{5}/.exec((await shopper.inbox())[0]!.text)?.[0];
+    const verifyWith = async (shopper: Shopper) =>
+      shopper.call("POST", "/v1/register/verify", { json: { email: shopper.email, code: await codeOf(shopper) } });
 
     const [ada, eve] = [await register(), await register()];
     await pass(59_000);

@@ -2,7 +2,8 @@ import { posix } from "node:path";
 import { lineAt } from "./sources.ts";
 import type { Problem, Source } from "./sources.ts";
 
-// apps -> gateway, services -> platform -> nothing of ours, and everyone may read contracts. A service never imports another.
+// apps -> gateway, services -> platform -> nothing of ours, and everyone may read contracts. A service never imports another; what only
+// tests use may open its neighbours too, and nothing else imports that.
 
 const names = {
   gateway: "gateway",
@@ -26,6 +27,9 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   tools: ["contracts", "platform"],
 };
 
+/** What does not run in a shop. */
+const aroundTheHouse = { e2e: true, bench: true, tools: true };
+
 /** What a service does through a seam of the platform: engines, servers, sockets, files and other processes. */
 const engines = new RegExp(
   `^(node:)?(${["http", "https", "http2", "net", "tls", "dgram", "child_process", "cluster", "worker_threads", "sqlite", "fs", "fs/promises"].join("|")})$|` +
@@ -40,6 +44,11 @@ const outsideCompany = "services/payments/provider/";
 const ownSeams: Readonly<Record<string, RegExp>> = {
   "services/payments/src/http-client.ts": /^node:https?$/, // payment providers
 };
+
+/** Tests and what only they use: suites, and helpers that say so by their names. The test cards are the provider's goods. */
+export function isTestCode(path: string): boolean {
+  return /\.(?:test|contract)\.ts$|\/(?:open-)?test-(?!cards\b)[\w-]+\.ts$|^platform\/testing\//.test(path);
+}
 
 /** An import of a file. */
 export interface Import {
@@ -89,21 +98,22 @@ export function boundaryProblems(sources: readonly Source[]): Problem[] {
 function problemOf(path: string, own: string, from: string): string | undefined {
   const target = targetOf(path, from);
   if (target === undefined) {
-    const inService = own.startsWith("services/") && !path.startsWith(outsideCompany) && !path.endsWith(".test.ts");
+    const inService = own.startsWith("services/") && !path.startsWith(outsideCompany) && !isTestCode(path);
     return inService && engines.test(from) && ownSeams[path]?.test(from) !== true
       ? `a service uses ${from} only through a seam of the platform`
       : undefined;
   }
   const other = packageOf(target);
   if (other === undefined) return from.startsWith(".") && target.startsWith("..") ? `${from} leads out of the repository` : undefined;
+  const folder = (name: string): string => name.split("/")[0]!;
+  if (isTestCode(target) && !isTestCode(path) && !(folder(own) in aroundTheHouse)) return `${from} is for tests only`;
   if (other === own) {
     const outside = [path, target].filter((file) => file.startsWith(outsideCompany)).length;
-    return outside === 1 && !path.endsWith(".test.ts") ? `a service and the company beside it share no code: they speak over HTTP` : undefined;
+    return outside === 1 && !isTestCode(path) ? `a service and the company beside it share no code: they speak over HTTP` : undefined;
   }
   // Tools are run by path, not imported, and stay beside what they work on.
   if (from.startsWith(".") && own !== "tools") return `${from} reaches into ${other}: import it as a package`;
   if (own.startsWith("services/") && other.startsWith("services/"))
-    return `a service never imports another (${other}): call it through a client`;
-  const folder = (name: string): string => name.split("/")[0]!;
+    return isTestCode(path) ? undefined : `a service never imports another (${other}): call it through a client`;
   return (allowed[folder(own)] ?? []).includes(folder(other)) ? undefined : `${own} must not import ${other}`;
 }

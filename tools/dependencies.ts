@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { importsOf, packageOf, targetOf } from "./boundaries.ts";
+import { importsOf, isTestCode, packageOf, targetOf } from "./boundaries.ts";
 import { readSources, root } from "./sources.ts";
 import type { Problem, Source } from "./sources.ts";
 
@@ -8,24 +8,34 @@ import type { Problem, Source } from "./sources.ts";
 
 const file = "docs/dependencies.txt";
 
-/** Who imports what of ours, a line a package. Of the contracts it says whose. Every new edge is a line in review. */
+/**
+ * Who imports what of ours, a line a package, and one for what only its tests import. Of the contracts it says whose. Every new edge is a
+ * line in review.
+ */
 export function dependencies(sources: readonly Source[]): string {
   const edges = new Map<string, Set<string>>();
-  for (const { path, text } of sources) {
+  const edgesOf = (name: string): Set<string> => {
+    const known = edges.get(name) ?? new Set();
+    edges.set(name, known);
+    return known;
+  };
+  for (const { path, text } of sources.toSorted((one, other) => Number(isTestCode(one.path)) - Number(isTestCode(other.path)))) {
     const own = packageOf(path);
     if (own === undefined) continue;
-    if (!edges.has(own)) edges.set(own, new Set());
+    const shop = edgesOf(own);
     for (const { from } of importsOf(text)) {
       const target = targetOf(path, from);
       const other = target === undefined ? undefined : packageOf(target);
-      if (target !== undefined && other !== undefined && other !== own)
-        edges.get(own)!.add(other === "contracts" ? contractsOf(target) : other);
+      if (target === undefined || other === undefined || other === own) continue;
+      const edge = other === "contracts" ? contractsOf(target) : other;
+      if (!isTestCode(path)) shop.add(edge);
+      else if (!shop.has(edge)) edgesOf(`${own}, tests`).add(edge);
     }
   }
   const lines = [...edges]
     .toSorted(([one], [other]) => (one < other ? -1 : 1))
     .map(([own, others]) => `${own} -> ${[...others].toSorted().join(" ") || "nothing"}`);
-  return `# Made by node tools/dependencies.ts --write. Package -> packages of ours that it imports.\n${lines.join("\n")}\n`;
+  return `# Made by npx node tools/dependencies.ts --write. Package -> packages of ours that it imports.\n${lines.join("\n")}\n`;
 }
 
 function contractsOf(target: string): string {
@@ -40,7 +50,7 @@ export function dependencyProblems(sources: readonly Source[]): Problem[] {
   const gone = committed.filter((line) => !found.includes(line));
   return [...changed.map((line) => `+ ${line}`), ...gone.map((line) => `- ${line}`)].map((message) => ({
     path: file,
-    message: `${message} (node tools/dependencies.ts --write)`,
+    message: `${message} (npx node tools/dependencies.ts --write)`,
   }));
 }
 

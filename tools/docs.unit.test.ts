@@ -15,10 +15,17 @@ describe("pages", () => {
   });
 
   it("sees links that lead nowhere", () => {
-    const links = "[a](docs/architecture.md) [b](docs/nothing.md) [c](https://x.example/y)\n[d](CONTRIBUTING.md#style) [e](CONTRIBUTING.md#nothing) [f](../x.md)";
+    const links =
+      "[a](docs/architecture.md) [b](docs/nothing.md) [c](https://x.example/y)\n[d](CONTRIBUTING.md#style) [e](CONTRIBUTING.md#nothing) [f](../x.md)";
     assert.deepEqual(
-      linkProblems({ path: "README.md", text: `${links}\n\`\`\`\n[g](not-a-link.md)\n\`\`\`\n` }).map(({ line, message }) => `${line} ${message}`),
-      ["1 leads to docs/nothing.md, which is not there", "2 CONTRIBUTING.md has no heading #nothing", "2 leads to ../x.md, which is not there"],
+      linkProblems({ path: "README.md", text: `${links}\n\`\`\`\n[g](not-a-link.md)\n\`\`\`\n` }).map(
+        ({ line, message }) => `${line} ${message}`,
+      ),
+      [
+        "1 leads to docs/nothing.md, which is not there",
+        "2 CONTRIBUTING.md has no heading #nothing",
+        "2 leads to ../x.md, which is not there",
+      ],
     );
   });
 
@@ -45,14 +52,23 @@ describe("pages", () => {
       [],
     );
     const listed = /^\| `services\/` \| (.*) \|$/m.exec(architecture.text)?.[1] ?? "";
-    assert.deepEqual(listed.replace(/\(.*?\)/g, "").match(/[a-z]+/g)?.toSorted(), services.toSorted());
+    assert.deepEqual(
+      listed
+        .replace(/\(.*?\)/g, "")
+        .match(/[a-z]+/g)
+        ?.toSorted(),
+      services.toSorted(),
+    );
     const named = /Services \(([^)]*)\)/.exec(file("README.md").text)?.[1] ?? "";
     assert.deepEqual(named.match(/[a-z]+/g)?.toSorted(), services.toSorted());
   });
 
   it("sees what Mermaid would not draw", () => {
     const problems = (text: string) => readDiagram(text).problems.length;
-    for (const good of ["flowchart LR\n a([x y]) -->|z| b & c\n b -. events .-> c\n a <-->|HTTP, signed| d{e}", "sequenceDiagram\n participant A as a\n opt x\n A->>A: x\n end\n A-->>A: y"])
+    for (const good of [
+      "flowchart LR\n a([x y]) -->|z| b & c\n b -. events .-> c\n a <-->|HTTP, signed| d{e}",
+      "sequenceDiagram\n participant A as a\n opt x\n A->>A: x\n end\n A-->>A: y",
+    ])
       assert.equal(problems(good), 0, good);
     for (const bad of [
       "flowchart LR\n a -->",
@@ -93,12 +109,20 @@ describe("decisions", () => {
       const title = /^# (\d+\. .+)\n/.exec(text)?.[1];
       assert.ok(title?.startsWith(`${at + 1}. `), name);
       assert.ok(index.includes(`- [${title}](${name})`), `${name} is not in the list`);
-      assert.deepEqual(Array.from(text.matchAll(/^\*\*(\w+)\.\*\* \S/gm), ([, part]) => part), ["Context", "Choice", "Cost"], name);
+      assert.deepEqual(
+        Array.from(text.matchAll(/^\*\*(\w+)\.\*\* \S/gm), ([, part]) => part),
+        ["Context", "Choice", "Cost"],
+        name,
+      );
     }
   });
 
   it("DOC-05: there is one for each conflict of the founding documents that has been met", () => {
     const contexts = names.map((name) => /^\*\*Context\.\*\*([^]*?)^\*\*/m.exec(file(`docs/decisions/${name}`).text)?.[1] ?? "");
-    for (const [what, met] of conflicts) assert.ok(contexts.some((context) => met.test(context)), what);
+    for (const [what, met] of conflicts)
+      assert.ok(
+        contexts.some((context) => met.test(context)),
+        what,
+      );
   });
 });

@@ -29,7 +29,9 @@ export function linkProblems({ path, text }: Source): Problem[] {
     const found = target === "" ? path : posix.join(posix.dirname(path), decodeURI(target));
     const line = prose.slice(0, match.index).split("\n").length;
     if (found.startsWith("..") || !existsSync(join(root, found))) return [{ path, line, message: `leads to ${link}, which is not there` }];
-    return heading === undefined || headings(file(found).text).has(heading) ? [] : [{ path, line, message: `${found} has no heading #${heading}` }];
+    return heading === undefined || headings(file(found).text).has(heading)
+      ? []
+      : [{ path, line, message: `${found} has no heading #${heading}` }];
   });
 }
 

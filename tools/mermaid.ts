@@ -59,7 +59,8 @@ function readSequence(lines: readonly string[]): Diagram {
     else if (/^(?:else|and|option)\b/.test(line) && open > 0) continue;
     else if (line === "end" && open > 0) open--;
     else {
-      const [, from, to] = /^(\w+)--?(?:>>?|x|\))[+-]?(\w+): .+$/.exec(line) ?? /^Note (?:over|left of|right of) (\w+)(?:,(\w+))?: .+$/.exec(line) ?? [];
+      const [, from, to] =
+        /^(\w+)--?(?:>>?|x|\))[+-]?(\w+): .+$/.exec(line) ?? /^Note (?:over|left of|right of) (\w+)(?:,(\w+))?: .+$/.exec(line) ?? [];
       if (from === undefined || !nodes.has(from) || (to !== undefined && !nodes.has(to))) problems.push(line);
     }
   }

@@ -82,7 +82,11 @@ describe("checks of the sources", () => {
   it("DEV-11: every commit of the history has a conventional subject, in a shallow clone too", () => {
     assert.deepEqual(commitProblems().map(shown), []);
     const folder = mkdtempSync(join(tmpdir(), "kontor-commits-"));
-    const git = (...args: readonly string[]) => execFileSync("git", ["-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "core.hooksPath=/dev/null", ...args], { cwd: folder, stdio: "pipe" });
+    const git = (...args: readonly string[]) =>
+      execFileSync("git", ["-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "core.hooksPath=/dev/null", ...args], {
+        cwd: folder,
+        stdio: "pipe",
+      });
     try {
       assert.deepEqual(commitProblems(folder), []);
       git("init", "--quiet", "origin");
@@ -154,9 +158,10 @@ describe("checks of the sources", () => {
           "services/orders/src/b.ts",
           'import { c } from "./a.ts";\nimport { d } from "@kontor/contracts/money.ts";\nimport { e } from "pg";',
         ),
+        at("services/orders/src/a.int.test.ts", 'import { a } from "@kontor/platform/x.ts";\nimport { f } from "@kontor/carts";'),
         at("contracts/money.ts", ""),
       ]).replace(/^#.*\n/, ""),
-      "contracts -> nothing\nservices/orders -> contracts contracts/carts platform\n",
+      "contracts -> nothing\nservices/orders -> contracts contracts/carts platform\nservices/orders, tests -> services/carts\n",
     );
   });
 });

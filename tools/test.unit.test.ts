@@ -19,13 +19,17 @@ describe("the test runner", () => {
     // Node refuses to run tests from within a test that it runs, and knows it by this.
     const { NODE_TEST_CONTEXT: _, ...env } = process.env;
     const runner = join(import.meta.dirname, "test.ts");
-    const { status, stdout, stderr } = spawnSync(process.execPath, [runner, ...names.map((name) => join(folder, `${name}.unit.test.ts`))], { env, encoding: "utf8" });
+    const { status, stdout, stderr } = spawnSync(process.execPath, [runner, ...names.map((name) => join(folder, `${name}.unit.test.ts`))], {
+      env,
+      encoding: "utf8",
+    });
     return { status, stdout, problems: stderr.split("\n").filter((line) => line.startsWith("✖")) };
   };
 
   before(() => {
     folder = mkdtempSync(join(tmpdir(), "kontor-runner-"));
-    for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), `import { describe, it } from "node:test";\n${text}\n`);
+    for (const [name, text] of Object.entries(files))
+      writeFileSync(join(folder, name), `import { describe, it } from "node:test";\n${text}\n`);
   });
   after(() => rmSync(folder, { recursive: true, force: true }));
 

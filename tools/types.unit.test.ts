@@ -31,7 +31,10 @@ describe("types", () => {
     writeFileSync(join(folder, "package.json"), '{ "type": "module" }');
     for (const [name, text] of Object.entries(planted)) writeFileSync(join(folder, `${name}.ts`), `${text}\n`);
     writeFileSync(join(folder, "good.ts"), "export const add = (one: number, other: number): number => one + other;\n");
-    report = spawnSync(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "--noEmit"], { cwd: folder, encoding: "utf8" }).stdout;
+    report = spawnSync(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "--noEmit"], {
+      cwd: folder,
+      encoding: "utf8",
+    }).stdout;
   });
   after(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -46,7 +49,9 @@ describe("types", () => {
 
   it("DEV-05: every folder with sources is checked, as strictly, and no warning passes", () => {
     const { include } = JSON.parse(file("tsconfig.json").text) as { readonly include: readonly string[] };
-    const workspaces = manifests().slice(1).map(({ path }) => path.split("/")[0] ?? "");
+    const workspaces = manifests()
+      .slice(1)
+      .map(({ path }) => path.split("/")[0] ?? "");
     assert.deepEqual(include.map((pattern) => pattern.replace("/**/*.ts", "")).toSorted(), [...new Set(workspaces)].toSorted());
     assert.match(file(".oxlintrc.json").text, /"denyWarnings": true/);
     assert.deepEqual(

@@ -17,12 +17,18 @@ const all = manifests().map(({ path, text }) => ({ path, ...(JSON.parse(text) as
 describe("the workspace", () => {
   it("DEV-01: the lock file has every workspace's dependencies, pinned by hash, from whichever registry is configured", () => {
     const lock = file("package-lock.json");
-    assert.deepEqual([...lockProblems(lock), ...workspaceProblems(lock, manifests()), ...manifests().flatMap(manifestProblems)].map(shown), []);
+    assert.deepEqual(
+      [...lockProblems(lock), ...workspaceProblems(lock, manifests()), ...manifests().flatMap(manifestProblems)].map(shown),
+      [],
+    );
   });
 
   it("DEV-01: catches a dependency that the lock file does not have, and a workspace that it does not know", () => {
     const manifest = (dependencies: object) => JSON.stringify({ dependencies });
-    const lock = { path: "lock", text: JSON.stringify({ packages: { a: { dependencies: { pg: "1.0.0" } }, b: {}, "node_modules/pg": {} } }) };
+    const lock = {
+      path: "lock",
+      text: JSON.stringify({ packages: { a: { dependencies: { pg: "1.0.0" } }, b: {}, "node_modules/pg": {} } }),
+    };
     const found = workspaceProblems(lock, [
       { path: "a/package.json", text: manifest({ pg: "1.0.0", ajv: "1.0.0" }) },
       { path: "c/package.json", text: manifest({}) },
@@ -36,7 +42,10 @@ describe("the workspace", () => {
   it("DEV-01: every folder with a package.json is a workspace, and every workspace is one", () => {
     const folders = all[0]!.workspaces!.flatMap((pattern) => globSync(pattern, { cwd: root }));
     const expected = folders.map((folder) => `${folder.replaceAll("\\", "/")}/package.json`);
-    assert.deepEqual(all.slice(1).map(({ path }) => path), expected.toSorted());
+    assert.deepEqual(
+      all.slice(1).map(({ path }) => path),
+      expected.toSorted(),
+    );
   });
 
   it("DEV-01: what is installed is what is asked for: nothing missing, invalid or extraneous", () => {
@@ -65,10 +74,15 @@ describe("the workspace", () => {
 
   it("DEV-02: the folders are those that the architecture names, with every part in its place", () => {
     const layout = /## The house\n[^]*?(\| folder[^]*?)\n\n/.exec(file("docs/architecture.md").text)?.[1] ?? "";
-    const rows = layout.split("\n").slice(2).map((row) => row.split("|").map((cell) => cell.trim()));
+    const rows = layout
+      .split("\n")
+      .slice(2)
+      .map((row) => row.split("|").map((cell) => cell.trim()));
     const named = rows.flatMap(([, folders = ""]) => folders.match(/(?<=`)[\w-]+/g) ?? []);
     const found = globSync("*/", { cwd: root, exclude: (name) => name === "node_modules" || name.startsWith(".") });
-    const tracked = found.map((folder) => folder.replace(/[\\/]$/, "")).filter((folder) => globSync("**/*.*", { cwd: join(root, folder) }).length > 0);
+    const tracked = found
+      .map((folder) => folder.replace(/[\\/]$/, ""))
+      .filter((folder) => globSync("**/*.*", { cwd: join(root, folder) }).length > 0);
     assert.deepEqual(named.toSorted(), tracked.toSorted());
 
     const told = (folder: string) => rows.find(([, folders]) => folders === `\`${folder}/\``)?.[2] ?? "";
@@ -82,7 +96,8 @@ describe("the workspace", () => {
     for (const path of ["README.md", "contracts/proto/kontor", "apps/kontor/main.ts", "docs/decisions", ".ci/run"])
       assert.ok(existsSync(join(root, path)), path);
     for (const service of folders("services"))
-      for (const path of ["package.json", "src/service.ts"]) assert.ok(existsSync(join(root, "services", service, path)), `${service} has no ${path}`);
+      for (const path of ["package.json", "src/service.ts"])
+        assert.ok(existsSync(join(root, "services", service, path)), `${service} has no ${path}`);
   });
 });
 

@@ -11,15 +11,30 @@ export const configuration = {
   smtpPort: port("KONTOR_SMTP_PORT", { about: "where the mail catcher takes mail", default: 4002 }),
   providerPort: port("KONTOR_PROVIDER_PORT", { about: "where the built-in payment provider listens", default: 4003 }),
   publicUrl: url("KONTOR_PUBLIC_URL", { about: "the shop's address as its customers see it", schemes: ["http", "https"], optional: true }),
-  smtpUrl: url("KONTOR_SMTP_URL", { about: "the mail server; without one mails go to the mailbox page", schemes: ["smtp", "smtps"], optional: true }),
+  smtpUrl: url("KONTOR_SMTP_URL", {
+    about: "the mail server; without one mails go to the mailbox page",
+    schemes: ["smtp", "smtps"],
+    optional: true,
+  }),
   mailFrom: text("KONTOR_MAIL_FROM", { about: "the sender of mails", default: "shop@kontor.example" }),
   shopName: text("KONTOR_SHOP_NAME", { about: "the shop's name in mails and on pages", default: "Kontor" }),
   seed: oneOf("KONTOR_SEED", ["demo", "none"], { about: "what an empty shop is filled with", default: "demo" }),
-  masterKey: secret("KONTOR_MASTER_KEY", { about: "64 hex digits that other secrets are derived from; made and kept in the data folder without it", optional: true }),
-  connections: integer("KONTOR_CONNECTIONS", { about: "how many database connections the process opens at most", default: 40, min: 12, max: 1000 }),
+  masterKey: secret("KONTOR_MASTER_KEY", {
+    about: "64 hex digits that other secrets are derived from; made and kept in the data folder without it",
+    optional: true,
+  }),
+  connections: integer("KONTOR_CONNECTIONS", {
+    about: "how many database connections the process opens at most",
+    default: 40,
+    min: 12,
+    max: 1000,
+  }),
   requestTimeoutMs: duration("KONTOR_REQUEST_TIMEOUT", { about: "how long a request may take", default: 10_000 }),
   logLevel: oneOf("KONTOR_LOG_LEVEL", ["debug", "info", "warn", "error"], { about: "which lines are logged", default: "info" }),
-  logFormat: oneOf("KONTOR_LOG_FORMAT", ["json", "pretty"], { about: "how lines look; pretty on a terminal, otherwise json", optional: true }),
+  logFormat: oneOf("KONTOR_LOG_FORMAT", ["json", "pretty"], {
+    about: "how lines look; pretty on a terminal, otherwise json",
+    optional: true,
+  }),
 } as const;
 
 export type Configuration = Config<typeof configuration>;

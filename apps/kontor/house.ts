@@ -32,7 +32,10 @@ import { services } from "./services.ts";
 
 /** The databases that are no service's: the mail catcher's, and the built-in payment provider's books. */
 const outsiders = ["mailbox", "provider"] as const;
-const providerMigrations: MigrationSet = { scope: "provider", folder: new URL("../../services/payments/provider/migrations/", import.meta.url) };
+const providerMigrations: MigrationSet = {
+  scope: "provider",
+  folder: new URL("../../services/payments/provider/migrations/", import.meta.url),
+};
 
 export interface HouseOptions {
   readonly config: Configuration;
@@ -95,11 +98,16 @@ export async function openHouse({ config, log, clock = systemClock, as, settings
   });
   try {
     const lock = shop ? await holdHouse(postgres.superuser) : undefined;
-    if (shop && lock === undefined) throw new HouseTaken(`a shop is running on ${config.data} already; stop it first, or give this one another folder with KONTOR_DATA`);
+    if (shop && lock === undefined)
+      throw new HouseTaken(`a shop is running on ${config.data} already; stop it first, or give this one another folder with KONTOR_DATA`);
     const connections = await provision(postgres.superuser, [...services.map(({ name }) => name), ...outsiders], masterKey);
     const budget = createBudget({ connections: config.connections, background: Math.ceil(config.connections * 0.3) });
     const databases = new Map(
-      Array.from(connections, ([name, connection]: [string, Connection]) => [name, openDatabase({ name, connection, budget, log: log.child({ service: name }) })] as const),
+      Array.from(
+        connections,
+        ([name, connection]: [string, Connection]) =>
+          [name, openDatabase({ name, connection, budget, log: log.child({ service: name }) })] as const,
+      ),
     );
     await migrateAll(databases);
 
@@ -173,9 +181,17 @@ export async function openHouse({ config, log, clock = systemClock, as, settings
     lifecycle = life;
     life.add({ name: "postgres", stop: () => (shop ? postgres.stop() : stopUnlessShopRuns(postgres)) });
     if (lock !== undefined) life.add({ name: "house lock", stop: () => lock.release() });
-    life.add({ name: "databases", stop: async () => void (await Promise.all([...databases.values()].map((database) => database.stop()))), ready: () => databasesAnswer(databases) });
+    life.add({
+      name: "databases",
+      stop: async () => void (await Promise.all([...databases.values()].map((database) => database.stop()))),
+      ready: () => databasesAnswer(databases),
+    });
     life.add({ name: "rpc", stop: () => rpc.stop() });
-    life.add({ name: "event logs", start: () => each(hosted, (service) => service.log.start()), stop: () => each(hosted, (service) => service.log.stop()) });
+    life.add({
+      name: "event logs",
+      start: () => each(hosted, (service) => service.log.start()),
+      stop: () => each(hosted, (service) => service.log.stop()),
+    });
     if (shop) {
       life.add({ name: "mail catcher", start: async () => void (await catcher.start()), stop: () => catcher.stop() });
       life.add({ name: "payment provider", start: async () => void (await provider.start()), stop: () => provider.stop() });
@@ -183,9 +199,21 @@ export async function openHouse({ config, log, clock = systemClock, as, settings
     }
     // An attached house answers calls; it does not go on with the shop's sagas and tasks.
     if (shop) {
-      life.add({ name: "services", start: () => each(hosted, ({ service }) => service.start?.()), stop: () => each(hosted, ({ service }) => service.stop?.()) });
-      life.add({ name: "subscriptions", start: () => each(hosted, (service) => service.subscriptions.start()), stop: () => each(hosted, (service) => service.subscriptions.stop()) });
-      life.add({ name: "tasks", start: () => each(hosted, (service) => service.tasks.start()), stop: () => each(hosted, (service) => service.tasks.stop()) });
+      life.add({
+        name: "services",
+        start: () => each(hosted, ({ service }) => service.start?.()),
+        stop: () => each(hosted, ({ service }) => service.stop?.()),
+      });
+      life.add({
+        name: "subscriptions",
+        start: () => each(hosted, (service) => service.subscriptions.start()),
+        stop: () => each(hosted, (service) => service.subscriptions.stop()),
+      });
+      life.add({
+        name: "tasks",
+        start: () => each(hosted, (service) => service.tasks.start()),
+        stop: () => each(hosted, (service) => service.tasks.stop()),
+      });
       life.add({ name: "gateway", start: async () => void (await gateway.start(config.port, config.host)), stop: () => gateway.stop() });
     }
     await life.start();
@@ -217,7 +245,12 @@ async function stopUnlessShopRuns(postgres: EmbeddedPostgres): Promise<void> {
 
 function addressesOf({ host, port, mailboxPort, smtpPort, providerPort }: Configuration): Addresses {
   const name = host === "0.0.0.0" || host === "::" || host === "127.0.0.1" ? "localhost" : host;
-  return { api: `http://${name}:${port}`, mailbox: `http://${name}:${mailboxPort}`, provider: `http://${name}:${providerPort}`, smtp: `smtp://127.0.0.1:${smtpPort}` };
+  return {
+    api: `http://${name}:${port}`,
+    mailbox: `http://${name}:${mailboxPort}`,
+    provider: `http://${name}:${providerPort}`,
+    smtp: `smtp://127.0.0.1:${smtpPort}`,
+  };
 }
 
 async function migrateAll(databases: ReadonlyMap<string, PostgresDatabase>): Promise<void> {
@@ -225,7 +258,8 @@ async function migrateAll(databases: ReadonlyMap<string, PostgresDatabase>): Pro
     ["mailbox", [mailboxMigrations]],
     ["provider", [providerMigrations]],
   ]);
-  for (const { name, migrations } of services) own.set(name, [...platformMigrations, ...(migrations === undefined ? [] : [{ scope: name, folder: migrations }])]);
+  for (const { name, migrations } of services)
+    own.set(name, [...platformMigrations, ...(migrations === undefined ? [] : [{ scope: name, folder: migrations }])]);
   await Promise.all(Array.from(databases, ([name, database]) => migrate(database, own.get(name)!)));
 }
 
@@ -235,5 +269,5 @@ async function databasesAnswer(databases: ReadonlyMap<string, PostgresDatabase>)
 }
 
 async function each(hosted: readonly HostedService[], work: (service: HostedService) => Promise<void> | undefined): Promise<void> {
-  await Promise.all(hosted.map(work));
+  await Promise.all(hosted.map(async (service) => work(service)));
 }

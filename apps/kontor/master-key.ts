@@ -14,7 +14,8 @@ export async function masterKeyOf(given: string | undefined, folder: string): Pr
     (await keptIn(folder).catch((error: unknown) => {
       throw explainFile(error, resolve(folder));
     }));
-  if (!/^[0-9a-f]{64}$/i.test(hex)) throw new Error(`${given === undefined ? join(folder, "master.key") : "KONTOR_MASTER_KEY"} must be 64 hex digits`);
+  if (!/^[0-9a-f]{64}$/i.test(hex))
+    throw new Error(`${given === undefined ? join(folder, "master.key") : "KONTOR_MASTER_KEY"} must be 64 hex digits`);
   return Buffer.from(hex, "hex");
 }
 
@@ -25,13 +26,15 @@ export function derived(masterKey: Uint8Array, purpose: string): Buffer {
 
 async function keptIn(folder: string): Promise<string> {
   const file = join(folder, "master.key");
-  const kept = await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return undefined;
+  const kept = await readFile(file, "utf8").catch((error: unknown) => {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
     throw error;
   });
   if (kept !== undefined) return kept.trim();
   if (existsSync(join(folder, "postgres")))
-    throw new Error(`${file} is missing, and the data in ${folder} cannot be read without it; put it back from a backup, or start anew with kontor reset`);
+    throw new Error(
+      `${file} is missing, and the data in ${folder} cannot be read without it; put it back from a backup, or start anew with kontor reset`,
+    );
   const made = randomBytes(32).toString("hex");
   await mkdir(folder, { recursive: true });
   // Whole or not at all: a half-written key would lock the shop out of its own data.

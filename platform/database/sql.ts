@@ -38,7 +38,10 @@ sql.join = (parts: readonly Sql[], separator: Sql = comma): Sql => {
   if (first === undefined) throw new Error("sql.join needs at least one part");
   const values: unknown[] = [first];
   for (const part of parts.slice(1)) values.push(separator, part);
-  return new Fragment(Array.from({ length: values.length + 1 }, () => ""), values);
+  return new Fragment(
+    Array.from({ length: values.length + 1 }, () => ""),
+    values,
+  );
 };
 
 // A function's own name cannot be assigned to until this.

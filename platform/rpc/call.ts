@@ -66,8 +66,7 @@ export class Call {
 
   /** Refuses when the deadline has passed. */
   check(): void {
-    if (this.remainingMs() <= 0 || this.#signal?.aborted === true)
-      throw refuse({ reason: "DEADLINE_EXCEEDED", code: "deadline_exceeded" });
+    if (this.remainingMs() <= 0 || this.#signal?.aborted === true) throw refuse({ reason: "DEADLINE_EXCEEDED", code: "deadline_exceeded" });
   }
 
   /** The same call with some of it changed: for calling on. The idempotency key is never passed on by itself. */

@@ -5,9 +5,8 @@ import type { Call } from "./call.ts";
 type Methods<S extends DescService> = S["method"];
 
 /** A method's implementation: gets the validated, deeply readonly request; answers with what `create` would take. */
-export type Handler<M> = M extends DescMethodUnary<infer I, infer O>
-  ? (request: MessageShape<I>, call: Call) => Promise<MessageInitShape<O>>
-  : never;
+export type Handler<M> =
+  M extends DescMethodUnary<infer I, infer O> ? (request: MessageShape<I>, call: Call) => Promise<MessageInitShape<O>> : never;
 
 export type Implementation<S extends DescService> = { readonly [K in keyof Methods<S>]: Handler<Methods<S>[K]> };
 
@@ -29,7 +28,7 @@ export interface Route<S extends DescService = DescService> {
 
 /** Binds an implementation to its contract, type-checked. */
 export function implement<S extends DescService>(service: S, implementation: Implementation<S>): Route {
-  return { service, implementation } as Route<S> as unknown as Route;
+  return { service, implementation };
 }
 
 /** What lets one service call others. The caller's name is fixed by the host, not by the one who calls. */

@@ -65,7 +65,14 @@ export function hostService(definition: ServiceDefinition, needs: HostNeeds): Ho
   const { database, rpc, wakeups, clock, ids, log } = needs;
   const clients = rpc.clientsFor(name);
   const events = createEventLog({ service: name, database, clock, ids, registry: needs.registry, wakeups, log });
-  const tasks = createTasks({ service: name, database, queues: () => [...(service.queues ?? []), housekeepingQueue({ database, clock })], clock, ids, log });
+  const tasks = createTasks({
+    service: name,
+    database,
+    queues: () => [...(service.queues ?? []), housekeepingQueue({ database, clock })],
+    clock,
+    ids,
+    log,
+  });
   const service: Service = definition.create({
     database,
     clients,
@@ -80,7 +87,15 @@ export function hostService(definition: ServiceDefinition, needs: HostNeeds): Ho
     log,
     config: needs.config,
   });
-  const subscriptions = createSubscriptions({ service: name, subscriptions: service.subscriptions ?? [], database, clients, wakeups, clock, log });
+  const subscriptions = createSubscriptions({
+    service: name,
+    subscriptions: service.subscriptions ?? [],
+    database,
+    clients,
+    wakeups,
+    clock,
+    log,
+  });
   rpc.serve(name, [...service.routes, events.route]);
   const start = async (): Promise<void> => {
     await service.start?.();
@@ -107,7 +122,7 @@ export function hostService(definition: ServiceDefinition, needs: HostNeeds): Ho
 export async function settleServices(hosted: readonly HostedService[], others: () => Promise<void> = async () => undefined): Promise<void> {
   let before = "";
   for (;;) {
-    await Promise.all(hosted.map(({ service }) => service.idle?.()));
+    await Promise.all(hosted.map(async ({ service }) => service.idle?.()));
     await Promise.all(hosted.map(({ subscriptions }) => subscriptions.caughtUp()));
     await Promise.all(hosted.map(({ tasks }) => tasks.idle()));
     await others();

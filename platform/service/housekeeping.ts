@@ -21,7 +21,15 @@ export function housekeepingQueue({ database, clock }: { readonly database: Data
   });
 }
 
-export async function startHousekeeping({ database, tasks, name }: { readonly database: Database; readonly tasks: Tasks; readonly name: string }): Promise<void> {
+export async function startHousekeeping({
+  database,
+  tasks,
+  name,
+}: {
+  readonly database: Database;
+  readonly tasks: Tasks;
+  readonly name: string;
+}): Promise<void> {
   const call = rootCall({ caller: name, timeoutMs: 5_000 });
   await database.transaction((tx) => tasks.add(tx, call, [{ queue: "housekeeping", key: "hourly", payload: create(EmptySchema) }]));
 }

@@ -619,7 +619,7 @@ export function tasksContract(name: string, open: () => Promise<TasksHarness>): 
           await tasks.idle();
           await tasks.stop();
           assert.ok(most <= concurrency, `${most} at once`);
-          assert.deepEqual(ran.toSorted(), [...turns.keys().map(String)].toSorted());
+          assert.deepEqual(ran.toSorted(), turns.keys().map(String).toArray().toSorted());
         }),
         { numRuns: 12 },
       );

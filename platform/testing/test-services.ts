@@ -58,7 +58,7 @@ export async function openTestServices(options: TestServicesOptions): Promise<Te
   afterTests(async () => {
     await Promise.all(hosted.map(({ tasks }) => tasks.stop()));
     await Promise.all(hosted.map(({ subscriptions }) => subscriptions.stop()));
-    await Promise.all(hosted.map(({ service }) => service.stop?.()));
+    await Promise.all(hosted.map(async ({ service }) => service.stop?.()));
     await Promise.all(hosted.map((service) => service.log.stop()));
     await rpc.stop();
   });
@@ -70,7 +70,16 @@ export async function openTestServices(options: TestServicesOptions): Promise<Te
     payments: { providerUrl: "http://127.0.0.1:9", apiKey: "key", webhookSecret: `whsec_${randomBytes(24).toString("base64")}` },
     ...options.config,
   };
-  const shared = { rpc, clock, config, log, registry: options.registry, wakeups: createWakeups({ log }), cache: createMemoryCache({ maxEntries: 10_000 }), ids: createIds(clock) };
+  const shared = {
+    rpc,
+    clock,
+    config,
+    log,
+    registry: options.registry,
+    wakeups: createWakeups({ log }),
+    cache: createMemoryCache({ maxEntries: 10_000 }),
+    ids: createIds(clock),
+  };
   for (const [name, routes] of Object.entries(options.others ?? {})) rpc.serve(name, routes);
   const opened = await Promise.all(
     options.services.map(async (definition) => {
@@ -82,7 +91,7 @@ export async function openTestServices(options: TestServicesOptions): Promise<Te
   const mail = options.mail ?? { send: async (sent: Mail) => void mails.push(sent) };
   for (const { definition, database } of opened) hosted.push(hostService(definition, { ...shared, database, mail }));
   await Promise.all(hosted.map((service) => service.log.start()));
-  await Promise.all(hosted.map(({ service }) => service.start?.()));
+  await Promise.all(hosted.map(async ({ service }) => service.start?.()));
   await Promise.all(hosted.map(({ subscriptions }) => subscriptions.start()));
   await Promise.all(hosted.map(({ tasks }) => tasks.start()));
   const settle = () => settleServices(hosted);
@@ -102,7 +111,9 @@ export async function openTestServices(options: TestServicesOptions): Promise<Te
 }
 
 /** A call as a test makes it: from another service of the house, for a user when one is given. */
-export function testCall(options: { readonly user?: Partial<User>; readonly idempotencyKey?: string; readonly caller?: string; readonly timeoutMs?: number } = {}): Call {
+export function testCall(
+  options: { readonly user?: Partial<User>; readonly idempotencyKey?: string; readonly caller?: string; readonly timeoutMs?: number } = {},
+): Call {
   const { user, idempotencyKey, caller = "test", timeoutMs = 10_000 } = options;
   return rootCall({
     caller,

@@ -31,7 +31,9 @@ export const carts: ServiceDefinition = {
             const [first] = events;
             const keys = events.map(({ data }) => data.order!.cart).filter((key) => key !== "");
             if (first === undefined || keys.length === 0) return;
-            await tasks.add(tx, callFor(first, "carts"), [{ queue: clearQueue, key: first.id, payload: create(ClearCartsSchema, { keys }) }]);
+            await tasks.add(tx, callFor(first, "carts"), [
+              { queue: clearQueue, key: first.id, payload: create(ClearCartsSchema, { keys }) },
+            ]);
           },
         }),
       ],

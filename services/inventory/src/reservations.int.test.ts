@@ -9,7 +9,7 @@ import { refusalIn } from "@kontor/platform/errors/refusal.ts";
 import type { Logger } from "@kontor/platform/telemetry/logger.ts";
 import { testCall } from "@kontor/platform/testing/test-services.ts";
 import { checkBooks } from "./check-books.ts";
-import { openReplicas } from "./open-replicas.ts";
+import { openReplicas } from "./open-test-replicas.ts";
 import { deliver, one, openTestInventory, reserve } from "./open-test-inventory.ts";
 import type { Outcome } from "./open-test-inventory.ts";
 import type { Units } from "./stock.ts";

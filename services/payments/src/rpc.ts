@@ -129,7 +129,15 @@ async function minorOf(
   return money.minor;
 }
 
-function attemptMessage({ id, status, provider, url, declineCode, createdAt, updatedAt }: AttemptRecord & { readonly url?: string }): Attempt {
+function attemptMessage({
+  id,
+  status,
+  provider,
+  url,
+  declineCode,
+  createdAt,
+  updatedAt,
+}: AttemptRecord & { readonly url?: string }): Attempt {
   return create(AttemptSchema, {
     id,
     status: AttemptStatus[status],

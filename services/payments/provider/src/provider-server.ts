@@ -18,9 +18,8 @@ import { inFlightCounter } from "./in-flight.ts";
 import { WebhookSender } from "./webhook-sender.ts";
 
 export type { Delays } from "./decide.ts";
-export type { Fault, Faults, Operation } from "./faults.ts";
+export type { Faults } from "./faults.ts";
 export { testCards } from "./test-cards.ts";
-export type { TestCard } from "./test-cards.ts";
 
 export interface ProviderServerOptions {
   /** Its own, brought up to date with `providerMigrations`. One server uses it at a time. */

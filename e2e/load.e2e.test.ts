@@ -1,0 +1,134 @@
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { randomUUID } from "node:crypto";
+import { before, describe, it } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
+import { promisify } from "node:util";
+import { openObserver } from "./observer.ts";
+import type { Observer } from "./observer.ts";
+import { openScene } from "./scene.ts";
+import type { Scene } from "./scene.ts";
+import type { Answer } from "./shopper.ts";
+
+const concurrent = Number(process.env["KONTOR_CONCURRENT"] ?? 500);
+const connections = 20;
+
+describe("a shop under load", () => {
+  let scene: Scene;
+  let observer: Observer;
+
+  before(async () => {
+    scene = await openScene({ env: { KONTOR_CONNECTIONS: String(connections) } });
+    observer = await openObserver(scene.shop);
+  });
+
+  async function until(reached: () => Promise<boolean>): Promise<void> {
+    while (!(await reached())) await pause(20);
+  }
+
+  const line = () => ({ sku: scene.ids["sku"]!, quantity: 1 });
+  const asks: readonly (() => Promise<Answer>)[] = [
+    () => scene.guest.call("GET", "/v1/products?limit=10"),
+    () => scene.guest.call("GET", `/v1/products/${scene.ids["product"]}`),
+    () => scene.ada.call("GET", "/v1/orders"),
+    () => scene.guest.call("POST", "/v1/carts", { json: { currency: "EUR", lines: [line()] } }),
+    () => scene.ada.call("POST", "/v1/orders", { json: { currency: "EUR", lines: [line()] }, key: randomUUID() }),
+  ];
+
+  it(`DAT-08 RES-05: ${concurrent} requests at once are answered or refused in good form, over ${connections} connections at most, which are given back`, async (t) => {
+    let most = 0;
+    const over = { yet: false };
+    const watching = (async () => {
+      while (!over.yet) {
+        most = Math.max(most, await observer.connections());
+        await pause(10);
+      }
+    })();
+    const answers = await Promise.all(Array.from({ length: concurrent }, (_, nth) => asks[nth % asks.length]!()));
+    over.yet = true;
+    await watching;
+    const statuses = new Map<number, number>();
+    for (const { status, headers, text } of answers) {
+      statuses.set(status, (statuses.get(status) ?? 0) + 1);
+      if (status < 300) continue;
+      assert.equal(status, 503, text);
+      assert.ok(Number(headers.get("retry-after")) >= 1, "says when to come again");
+    }
+    t.diagnostic(`${JSON.stringify(Object.fromEntries(statuses))}, ${most} connections at most`);
+    // One more says that the house is taken.
+    assert.ok(most <= connections + 1, `${most} connections`);
+    for (const ask of asks) {
+      const { status } = await ask();
+      assert.ok(status < 300, "and is well afterwards");
+    }
+    await until(async () => (await observer.connections()) < connections);
+  });
+
+  it("OBS-16: while PostgreSQL stands still the shop lives and is not ready, and is ready when it goes on", async () => {
+    const pids = await processesOf(postgresOf(scene.shop.lines));
+    assert.ok(pids.length > 3);
+    for (const pid of pids) process.kill(pid, "SIGSTOP");
+    try {
+      const [live, ready] = await Promise.all([scene.guest.call("GET", "/livez"), scene.guest.call("GET", "/readyz")]);
+      assert.deepEqual([live.status, ready.status, ready.body.reason], [200, 503, "DEPENDENCY_UNAVAILABLE"]);
+      assert.equal((await scene.guest.call("GET", "/livez")).status, 200);
+    } finally {
+      for (const pid of pids) process.kill(pid, "SIGCONT");
+    }
+    await until(async () => (await scene.guest.call("GET", "/readyz")).status === 200);
+    const placed = await asks.at(-1)!();
+    assert.equal(placed.status, 201, placed.text);
+  });
+
+  it("RES-08: told to stop under load, it finishes what it has begun, takes no more, and ends with 0 within 10 s", async () => {
+    const unlock = await observer.lock("carts");
+    // These are in the middle of it when the signal comes.
+    const begun = Array.from({ length: 10 }, () => scene.ada.call("GET", `/v1/carts/${scene.ids["cart"]}`));
+    const orders = Array.from({ length: 5 }, () => scene.ada.order([line()]).then(undefined, (error: unknown) => error));
+    const settled = Promise.all(begun);
+    await until(async () => (await observer.statements("carts")) > 0);
+    await pause(100); // they are a few microseconds apart
+    const before = performance.now();
+    const stopped = scene.shop.stop();
+    await until(async () => scene.shop.lines.some((text) => text.includes('"message":"stops"')));
+    await assert.rejects(fetch(`${scene.shop.api}/livez`), TypeError);
+    await unlock();
+    for (const { status, headers, text } of await settled) {
+      assert.equal(status, 200, text);
+      assert.equal(headers.get("connection"), "close");
+    }
+    await Promise.all(orders);
+    assert.equal(await stopped, 0);
+    assert.ok(performance.now() - before < 10_000);
+    await scene.shop.start();
+    const { code, output } = await scene.shop.run(["verify"]);
+    assert.equal(code, 0, output);
+  });
+
+  it("OBS-16: without its PostgreSQL the shop ends, says why, and comes back with all it had", async () => {
+    const { body: order } = await scene.ada.order([line()]);
+    process.kill(postgresOf(scene.shop.lines), "SIGKILL");
+    const code = await scene.shop.ended;
+    assert.equal(code, 1, "so that whoever watches over it starts it again");
+    assert.ok(scene.shop.lines.some((text) => text.includes("PostgreSQL has ended") && text.includes('"level":"error"')));
+    await scene.shop.start();
+    assert.equal((await scene.ada.expect(200, "GET", `/v1/orders/${order.id}`)).body.status, "PENDING");
+  });
+});
+
+/** The process of the PostgreSQL that the shop has started or taken over last. */
+function postgresOf(lines: readonly string[]): number {
+  const line = lines.findLast((text) => text.includes("PostgreSQL runs") || text.includes("is taken over"));
+  return (JSON.parse(line!) as { pid: number }).pid;
+}
+
+/** A process and its children. */
+async function processesOf(parent: number): Promise<number[]> {
+  const { stdout } = await promisify(execFile)("ps", ["-A", "-o", "pid=,ppid="]);
+  const children = stdout
+    .split("\n")
+    .map((line) => line.trim().split(/\s+/).map(Number))
+    .filter(([, ppid]) => ppid === parent)
+    .map(([pid]) => pid!);
+  return [parent, ...children];
+}
