@@ -47,12 +47,12 @@ describe("a house whose clock is moved", () => {
       KONTOR_PROVIDER_PORT: String(provider),
     });
     afterTests(async () => {
+      await house?.stop();
       await eraseEmbeddedPostgres(folder);
       await rm(folder, { recursive: true, force: true });
     });
     const log = createLogger({ service: "kontor", format: "json", stream: { write: (line) => void lines.push(line) } });
     house = await openHouse({ config, log, clock, as: "shop", settings: { fsync: "off" }, freeze: true });
-    afterTests(() => house.stop());
     keeper = keeperOf(house);
     places = house.addresses;
     [admin] = (await keeper.shoppers(places, 1, ["admin"])) as [Shopper];

@@ -1,5 +1,4 @@
 import { hkdfSync, randomBytes } from "node:crypto";
-import { existsSync } from "node:fs";
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { explainFile } from "@kontor/platform/database/embedded-failure.ts";
@@ -31,10 +30,6 @@ async function keptIn(folder: string): Promise<string> {
     throw error;
   });
   if (kept !== undefined) return kept.trim();
-  if (existsSync(join(folder, "postgres")))
-    throw new Error(
-      `${file} is missing, and the data in ${folder} cannot be read without it; put it back from a backup, or start anew with kontor reset`,
-    );
   const made = randomBytes(32).toString("hex");
   await mkdir(folder, { recursive: true });
   // Whole or not at all: a half-written key would lock the shop out of its own data.
