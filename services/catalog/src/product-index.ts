@@ -23,8 +23,15 @@ import { existingProducts, readProducts } from "./product-queries.ts";
 const indexQueue = "index-products";
 const analyzeFirstAfter = 500;
 
-/** Has changed products put into the search index. That may stand outside the transaction's database, so it is a task: one for a batch. */
-export function indexSubscription({ tasks, ids: newKey }: Pick<Surroundings, "tasks" | "ids">): Subscription {
+/**
+ * Has changed products put into the search index. That may stand outside the transaction's database, so it is a task: one for a batch.
+ * `changed` hears of them after the commit, also of those that another process has changed.
+ */
+export function indexSubscription({
+  tasks,
+  ids: newKey,
+  changed,
+}: Pick<Surroundings, "tasks" | "ids"> & { readonly changed: (products: readonly Product[]) => void }): Subscription {
   return subscription({
     name: "catalog.index",
     publisher: "catalog",
@@ -34,6 +41,7 @@ export function indexSubscription({ tasks, ids: newKey }: Pick<Surroundings, "ta
       // A key of its own: when the log is applied anew, everything is put into the index anew.
       const task = { queue: indexQueue, key: newKey.next("idx"), payload: create(IndexProductsSchema, { products: ids }) };
       await tasks.add(tx, callFor(events[0]!, "catalog"), [task]);
+      tx.afterCommit(() => changed(events.map(({ data }) => data.product!)));
     },
   });
 }
