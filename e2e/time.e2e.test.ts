@@ -189,7 +189,7 @@ describe("a house whose clock is moved", () => {
       house.settle(),
       ...pages.map(async (page, nth) => {
         // One after the other, so that some come before the closing and some after.
-        await new Promise((resolve) => setTimeout(resolve, nth * 4));
+        await new Promise((resolve) => setTimeout(resolve, (nth * 200) / races));
         const paid = await fetch(page, { method: "POST", redirect: "manual", body: new URLSearchParams({ number: "4242424242424242" }) });
         await paid.arrayBuffer();
       }),
