@@ -15,7 +15,7 @@ import type { Order } from "./shop.ts";
 // npm run soak [-- --minutes 30] [--shoppers 4] [--limit 8] [--json FILE]
 //
 // A shop under a steady load of paid orders. Between rounds it settles and its heap is collected and measured; what grows then is kept for
-// good. The first half of the time fills caches and compiles code and does not count.
+// good. The first half of the time fills caches and does not count.
 
 const { values } = parseArgs({
   options: {

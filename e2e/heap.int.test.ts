@@ -8,8 +8,8 @@ import { heapUsed } from "@kontor/platform/testing/heap-used.ts";
 
 const warmUpOrders = 100;
 const orders = 300;
-/** Far less than an order with its lines, payment, saga and mails takes; caches that still fill take a quarter of it. */
-const bytesPerOrderMax = 10_000;
+/** One answer kept for every order would be 2,400 more; what still warms up after the first hundred is 700. */
+const bytesPerOrderMax = 1_800;
 
 describe("the heap", () => {
   let shop: TestShop;
