@@ -23,6 +23,7 @@ export async function startChild<Order extends object>(file: string, env: Readon
   const child = fork(fileURLToPath(new URL(file, import.meta.url)), {
     env: { ...process.env, ...env },
     stdio: ["ignore", "inherit", "inherit", "ipc"],
+    execArgv: [...process.execArgv, "--max-semi-space-size=8"], // as npm start has it
   });
   const { ready } = await next(child, file);
   return {

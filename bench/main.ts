@@ -70,10 +70,14 @@ async function environment(folder: string): Promise<Record<string, string>> {
 /** Seconds from the command to a shop that says it is ready; then it is stopped. */
 async function startSeconds(env: Readonly<Record<string, string>>): Promise<{ ready: number; idleMb: number }> {
   const before = performance.now();
-  const shop = spawn(process.execPath, [fileURLToPath(new URL("../apps/kontor/main.ts", import.meta.url)), "start"], {
-    env: { ...process.env, ...env },
-    stdio: "ignore",
-  });
+  const shop = spawn(
+    process.execPath,
+    ["--max-semi-space-size=8", fileURLToPath(new URL("../apps/kontor/main.ts", import.meta.url)), "start"],
+    {
+      env: { ...process.env, ...env },
+      stdio: "ignore",
+    },
+  );
   const ended = new Promise((resolve) => shop.once("exit", resolve));
   let ready = 0;
   while (ready === 0 && shop.exitCode === null) {

@@ -1,15 +1,14 @@
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { chmod, mkdtemp, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { eraseEmbeddedPostgres } from "@kontor/platform/database/embedded.ts";
 import { afterTests } from "@kontor/platform/testing/postgres.ts";
+import { testFolder } from "@kontor/platform/testing/server.ts";
 
 const command = fileURLToPath(new URL("../apps/kontor/main.ts", import.meta.url));
 
@@ -23,6 +22,8 @@ export interface ShopProcess {
   /** Every line that it has printed so far. */
   readonly lines: readonly string[];
   readonly pid: number;
+  /** The PostgreSQL that it has started or taken over last. */
+  readonly postgresPid: number;
   /** Starts it again after `kill` or `stop`, on the same data and ports. */
   start(): Promise<void>;
   /** kill -9. PostgreSQL lives on. */
@@ -42,8 +43,7 @@ export interface CommandResult {
 
 /** Starts a shop, without goods unless told otherwise; it and its data are gone after the test or suite that asked. */
 export async function startShop(env: Readonly<Record<string, string>> = {}): Promise<ShopProcess> {
-  const folder = await mkdtemp(join(tmpdir(), "kontor-e2e-"));
-  await chmod(folder, 0o711);
+  const folder = await testFolder();
   const [port, mailbox, smtp, provider] = await freePorts(4);
   const environment = {
     KONTOR_DATA: folder,
@@ -100,6 +100,10 @@ export async function startShop(env: Readonly<Record<string, string>> = {}): Pro
     },
     get ended() {
       return ended;
+    },
+    get postgresPid() {
+      const line = lines.findLast((text) => text.includes("PostgreSQL runs") || text.includes("PostgreSQL was running"));
+      return (JSON.parse(line!) as { pid: number }).pid;
     },
     start,
     kill: async () => void (await end("SIGKILL")),

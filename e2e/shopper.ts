@@ -115,13 +115,13 @@ export class Shopper {
     return fetch(opened.headers.get("location")!, { method: "POST", redirect: "manual", body: new URLSearchParams({ number: card }) });
   }
 
-  /** Reads the order until it has this status. */
-  async until(order: string, status: string): Promise<Answer> {
+  /** Reads the order until it has one of these statuses. */
+  async until(order: string, ...statuses: readonly string[]): Promise<Answer> {
     const deadline = Date.now() + 30_000;
     for (;;) {
       const answer = await this.call("GET", `/v1/orders/${order}`);
-      if (answer.status === 200 && answer.body.status === status) return answer;
-      if (Date.now() > deadline) throw new Error(`order ${order} did not become ${status}: ${JSON.stringify(answer.body)}`);
+      if (answer.status === 200 && statuses.includes(answer.body.status)) return answer;
+      if (Date.now() > deadline) throw new Error(`order ${order} did not become ${statuses.join(" or ")}: ${JSON.stringify(answer.body)}`);
       await new Promise((resolve) => setTimeout(resolve, 25));
     }
   }

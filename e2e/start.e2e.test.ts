@@ -1,14 +1,14 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmod, mkdir, mkdtemp, rm, truncate, writeFile } from "node:fs/promises";
+import { mkdir, rm, truncate, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { before, describe, it } from "node:test";
 import { dataIn } from "@kontor/platform/database/embedded-home.ts";
 import { afterTests } from "@kontor/platform/testing/postgres.ts";
+import { testFolder } from "@kontor/platform/testing/server.ts";
 import { runCommand } from "./shop-process.ts";
 import type { CommandResult, ShopProcess } from "./shop-process.ts";
 import { openScene } from "./scene.ts";
@@ -28,8 +28,7 @@ describe("a start that cannot be", { concurrency: 2 }, () => {
   let folder = "";
 
   before(async () => {
-    folder = await mkdtemp(join(tmpdir(), "kontor-e2e-"));
-    await chmod(folder, 0o711);
+    folder = await testFolder();
     afterTests(() => rm(folder, { recursive: true, force: true }));
   });
 

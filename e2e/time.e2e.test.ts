@@ -1,7 +1,5 @@
 import assert from "node:assert/strict";
-import { chmod, mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { rm } from "node:fs/promises";
 import { before, describe, it } from "node:test";
 import { InventoryService } from "@kontor/contracts/gen/kontor/inventory/v1/inventory_pb.js";
 import { readConfiguration } from "@kontor/kontor/configuration.ts";
@@ -14,6 +12,7 @@ import { sql } from "@kontor/platform/database/sql.ts";
 import { rootCall } from "@kontor/platform/rpc/call.ts";
 import { createLogger } from "@kontor/platform/telemetry/create-logger.ts";
 import { afterTests } from "@kontor/platform/testing/postgres.ts";
+import { testFolder } from "@kontor/platform/testing/server.ts";
 import { keeperOf } from "./keeper.ts";
 import type { Keeper } from "./keeper.ts";
 import { freePorts } from "./shop-process.ts";
@@ -35,8 +34,7 @@ describe("a house whose clock is moved", () => {
   let admin: Shopper;
 
   before(async () => {
-    const folder = await mkdtemp(join(tmpdir(), "kontor-e2e-"));
-    await chmod(folder, 0o711);
+    const folder = await testFolder();
     const [port, mailbox, smtp, provider] = await freePorts(4);
     const config = readConfiguration({
       KONTOR_DATA: folder,

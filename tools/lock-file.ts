@@ -17,14 +17,18 @@ interface Lock {
 const groups = ["dependencies", "devDependencies", "optionalDependencies", "peerDependencies"];
 const exact = /^(?:npm:(?:@[\w.-]+\/)?[\w.-]+@)?\d+\.\d+\.\d+(?:-[\w.]+)?$/;
 
-/** Where the lock file names an address (it would fetch from there, whichever registry is configured) or lacks a hash. */
+/**
+ * Where the lock file names an address (it would fetch from there, whichever registry is configured) or lacks a hash. Only optional packages
+ * for certain machines may lack one: not every registry offers those of all machines when the lock is made.
+ */
 export function lockProblems({ path, text }: Source): Problem[] {
   const { packages } = JSON.parse(text) as Lock;
-  return Object.entries(packages).flatMap(([name, { resolved, integrity, link }]) => {
+  return Object.entries(packages).flatMap(([name, { resolved, integrity, link, optional, os, cpu }]) => {
     if (!name.includes("node_modules/") || link === true) return [];
     if (resolved !== undefined)
       return [{ path, message: `${name} is resolved to an address: keep omit-lockfile-registry-resolved in .npmrc` }];
-    return integrity === undefined ? [{ path, message: `${name} has no integrity hash` }] : [];
+    const forSome = optional === true && (os !== undefined || cpu !== undefined);
+    return integrity === undefined && !forSome ? [{ path, message: `${name} has no integrity hash` }] : [];
   });
 }
 

@@ -130,6 +130,8 @@ describe("checks of the sources", () => {
     assert.deepEqual(lockProblems(at("l", lock({ version: "8.0.0", integrity: "sha512-x" }))), []);
     assert.deepEqual(lockProblems(at("l", lock({ link: true, resolved: "services/orders" }))), []);
     assert.equal(lockProblems(at("l", lock({ version: "8.0.0" }))).length, 1);
+    assert.equal(lockProblems(at("l", lock({ version: "8.0.0", optional: true }))).length, 1);
+    assert.deepEqual(lockProblems(at("l", lock({ version: "8.0.0", optional: true, os: ["darwin"] }))), []);
     assert.equal(lockProblems(at("l", lock({ resolved: "https://registry.example/pg.tgz", integrity: "sha512-x" }))).length, 1);
     const versions = {
       a: "1.2.3",

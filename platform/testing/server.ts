@@ -26,9 +26,7 @@ const memory = "/dev/shm";
  */
 export async function startTestServer(options: { readonly binaries?: string } = {}): Promise<TestServer> {
   await removeLeftovers();
-  const folder = await mkdtemp(join(await quickPlace(), `${prefix}${process.pid}-`));
-  // mkdtemp closes it to others; as root, PostgreSQL runs as one of them.
-  await chmod(folder, 0o711);
+  const folder = await testFolder();
   try {
     const server = await startEmbeddedPostgres({
       ...options,
@@ -77,6 +75,14 @@ export async function prepareTestServer(url: string): Promise<void> {
   } finally {
     await template.end();
   }
+}
+
+/** Makes a folder that a PostgreSQL may work in. What a test process leaves there is cleared away by a later run. */
+export async function testFolder(): Promise<string> {
+  const folder = await mkdtemp(join(await quickPlace(), `${prefix}${process.pid}-`));
+  // mkdtemp closes it to others; as root, PostgreSQL runs as one of them.
+  await chmod(folder, 0o711);
+  return folder;
 }
 
 /** Memory where there is plenty of it as a file system: a database is made in 7 ms there, against 50 and more on a disk. */
