@@ -50,11 +50,11 @@ export function workspaceProblems(lock: Source, manifests: readonly Source[]): P
   const known = new Set(Object.keys(packages).filter((name) => !name.includes("node_modules/")));
   const problems = manifests.flatMap(({ path, text }) => {
     const folder = path.replace(/\/?package\.json$/, "");
-    if (!known.delete(folder)) return [{ path, message: "the lock file has no such workspace: npm install" }];
+    if (!known.delete(folder)) return [{ path, message: "the lock file has no such workspace: npm run lock" }];
     const manifest = JSON.parse(text) as Manifest;
     return groups.flatMap((group) => {
       const [declared, locked] = [manifest[group] ?? {}, packages[folder]![group] ?? {}];
-      return isDeepStrictEqual(declared, locked) ? [] : [{ path, message: `${group} are not those of the lock file: npm install` }];
+      return isDeepStrictEqual(declared, locked) ? [] : [{ path, message: `${group} are not those of the lock file: npm run lock` }];
     });
   });
   return [...problems, ...Array.from(known, (folder) => ({ path: lock.path, message: `has a workspace ${folder} that is not there` }))];

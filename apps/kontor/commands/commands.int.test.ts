@@ -33,11 +33,19 @@ async function succeeds(...args: readonly string[]): Promise<string> {
 }
 
 describe("commands on a data folder of their own", () => {
+  /** What the commands said that filled the shop. */
+  let seeded = "";
+  let imported = "";
+
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), "kontor-commands-"));
     await chmod(folder, 0o711);
     // One that runs all the time, so that not every command starts and stops its own.
     await startEmbeddedPostgres({ folder: join(folder, "shop"), log: createLogger({ service: "test", level: "silent" }) });
+    seeded = await succeeds("seed");
+    const file = join(folder, "products.csv");
+    await writeFile(file, "Handle,Title,Variant Price,Variant Inventory Qty,Variant SKU\nrope,Rope,12,4,ROPE\npen,Pen,3,4,PEN-BRASS\n");
+    imported = await succeeds("import", "shopify", file, "--currency", "eur");
   });
   after(async () => {
     await eraseEmbeddedPostgres(join(folder, "shop"));
@@ -45,11 +53,8 @@ describe("commands on a data folder of their own", () => {
   });
 
   it("seeds, imports and makes users without a shop", async () => {
-    assert.match(await succeeds("seed"), /^Demo products: 41 created, 0 updated, 0 unchanged; stock booked for \d+ SKUs\.$/m);
+    assert.match(seeded, /^Demo products: 41 created, 0 updated, 0 unchanged; stock booked for \d+ SKUs\.$/m);
     assert.match(await succeeds("seed"), /^Demo products: 0 created, 0 updated, 41 unchanged; stock booked for 0 SKUs\.$/m);
-    const file = join(folder, "products.csv");
-    await writeFile(file, "Handle,Title,Variant Price,Variant Inventory Qty,Variant SKU\nrope,Rope,12,4,ROPE\npen,Pen,3,4,PEN-BRASS\n");
-    const imported = await succeeds("import", "shopify", file, "--currency", "eur");
     assert.match(imported, /^Products {2}1 created, 0 updated, 0 unchanged, 1 rejected$/m);
     assert.match(imported, /line 3 {2}pen all its SKUs are another product's \(SKU_TAKEN\)/);
     const made = await succeeds("user", "create", "--email", "ada@example.com", "--name", "Ada", "--role", "admin", "--role", "support");

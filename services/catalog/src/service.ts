@@ -15,7 +15,10 @@ export const catalog: ServiceDefinition = {
     );
     return {
       routes: [catalogRoute({ ...surroundings, index, products })],
-      subscriptions: [availabilitySubscription((changed) => products.forget(changed)), indexSubscription({ ...surroundings, changed: (changed) => products.forget(changed) })],
+      subscriptions: [
+        availabilitySubscription((changed) => products.forget(changed)),
+        indexSubscription({ ...surroundings, changed: (changed) => products.forget(changed) }),
+      ],
       queues: [indexQueueOf({ ...surroundings, index, indexed: () => products.forget([]) })],
     };
   },
