@@ -7,7 +7,7 @@ import { startShop } from "./shop-process.ts";
 import type { ShopProcess } from "./shop-process.ts";
 import type { Shopper } from "./shopper.ts";
 
-const kills = Number(process.env["KONTOR_KILLS"] ?? 4);
+const kills = Number(process.env["KONTOR_KILLS"] ?? 3);
 const shoppersCount = Number(process.env["KONTOR_SHOPPERS"] ?? 6);
 const ends = { no: ["PAID"], asked: ["PAID", "CANCELLED"], told: ["CANCELLED"] } as const;
 /** How many orders are to be paid between two kills. */
