@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
 import { rm } from "node:fs/promises";
 import { before, describe, it } from "node:test";
 import { InventoryService } from "@kontor/contracts/gen/kontor/inventory/v1/inventory_pb.js";
@@ -171,6 +172,19 @@ describe("a house whose clock is moved", () => {
     assert.deepEqual(await subjects(ada), [reminder]);
     await pass(hourMs, ada);
     assert.equal((await ada.expect(200, "GET", `/v1/orders/${placed.id}`)).body.status, "CANCELLED");
+  });
+
+  it("R5: a key that is sent again 23 hours later gets the same bytes, and makes nothing", async () => {
+    const { ada, sku } = await order();
+    const key = randomUUID();
+    const json = { currency: "EUR", lines: [{ sku, quantity: 1 }] };
+    const first = await ada.expect(201, "POST", "/v1/orders", { json, key });
+    await pass(23 * hourMs, ada);
+    const again = await ada.expect(201, "POST", "/v1/orders", { json, key });
+    assert.equal(again.text, first.text);
+    assert.equal((await ada.expect(200, "GET", "/v1/orders")).body.items.length, 2);
+    await pass(2 * hourMs, ada);
+    assert.deepEqual(await stock(sku), { onHand: 5, reserved: 0 });
   });
 
   it(`ORD-15: ${races} orders are paid in the moment that they expire: each is kept with its money, or cancelled without`, async (t) => {

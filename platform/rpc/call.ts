@@ -78,9 +78,15 @@ export class Call {
       trace: this.trace,
       correlation: this.correlation,
       causation: this.causation,
-      signal: this.#signal,
+      signal: this.#signalUntil(change.deadlineMs),
       ...change,
     });
+  }
+
+  /** The signal that there is already, which a shorter deadline ends too. */
+  #signalUntil(deadlineMs = this.deadlineMs): AbortSignal | undefined {
+    if (this.#signal === undefined || deadlineMs >= this.deadlineMs) return this.#signal;
+    return AbortSignal.any([this.#signal, AbortSignal.timeout(Math.max(0, Math.ceil(deadlineMs - performance.now())))]);
   }
 
   /** The signed-in user; refuses when there is none. */
