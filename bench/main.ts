@@ -1,70 +1,41 @@
 import { spawn } from "node:child_process";
-import { chmodSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
-import type { AddressInfo } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { rmSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import pg from "pg";
 import type { Connection } from "@kontor/platform/database/connection.ts";
 import type { Addresses } from "@kontor/kontor/house.ts";
 import { startChild } from "./child.ts";
+import { environment, newFolder, postmasterOf } from "./environment.ts";
 import { Figures, percentile } from "./figures.ts";
 import type { GetsDone, Load, OrdersDone } from "./load.ts";
 import { cpuSeconds, memoryMb } from "./processes.ts";
 import { measureReservations } from "./reservations.ts";
 import type { Order } from "./shop.ts";
+import { measureTopology, topologies } from "./topologies.ts";
 
 // npm run bench [-- --json FILE] [--seconds N] [--only orders,reads,reservations,start]
+// npm run bench -- --topology cluster,one   the same orders in shops put together differently: one, wire, cluster, servers, cluster-servers
 
 const { values } = parseArgs({
   options: {
     json: { type: "string" },
     seconds: { type: "string", default: "15" },
     only: { type: "string", default: "start,orders,reads,reservations" },
+    topology: { type: "string" },
     statements: { type: "boolean", default: false },
   },
 });
 const seconds = Number(values.seconds);
-const parts = new Set(values.only.split(","));
+const parts = new Set(values.topology === undefined ? values.only.split(",") : []);
 const figures = new Figures(values.json);
 const products = 10_000;
 const clients = 24;
 
-async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from(
-      { length: count },
-      () =>
-        new Promise<ReturnType<typeof createServer>>((resolve) => {
-          const server = createServer().listen(0, "127.0.0.1", () => resolve(server));
-        }),
-    ),
-  );
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
-}
-
-function newFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), "kontor-bench-"));
-  chmodSync(folder, 0o711);
-  return folder;
-}
-
-async function environment(folder: string): Promise<Record<string, string>> {
-  const [port, mailbox, smtp, provider] = await freePorts(4);
-  return {
-    KONTOR_DATA: folder,
-    KONTOR_SEED: "none",
-    KONTOR_PORT: String(port),
-    KONTOR_MAILBOX_PORT: String(mailbox),
-    KONTOR_SMTP_PORT: String(smtp),
-    KONTOR_PROVIDER_PORT: String(provider),
-    KONTOR_LOG_LEVEL: "warn",
-    KONTOR_LOG_FORMAT: "json",
-  };
+/** The variables alone. */
+async function shopEnvironment(folder: string): Promise<Record<string, string>> {
+  const { rpcPort: _, opsPort: __, ...variables } = await environment(folder);
+  return variables;
 }
 
 /** Seconds from the command to a shop that says it is ready; then it is stopped. */
@@ -93,17 +64,6 @@ async function startSeconds(env: Readonly<Record<string, string>>): Promise<{ re
   return { ready, idleMb };
 }
 
-function postmasterOf(folder: string): number {
-  const found = ["postgres", "data", "postgres/data", "pgdata"].map((name) => join(folder, name, "postmaster.pid"));
-  for (const file of found)
-    try {
-      return Number(readFileSync(file, "utf8").split("\n")[0]);
-    } catch (error) {
-      if (!(error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ENOTDIR"))) throw error;
-    }
-  throw new Error(`there is no running PostgreSQL in ${folder}`);
-}
-
 async function one<Row>(database: pg.Client, text: string): Promise<Row> {
   return (await database.query(text)).rows[0] as Row;
 }
@@ -116,7 +76,7 @@ interface Counts {
 
 async function measureShop(): Promise<void> {
   const folder = newFolder();
-  const shop = await startChild<Order>("./shop.ts", await environment(folder));
+  const shop = await startChild<Order>("./shop.ts", await shopEnvironment(folder));
   const load = await startChild<Load>("./load.ts");
   try {
     const { addresses, superuser } = shop.ready as { addresses: Addresses; superuser: Connection };
@@ -250,7 +210,7 @@ async function bareCommits(connection: Connection): Promise<number> {
 
 if (parts.has("start")) {
   const folder = newFolder();
-  const env = await environment(folder);
+  const env = await shopEnvironment(folder);
   try {
     const first = await startSeconds(env);
     figures.add("ready_first_s", first.ready, "s");
@@ -263,3 +223,8 @@ if (parts.has("start")) {
 }
 if (parts.has("orders") || parts.has("reads")) await measureShop();
 if (parts.has("reservations")) figures.add("reservations_per_s", (await measureReservations({})).reservationsPerSecond, "reservations/s");
+for (const wanted of values.topology?.split(",") ?? []) {
+  const name = topologies.find((one) => one === wanted);
+  if (name === undefined) throw new Error(`--topology: "${wanted}" is none of ${topologies.join(", ")}`);
+  await measureTopology({ name, seconds, products: 1_000, shoppers: clients, figures });
+}

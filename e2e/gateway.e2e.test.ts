@@ -4,7 +4,7 @@ import { request } from "node:http";
 import { before, describe, it } from "node:test";
 import { openAnswerCheck } from "./answer-check.ts";
 import type { AnswerCheck } from "./answer-check.ts";
-import { namesIn, operations, pathOf, reasons } from "./operations.ts";
+import { allOperations, namesIn, operations, pathOf, reasons } from "./operations.ts";
 import type { Operation } from "./operations.ts";
 import { openScene } from "./scene.ts";
 import type { Scene } from "./scene.ts";
@@ -54,6 +54,7 @@ describe("the way in", () => {
       if (answer.body?.reason !== "WEBHOOK_SIGNATURE" && answer.body?.reason !== "REFRESH_TOKEN_INVALID")
         assert.ok(answer.status !== 401 && answer.status !== 403, `${operation.name}: ${answer.text}`);
       reached.set(operation.name, answer.status);
+      if (operation.name === "POST /v1/logout") await admin.login();
     }
     assert.ok(reached.size > 35);
   });
@@ -80,6 +81,23 @@ describe("the way in", () => {
       }
     }
     assert.equal(bodies.size, 1, "and to all of them in the same words");
+  });
+
+  it("ID-05 S11: after signing out the same access token is refused at every route of every service, and other sessions go on", async () => {
+    const [one, other] = [await anybody(scene.admin), await anybody(scene.admin)];
+    await one.expect(200, "GET", "/v1/me");
+    await one.expect(204, "POST", "/v1/logout");
+    for (const operation of operations.filter(({ isPublic }) => !isPublic)) {
+      const { status, body, headers } = await at(one, operation, { ids: {} });
+      assert.deepEqual([status, body.reason], [401, "UNAUTHENTICATED"], operation.name);
+      assert.match(headers.get("www-authenticate") ?? "", /invalid_token/);
+    }
+    await other.expect(200, "GET", "/v1/me");
+    await one.login();
+    const { body } = await one.expect(200, "GET", "/v1/sessions");
+    const ended = body.items.find(({ current }: { current: boolean }) => current).id as string;
+    await other.expect(204, "DELETE", `/v1/sessions/${ended}`);
+    await one.expect(401, "GET", "/v1/me");
   });
 
   it("S2 ID-10: every route for a role answers 403 to a shopper, and no path takes another verb", async () => {
@@ -208,7 +226,7 @@ describe("the way in", () => {
     const there = Object.entries(document.paths).flatMap(([path, item]) =>
       Object.keys(item).map((verb) => `${verb.toUpperCase()} ${path}`),
     );
-    assert.deepEqual(there.toSorted(), operations.map(({ name }) => name).toSorted());
+    assert.deepEqual(there.toSorted(), allOperations.map(({ name }) => name).toSorted());
     const resolve = (pointer: string): unknown =>
       pointer
         .split("/")

@@ -17,7 +17,7 @@ export interface Operation {
 }
 
 /** Every way in that the contracts know. */
-export const operations: readonly Operation[] = [...contracts]
+export const allOperations: readonly Operation[] = [...contracts]
   .filter((description): description is DescService => description.kind === "service")
   .flatMap((service) => methodsOf(service))
   .flatMap((contract) =>
@@ -30,6 +30,9 @@ export const operations: readonly Operation[] = [...contracts]
       takesJson: binding.body === "*" && contract.rest?.rawBody !== true,
     })),
   );
+
+/** Those that answer once: streams have no end. */
+export const operations = allOperations.filter(({ contract }) => !contract.streams);
 
 /** The names in a path: "order" of "/v1/orders/{order}". */
 export function namesIn(path: string): readonly string[] {

@@ -1,18 +1,19 @@
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
-import { once } from "node:events";
+import { EventEmitter, once } from "node:events";
 import { rm } from "node:fs/promises";
-import { createServer } from "node:net";
-import type { AddressInfo } from "node:net";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { eraseEmbeddedPostgres } from "@kontor/platform/database/embedded.ts";
 import { afterTests } from "@kontor/platform/testing/postgres.ts";
 import { testFolder } from "@kontor/platform/testing/server.ts";
+import { freePorts } from "./free-ports.ts";
+import { oneProcess } from "./topologies.ts";
+import type { Topology } from "./topologies.ts";
 
 const command = fileURLToPath(new URL("../apps/kontor/main.ts", import.meta.url));
 
-/** A shop as its users start it: a process of its own on a data folder of its own, spoken to over HTTP. */
+/** A shop as its users start it: a process of its own, or several, on a data folder of its own, spoken to over HTTP. */
 export interface ShopProcess {
   readonly api: string;
   readonly mailbox: string;
@@ -26,8 +27,12 @@ export interface ShopProcess {
   readonly postgresPid: number;
   /** Starts it again after `kill` or `stop`, on the same data and ports. */
   start(): Promise<void>;
-  /** kill -9. PostgreSQL lives on. */
+  /** kill -9, of each of its processes. PostgreSQL lives on. */
   kill(): Promise<void>;
+  /** kill -9 of one process of a cluster, by its name ("orders-1"), which is started again. Resolves when it is ready. */
+  killOne(name: string): Promise<void>;
+  /** The names of a cluster's processes. */
+  readonly processes: readonly string[];
   /** SIGTERM; gives the exit code. */
   stop(): Promise<number | null>;
   /** Resolves with the exit code when it has ended, told to or not. */
@@ -42,10 +47,10 @@ export interface CommandResult {
 }
 
 /** Starts a shop, without goods unless told otherwise; it and its data are gone after the test or suite that asked. */
-export async function startShop(env: Readonly<Record<string, string>> = {}): Promise<ShopProcess> {
+export async function startShop(env: Readonly<Record<string, string>> = {}, topology: Topology = oneProcess): Promise<ShopProcess> {
   const folder = await testFolder();
   const [port, mailbox, smtp, provider] = await freePorts(4);
-  const environment = {
+  const environment: Record<string, string> = {
     KONTOR_DATA: folder,
     KONTOR_PORT: String(port),
     KONTOR_MAILBOX_PORT: String(mailbox),
@@ -53,21 +58,34 @@ export async function startShop(env: Readonly<Record<string, string>> = {}): Pro
     KONTOR_PROVIDER_PORT: String(provider),
     KONTOR_LOG_FORMAT: "json",
     KONTOR_SEED: "none",
+    ...(await topology.environment()),
     ...env,
   };
   const lines: string[] = [];
+  /** The pids of a cluster's processes, by name, and who waits for one to be ready. */
+  const pids = new Map<string, number>();
+  const readiness = new EventEmitter();
   let child: ChildProcess | undefined;
   let ended: Promise<number | null> = Promise.resolve(null);
 
+  const note = (line: string): void => {
+    const { process: name, pid, state } = JSON.parse(line) as { process: string; pid: number; state: string };
+    pids.set(name, pid);
+    if (state === "ready") readiness.emit(name);
+  };
   const start = async (): Promise<void> => {
-    const started = spawn(process.execPath, [command, "start"], { env: cleanEnv(environment), stdio: ["ignore", "pipe", "pipe"] });
+    const started = spawn(process.execPath, [command, ...topology.command], {
+      env: cleanEnv(environment),
+      stdio: ["ignore", "pipe", "pipe"],
+    });
     child = started;
     ended = once(started, "exit").then(([code]) => code as number | null);
     const ready = new Promise<void>((resolve) => {
       for (const stream of [started.stdout, started.stderr])
         createInterface({ input: stream }).on("line", (line) => {
           lines.push(line);
-          if (line.includes('"message":"ready"')) resolve();
+          if (line.includes('"message":"process"')) note(line);
+          if (line.includes('"message":"ready"') && line.includes('"api"')) resolve();
         });
     });
     const failed = ended.then((code) => {
@@ -80,11 +98,13 @@ export async function startShop(env: Readonly<Record<string, string>> = {}): Pro
     const running = child;
     if (running === undefined || running.exitCode !== null || running.signalCode !== null) return running?.exitCode ?? null;
     running.kill(signal);
+    if (signal === "SIGKILL") for (const pid of pids.values()) killProcess(pid);
     return ended;
   };
   afterTests(async () => {
     await end("SIGKILL");
-    await eraseEmbeddedPostgres(folder);
+    if (topology.embedded) await eraseEmbeddedPostgres(folder);
+    else await (await import("@kontor/platform/testing/erase-servers.ts")).eraseServers(environment["KONTOR_NAMESPACE"]!);
     await rm(folder, { recursive: true, force: true });
   });
   await start();
@@ -107,6 +127,14 @@ export async function startShop(env: Readonly<Record<string, string>> = {}): Pro
     },
     start,
     kill: async () => void (await end("SIGKILL")),
+    killOne: async (name) => {
+      const again = once(readiness, name);
+      killProcess(pids.get(name)!);
+      await again;
+    },
+    get processes() {
+      return [...pids.keys()];
+    },
     stop: () => end("SIGTERM"),
     run: (args) => runCommand(args, environment),
   };
@@ -121,18 +149,13 @@ export async function runCommand(args: readonly string[], environment: Readonly<
   return { code, output };
 }
 
-/** Ports that are free now. */
-export async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer().listen(0, "127.0.0.1");
-      await once(server, "listening");
-      return server;
-    }),
-  );
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
+/** Nothing happens when it has ended by itself. */
+function killProcess(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
 }
 
 function cleanEnv(environment: Readonly<Record<string, string>>): Record<string, string | undefined> {

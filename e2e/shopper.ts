@@ -74,7 +74,6 @@ export class Shopper {
   }
 
   async login(): Promise<this> {
-    this.token = undefined; // one that has expired is refused everywhere, here too
     const { body } = await this.expect(200, "POST", "/v1/login", { json: { email: this.email, password: this.password } });
     this.token = body.accessToken;
     return this;

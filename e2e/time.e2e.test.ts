@@ -16,7 +16,7 @@ import { afterTests } from "@kontor/platform/testing/postgres.ts";
 import { testFolder } from "@kontor/platform/testing/server.ts";
 import { keeperOf } from "./keeper.ts";
 import type { Keeper } from "./keeper.ts";
-import { freePorts } from "./shop-process.ts";
+import { freePorts } from "./free-ports.ts";
 import { Shopper } from "./shopper.ts";
 import type { Answer, Places } from "./shopper.ts";
 

@@ -2,6 +2,7 @@ import { isUtf8 } from "node:buffer";
 import type { IncomingMessage } from "node:http";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import type { Refusal } from "@kontor/platform/errors/refusal.ts";
+import type { HeldBytes } from "./held-bytes.ts";
 import { whereJsonBreaks } from "./json-place.ts";
 
 /** How much of a body that nobody will read is let pass, so that a client gets its answer before the line is cut. */
@@ -26,24 +27,36 @@ export function requireNoBody(request: IncomingMessage): void {
   });
 }
 
-/** Reads the whole body. Refuses `BODY_TOO_LARGE` as soon as it is known to be longer than `bytesMax`, and keeps no more of it. */
-export function readBody(request: IncomingMessage, bytesMax: number): Promise<Buffer> {
+/**
+ * Reads the whole body, which takes its length of `memory`. Refuses `BODY_TOO_LARGE` as soon as it is known to be longer than `bytesMax`, and
+ * `OVERLOADED` when there is no room for it; then it keeps nothing.
+ */
+export function readBody(request: IncomingMessage, { bytesMax, memory }: { bytesMax: number; memory: HeldBytes }): Promise<Buffer> {
   if (Number(request.headers["content-length"] ?? 0) > bytesMax) return Promise.reject(tooLarge(bytesMax));
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let size = 0;
-    const done = (finish: () => void): void => {
-      request.off("data", onData).off("end", onEnd).off("close", onCut).off("error", onCut);
-      finish();
+    const unhear = (): void => void request.off("data", onData).off("end", onEnd).off("close", onCut).off("error", onCut);
+    const fail = (error: unknown): void => {
+      unhear();
+      memory.give(size);
+      reject(error);
     };
     const onData = (chunk: Buffer): void => {
+      if (size + chunk.length > bytesMax) return fail(tooLarge(bytesMax));
+      try {
+        memory.take(chunk.length);
+      } catch (error) {
+        return fail(error);
+      }
       size += chunk.length;
-      if (size > bytesMax) done(() => reject(tooLarge(bytesMax)));
-      else chunks.push(chunk);
+      chunks.push(chunk);
     };
-    const onEnd = (): void => done(() => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, size)));
-    const onCut = (): void =>
-      done(() => reject(refuse({ reason: "INVALID_REQUEST", code: "invalid_argument", message: "The body was cut off" })));
+    const onEnd = (): void => {
+      unhear();
+      resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, size));
+    };
+    const onCut = (): void => fail(refuse({ reason: "INVALID_REQUEST", code: "invalid_argument", message: "The body was cut off" }));
     request.on("data", onData).on("end", onEnd).on("close", onCut).on("error", onCut);
   });
 }

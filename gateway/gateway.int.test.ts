@@ -203,4 +203,38 @@ describe("gateway: errors", { concurrency: true }, () => {
     await problemIn(await shop.send("POST", "/v1/orders", { cart: "c" }, headers), 500, "INTERNAL_ERROR");
     assert.equal(shop.faults.length, 1);
   });
+
+  it("RES-06, RES-04: each service that is away is answered for with 503, Retry-After and a problem, and the others go on", async () => {
+    let away = "";
+    const gone = (service: string) => async () => {
+      if (away === service) throw refuse({ reason: "DEPENDENCY_UNAVAILABLE", code: "unavailable", retryAfterMs: 2_000 });
+      return {};
+    };
+    await using shop = await openTestShop({
+      handlers: {
+        "IdentityService.getMe": gone("identity"),
+        "CatalogService.listProducts": gone("catalog"),
+        "CartsService.getCart": gone("carts"),
+        "PaymentsService.getPayment": gone("payments"),
+      },
+    });
+    const headers = { Authorization: `Bearer ${await tokenOf(shop)}` };
+    const routes = {
+      identity: "/v1/me",
+      catalog: "/v1/products",
+      carts: `/v1/carts/crt_${"0".repeat(26)}`,
+      payments: "/v1/payments/pay_1",
+    };
+    for (const [service] of Object.entries(routes)) {
+      away = service;
+      for (const [other, path] of Object.entries(routes)) {
+        const response = await shop.get(path, headers);
+        if (other !== service) assert.ok(response.status < 500, `${other} without ${service}: ${await response.text()}`);
+        else {
+          await problemIn(response, 503, "DEPENDENCY_UNAVAILABLE");
+          assert.equal(response.headers.get("retry-after"), "2");
+        }
+      }
+    }
+  });
 });

@@ -2,24 +2,34 @@ import { createServer, STATUS_CODES } from "node:http";
 import type { Server } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import type { Cache } from "@kontor/platform/cache/cache.ts";
+import { createMemoryCache } from "@kontor/platform/cache/memory.ts";
 import type { Clock } from "@kontor/platform/clock/clock.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import type { Refusal } from "@kontor/platform/errors/refusal.ts";
-import { Admission } from "@kontor/platform/rpc/admission.ts";
+import { Admission, Crowd } from "@kontor/platform/rpc/admission.ts";
 import type { AdmissionLimits } from "@kontor/platform/rpc/admission.ts";
 import type { Rpc } from "@kontor/platform/rpc/rpc.ts";
 import type { Logger } from "@kontor/platform/telemetry/logger.ts";
+import { createGuesses } from "./guesses.ts";
+import { EventStreams } from "./event-stream.ts";
 import { createHandler } from "./handle.ts";
 import { corsFor, securityHeaders } from "./headers.ts";
-import { identityKeys } from "./identity-keys.ts";
+import { HeldBytes } from "./held-bytes.ts";
+import { identityKeys, identitySessions } from "./identity.ts";
 import { createPages } from "./pages.ts";
 import type { PagesOptions } from "./pages.ts";
 import { problemOf, reasonsOf } from "./problem.ts";
+import { createLimiter, rateLimitDefaults } from "./rate-limits.ts";
+import type { Count, RateLimits } from "./rate-limits.ts";
 import { createRouteTable } from "./routes.ts";
 import type { Route } from "./routes.ts";
+import { createSessions } from "./sessions.ts";
+import type { SessionsOptions } from "./sessions.ts";
 import { createTokens } from "./tokens.ts";
 import type { PublicKey } from "./tokens.ts";
 import { newTrace } from "./trace.ts";
+import { createWhoAsks } from "./who-asks.ts";
 
 export interface GatewayOptions {
   /** What is served, and the way to it. Everything must be served before the gateway is created: the routes are read once. */
@@ -31,13 +41,34 @@ export interface GatewayOptions {
   readonly shopName: string;
   /** The keys that access tokens are checked with: identity's, asked through rpc, unless given. */
   readonly keys?: () => Promise<readonly PublicKey[]>;
+  /** Gives those of these sessions that have not ended: asked of identity through rpc, unless given. */
+  readonly checkSessions?: SessionsOptions["check"];
+  /**
+   * What all gateways and identity share: which sessions have ended, and rate counters. Without it identity is asked about every signed-in
+   * request, and each gateway counts for itself.
+   */
+  readonly cache?: Cache;
+  /**
+   * How long a session is not asked for again, unless identity says otherwise through the cache: 2 s. For so long one that has ended may be
+   * taken for live while identity, and no gateway, is cut off from the cache. More saves questions: right in one process, which cannot be cut.
+   */
+  readonly sessionLeaseMs?: number;
+  /** Requests in a time, for each client and service: none by default, but for wrong guesses. */
+  readonly rates?: RateLimits;
+  /** How many proxies of ours stand before this gateway, each appending to `X-Forwarded-For` whom it has seen: none. */
+  readonly proxies?: number;
   /** Whether all that is needed is there: for `/readyz`. */
   readonly ready?: () => boolean | Promise<boolean>;
   /** How long a request may take once it has arrived: 10 s. Past it the answer is 504. */
   readonly timeoutMs?: number;
   /** 256 KiB. */
   readonly bodyBytesMax?: number;
+  /** What all bodies under way may take together: 64 MiB. */
+  readonly bodyBytesHeldMax?: number;
+  /** For each service by itself. */
   readonly limits?: Partial<AdmissionLimits>;
+  /** How many requests may wait, for whichever service: 2,000, and past that each service's share of them. */
+  readonly waitingMax?: number;
   /** How long a request may take to arrive: 15 s. Slower senders get 408. */
   readonly arrivalMs?: number;
   /** Origins whose pages may call the api; none unless named. */
@@ -51,8 +82,8 @@ export interface GatewayOptions {
 }
 
 export interface Gateway {
-  /** Listens; port 0 takes a free one. */
-  start(port: number, host: string): Promise<{ readonly url: string }>;
+  /** Listens; port 0 takes a free one. Several processes may share one where the system can do it: Linux can. */
+  start(port: number, host: string, options?: { readonly shared?: boolean }): Promise<{ readonly url: string }>;
   /** Readiness off, no more connections, requests under way finish, the rest is cut. */
   stop(): Promise<void>;
   /** What is reachable, for checks. */
@@ -61,7 +92,8 @@ export interface Gateway {
 
 /** The one way in: REST in front of every method that has a path, and the gateway's own pages. Throws for contracts that cannot be routed. */
 export function createGateway(options: GatewayOptions): Gateway {
-  const { rpc, log, clock, publicUrl, shopName, ready = () => true, stopMs = 10_000, drainMs = 0, arrivalMs = 15_000 } = options;
+  const { rpc, log, clock, cache, publicUrl, shopName, ready = () => true, proxies = 0 } = options;
+  const { stopMs = 10_000, drainMs = 0, arrivalMs = 15_000, rates = rateLimitDefaults } = options;
   let draining = false;
   const services = [...new Set([...rpc.served().values()].flatMap((routes) => routes.map(({ service }) => service)))];
   const reasons = reasonsOf(services);
@@ -75,16 +107,37 @@ export function createGateway(options: GatewayOptions): Gateway {
     texts: options.pages ?? {},
   });
   const table = createRouteTable(rpc, pages);
+  const names = [...rpc.served().keys()];
+  const crowd = new Crowd(options.waitingMax ?? 2_000, names.length);
+  // A cache that is away counts in this process too.
+  const counters = cache ?? createMemoryCache({ maxEntries: 50_000 });
+  const count: Count = (key, by, ttlMs) => counters.increment(key, by, ttlMs);
+  const streams = new EventStreams();
   const handle = createHandler({
     table,
+    streams,
     reasons,
     security,
     log,
-    tokens: createTokens({ keys: options.keys ?? identityKeys(rpc), clock, log }),
+    whoAsks: createWhoAsks({
+      tokens: createTokens({ keys: options.keys ?? identityKeys(rpc), clock, log }),
+      isLive: createSessions({
+        check: options.checkSessions ?? identitySessions(rpc),
+        cache,
+        clock,
+        log,
+        ...(options.sessionLeaseMs !== undefined && { leaseMs: options.sessionLeaseMs }),
+      }),
+      limiter: createLimiter(rates, { count, services: names }),
+      proxies,
+    }),
+    guesses: createGuesses(rates.guesses, count),
     cors: corsFor(options.origins ?? []),
-    admission: new Admission(options.limits),
+    doors: new Map(names.map((name) => [name, new Admission(options.limits, crowd)])),
+    memory: new HeldBytes(options.bodyBytesHeldMax ?? 64 * 1024 * 1024),
     timeoutMs: options.timeoutMs ?? 10_000,
     bodyBytesMax: options.bodyBytesMax ?? 256 * 1024,
+    proxies,
     draining: () => draining,
   });
 
@@ -121,12 +174,13 @@ export function createGateway(options: GatewayOptions): Gateway {
   let stopping: Promise<void> | undefined;
   return {
     routes: table.routes,
-    start: (port, host) => listen(server, port, host),
+    start: (port, host, { shared = false } = {}) => listen(server, { port, host, reusePort: shared }),
     stop: () =>
       (stopping ??= (async () => {
         draining = true;
         if (!server.listening) return;
         if (drainMs > 0) await new Promise((resolve) => setTimeout(resolve, drainMs));
+        streams.end();
         const closed = close(server, stopMs);
         // Node counts a connection that has sent nothing yet as busy.
         for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy();
@@ -143,10 +197,10 @@ function parserRefusal(code: string | undefined): { readonly refusal: Refusal; r
   return { refusal: invalid("This is not HTTP as it should be"), status: 400 };
 }
 
-function listen(server: Server, port: number, host: string): Promise<{ url: string }> {
+function listen(server: Server, where: { port: number; host: string; reusePort: boolean }): Promise<{ url: string }> {
   return new Promise((resolve, reject) => {
     server.once("error", reject);
-    server.listen({ port, host, backlog: 1024 }, () => {
+    server.listen({ ...where, backlog: 1024 }, () => {
       server.off("error", reject);
       const { address, family, port: bound } = server.address() as AddressInfo; // it listens on a port, not on a pipe
       resolve({ url: `http://${family === "IPv6" ? `[${address}]` : address}:${bound}` });

@@ -1,31 +1,45 @@
 import { hash } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { performance } from "node:perf_hooks";
+import type { Message } from "@bufbuild/protobuf";
 import { refusalIn, refuse } from "@kontor/platform/errors/refusal.ts";
+import type { Refusal } from "@kontor/platform/errors/refusal.ts";
 import { checkAccess, edgeCaller } from "@kontor/platform/rpc/access.ts";
 import type { Admission } from "@kontor/platform/rpc/admission.ts";
 import { Call } from "@kontor/platform/rpc/call.ts";
-import type { Trace, User } from "@kontor/platform/rpc/call.ts";
+import type { Trace } from "@kontor/platform/rpc/call.ts";
 import { refusalFor } from "@kontor/platform/rpc/faults.ts";
 import type { Logger } from "@kontor/platform/telemetry/logger.ts";
+import type { Answer } from "./answer.ts";
 import { discardBody, hasBody, readBody, requireIdentity, requireJson, requireNoBody } from "./body.ts";
+import { clientAddress } from "./client-address.ts";
+import { resumed, streamMs } from "./event-stream.ts";
+import type { EventStreams } from "./event-stream.ts";
+import type { Guesses } from "./guesses.ts";
 import type { Cors, Policy } from "./headers.ts";
-import { ofBadToken, problemOf } from "./problem.ts";
+import type { HeldBytes } from "./held-bytes.ts";
+import { problemOf } from "./problem.ts";
 import type { Reason } from "./problem.ts";
 import type { Match, RouteTable, RpcRoute } from "./routes.ts";
-import type { Tokens } from "./tokens.ts";
 import { correlationOf, traceOf } from "./trace.ts";
+import { dueToDoubt } from "./who-asks.ts";
+import type { Asker, WhoAsks } from "./who-asks.ts";
 
 export interface HandlerOptions {
   readonly table: RouteTable;
-  readonly tokens: Tokens;
+  readonly whoAsks: WhoAsks;
+  readonly guesses: Guesses;
   readonly reasons: ReadonlyMap<string, Reason>;
   readonly security: Readonly<Record<Policy, readonly string[]>>;
   readonly cors: Cors;
-  readonly admission: Admission;
+  /** A door for each service: who waits for one is not in the way of the others. */
+  readonly doors: ReadonlyMap<string, Admission>;
+  readonly streams: EventStreams;
+  readonly memory: HeldBytes;
   readonly log: Logger;
   readonly timeoutMs: number;
   readonly bodyBytesMax: number;
+  readonly proxies: number;
   readonly draining: () => boolean;
 }
 
@@ -38,6 +52,8 @@ interface Exchange {
   readonly correlation: string;
   /** The path's template once it is known. The path itself may hold a cart's id, which is a secret. */
   template: string;
+  /** What its answer says besides, whatever it is: a flat list of names and values. */
+  headers: readonly string[];
 }
 
 /** Probes that come every few seconds and would drown the rest of the log. */
@@ -45,7 +61,8 @@ const unlogged = new Set(["/livez", "/readyz"]);
 
 /** Answers every request: nothing is thrown out of it. */
 export function createHandler(options: HandlerOptions): (request: IncomingMessage, response: ServerResponse) => Promise<void> {
-  const { table, tokens, reasons, security, cors, admission, log, timeoutMs, bodyBytesMax, draining } = options;
+  const { table, whoAsks, guesses, reasons, security, cors, doors, streams, memory, log, timeoutMs, bodyBytesMax, proxies, draining } =
+    options;
   const varyOnRead = ["Vary", cors.none ? "Authorization" : "Authorization, Origin"];
   const varyOnWrite = cors.none ? [] : ["Vary", "Origin"];
 
@@ -65,53 +82,93 @@ export function createHandler(options: HandlerOptions): (request: IncomingMessag
     return send(exchange, status, policy, ["Content-Type", type, "Cache-Control", cacheControl], body);
   }
 
-  async function serveRpc(exchange: Exchange, route: RpcRoute, { params }: Match, query: string): Promise<void> {
-    const { request, trace, correlation } = exchange;
-    const { headers } = request;
-    admission.refuseWhenFull(route.urgent);
-    const whose = headers.authorization === undefined ? undefined : tokens.verify(tokenIn(headers.authorization));
-    const user: User | undefined = whose instanceof Promise ? await whose : whose;
-    checkAccess(route.contract, { caller: edgeCaller, user });
-    const idempotencyKey = keyIn(headers["idempotency-key"], route.keyRequired);
-    let body: Buffer | undefined;
-    if (!route.takesBody) requireNoBody(request);
-    else if (hasBody(request)) {
-      if (route.rawBody) requireIdentity(request);
-      else requireJson(request);
-      if (headers.expect?.toLowerCase() === "100-continue") exchange.response.writeContinue();
-      // Before a place is taken: a slow sender would hold it.
-      body = await readBody(request, bodyBytesMax);
-    }
-    const message = route.read({ path: params, query, body, headers });
-    const call = new Call({ caller: edgeCaller, user, deadlineMs: performance.now() + timeoutMs, idempotencyKey, trace, correlation });
-    const wait = admission.enter(route.urgent, call.deadlineMs);
-    if (wait !== undefined) await wait;
+  async function serveRpc(exchange: Exchange, route: RpcRoute, match: Match, query: string): Promise<void> {
+    const { request } = exchange;
+    const door = doors.get(route.service)!; // made from the same table
+    door.refuseWhenFull(route.urgent);
+    const asker = await whoAsks(request, route);
+    exchange.headers = asker.headers;
+    if (asker.refused !== undefined) throw asker.refused;
+    checkAccess(route.contract, { caller: edgeCaller, user: asker.user });
+    if (route.stream !== undefined) return serveStream(exchange, route, match, query, asker);
+    const idempotencyKey = keyIn(request.headers["idempotency-key"], route.keyRequired);
+    // Before a place is taken: a slow sender would hold it.
+    const body = await bodyOf(exchange, route);
     try {
-      const answer = route.write(await route.invoke(message, call));
-      if (route.verb === "GET") return sendRead(exchange, route, answer, user);
-      return send(
-        exchange,
-        answer.status,
-        answer.page ? "answer" : "api",
-        [...answer.headers, "Cache-Control", "no-store", ...varyOnWrite],
-        answer.body,
-      );
+      const message = route.read({ path: match.params, query, body, headers: request.headers });
+      const call = callFor(exchange, asker, idempotencyKey);
+      const wait = door.enter(route.urgent, call.deadlineMs);
+      if (wait !== undefined) await wait;
+      try {
+        answer(exchange, route, asker, await invoke(exchange, route, asker, message, call));
+      } finally {
+        door.leave();
+      }
     } finally {
-      admission.leave();
+      memory.give(body?.length ?? 0);
     }
   }
 
-  function sendRead(exchange: Exchange, route: RpcRoute, answer: ReturnType<RpcRoute["write"]>, user: User | undefined): void {
-    const policy = answer.page ? "answer" : "api";
+  function serveStream(exchange: Exchange, { stream, read, write }: RpcRoute, match: Match, query: string, asker: Asker): Promise<void> {
+    const { request, response, trace, correlation } = exchange;
+    const { open, idOf, resumeBy } = stream!; // whoever calls this has looked
+    requireNoBody(request);
+    const asked = resumed(query, { idOf, resumeBy }, request.headers["last-event-id"]);
+    const message = read({ path: match.params, query: asked, body: undefined, headers: request.headers });
+    const deadlineMs = performance.now() + streamMs;
+    return streams.serve({
+      request,
+      response,
+      idOf,
+      begin: (headers) => begin(exchange, 200, "api", [...headers, ...varyOnRead]),
+      nothing: () => send(exchange, 204, "api", ["Cache-Control", "no-store", ...varyOnRead], undefined),
+      open: (signal) => open(message, new Call({ caller: edgeCaller, user: asker.user, deadlineMs, trace, correlation, signal })),
+      encode: (answer) => String(write(answer).body),
+      problem: (error) => problemOf(refusalOf(exchange, error), { reasons, traceId: trace.traceId }).body,
+    });
+  }
+
+  function callFor({ trace, correlation }: Exchange, { user }: Asker, idempotencyKey: string | undefined): Call {
+    return new Call({ caller: edgeCaller, user, deadlineMs: performance.now() + timeoutMs, idempotencyKey, trace, correlation });
+  }
+
+  async function bodyOf({ request, response }: Exchange, route: RpcRoute): Promise<Buffer | undefined> {
+    if (!route.takesBody) {
+      requireNoBody(request);
+      return undefined;
+    }
+    if (!hasBody(request)) return undefined;
+    if (route.rawBody) requireIdentity(request);
+    else requireJson(request);
+    if (request.headers.expect?.toLowerCase() === "100-continue") response.writeContinue();
+    return readBody(request, { bytesMax: bodyBytesMax, memory });
+  }
+
+  async function invoke({ request }: Exchange, route: RpcRoute, { doubt }: Asker, message: Message, call: Call): Promise<Message> {
+    if (route.takesGuesses) return guesses.at(clientAddress(request, proxies), () => route.invoke(message, call));
+    try {
+      return await route.invoke(message, call);
+    } catch (error) {
+      throw dueToDoubt(error, doubt);
+    }
+  }
+
+  function answer(exchange: Exchange, route: RpcRoute, asker: Asker, message: Message): void {
+    const written = route.write(message);
+    if (route.verb === "GET") return sendRead(exchange, route, asker, written);
+    const headers = [...written.headers, "Cache-Control", "no-store", ...varyOnWrite];
+    send(exchange, written.status, written.page ? "answer" : "api", headers, written.body);
+  }
+
+  function sendRead(exchange: Exchange, route: RpcRoute, { user, advice }: Asker, { status, headers, body, page }: Answer): void {
+    const policy = page ? "answer" : "api";
     // What a signed-in caller sees may be theirs alone, also at a public address.
-    const cacheControl = user === undefined ? route.cacheControl : "no-store";
-    if (answer.status !== 200 || answer.body === undefined)
-      return send(exchange, answer.status, policy, [...answer.headers, "Cache-Control", cacheControl, ...varyOnRead], answer.body);
-    const etag = `"${hash("sha256", answer.body, "base64url").slice(0, 27)}"`;
+    const caching = ["Cache-Control", user === undefined ? route.cacheControl : "no-store", ...varyOnRead, ...advice];
+    if (status !== 200 || body === undefined) return send(exchange, status, policy, [...headers, ...caching], body);
+    const etag = `"${hash("sha256", body, "base64url").slice(0, 27)}"`;
     const sent = exchange.request.headers["if-none-match"];
-    if (sent !== undefined && matches(sent, etag))
-      return send(exchange, 304, policy, ["ETag", etag, "Cache-Control", cacheControl, ...varyOnRead], undefined);
-    return send(exchange, 200, policy, [...answer.headers, "ETag", etag, "Cache-Control", cacheControl, ...varyOnRead], answer.body);
+    if (sent !== undefined && matches(sent, etag)) return send(exchange, 304, policy, ["ETag", etag, ...caching], undefined);
+    return send(exchange, 200, policy, [...headers, "ETag", etag, ...caching], body);
   }
 
   function preflight(exchange: Exchange, path: string): void {
@@ -133,14 +190,20 @@ export function createHandler(options: HandlerOptions): (request: IncomingMessag
     headers: readonly string[],
     body: string | Uint8Array | undefined,
   ): void {
-    const { request, response, correlation, trace, template, startedMs } = exchange;
-    const list = [...security[policy], ...headers, "X-Correlation-Id", correlation];
-    if (!cors.none) list.push(...cors.answer(request.headers.origin));
-    if (draining()) list.push("Connection", "close");
+    const list = [...headers];
     if (body !== undefined) list.push("Content-Length", String(typeof body === "string" ? Buffer.byteLength(body) : body.length));
     else if (status !== 204 && status !== 304) list.push("Content-Length", "0");
+    begin(exchange, status, policy, list);
+    exchange.response.end(body);
+  }
+
+  /** The head of an answer, with what all answers have, and the line that the log has of the request. */
+  function begin(exchange: Exchange, status: number, policy: Policy, headers: readonly string[]): void {
+    const { request, response, correlation, trace, template, startedMs } = exchange;
+    const list = [...security[policy], ...headers, ...exchange.headers, "X-Correlation-Id", correlation];
+    if (!cors.none) list.push(...cors.answer(request.headers.origin));
+    if (draining()) list.push("Connection", "close");
     response.writeHead(status, list);
-    response.end(body);
     if (!unlogged.has(template))
       log.info(
         {
@@ -154,9 +217,13 @@ export function createHandler(options: HandlerOptions): (request: IncomingMessag
       );
   }
 
+  function refusalOf({ request, correlation, trace, template }: Exchange, error: unknown): Refusal {
+    return refusalIn(error) ?? refusalFor(error, { log, call: { correlation, trace }, method: `${request.method} ${template}` });
+  }
+
   function sendProblem(exchange: Exchange, error: unknown): void {
-    const { request, response, correlation, trace, template } = exchange;
-    const refusal = refusalIn(error) ?? refusalFor(error, { log, call: { correlation, trace }, method: `${request.method} ${template}` });
+    const { request, response, trace } = exchange;
+    const refusal = refusalOf(exchange, error);
     if (response.headersSent) return void response.destroy();
     const { status, headers, body } = problemOf(refusal, { reasons, traceId: trace.traceId });
     const allow = refusal.reason === "METHOD_NOT_ALLOWED" ? refusal.details["allow"] : undefined;
@@ -174,6 +241,7 @@ export function createHandler(options: HandlerOptions): (request: IncomingMessag
       trace,
       correlation: correlationOf(request.headers, trace),
       template: "-",
+      headers: none,
     };
     try {
       await serve(exchange);
@@ -183,15 +251,7 @@ export function createHandler(options: HandlerOptions): (request: IncomingMessag
   };
 }
 
-const bearerForm = /^Bearer +([^\s]+) *$/i;
-
-function tokenIn(authorization: string): string {
-  const token = bearerForm.exec(authorization)?.[1];
-  if (token === undefined)
-    throw ofBadToken(refuse({ reason: "UNAUTHENTICATED", code: "unauthenticated", message: "The access token is not valid (any more)" }));
-  return token;
-}
-
+const none: readonly string[] = [];
 const keyForm = /^[\x21-\x7e]{1,255}$/;
 
 function keyIn(sent: string | string[] | undefined, required: boolean): string | undefined {

@@ -54,4 +54,4 @@ export function corsFor(origins: readonly string[]): Cors {
 }
 
 const allowed = "Authorization, Content-Type, Idempotency-Key, If-None-Match, X-Correlation-Id, Traceparent";
-const exposed = "ETag, Location, Retry-After, X-Correlation-Id, WWW-Authenticate";
+const exposed = "ETag, Location, RateLimit, RateLimit-Policy, Retry-After, X-Correlation-Id, WWW-Authenticate";

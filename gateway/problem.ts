@@ -88,19 +88,24 @@ export function problemOf(
     traceId,
   };
   const headers = ["Content-Type", "application/problem+json", "Cache-Control", "no-store"];
-  if (status === 401) headers.push("WWW-Authenticate", badToken.has(refusal) ? invalidToken : "Bearer");
+  if (status === 401) headers.push("WWW-Authenticate", isOfBadToken(refusal) ? invalidToken : "Bearer");
   if (refusal.retryAfterMs !== undefined || status === 429 || status === 503)
     headers.push("Retry-After", String(Math.max(1, Math.ceil((refusal.retryAfterMs ?? 1000) / 1000))));
   return { status, reason: refusal.reason, headers, body: JSON.stringify(problem) };
 }
 
-const invalidToken = 'Bearer error="invalid_token", error_description="The access token is not valid (any more)"';
-const badToken = new WeakSet<Refusal>();
+/** What `WWW-Authenticate` says of a token that was sent and is not taken. */
+export const invalidToken = 'Bearer error="invalid_token", error_description="The access token is not valid (any more)"';
+const badTokens = new WeakSet<Refusal>();
 
 /** Marks a refusal as one of a token that was sent, so that the answer tells the client to get another one. */
 export function ofBadToken(refusal: Refusal): Refusal {
-  badToken.add(refusal);
+  badTokens.add(refusal);
   return refusal;
+}
+
+export function isOfBadToken(refusal: Refusal): boolean {
+  return badTokens.has(refusal);
 }
 
 /** OUT_OF_STOCK: "Out of stock". */

@@ -1,7 +1,8 @@
 import findMyWay from "find-my-way";
 import type { HTTPMethod } from "find-my-way";
+import { getOption } from "@bufbuild/protobuf";
 import type { DescService, Message } from "@bufbuild/protobuf";
-import { Allow, Idempotency } from "@kontor/contracts/gen/kontor/api/v1/options_pb.js";
+import { access, Allow, Idempotency } from "@kontor/contracts/gen/kontor/api/v1/options_pb.js";
 import { methodsOf } from "@kontor/platform/contract/contract.ts";
 import type { HttpBinding, MethodContract } from "@kontor/platform/contract/contract.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
@@ -11,6 +12,9 @@ import type { Call } from "@kontor/platform/rpc/call.ts";
 import type { Rpc } from "@kontor/platform/rpc/rpc.ts";
 import { answerWriter } from "./answer.ts";
 import type { WriteAnswer } from "./answer.ts";
+import { takesGuesses } from "./guesses.ts";
+import { streamWords } from "./event-stream.ts";
+import type { StreamWords } from "./event-stream.ts";
 import type { Page } from "./page.ts";
 import { requestReader } from "./request-message.ts";
 import type { ReadRequest } from "./request-message.ts";
@@ -26,11 +30,17 @@ export interface RpcRoute {
   readonly read: ReadRequest;
   readonly write: WriteAnswer;
   readonly invoke: (request: Message, call: Call) => Promise<Message>;
+  /** For a method that streams, instead of `invoke`. */
+  readonly stream: (StreamWords & { readonly open: (request: Message, call: Call) => AsyncIterable<Message> }) | undefined;
   readonly takesBody: boolean;
   readonly rawBody: boolean;
   readonly urgent: boolean;
   readonly keyRequired: boolean;
   readonly isPublic: boolean;
+  /** A token that is sent, perhaps an old one, is not looked at. */
+  readonly ignoresToken: boolean;
+  /** Whether what is sent may be a guess at a password or a code. */
+  readonly takesGuesses: boolean;
   readonly cacheControl: string;
 }
 
@@ -113,6 +123,7 @@ function rpcRoute(of: { service: string; contract: MethodContract; binding: Http
     if (!names.has(name)) throw new Error(`${binding.path}: ${method.input.typeName} has no field ${name}`);
   const isPublic = allow.includes(Allow.PUBLIC);
   const rawBody = rest?.rawBody === true;
+  const ignoresToken = isPublic && getOption(method, access).anonymous;
   return {
     kind: "rpc",
     template: binding.path,
@@ -120,6 +131,9 @@ function rpcRoute(of: { service: string; contract: MethodContract; binding: Http
     service,
     contract,
     invoke,
+    stream: contract.streams
+      ? { ...streamWords(contract), open: invoke as unknown as NonNullable<RpcRoute["stream"]>["open"] } // the contract says that it streams
+      : undefined,
     read: requestReader(contract, binding),
     write: answerWriter(contract),
     takesBody: rawBody || binding.body === "*",
@@ -127,13 +141,16 @@ function rpcRoute(of: { service: string; contract: MethodContract; binding: Http
     urgent: isUrgent(contract),
     keyRequired: rest?.idempotency === Idempotency.REQUIRED,
     isPublic,
+    ignoresToken,
+    takesGuesses: ignoresToken && takesGuesses(contract),
     cacheControl: isPublic && rest !== undefined && rest.cacheControl !== "" ? rest.cacheControl : "no-store",
   };
 }
 
 /** HEAD asks what GET would answer, without effect; a GET that redirects may have one. */
 function headOf(route: Route): boolean {
-  return route.verb === "GET" && (route.kind === "page" || (route.contract.rest?.redirect ?? "") === "");
+  if (route.verb !== "GET") return false;
+  return route.kind === "page" || (route.stream === undefined && (route.contract.rest?.redirect ?? "") === "");
 }
 
 const paramsOf = (template: string): string[] => [...template.matchAll(/\{([^}]+)\}/g)].map(([, name]) => name!);

@@ -15,7 +15,7 @@ import type { Call } from "@kontor/platform/rpc/call.ts";
 import type { LogFields, Logger } from "@kontor/platform/telemetry/logger.ts";
 import type { DescService } from "@bufbuild/protobuf";
 import { createGateway } from "./gateway.ts";
-import type { GatewayOptions } from "./gateway.ts";
+import type { Gateway, GatewayOptions } from "./gateway.ts";
 
 const keyPair = generateKeyPair("ES256", { extractable: true });
 
@@ -44,7 +44,7 @@ export async function publicKey() {
 }
 
 export interface TestShopOptions {
-  /** Handlers by "Service.method"; the others answer with an empty message. */
+  /** Handlers by "Service.method"; the others answer with an empty message, and every session is live. */
   readonly handlers?: Readonly<Record<string, (request: never, call: Call) => Promise<object>>>;
   /** More services than the real ones. */
   readonly more?: (rpc: Rpc) => void;
@@ -68,6 +68,7 @@ export async function openTestShop({ handlers = {}, more, gateway: options = {} 
   const rpc = createInProcessRpc({ log, freeze: true });
   const all: Record<string, (request: never, call: Call) => Promise<object>> = {
     "IdentityService.getJwks": async () => ({ keys: [await publicKey()] }),
+    "IdentityService.checkSessions": async ({ sessions }: { sessions: string[] }) => ({ live: sessions }),
     ...handlers,
   };
   const serve = (name: string, service: DescService): void => {
@@ -77,7 +78,8 @@ export async function openTestShop({ handlers = {}, more, gateway: options = {} 
         return [
           localName,
           async (request: unknown, call: Call) => {
-            seen.push({ method, request, call });
+            // Asked by the gateway itself, whenever it likes.
+            if (localName !== "checkSessions") seen.push({ method, request, call });
             return (await all[method]?.(request as never, call)) ?? {};
           },
         ];
@@ -91,11 +93,18 @@ export async function openTestShop({ handlers = {}, more, gateway: options = {} 
   serve("checkout", CheckoutService);
   serve("payments", PaymentsService);
   more?.(rpc);
-  const gateway = createGateway({ rpc, log, clock, publicUrl: "http://shop.test", shopName: "Test & Shop", ...options });
-  const { url } = await gateway.start(0, "127.0.0.1");
+  const gateways: Gateway[] = [];
+  /** One more in front of the same services. */
+  const openGateway = async (own: Partial<GatewayOptions>): Promise<{ readonly gateway: Gateway; readonly url: string }> => {
+    const made = createGateway({ rpc, log, clock, publicUrl: "http://shop.test", shopName: "Test & Shop", ...options, ...own });
+    gateways.push(made);
+    return { gateway: made, url: (await made.start(0, "127.0.0.1")).url };
+  };
+  const { gateway, url } = await openGateway({});
   return {
     url,
     gateway,
+    openGateway,
     clock,
     rpc,
     /** Log lines of requests, and of faults. */
@@ -114,7 +123,7 @@ export async function openTestShop({ handlers = {}, more, gateway: options = {} 
     /** Sends these bytes on a connection of its own and gives all that comes back until it is closed. */
     raw: (text: string) => rawExchange(url, text),
     async [Symbol.asyncDispose]() {
-      await gateway.stop();
+      await Promise.all(gateways.map((one) => one.stop()));
       await rpc.stop();
     },
   };

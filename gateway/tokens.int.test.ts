@@ -7,7 +7,7 @@ import type { TokenOptions } from "./tokens.ts";
 import { openTestShop, publicKey, signedText, tokenOf } from "./test-shop.ts";
 import type { TestShop } from "./test-shop.ts";
 import { ManualClock } from "@kontor/platform/clock/clock.ts";
-import { refusalIn } from "@kontor/platform/errors/refusal.ts";
+import { refusalIn, refuse } from "@kontor/platform/errors/refusal.ts";
 
 const part = (value: unknown): string => base64url.encode(typeof value === "string" ? value : JSON.stringify(value));
 
@@ -66,31 +66,97 @@ async function badTokens(shop: TestShop): Promise<Record<string, string>> {
 }
 
 describe("gateway: access tokens", { concurrency: true }, () => {
-  it("S6, GW-03: every bad token is refused, on public routes too, with the same body and no call", async () => {
+  it("S6, GW-03: every bad token is refused with the same body and no call; at a public read it makes a guest, who is told", async () => {
     await using shop = await openTestShop();
     const bodies = new Set<string>();
-    for (const [name, token] of Object.entries(await badTokens(shop)))
-      for (const path of ["/v1/me", "/v1/products"]) {
-        const response = await shop.get(path, { Authorization: `Bearer ${token}` });
-        const body = (await response.json()) as Record<string, unknown>;
-        assert.equal(response.status, 401, `${name} at ${path}`);
-        assert.match(response.headers.get("www-authenticate") ?? "", /^Bearer error="invalid_token"/, name);
-        delete body["traceId"];
-        bodies.add(JSON.stringify(body));
-      }
-    for (const authorization of ["Basic YTpi", "Bearer", "Bearer a b", "x"]) {
-      const response = await shop.get("/v1/products", { Authorization: authorization });
-      assert.equal(response.status, 401, authorization);
+    const bad = Object.values(await badTokens(shop)).map((token) => `Bearer ${token}`);
+    for (const authorization of [...bad, "Basic YTpi", "Bearer", "Bearer a b", "x"]) {
+      const response = await shop.get("/v1/me", { Authorization: authorization });
       const { traceId: _, ...body } = (await response.json()) as Record<string, unknown>;
+      assert.equal(response.status, 401, authorization);
+      assert.match(response.headers.get("www-authenticate") ?? "", /^Bearer error="invalid_token"/, authorization);
       bodies.add(JSON.stringify(body));
+      const read = await shop.get("/v1/products", { Authorization: authorization });
+      assert.equal(read.status, 200, authorization);
+      assert.match(read.headers.get("www-authenticate") ?? "", /^Bearer error="invalid_token"/, authorization);
+      assert.equal(shop.seen.at(-1)?.call.user, undefined);
     }
     assert.equal(bodies.size, 1, [...bodies].join("\n"));
     assert.deepEqual(
-      [...new Set(shop.seen.map(({ method }) => method))],
-      ["IdentityService.getJwks"],
+      [...new Set(shop.seen.map(({ method }) => method))].toSorted(),
+      ["CatalogService.listProducts", "IdentityService.getJwks"],
       "nothing but our own keys was asked for",
     );
     assert.deepEqual(shop.faults, []);
+    assert.equal((await shop.get("/v1/products")).headers.get("www-authenticate"), null);
+  });
+
+  it("a bad token in the header does not keep anybody from signing in, nor a provider from being heard", async () => {
+    await using shop = await openTestShop();
+    const credentials = { email: "a@b.example", password: "a good password" };
+    const routes: [path: string, body: object][] = [
+      ["/v1/login", credentials],
+      ["/v1/register", { ...credentials, name: "Ann" }],
+      ["/v1/register/verify", { email: "a@b.example", code: "ABCDE-FGHJK" }],
+      ["/v1/register/resend", { email: "a@b.example" }],
+      ["/v1/token/refresh", { refreshToken: "x" }],
+      ["/v1/payments/webhooks/builtin", {}],
+    ];
+    const expired = await tokenOf(shop, { exp: Math.floor(shop.clock.now().getTime() / 1000) - skewSeconds - 1 });
+    for (const [path, body] of routes)
+      for (const authorization of [`Bearer ${expired}`, "Basic YTpi", `Bearer ${await tokenOf(shop)}`]) {
+        const response = await shop.send("POST", path, body, { Authorization: authorization });
+        assert.ok(response.status < 300, `${path}: ${response.status} ${await response.text()}`);
+        assert.equal(shop.seen.at(-1)?.call.user, undefined);
+        assert.equal(response.headers.get("www-authenticate"), null);
+      }
+  });
+
+  it("with a bad token nothing is written as a guest, and what a guest may not see is refused for the token's sake", async () => {
+    let refusal: Parameters<typeof refuse>[0] = { reason: "NOT_FOUND", code: "not_found" };
+    await using shop = await openTestShop({
+      handlers: {
+        "CartsService.getCart": async () => {
+          throw refuse(refusal);
+        },
+      },
+    });
+    const cart = `crt_${"0".repeat(26)}`;
+    const bad = { Authorization: "Bearer garbage" };
+    for (const [verb, path, body] of [
+      ["POST", "/v1/carts", { currency: "EUR" }],
+      ["POST", `/v1/carts/${cart}/lines`, { sku: "tea", quantity: 1 }],
+      ["DELETE", `/v1/carts/${cart}`, undefined],
+      ["DELETE", `/v1/carts/${cart}/lines/lin_1`, undefined],
+    ] as const) {
+      const response = await fetch(shop.url + path, {
+        method: verb,
+        headers: { ...bad, ...(body && { "Content-Type": "application/json" }) },
+        ...(body && { body: JSON.stringify(body) }),
+      });
+      assert.equal(response.status, 401, `${verb} ${path}`);
+    }
+    assert.deepEqual(shop.seen, []);
+    const path = shop.gateway.routes.find(({ verb, template }) => verb === "GET" && template.startsWith("/v1/carts/{"))!.template;
+    const read = (headers: Record<string, string>) => shop.get(path.replace(/\{[^}]+\}/, cart), headers);
+    const mine = await read(bad);
+    assert.equal(mine.status, 401, "the cart may be the caller's own");
+    assert.equal(mine.headers.get("www-authenticate")?.split("invalid_token").length, 2, "said once");
+    assert.equal((await read({})).status, 404);
+    refusal = { reason: "DEPENDENCY_UNAVAILABLE", code: "unavailable" };
+    assert.equal((await read(bad)).status, 503);
+  });
+
+  it("RES-06: while the keys cannot be had a public read is answered as a guest's, without a word about the token", async () => {
+    const keys = async () => {
+      throw new Error("identity is away");
+    };
+    await using shop = await openTestShop({ gateway: { keys } });
+    const headers = { Authorization: `Bearer ${await tokenOf(shop)}` };
+    const read = await shop.get("/v1/products", headers);
+    assert.deepEqual([read.status, read.headers.get("www-authenticate")], [200, null]);
+    const closed = await shop.get("/v1/me", headers);
+    assert.deepEqual([closed.status, closed.headers.get("retry-after")], [503, "1"]);
   });
 
   it("GW-03, TST-07: every route that is not public answers 401 without a token or with a bad one, and not with a good one", async () => {
@@ -122,7 +188,7 @@ describe("gateway: access tokens", { concurrency: true }, () => {
     const key = await publicKey();
     let published = [key];
     let asked = 0;
-    const tokens = createTokens({ keys: async () => (asked++, published), clock, log });
+    const tokens = createTokens({ keys: async () => (asked++, published), clock, log, nowMs: () => 0 });
     await tokens.verify(await tokenOf({ clock }));
     await tokens.verify(await tokenOf({ clock }, { sid: "ses_2" }));
     assert.equal(asked, 1);
@@ -142,7 +208,7 @@ describe("gateway: access tokens", { concurrency: true }, () => {
     const token = await tokenOf({ clock });
     assert.equal(await reasonOf(tokens.verify(token)), "DEPENDENCY_UNAVAILABLE");
     away = false;
-    assert.equal((await tokens.verify(token)).id, "usr_ann");
+    assert.equal((await tokens.verify(token)).user.id, "usr_ann");
   });
 
   it("verifies a token once, and refuses it when it has expired", async () => {

@@ -22,6 +22,14 @@ export interface TokenOptions {
   readonly keys: () => Promise<readonly PublicKey[]>;
   readonly clock: Clock;
   readonly log: Logger;
+  /** The monotonic clock. */
+  readonly nowMs?: () => number;
+}
+
+/** A token that is what it says. Its session may have ended. */
+export interface Verified {
+  readonly user: User;
+  readonly expiresMs: number;
 }
 
 export interface Tokens {
@@ -29,7 +37,7 @@ export interface Tokens {
    * Whose access token it is: at once for one that was verified before. Refuses `UNAUTHENTICATED`, always in the same words, and
    * `DEPENDENCY_UNAVAILABLE` when the keys cannot be had.
    */
-  verify(token: string): User | Promise<User>;
+  verify(token: string): Verified | Promise<Verified>;
 }
 
 /** Who signs and for whom: both are this house. */
@@ -40,14 +48,9 @@ const tokenLengthMax = 4096;
 /** Two generations of this many are kept. */
 const verifiedMax = 10_000;
 
-interface Verified {
-  readonly user: User;
-  readonly untilMs: number;
-}
-
 /** Verifies access tokens (RFC 9068 in its strictest reading), each once until it expires. */
-export function createTokens({ keys, clock, log }: TokenOptions): Tokens {
-  const ring = createKeyRing({ fetch: async () => importAll(await keys()), log });
+export function createTokens({ keys, clock, log, nowMs }: TokenOptions): Tokens {
+  const ring = createKeyRing({ fetch: async () => importAll(await keys()), log, ...(nowMs && { nowMs }) });
   let young = new Map<string, Verified>();
   let old = new Map<string, Verified>();
 
@@ -67,25 +70,25 @@ export function createTokens({ keys, clock, log }: TokenOptions): Tokens {
     return elder;
   }
 
-  async function check(token: string): Promise<User> {
+  async function check(token: string): Promise<Verified> {
     const kid = keyIdIn(token);
     const key = await ring.key(kid);
-    if (key === undefined) throw bad();
+    if (key === undefined) throw badToken();
     const now = clock.now();
     const payload = await signedPayload(token, key, now);
-    const user = userIn(payload);
-    remember(token, { user, untilMs: (payload.exp! + skewSeconds) * 1000 });
-    return user;
+    const verified: Verified = { user: userIn(payload), expiresMs: payload.exp! * 1000 };
+    remember(token, verified);
+    return verified;
   }
 
   return {
     verify(token) {
       const verified = known(token);
       if (verified === undefined) return check(token);
-      if (clock.now().getTime() < verified.untilMs) return verified.user;
+      if (clock.now().getTime() < verified.expiresMs + skewSeconds * 1000) return verified;
       young.delete(token);
       old.delete(token);
-      throw bad();
+      throw badToken();
     },
   };
 }
@@ -102,12 +105,12 @@ async function importAll(keys: readonly PublicKey[]): Promise<ReadonlyMap<string
 
 /** The key id in a token's header. Refuses any header but { alg: ES256, typ: at+jwt, kid }: nothing in it may lead us elsewhere. */
 function keyIdIn(token: string): string {
-  if (token.length > tokenLengthMax) throw bad();
+  if (token.length > tokenLengthMax) throw badToken();
   const parts = tokenForm.exec(token);
-  if (parts === null) throw bad();
+  if (parts === null) throw badToken();
   const header = canonicalObject(parts[1]!);
   const { alg, typ, kid, ...others } = header;
-  if (alg !== "ES256" || typ !== "at+jwt" || typeof kid !== "string" || Object.keys(others).length > 0) throw bad();
+  if (alg !== "ES256" || typ !== "at+jwt" || typeof kid !== "string" || Object.keys(others).length > 0) throw badToken();
   canonicalObject(parts[2]!);
   return kid;
 }
@@ -121,9 +124,9 @@ function canonicalObject(part: string): Record<string, unknown> {
   try {
     value = JSON.parse(text);
   } catch {
-    throw bad(); // it is a stranger's token, not a fault of ours
+    throw badToken(); // it is a stranger's token, not a fault of ours
   }
-  if (typeof value !== "object" || value === null || Array.isArray(value) || JSON.stringify(value) !== text) throw bad();
+  if (typeof value !== "object" || value === null || Array.isArray(value) || JSON.stringify(value) !== text) throw badToken();
   return value as Record<string, unknown>;
 }
 
@@ -140,7 +143,7 @@ async function signedPayload(token: string, key: CryptoKey, now: Date): Promise<
     });
     return payload;
   } catch (error) {
-    if (error instanceof errors.JOSEError) throw bad();
+    if (error instanceof errors.JOSEError) throw badToken();
     throw error;
   }
 }
@@ -154,11 +157,11 @@ function userIn({ sub, sid, roles, ver, aud, exp }: JWTPayload): User {
     typeof ver === "boolean" &&
     aud === house &&
     typeof exp === "number";
-  if (!fits || !Array.isArray(roles) || !roles.every((role) => typeof role === "string")) throw bad();
+  if (!fits || !Array.isArray(roles) || !roles.every((role) => typeof role === "string")) throw badToken();
   return { id: sub, session: sid, roles: Object.freeze(roles), verified: ver };
 }
 
 /** Every bad token is refused in the same words. */
-function bad(): Refusal {
+export function badToken(): Refusal {
   return ofBadToken(refuse({ reason: "UNAUTHENTICATED", code: "unauthenticated", message: "The access token is not valid (any more)" }));
 }

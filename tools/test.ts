@@ -8,8 +8,9 @@ import { pathToFileURL } from "node:url";
 import { testVariable } from "../platform/testing/names.ts";
 import { prepareTestServer, startTestServer, type TestServer } from "../platform/testing/server.ts";
 
-const usage = `node tools/test.ts [file, folder or glob …] [--grep pattern] [--postgres 16] [--concurrency 2] [-- option of node …]
+const usage = `node tools/test.ts [file, folder or glob …] [--kind engine] [--grep pattern] [--postgres 16] [--concurrency 2] [-- option of node …]
 Runs *.unit.test.ts, *.int.test.ts and *.e2e.test.ts: all of them, or those named.
+--kind         other files instead: engine (needs the real servers), outage (stops and starts them)
 --grep         only tests whose name matches
 --postgres     another version, whose npm alias is installed; ${testVariable} names a server of your own instead
 --concurrency  files at a time`;
@@ -18,7 +19,7 @@ const root = resolve(import.meta.dirname, "..");
 const testTimeoutMs = 60_000;
 const fileTimeoutMs = 300_000;
 
-const { paths, grep, postgres, concurrency, forNode } = readArguments(process.argv.slice(2));
+const { paths, kinds, grep, postgres, concurrency, forNode } = readArguments(process.argv.slice(2));
 const files = [...new Set(paths.flatMap(testFiles))].toSorted();
 if (files.length === 0) fail("no test files");
 
@@ -114,7 +115,7 @@ function endProcesses(which: (file: string) => boolean): void {
 function testFiles(path: string): string[] {
   const stats = statSync(path, { throwIfNoEntry: false });
   if (stats?.isFile() === true) return [resolve(path)];
-  const patterns = stats?.isDirectory() === true ? ["unit", "int", "e2e"].map((kind) => join(path, `**/*.${kind}.test.ts`)) : [path];
+  const patterns = stats?.isDirectory() === true ? kinds.map((kind) => join(path, `**/*.${kind}.test.ts`)) : [path];
   const found = globSync(patterns, { exclude: (name) => name === "node_modules" || name === ".git" }).map((file) => resolve(file));
   if (found.length === 0) fail(`no test files in ${path}`);
   return found.filter((file) => statSync(file).isFile());
@@ -123,6 +124,7 @@ function testFiles(path: string): string[] {
 function readArguments(words: string[]) {
   const read = {
     paths: [] as string[],
+    kinds: [] as string[],
     grep: [] as string[],
     postgres: undefined as string | undefined,
     concurrency: 2,
@@ -133,6 +135,7 @@ function readArguments(words: string[]) {
     const [option = "", inline] = word.startsWith("--") ? word.split(/=(.*)/s) : [];
     const value = (): string => inline ?? rest.next().value ?? fail(`${option} needs a value`);
     if (word === "--") read.forNode.push(...rest);
+    else if (option === "--kind") read.kinds.push(value());
     else if (option === "--grep") read.grep.push(value());
     else if (option === "--postgres") read.postgres = value();
     else if (option === "--concurrency") read.concurrency = Number(value());
@@ -145,6 +148,7 @@ function readArguments(words: string[]) {
     else read.paths.push(word);
   }
   if (read.paths.length === 0) read.paths.push(root);
+  if (read.kinds.length === 0) read.kinds.push("unit", "int", "e2e");
   return read;
 }
 

@@ -1,6 +1,16 @@
-import { duration, integer, oneOf, port, secret, text, url } from "@kontor/platform/config/variables.ts";
+import { boolean, duration, integer, oneOf, port, secret, text, url } from "@kontor/platform/config/variables.ts";
 import { readConfig } from "@kontor/platform/config/read-config.ts";
 import type { Config } from "@kontor/platform/config/read-config.ts";
+import type { Variable } from "@kontor/platform/config/variables.ts";
+import { databaseNames, serviceNames } from "./roles.ts";
+
+const rpcSchemes = ["grpc", "grpcs", "http", "https"] as const;
+
+/** A variable for each name: "orders" → KONTOR_ORDERS_URL. */
+function each<Name extends string, Value>(names: readonly Name[], make: (variable: string, name: Name) => Variable<Value>) {
+  const made = names.map((name) => [name, make(`KONTOR_${name.toUpperCase()}`, name)] as const);
+  return Object.fromEntries(made) as { readonly [N in Name]: Variable<Value> }; // one entry for each name
+}
 
 /** Every variable that Kontor reads, with its default. All is read once, at the start. */
 export const configuration = {
@@ -28,6 +38,111 @@ export const configuration = {
     default: 40,
     min: 12,
     max: 1000,
+  }),
+  services: each(serviceNames, (variable, name) =>
+    url(`${variable}_URL`, {
+      about: `where ${name} is, when it is called over a wire`,
+      schemes: rpcSchemes,
+      hosts: "many",
+      optional: true,
+    }),
+  ),
+  rpc: url("KONTOR_RPC", { about: "where the services of this process listen for others", schemes: rpcSchemes, optional: true }),
+  reflection: boolean("KONTOR_RPC_REFLECTION", { about: "whether the gRPC server tells of its contracts to who asks", default: false }),
+  instance: text("KONTOR_INSTANCE", {
+    about: "this process's name among its like, in logs and answers",
+    optional: true,
+    pattern: /^[a-z0-9-]{1,60}$/,
+  }),
+  sharePort: boolean("KONTOR_SHARE_PORT", { about: "whether several gateways listen on the one port", default: false }),
+  postgresSettings: text("KONTOR_POSTGRES_SETTINGS", {
+    about: "settings of the embedded PostgreSQL over ours: shared_buffers=256MB;work_mem=16MB",
+    expected: "name=value pairs separated by semicolons",
+    pattern: /^[a-z_.]+=[^;]*(;[a-z_.]+=[^;]*)*$/,
+    optional: true,
+  }),
+  databaseUrl: url("KONTOR_DATABASE_URL", {
+    about: "a PostgreSQL server on which the services' databases are made; an embedded one without it",
+    schemes: ["postgres", "postgresql"],
+    hosts: "many",
+    optional: true,
+  }),
+  databases: each(databaseNames, (variable, name) =>
+    url(`${variable}_DATABASE_URL`, {
+      about: `the database of ${name}, when it has a server of its own`,
+      schemes: ["postgres", "postgresql"],
+      hosts: "many",
+      optional: true,
+    }),
+  ),
+  replicaUrl: url("KONTOR_DATABASE_REPLICA_URL", {
+    about: "a read replica of that server",
+    schemes: ["postgres", "postgresql"],
+    hosts: "many",
+    optional: true,
+  }),
+  replicas: each(databaseNames, (variable, name) =>
+    url(`${variable}_DATABASE_REPLICA_URL`, {
+      about: `a read replica of the database of ${name}`,
+      schemes: ["postgres", "postgresql"],
+      hosts: "many",
+      optional: true,
+    }),
+  ),
+  namespace: text("KONTOR_NAMESPACE", {
+    about: "what the names of databases, topics, queues, keys and indexes on shared servers begin with",
+    expected: "a lower-case letter and then at most 29 letters, digits or _",
+    pattern: /^[a-z][a-z0-9_]{0,29}$/,
+    default: "kontor",
+  }),
+  cache: url("KONTOR_CACHE", {
+    about: "Redis, one server or the nodes of a cluster; this process's memory without it",
+    schemes: ["redis", "rediss"],
+    hosts: "many",
+    optional: true,
+  }),
+  events: url("KONTOR_EVENTS", {
+    about: "Kafka's brokers; subscribers read the publishers' logs without them",
+    schemes: ["kafka"],
+    hosts: "many",
+    optional: true,
+  }),
+  tasks: url("KONTOR_TASKS", {
+    about: "RabbitMQ's nodes; tasks are taken from PostgreSQL without them",
+    schemes: ["amqp", "amqps"],
+    hosts: "many",
+    optional: true,
+  }),
+  search: url("KONTOR_SEARCH", {
+    about: "OpenSearch; products are searched in PostgreSQL without it, and while it is away",
+    schemes: ["http", "https"],
+    optional: true,
+  }),
+  cartsDocuments: url("KONTOR_CARTS_DOCUMENTS", {
+    about: "where carts are kept: Redis or MongoDB; in PostgreSQL without it",
+    schemes: ["redis", "rediss", "mongodb", "mongodb+srv"],
+    hosts: "many",
+    optional: true,
+  }),
+  tls: {
+    ca: text("KONTOR_TLS_CA", { about: "the file with the certificate that others' certificates must be signed by", optional: true }),
+    cert: text("KONTOR_TLS_CERT", { about: "the file with this process's certificate", optional: true }),
+    key: text("KONTOR_TLS_KEY", { about: "the file with its key", optional: true }),
+  },
+  providerUrl: url("KONTOR_PROVIDER_URL", {
+    about: "where the payment provider is, when it does not run on this machine",
+    schemes: ["http", "https"],
+    optional: true,
+  }),
+  opsPort: port("KONTOR_OPS_PORT", { about: "where /metrics, /healthz and /readyz of this process listen", optional: true }),
+  rateLimits: text("KONTOR_RATE_LIMITS", {
+    about: "how often a client may ask, by service: 600/m,catalog=3000/m,identity=off,guesses=100/15m",
+    optional: true,
+  }),
+  proxies: integer("KONTOR_PROXIES", {
+    about: "how many proxies stand before the gateway, whose X-Forwarded-For is believed",
+    default: 0,
+    max: 10,
   }),
   requestTimeoutMs: duration("KONTOR_REQUEST_TIMEOUT", { about: "how long a request may take", default: 10_000 }),
   logLevel: oneOf("KONTOR_LOG_LEVEL", ["debug", "info", "warn", "error"], { about: "which lines are logged", default: "info" }),

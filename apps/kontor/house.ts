@@ -1,52 +1,53 @@
+import { hostname } from "node:os";
 import { contracts } from "@kontor/contracts/registry.ts";
-import { createGateway } from "@kontor/gateway/gateway.ts";
-import { createProviderServer } from "@kontor/payments/provider/src/provider-server.ts";
-import { createMemoryCache } from "@kontor/platform/cache/memory.ts";
+import type { Gateway } from "@kontor/gateway/gateway.ts";
 import { systemClock } from "@kontor/platform/clock/clock.ts";
 import type { Clock } from "@kontor/platform/clock/clock.ts";
+import { ConfigError } from "@kontor/platform/config/read-config.ts";
 import { createBudget } from "@kontor/platform/database/budget.ts";
-import type { Connection } from "@kontor/platform/database/connection.ts";
-import { startEmbeddedPostgres } from "@kontor/platform/database/embedded.ts";
 import type { EmbeddedPostgres } from "@kontor/platform/database/embedded.ts";
-import { holdHouse } from "@kontor/platform/database/house-lock.ts";
 import { migrate } from "@kontor/platform/database/migrate.ts";
-import type { MigrationSet } from "@kontor/platform/database/migrate.ts";
 import { openDatabase } from "@kontor/platform/database/postgres.ts";
 import type { PostgresDatabase } from "@kontor/platform/database/postgres.ts";
-import { provision } from "@kontor/platform/database/provision.ts";
 import { createWakeups } from "@kontor/platform/events/wakeups.ts";
 import { createIds } from "@kontor/platform/ids/ids.ts";
 import { createLifecycle } from "@kontor/platform/lifecycle/lifecycle.ts";
 import type { Lifecycle } from "@kontor/platform/lifecycle/lifecycle.ts";
-import { createMailCatcher, mailboxMigrations } from "@kontor/platform/mail/mail-catcher.ts";
+import { createMailCatcher } from "@kontor/platform/mail/mail-catcher.ts";
 import { createSmtpMailer } from "@kontor/platform/mail/smtp-mailer.ts";
+import { certificateCallers, tokenCallers } from "@kontor/platform/rpc/callers.ts";
 import { createInProcessRpc } from "@kontor/platform/rpc/in-process.ts";
+import { openRemotes } from "@kontor/platform/rpc/remotes.ts";
 import type { Clients } from "@kontor/platform/rpc/rpc.ts";
-import { hostService, platformMigrations, settleServices } from "@kontor/platform/service/host-service.ts";
+import { hostService, settleServices } from "@kontor/platform/service/host-service.ts";
 import type { HostedService } from "@kontor/platform/service/host-service.ts";
 import type { HouseConfig } from "@kontor/platform/service/service.ts";
 import type { Logger } from "@kontor/platform/telemetry/logger.ts";
 import type { Configuration } from "./configuration.ts";
+import { openEngines } from "./engines.ts";
 import { derived, masterKeyOf } from "./master-key.ts";
-import { services } from "./services.ts";
-
-/** The databases that are no service's: the mail catcher's, and the built-in payment provider's books. */
-const outsiders = ["mailbox", "provider"] as const;
-const providerMigrations: MigrationSet = {
-  scope: "provider",
-  folder: new URL("../../services/payments/provider/migrations/", import.meta.url),
-};
+import { migrationsOf } from "./migrations.ts";
+import { placementOf } from "./placement.ts";
+import type { Placement } from "./placement.ts";
+import { databaseNames, serviceNames } from "./roles.ts";
+import type { Role } from "./roles.ts";
+import { loadServices, serviceContracts } from "./services.ts";
+import { openStorage } from "./storage.ts";
+import type { Storage } from "./storage.ts";
+import { openTls } from "./tls.ts";
 
 export interface HouseOptions {
   readonly config: Configuration;
   readonly log: Logger;
   readonly clock?: Clock;
   /**
-   * "shop" serves, works off tasks and applies events, and is the only one on its data; "attached" only offers the services' calls to this
+   * "shop" serves, works off tasks and applies events, and is the only one on its embedded data; "attached" only offers the services' calls to this
    * process, beside a running shop or without one.
    */
   readonly as: "shop" | "attached";
-  /** PostgreSQL settings over ours, for tests and benchmarks. */
+  /** What of the house runs here: all of it by default. */
+  readonly roles?: readonly Role[];
+  /** Settings of the embedded PostgreSQL over ours, for tests and benchmarks. */
   readonly settings?: Readonly<Record<string, string>>;
   /** Freezes what is sent, so that a service that changes it is found. For tests. */
   readonly freeze?: boolean;
@@ -59,36 +60,38 @@ export interface Addresses {
   readonly smtp: string;
 }
 
-/** A running house. */
+/** A running house, or the part of it that runs in this process. */
 export interface House {
   readonly lifecycle: Lifecycle;
   readonly addresses: Addresses;
-  readonly postgres: EmbeddedPostgres;
-  /** By service name, and "mailbox" and "provider". */
+  /** Undefined when the databases are on a server. */
+  readonly postgres: EmbeddedPostgres | undefined;
+  /** By service name, and "mailbox" and "provider": those of this process. */
   readonly databases: ReadonlyMap<string, PostgresDatabase>;
   readonly services: readonly HostedService[];
   /** Clients for calls that start outside of the services, under the caller's name given. */
   clientsFor(caller: string): Clients;
-  /** Resolves when all events are applied, all due tasks done, and all sagas and webhooks under way ended. */
+  /** Resolves when all events are applied, all due tasks done, and all sagas and webhooks under way ended, as far as this process has to do with them. */
   settle(): Promise<void>;
   stop(): Promise<void>;
 }
 
-/** Another shop runs on the same data. */
-export class HouseTaken extends Error {}
-
 /**
- * Opens the house on its data folder: PostgreSQL, a database for each service, and all services in this process. Throws, with what to do,
- * when the data, a port or the folder is not as it must be; what was started is stopped then.
+ * Opens the house, or a part of it: databases, services and what they stand on. Throws, with what to do, when the data, a port, a server or the
+ * configuration is not as it must be; what was started is stopped then.
  */
-export async function openHouse({ config, log, clock = systemClock, as, settings, freeze = false }: HouseOptions): Promise<House> {
+export async function openHouse(options: HouseOptions): Promise<House> {
+  const { config, log, as, roles } = options;
+  const placement = as === "attached" ? attachedPlacement(config) : placementOf(config, roles);
   const masterKey = await masterKeyOf(config.masterKey, config.data);
-  const shop = as === "shop";
   let lifecycle: Lifecycle | undefined;
-  const postgres = await startEmbeddedPostgres({
-    folder: config.data,
-    log: log.child({ service: "postgres" }),
-    ...(settings && { settings }),
+  const storage = await openStorage({
+    config,
+    names: databaseNames.filter((name) => placement.roles.has(name)),
+    masterKey,
+    shop: as === "shop",
+    log,
+    ...(options.settings && { settings: options.settings }),
     died: (error) => {
       log.error({ error }, "PostgreSQL has ended; the shop stops");
       // Nobody has told it to: whoever watches over the process should start it again.
@@ -96,79 +99,242 @@ export async function openHouse({ config, log, clock = systemClock, as, settings
       void lifecycle?.stop();
     },
   });
+  // What is open before there is a lifecycle that could close it.
+  const opened: (() => Promise<void> | void)[] = [() => storage.stop(), () => storage.release()];
   try {
-    const lock = shop ? await holdHouse(postgres.superuser) : undefined;
-    if (shop && lock === undefined)
-      throw new HouseTaken(`a shop is running on ${config.data} already; stop it first, or give this one another folder with KONTOR_DATA`);
-    const connections = await provision(postgres.superuser, [...services.map(({ name }) => name), ...outsiders], masterKey);
-    const budget = createBudget({ connections: config.connections, background: Math.ceil(config.connections * 0.3) });
-    const databases = new Map(
-      Array.from(
-        connections,
-        ([name, connection]: [string, Connection]) =>
-          [name, openDatabase({ name, connection, budget, log: log.child({ service: name }) })] as const,
-      ),
-    );
-    await migrateAll(databases);
+    return await furnish(options, placement, storage, masterKey, opened, (life) => (lifecycle = life));
+  } catch (error) {
+    // What the lifecycle had started it has stopped.
+    if (lifecycle === undefined) for (const close of opened.toReversed()) await close();
+    throw error;
+  }
+}
 
-    const addresses = addressesOf(config);
-    const houseConfig: HouseConfig = {
-      publicUrl: config.publicUrl ?? addresses.api,
-      shopName: config.shopName,
-      mailFrom: config.mailFrom,
-      masterKey,
-      payments: {
-        providerUrl: addresses.provider,
-        apiKey: derived(masterKey, "provider api key").toString("base64url"),
-        webhookSecret: `whsec_${derived(masterKey, "provider webhooks").toString("base64")}`,
-      },
-    };
-    const ids = createIds(clock);
-    const rpc = createInProcessRpc({ log: log.child({ service: "rpc" }), freeze });
-    // All subscribers of a shop are in its own process, which needs no notifications; what an attached process appends they hear of at once.
-    const wakeups = createWakeups({ log: log.child({ service: "events" }), notifyMs: shop ? 1_000 : 20 });
-    const cache = createMemoryCache({ maxEntries: 50_000 });
-    const mailer = createSmtpMailer({ url: config.smtpUrl ?? addresses.smtp, log: log.child({ service: "mail" }), clock });
-    const hosted = services.map((definition) =>
-      hostService(definition, {
-        database: databases.get(definition.name)!,
-        rpc,
-        wakeups,
-        cache,
-        mail: mailer,
+/** Who only looks in has all services with it: the shop's own processes need not run. */
+function attachedPlacement(config: Configuration): Placement {
+  const { roles } = placementOf({ ...config, rpc: undefined });
+  return { roles, alone: true, remotes: new Map(), listen: undefined };
+}
+
+async function furnish(
+  { config, log, clock = systemClock, as, freeze = false }: HouseOptions,
+  placement: Placement,
+  storage: Storage,
+  masterKey: Uint8Array,
+  opened: (() => Promise<void> | void)[],
+  begun: (lifecycle: Lifecycle) => void,
+): Promise<House> {
+  const { roles } = placement;
+  const shop = as === "shop";
+  const instance = config.instance ?? hostname().toLowerCase();
+  const names = serviceNames.filter((name) => roles.has(name));
+  const definitions = await loadServices(names);
+
+  const budget = createBudget({ connections: config.connections, background: Math.ceil(config.connections * 0.3) });
+  const databases = new Map(
+    Array.from(storage.connections, ([name, connection]) => {
+      const replica = storage.replicas.get(name);
+      return [name, openDatabase({ name, connection, budget, log: log.child({ service: name }), ...(replica && { replica }) })] as const;
+    }),
+  );
+  const closeDatabases = async () => void (await Promise.all([...databases.values()].map((database) => database.stop())));
+  opened.push(closeDatabases);
+  const migrations = await migrationsOf([...databases.keys()]);
+  await Promise.all(Array.from(databases, ([name, database]) => migrate(database, migrations.get(name)!)));
+
+  const addresses = addressesOf(config);
+  const houseConfig: HouseConfig = {
+    publicUrl: config.publicUrl ?? addresses.api,
+    shopName: config.shopName,
+    mailFrom: config.mailFrom,
+    masterKey,
+    payments: {
+      providerUrl: addresses.provider,
+      apiKey: derived(masterKey, "provider api key").toString("base64url"),
+      webhookSecret: `whsec_${derived(masterKey, "provider webhooks").toString("base64")}`,
+    },
+  };
+  const ids = createIds(clock);
+  const tokens = tokenCallers(masterKey);
+  const tls = await openTls(config, placement, log.child({ service: "tls" }));
+  const remotes = await openRemotes({
+    services: placement.remotes,
+    callers: tokens,
+    log: log.child({ service: "rpc" }),
+    ...(tls && { tls: tls.identity }),
+  });
+  const closeWires = () => {
+    remotes.close();
+    tls?.files.stop();
+  };
+  opened.push(closeWires);
+  const rpc = createInProcessRpc({ log: log.child({ service: "rpc" }), freeze, remotes });
+  // A shop that is alone needs no notifications; what an attached process appends it hears of at once.
+  const wakeups = createWakeups({ log: log.child({ service: "events" }), notifyMs: shop && placement.alone ? 1_000 : 20 });
+  const engines = await openEngines({ config, alone: placement.alone, log });
+  const mailer = createSmtpMailer({ url: config.smtpUrl ?? addresses.smtp, log: log.child({ service: "mail" }), clock });
+
+  const hosted = definitions.map((definition) =>
+    hostService(definition, {
+      engines: engines.forServices,
+      database: databases.get(definition.name)!,
+      rpc,
+      wakeups,
+      cache: engines.cache,
+      mail: mailer,
+      clock,
+      ids,
+      config: houseConfig,
+      registry: contracts,
+      log: log.child({ service: definition.name }),
+    }),
+  );
+
+  const life = createLifecycle({ log });
+  life.add({ name: "storage", stop: () => storage.stop() });
+  life.add({ name: "house lock", stop: () => storage.release() });
+  life.add({
+    name: "databases",
+    stop: closeDatabases,
+    ready: () => databasesAnswer(databases),
+  });
+  life.add({ name: "engines", start: () => engines.start(), stop: () => engines.stop() });
+  life.add({
+    name: "rpc",
+    stop: async () => {
+      await rpc.stop();
+      closeWires();
+    },
+  });
+  life.add({
+    name: "event logs",
+    start: () => each(hosted, (service) => service.log.start()),
+    stop: () => each(hosted, (service) => service.log.stop()),
+  });
+  const { kafka } = engines;
+  if (shop && kafka !== undefined) {
+    const relays = hosted.map(({ name, database }) => kafka.relay({ service: name, database, wakeups, log: log.child({ service: name }) }));
+    life.add({
+      name: "relays",
+      start: async () => void (await Promise.all(relays.map((relay) => relay.start()))),
+      stop: async () => void (await Promise.all(relays.map((relay) => relay.stop()))),
+    });
+  }
+  const outsiders = shop ? await addOutsiders() : undefined;
+  // An attached house answers calls; it does not go on with the shop's sagas and tasks.
+  if (shop) {
+    if (names.length > 0) life.add({ name: "mailer", start: () => mailer.start(), stop: () => mailer.stop() });
+    life.add({
+      name: "services",
+      start: () => each(hosted, ({ service }) => service.start?.()),
+      stop: () => each(hosted, ({ service }) => service.stop?.()),
+    });
+    if (placement.listen !== undefined && names.length > 0) await addRpcServer(placement.listen);
+    life.add({
+      name: "subscriptions",
+      start: () => each(hosted, (service) => service.subscriptions.start()),
+      stop: () => each(hosted, (service) => service.subscriptions.stop()),
+    });
+    life.add({
+      name: "tasks",
+      start: () => each(hosted, (service) => service.tasks.start()),
+      stop: () => each(hosted, (service) => service.tasks.stop()),
+    });
+    if (roles.has("gateway")) {
+      const gateway = await openGateway();
+      life.add({
+        name: "gateway",
+        start: async () => void (await gateway.start(config.port, config.host, { shared: config.sharePort })),
+        stop: () => gateway.stop(),
+      });
+    }
+  }
+  if (shop && config.opsPort !== undefined) await addOpsServer(config.opsPort);
+  begun(life);
+  await life.start();
+  return {
+    lifecycle: life,
+    addresses,
+    postgres: storage.embedded,
+    databases,
+    services: hosted,
+    clientsFor: (caller) => rpc.clientsFor(caller),
+    settle: () => settleServices(hosted, async () => outsiders?.idle()),
+    stop: () => life.stop(),
+  };
+
+  /** The mail catcher and the payment provider, where they run here. */
+  async function addOutsiders() {
+    const { host } = config;
+    if (roles.has("mailbox")) {
+      const catcher = createMailCatcher({
+        database: databases.get("mailbox")!,
+        log: log.child({ service: "mailbox" }),
+        host,
+        smtpPort: config.smtpPort,
+        httpPort: config.mailboxPort,
         clock,
-        ids,
-        config: houseConfig,
-        registry: contracts,
-        log: log.child({ service: definition.name }),
-      }),
-    );
+      });
+      life.add({ name: "mail catcher", start: async () => void (await catcher.start()), stop: () => catcher.stop() });
+    }
+    if (!roles.has("provider")) return undefined;
+    const { createProviderServer } = await import("@kontor/payments/provider/src/provider-server.ts");
     const provider = createProviderServer({
       database: databases.get("provider")!,
       log: log.child({ service: "provider" }),
-      host: config.host,
+      host,
       port: config.providerPort,
       apiKey: houseConfig.payments.apiKey,
       webhookSecret: houseConfig.payments.webhookSecret,
-      webhookUrl: `${addresses.api}/v1/payments/webhooks/builtin`,
+      webhookUrl: `${roles.has("gateway") ? addresses.api : houseConfig.publicUrl}/v1/payments/webhooks/builtin`,
       clock,
     });
-    const catcher = createMailCatcher({
-      database: databases.get("mailbox")!,
-      log: log.child({ service: "mailbox" }),
-      host: config.host,
-      smtpPort: config.smtpPort,
-      httpPort: config.mailboxPort,
-      clock,
-    });
-    const gateway = createGateway({
-      rpc,
+    life.add({ name: "payment provider", start: async () => void (await provider.start()), stop: () => provider.stop() });
+    return provider;
+  }
+
+  async function addRpcServer({ protocol, host, port }: NonNullable<Placement["listen"]>): Promise<void> {
+    const secure = protocol === "grpcs" || protocol === "https";
+    const needs = {
+      methods: rpc.methods,
+      // Over TLS a certificate says who calls, and nothing else does.
+      callers: secure ? certificateCallers : tokens,
+      ready: async () => (await life.ready()).ready,
+      instance,
+      log: log.child({ service: "rpc" }),
+      ...(secure && tls && { tls: tls.identity }),
+    };
+    const server = protocol.startsWith("grpc")
+      ? (await import("@kontor/platform/rpc/grpc-server.ts")).createGrpcServer({ ...needs, reflection: config.reflection })
+      : (await import("@kontor/platform/rpc/http-server.ts")).createHttpRpcServer(needs);
+    life.add({ name: "rpc server", start: async () => void (await server.start(host, port)), stop: () => server.stop() });
+  }
+
+  async function addOpsServer(port: number): Promise<void> {
+    const [{ createMetrics }, { createOpsServer }] = await Promise.all([import("./ops/metrics.ts"), import("./ops/ops-server.ts")]);
+    const metrics = createMetrics({ instance, remotes, services: hosted, databases, now: () => clock.now() });
+    const server = createOpsServer({ metrics, ready: () => life.ready(), log: log.child({ service: "ops" }) });
+    life.add({ name: "ops server", start: () => server.start(config.host, port), stop: () => server.stop() });
+  }
+
+  async function openGateway(): Promise<Gateway> {
+    const [{ createGateway }, { parseRateLimits }] = await Promise.all([
+      import("@kontor/gateway/gateway.ts"),
+      import("@kontor/gateway/rate-limits.ts"),
+    ]);
+    return createGateway({
+      rpc: { served: () => serviceContracts, clientsFor: (caller) => rpc.clientsFor(caller) },
       log: log.child({ service: "gateway" }),
       clock,
+      cache: engines.cache,
       publicUrl: houseConfig.publicUrl,
       shopName: config.shopName,
       timeoutMs: config.requestTimeoutMs,
-      ready: async () => (await lifecycle?.ready())?.ready === true,
+      ...(config.rateLimits !== undefined && { rates: readVariable("KONTOR_RATE_LIMITS", () => parseRateLimits(config.rateLimits!)) }),
+      proxies: config.proxies,
+      // Alone, nobody else can end a session without this process knowing.
+      ...(placement.alone && { sessionLeaseMs: 60_000 }),
+      ready: async () => (await life.ready()).ready,
       pages: {
         links: [
           { name: "Mailbox", url: addresses.mailbox, about: "every mail that the shop has sent" },
@@ -176,91 +342,27 @@ export async function openHouse({ config, log, clock = systemClock, as, settings
         ],
       },
     });
-
-    const life = createLifecycle({ log });
-    lifecycle = life;
-    life.add({ name: "postgres", stop: () => (shop ? postgres.stop() : stopUnlessShopRuns(postgres)) });
-    if (lock !== undefined) life.add({ name: "house lock", stop: () => lock.release() });
-    life.add({
-      name: "databases",
-      stop: async () => void (await Promise.all([...databases.values()].map((database) => database.stop()))),
-      ready: () => databasesAnswer(databases),
-    });
-    life.add({ name: "rpc", stop: () => rpc.stop() });
-    life.add({
-      name: "event logs",
-      start: () => each(hosted, (service) => service.log.start()),
-      stop: () => each(hosted, (service) => service.log.stop()),
-    });
-    if (shop) {
-      life.add({ name: "mail catcher", start: async () => void (await catcher.start()), stop: () => catcher.stop() });
-      life.add({ name: "payment provider", start: async () => void (await provider.start()), stop: () => provider.stop() });
-      life.add({ name: "mailer", start: () => mailer.start(), stop: () => mailer.stop() });
-    }
-    // An attached house answers calls; it does not go on with the shop's sagas and tasks.
-    if (shop) {
-      life.add({
-        name: "services",
-        start: () => each(hosted, ({ service }) => service.start?.()),
-        stop: () => each(hosted, ({ service }) => service.stop?.()),
-      });
-      life.add({
-        name: "subscriptions",
-        start: () => each(hosted, (service) => service.subscriptions.start()),
-        stop: () => each(hosted, (service) => service.subscriptions.stop()),
-      });
-      life.add({
-        name: "tasks",
-        start: () => each(hosted, (service) => service.tasks.start()),
-        stop: () => each(hosted, (service) => service.tasks.stop()),
-      });
-      life.add({ name: "gateway", start: async () => void (await gateway.start(config.port, config.host)), stop: () => gateway.stop() });
-    }
-    await life.start();
-    return {
-      lifecycle: life,
-      addresses,
-      postgres,
-      databases,
-      services: hosted,
-      clientsFor: (caller) => rpc.clientsFor(caller),
-      settle: () => settleServices(hosted, () => provider.idle()),
-      stop: () => life.stop(),
-    };
-  } catch (error) {
-    // What the lifecycle had started it has stopped; before there was one, PostgreSQL is all there is.
-    if (lifecycle === undefined && (!postgres.adopted || (shop && !(error instanceof HouseTaken)))) await postgres.stop();
-    throw error;
   }
 }
 
-/** An adopted PostgreSQL belongs to the shop that runs on it, and one that we have started may have been adopted by a shop since. */
-async function stopUnlessShopRuns(postgres: EmbeddedPostgres): Promise<void> {
-  if (postgres.adopted) return postgres.leave();
-  const lock = await holdHouse(postgres.superuser);
-  if (lock === undefined) return postgres.leave();
-  await lock.release();
-  await postgres.stop();
+/** What a variable's text gives. Throws a `ConfigError` that names it, with what was wrong. */
+function readVariable<T>(variable: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    throw new ConfigError([{ variable, message: error instanceof Error ? error.message : String(error) }]);
+  }
 }
 
-function addressesOf({ host, port, mailboxPort, smtpPort, providerPort }: Configuration): Addresses {
+/** Where this machine's house is reached. */
+export function addressesOf({ host, port, mailboxPort, smtpPort, providerPort, providerUrl }: Configuration): Addresses {
   const name = host === "0.0.0.0" || host === "::" || host === "127.0.0.1" ? "localhost" : host;
   return {
     api: `http://${name}:${port}`,
     mailbox: `http://${name}:${mailboxPort}`,
-    provider: `http://${name}:${providerPort}`,
+    provider: providerUrl ?? `http://${name}:${providerPort}`,
     smtp: `smtp://127.0.0.1:${smtpPort}`,
   };
-}
-
-async function migrateAll(databases: ReadonlyMap<string, PostgresDatabase>): Promise<void> {
-  const own = new Map<string, readonly MigrationSet[]>([
-    ["mailbox", [mailboxMigrations]],
-    ["provider", [providerMigrations]],
-  ]);
-  for (const { name, migrations } of services)
-    own.set(name, [...platformMigrations, ...(migrations === undefined ? [] : [{ scope: name, folder: migrations }])]);
-  await Promise.all(Array.from(databases, ([name, database]) => migrate(database, own.get(name)!)));
 }
 
 async function databasesAnswer(databases: ReadonlyMap<string, PostgresDatabase>): Promise<boolean> {

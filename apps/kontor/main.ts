@@ -6,6 +6,7 @@ import { tellFailure } from "./commands/tell-failure.ts";
 /** A command's file is read only when the command is used: the shop should not wait for what it does not need. */
 const commands: Readonly<Record<string, () => Promise<Command>>> = {
   start: async () => (await import("./commands/start.ts")).start,
+  cluster: async () => (await import("./commands/cluster.ts")).cluster,
   walk: async () => (await import("./commands/walk.ts")).walk,
   doctor: async () => (await import("./commands/doctor.ts")).doctor,
   import: async () => (await import("./commands/import.ts")).importCommand,
@@ -15,6 +16,8 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   tasks: async () => (await import("./commands/tasks.ts")).tasks,
   verify: async () => (await import("./commands/verify.ts")).verify,
   rebuild: async () => (await import("./commands/rebuild.ts")).rebuild,
+  move: async () => (await import("./commands/move.ts")).move,
+  certs: async () => (await import("./commands/certs.ts")).certs,
   reset: async () => (await import("./commands/reset.ts")).reset,
 };
 

@@ -6,7 +6,7 @@ import { Readable } from "node:stream";
 import { describe, it } from "node:test";
 import { run } from "./main.ts";
 
-const names = ["start", "walk", "doctor", "import", "seed", "user", "parked", "tasks", "verify", "rebuild", "reset"];
+const names = ["start", "walk", "doctor", "import", "seed", "user", "parked", "tasks", "verify", "rebuild", "certs", "reset"];
 
 async function kontor(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
   let out = "";
@@ -43,7 +43,7 @@ describe("kontor", () => {
       [["nonsense"], /no command "nonsense"/],
       [["toString"], /no command "toString"/],
       [["start", "--port", "1"], /Unknown option '--port'/],
-      [["start", "now"], /"now" is one word too many/],
+      [["start", "now"], /"now" is none of identity, catalog/],
       [["import"], /say which: shopify/],
       [["import", "magento"], /"magento" is none of shopify/],
       [["import", "shopify"], /FILE is missing/],

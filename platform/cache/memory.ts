@@ -1,5 +1,5 @@
 import { performance } from "node:perf_hooks";
-import type { Cache, Lock } from "./cache.ts";
+import type { Cache, Kept, Lock } from "./cache.ts";
 
 export interface MemoryCacheOptions {
   /** How many values, counters and locks it holds, each kind for itself; past that the one unused for longest goes. */
@@ -19,8 +19,9 @@ export function createMemoryCache({ maxEntries, clock = () => performance.now(),
   const counters = new RecentEntries<{ count: number }>(maxEntries, clock);
   const locks = new RecentEntries<number>(maxEntries, clock);
   const channels = new Map<string, Set<Listener>>();
-  // Starts at the machine's time, so that fences rise over a restart of the process too.
-  let fence = Date.now() * 1000;
+  let fence = 0;
+  /** The loads of each key whose values may still be kept. */
+  const loads = new Map<string, Load>();
 
   const deliver = (listener: Listener, channel: string, message: unknown): void => {
     if (channels.get(channel)?.has(listener) !== true) return;
@@ -37,13 +38,41 @@ export function createMemoryCache({ maxEntries, clock = () => performance.now(),
     },
 
     async set(key, value, ttlMs) {
+      loads.delete(key);
       values.set(key, value, ttlMs);
     },
 
     async delete(...keys) {
       for (const key of keys) {
+        loads.delete(key);
         values.delete(key);
         counters.delete(key);
+      }
+    },
+
+    async through<Value>(key: string, { ttlMs, version }: Kept<Value>, load: () => Promise<Value | undefined>) {
+      const kept = values.get(key);
+      if (kept !== undefined) return kept.value as Value;
+      let own = loads.get(key);
+      if (own === undefined) loads.set(key, (own = { loaders: 0 }));
+      own.loaders++;
+      try {
+        const value = await load();
+        if (value === undefined) return undefined;
+        const first = values.get(key);
+        if (first !== undefined) return first.value as Value;
+        if (loads.get(key) === own) values.set(key, value, ttlMs, version?.(value));
+        return value;
+      } finally {
+        if (--own.loaders === 0 && loads.get(key) === own) loads.delete(key);
+      }
+    },
+
+    async replaceOlder(newer, ttlMs) {
+      for (const { key, version, value } of newer) {
+        loads.delete(key);
+        const kept = values.get(key);
+        if (kept !== undefined && kept.version < version) values.set(key, value, ttlMs, version);
       }
     },
 
@@ -55,7 +84,8 @@ export function createMemoryCache({ maxEntries, clock = () => performance.now(),
 
     async lock(key, ttlMs) {
       if (locks.get(key) !== undefined) return undefined;
-      const own = ++fence;
+      // The machine's time, so that fences rise over a restart of the process too, and from another engine's to this one's.
+      const own = (fence = Math.max(fence + 1, Date.now() * 1000));
       locks.set(key, own, ttlMs);
       return {
         fence: own,
@@ -87,8 +117,14 @@ interface Listener {
   readonly heard: (message: unknown) => void;
 }
 
+/** Those who load a key's value since it was last changed. */
+interface Load {
+  loaders: number;
+}
+
 interface Entry<Value> {
   readonly value: Value;
+  readonly version: number;
   readonly expiresAtMs: number;
 }
 
@@ -112,8 +148,8 @@ class RecentEntries<Value> {
     return entry;
   }
 
-  set(key: string, value: Value, ttlMs: number): Entry<Value> {
-    const entry = { value, expiresAtMs: this.#clock() + ttlMs };
+  set(key: string, value: Value, ttlMs: number, version = 0): Entry<Value> {
+    const entry = { value, version, expiresAtMs: this.#clock() + ttlMs };
     this.#entries.delete(key);
     this.#entries.set(key, entry);
     if (this.#entries.size > this.#max) for (const oldest of this.#entries.keys()) return (this.delete(oldest), entry);

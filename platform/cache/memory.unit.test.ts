@@ -6,8 +6,11 @@ import { createMemoryCache } from "./memory.ts";
 let nowMs = 0;
 const clock = (): number => nowMs;
 
+const shared = createMemoryCache({ maxEntries: 10_000, clock });
+
 cacheContract("memory", {
-  open: async () => createMemoryCache({ maxEntries: 1_000, clock }),
+  open: async () => shared,
+  openOther: async () => shared,
   pass: async (ms) => void (nowMs += ms),
 });
 
@@ -20,6 +23,18 @@ describe("cache: memory alone", () => {
     await cache.set("d", "d", 1_000);
     const kept = await Promise.all(["a", "b", "c", "d"].map((key) => cache.get(key)));
     assert.deepEqual(kept, ["a", undefined, "c", "d"]);
+  });
+
+  it("keeps nothing of loads that have ended", async () => {
+    const cache = createMemoryCache({ maxEntries: 3, clock });
+    const kept = { ttlMs: 1_000 };
+    const loading = Promise.withResolvers<number>();
+    const early = cache.through("k", kept, () => loading.promise);
+    await cache.delete("k");
+    assert.equal(await cache.through("k", kept, async () => 2), 2);
+    loading.resolve(1);
+    assert.equal(await early, 2);
+    assert.equal(await cache.get("k"), 2);
   });
 
   it("says exactly how long a counter's window still lasts", async () => {

@@ -1,5 +1,5 @@
 import { getOption, hasOption } from "@bufbuild/protobuf";
-import type { DescMessage, DescMethod, DescMethodUnary, DescService } from "@bufbuild/protobuf";
+import type { DescMessage, DescMethod, DescMethodServerStreaming, DescMethodUnary, DescService } from "@bufbuild/protobuf";
 import { http as httpOption } from "@kontor/contracts/gen/google/api/annotations_pb.js";
 import type { HttpRule } from "@kontor/contracts/gen/google/api/http_pb.js";
 import { access, event, rest } from "@kontor/contracts/gen/kontor/api/v1/options_pb.js";
@@ -16,12 +16,15 @@ export interface HttpBinding {
   readonly body: "*" | "";
 }
 
-/** What a method's options say. */
+/** What a method's options say. Its answer is one message, or a stream of them. */
 export interface MethodContract {
   readonly service: DescService;
-  readonly method: DescMethodUnary;
+  readonly method: DescMethodUnary | DescMethodServerStreaming;
+  readonly streams: boolean;
   /** Empty: nobody may call it. */
   readonly allow: readonly Allow[];
+  /** The services that may call it as internal; empty: any. */
+  readonly callers: readonly string[];
   readonly rest: Rest | undefined;
   readonly bindings: readonly HttpBinding[];
 }
@@ -36,11 +39,15 @@ const contracts = new WeakMap<DescMethod, MethodContract>();
 export function contractOf(method: DescMethod): MethodContract {
   const known = contracts.get(method);
   if (known !== undefined) return known;
-  if (method.methodKind !== "unary") throw new Error(`${method.parent.typeName}.${method.name} is a stream, which no engine carries yet`);
+  if (method.methodKind !== "unary" && method.methodKind !== "server_streaming")
+    throw new Error(`${method.parent.typeName}.${method.name} takes a stream, which no engine carries`);
+  const { allow, callers } = hasOption(method, access) ? getOption(method, access) : { allow: [], callers: [] };
   const contract: MethodContract = {
     service: method.parent,
-    method: method as DescMethodUnary,
-    allow: hasOption(method, access) ? getOption(method, access).allow : [],
+    method: method as DescMethodUnary | DescMethodServerStreaming,
+    streams: method.methodKind === "server_streaming",
+    allow,
+    callers,
     rest: hasOption(method, rest) ? getOption(method, rest) : undefined,
     bindings: hasOption(method, httpOption) ? bindingsOf(getOption(method, httpOption)) : [],
   };

@@ -196,9 +196,14 @@ function jsonBody(schema: ApiSchema, input: DescMessage, omitted: ReadonlySet<st
   return { required, content: { "application/json": { schema } } };
 }
 
-function responsesOf({ method, rest }: MethodContract, binding: HttpBinding, schemas: ApiSchemas): unknown {
+function responsesOf({ method, rest, streams }: MethodContract, binding: HttpBinding, schemas: ApiSchemas): unknown {
   const errors = { "4XX": { $ref: "#/components/responses/Problem" }, "5XX": { $ref: "#/components/responses/Problem" } };
   const status = rest === undefined || rest.status === 0 ? 200 : rest.status;
+  if (streams) {
+    const description = "Server-sent events: the data of each is JSON of this schema. Connecting again with Last-Event-ID goes on after it";
+    const schema = schemas.ofMessage(method.output);
+    return { 200: { description, content: { "text/event-stream": { schema } } }, 204: { description: "There is nothing more" }, ...errors };
+  }
   if (rest !== undefined && rest.redirect !== "") return { 303: { description: "Elsewhere", headers: headers(true) }, ...errors };
   if (rest !== undefined && rest.outcomes.length > 0) {
     const outcomes = new Map<number, { readonly schemas: ApiSchema[]; location: boolean }>();

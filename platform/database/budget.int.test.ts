@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { refusalIn } from "../errors/refusal.ts";
-import { createBudget } from "./budget.ts";
+import { connectionsMin, createBudget } from "./budget.ts";
 import { openTestDatabase } from "./open-test-database.ts";
 import { sql } from "./sql.ts";
 
@@ -80,4 +80,37 @@ test("who comes first is served first, and a full queue refuses at once", async 
   const refused = results.flatMap((result) => (result.status === "rejected" ? [refusalIn(result.reason)?.reason] : []));
   assert.deepEqual(refused, ["OVERLOADED", "OVERLOADED"]);
   assert.throws(() => createBudget({ connections: 2, background: 1 }), RangeError);
+});
+
+test("DAT-08: with the fewest connections that do, databases keep theirs instead of taking them from each other", async () => {
+  const count = 6;
+  const connections = connectionsMin(count);
+  const budget = createBudget({ connections, background: Math.ceil(connections * 0.3), waitMs: 10_000 });
+  const first = await openTestDatabase({ name: "0", budget });
+  const { connection } = first;
+  const databases = [first.database];
+  while (databases.length < count)
+    databases.push((await openTestDatabase({ name: String(databases.length), budget, connection })).database);
+  const heard: string[] = [];
+  for (const database of databases) await database.listen("c", (payload) => heard.push(`${database.name} ${payload}`));
+  const look = (at: number) => databases[at]!.one<{ at: number }>(sql`select ${at}::int as at`);
+  const change = (at: number) => databases[at]!.transaction((tx) => tx.one(sql`select pg_sleep(0.001)::text as slept`));
+  const client = async () => {
+    for (let order = 0; order < 25; order++) {
+      for (let at = 0; at < count; at++) assert.equal((await look(at)).at, at);
+      await change(0);
+      await change(order % 2 === 0 ? 1 : 2);
+    }
+  };
+  await Promise.all(Array.from({ length: 12 }, client));
+  await first.database.notify("c", "x");
+  while (heard.length < count) await letOthersRun();
+  await Promise.all(databases.map((database) => database.stop()));
+  const { database: observer } = await openTestDatabase({ name: "observer", connection });
+  // A session is counted when it ends at the latest, a moment later than its client sees that.
+  const ended = () =>
+    observer.one<{ count: number }>(sql`select sessions::int as count from pg_stat_database where datname = current_database()`);
+  let opened = 0;
+  while (opened < count) opened = (await ended()).count;
+  assert.ok(opened < 150, `${opened} connections were opened for 600 transactions`);
 });

@@ -2,7 +2,8 @@ import { performance } from "node:perf_hooks";
 import { refuse } from "../errors/refusal.ts";
 import type { Lane } from "./database.ts";
 import { outsideTransaction } from "./in-transaction.ts";
-import type { Wire } from "./wire.ts";
+import { accountOf, emptyLane, hasMore, hasWaited, isBare, marked, neediest, nextOf, patienceMs } from "./lane.ts";
+import type { Account, Holder, LaneState, Seat, Waiter } from "./lane.ts";
 
 export interface BudgetOptions {
   /** How many connections all databases together have open at most. */
@@ -17,44 +18,6 @@ export interface BudgetOptions {
   readonly waitingMax?: number;
 }
 
-/** A database as its budget sees it. */
-export interface Holder {
-  open(): Promise<Wire>;
-  /** Gives a connection back that it holds but can do without; false when there is none. */
-  spare(): boolean;
-  /** Called about ten times a second while any connection is open. */
-  tick(nowMs: number): void;
-}
-
-/** A connection that counts against the budget. */
-export interface Seat {
-  readonly holder: Holder;
-  readonly lane: Lane;
-  readonly wire: Wire;
-  idleSinceMs: number;
-}
-
-interface Waiter {
-  readonly holder: Holder;
-  readonly sinceMs: number;
-  readonly resolve: (seat: Seat) => void;
-  readonly reject: (error: unknown) => void;
-}
-
-interface LaneState {
-  readonly lane: Lane;
-  readonly connectionsMax: number;
-  /** Those being opened and closed included. */
-  open: number;
-  closing: number;
-  /** How many of those each database has. */
-  readonly shares: Map<Holder, number>;
-  /** Longest unused first. */
-  readonly idle: Seat[];
-  /** First come first. */
-  readonly waiting: Waiter[];
-}
-
 export interface LaneFigures {
   readonly open: number;
   readonly idle: number;
@@ -63,11 +26,11 @@ export interface LaneFigures {
 
 const tickMs = 100;
 /**
- * A connection goes to the next who waits for its database, because opening another costs milliseconds; unless somebody came before for a
- * database that has fewer, and has waited this long.
+ * To close a connection of one database and open one of another costs some ten milliseconds, its statements' plans included, and a process
+ * that has fewer connections than its databases could use would do little else. So a connection stays with its database: it goes to another
+ * when it was unused for this long, or when the other has fewer by two.
  */
-const patienceMs = 50;
-
+const unusedMs = 100;
 /** The connections of a process, shared by all its databases. */
 export class ConnectionBudget {
   readonly #idleMs: number;
@@ -86,9 +49,14 @@ export class ConnectionBudget {
     this.#lanes = { requests: emptyLane("requests", connections - background), background: emptyLane("background", background) };
   }
 
+  /** A database that will take connections: before it does, so that from the first on it is known how many share them. */
+  join(holder: Holder): void {
+    this.#holders.add(holder);
+  }
+
   figures(lane: Lane): LaneFigures {
     const { open, idle, waiting } = this.#lanes[lane];
-    return { open, idle: idle.length, waiting: waiting.length };
+    return { open, idle: idle.length, waiting };
   }
 
   /**
@@ -99,14 +67,16 @@ export class ConnectionBudget {
   take(holder: Holder, lane: Lane, urgent = false): Promise<Seat> {
     const state = this.#lanes[lane];
     const at = state.idle.findLastIndex((seat) => seat.holder === holder && seat.wire.usable);
-    if (at !== -1) return Promise.resolve(state.idle.splice(at, 1)[0]!);
-    if (state.waiting.length >= this.#waitingMax && !urgent) return Promise.reject(overloaded());
+    if (at !== -1) return Promise.resolve(marked(state, state.idle.splice(at, 1)[0]!, urgent));
+    if (state.waiting >= this.#waitingMax && !urgent) return Promise.reject(overloaded());
     this.#holders.add(holder);
     this.#timer ??= outsideTransaction(() => setInterval(() => this.#tick(), tickMs).unref());
     return new Promise((resolve, reject) => {
-      const waiter: Waiter = { holder, sinceMs: performance.now(), resolve, reject };
-      if (urgent) state.waiting.unshift(waiter);
-      else state.waiting.push(waiter);
+      const waiter: Waiter = { sinceMs: performance.now(), urgent, resolve, reject };
+      const account = accountOf(state, holder);
+      if (urgent) account.waiting.unshift(waiter);
+      else account.waiting.push(waiter);
+      state.waiting++;
       this.#serve(state);
       this.#makeRoom(state);
     });
@@ -115,24 +85,31 @@ export class ConnectionBudget {
   /** Whether half of the lane is unused, so that one may take more than it needs. */
   isRoomy(lane: Lane): boolean {
     const { open, idle, connectionsMax, waiting } = this.#lanes[lane];
-    return open - idle.length < connectionsMax / 2 && waiting.length === 0;
+    return open - idle.length < connectionsMax / 2 && waiting === 0;
+  }
+
+  /** Whether each database may have several connections for requests. */
+  get isAmple(): boolean {
+    return this.#lanes.requests.connectionsMax >= 3 * this.#holders.size;
   }
 
   /** Takes a connection back: to be used again, or with `close`, to be closed. */
   give(seat: Seat, close = false): void {
     const state = this.#lanes[seat.lane];
+    marked(state, seat, false);
     if (!seat.wire.usable) return this.#leave(state, seat.holder);
     if (close) return this.#close(state, seat);
-    const next = this.#nextFor(state, seat.holder);
-    if (next !== undefined) next.resolve(seat);
-    else if (state.waiting.length > 0) this.#close(state, seat);
-    else {
-      seat.idleSinceMs = performance.now();
-      state.idle.push(seat);
+    const account = accountOf(state, seat.holder);
+    if (account.waiting.length > 0 && (state.waiting === account.waiting.length || !this.#owes(state, account))) {
+      const waiter = nextOf(state, account);
+      return waiter.resolve(marked(state, seat, waiter.urgent));
     }
+    seat.idleSinceMs = performance.now();
+    state.idle.push(seat);
+    if (state.waiting > 0) this.#makeRoom(state);
   }
 
-  /** Closes the unused connections of a database that stops, and waits for that. */
+  /** Closes the unused connections of a database that stops and leaves, and waits for that. */
   async release(holder: Holder): Promise<void> {
     const closing: Promise<void>[] = [];
     for (const state of Object.values(this.#lanes))
@@ -142,45 +119,86 @@ export class ConnectionBudget {
       }
     this.#holders.delete(holder);
     await Promise.all(closing);
+    for (const { accounts } of Object.values(this.#lanes)) if (accounts.get(holder)?.share === 0) accounts.delete(holder);
   }
 
-  /** Who gets a connection of this holder's that is given back: nobody, when it should make room for another database's. */
-  #nextFor({ waiting, shares }: LaneState, holder: Holder): Waiter | undefined {
-    const first = waiting[0];
-    if (first === undefined) return undefined;
-    const unfair = (shares.get(first.holder) ?? 0) + 1 < (shares.get(holder) ?? 0);
-    if (first.holder !== holder && unfair && performance.now() - first.sinceMs > patienceMs) return undefined;
-    const at = waiting.findIndex((waiter) => waiter.holder === holder);
-    return at === -1 ? undefined : waiting.splice(at, 1)[0];
+  /** Whether a connection of this account should go to another's waiter and not to its own. */
+  #owes(state: LaneState, account: Account): boolean {
+    const nowMs = performance.now();
+    for (const other of state.accounts.values())
+      if (other !== account && other.waiting.length > 0 && hasWaited(state, other, nowMs) && (isBare(other) || hasMore(account, other)))
+        return true;
+    return false;
   }
 
-  /** Opens for those who wait, in order, as far as there is room. */
+  /** Opens for those who wait, as far as there is room: for the urgent, for those who have least, in order. */
   #serve(state: LaneState): void {
-    while (state.open < state.connectionsMax && state.waiting.length > 0) {
-      const waiter = state.waiting.shift()!;
+    while (state.open < state.connectionsMax && state.waiting > 0) {
+      const account = neediest(state)!;
+      const waiter = nextOf(state, account);
+      const { holder } = account;
       state.open++;
-      state.shares.set(waiter.holder, (state.shares.get(waiter.holder) ?? 0) + 1);
+      account.share++;
+      if (waiter.urgent) account.kept++;
       // What the connection hears later is no part of what its first user is doing.
-      outsideTransaction(() => waiter.holder.open()).then(
+      outsideTransaction(() => holder.open()).then(
         (wire) => {
-          const seat: Seat = { holder: waiter.holder, lane: state.lane, wire, idleSinceMs: 0 };
+          const seat: Seat = { holder, lane: state.lane, wire, kept: waiter.urgent, idleSinceMs: 0 };
           void wire.closed.then(() => this.#lost(state, seat));
           waiter.resolve(seat);
         },
         (error: unknown) => {
-          this.#leave(state, waiter.holder);
+          if (waiter.urgent) account.kept--;
+          this.#leave(state, holder);
           waiter.reject(error);
         },
       );
     }
   }
 
+  /** Has connections closed for those who wait, each of them for one who would not have to give it back at once. */
   #makeRoom(state: LaneState): void {
-    if (state.closing >= state.waiting.length) return;
-    const longest = state.idle[0];
-    if (longest !== undefined) return this.#close(state, longest);
-    if (state.lane === "requests") for (const holder of this.#holders) if (holder.spare()) return undefined;
-    return undefined;
+    const nowMs = performance.now();
+    for (const account of state.accounts.values()) {
+      if (state.closing >= state.waiting) return;
+      if (account.waiting.length === 0) continue;
+      const bare = isBare(account);
+      const hard = bare && hasWaited(state, account, nowMs);
+      const seat = state.idle.find(
+        ({ holder, idleSinceMs }) =>
+          holder !== account.holder && (hard || nowMs - idleSinceMs > unusedMs || hasMore(accountOf(state, holder), account)),
+      );
+      if (seat !== undefined) this.#close(state, seat);
+      else if (state.lane === "requests") {
+        // While any come and go with transactions, it is those that transactions wait for.
+        const allKept = account.waiting[0]!.urgent || this.#kept(state) === state.open;
+        this.#spare(account, { bare, hard: hard && allKept });
+      }
+      if (bare && !hard) state.patience ??= setTimeout(() => this.#impatient(state), patienceMs[state.lane] + 1).unref();
+    }
+  }
+
+  #kept(state: LaneState): number {
+    let kept = 0;
+    for (const account of state.accounts.values()) kept += account.kept;
+    return kept;
+  }
+
+  #impatient(state: LaneState): void {
+    state.patience = undefined;
+    this.#makeRoom(state);
+  }
+
+  /** Has a database give one back that it keeps for its single statements. */
+  #spare({ holder }: Account, { bare, hard }: { readonly bare: boolean; readonly hard: boolean }): void {
+    for (const which of ["unused", ...(bare ? ["extra" as const] : []), ...(hard ? ["any" as const] : [])] as const)
+      for (const other of this.#holders) {
+        if (other === holder || !other.spare(which)) continue;
+        // Next time it is another's turn.
+        this.#holders.delete(other);
+        this.#holders.add(other);
+        return;
+      }
   }
 
   #close(state: LaneState, seat: Seat): void {
@@ -196,7 +214,9 @@ export class ConnectionBudget {
 
   #leave(state: LaneState, holder: Holder): void {
     state.open--;
-    state.shares.set(holder, state.shares.get(holder)! - 1);
+    const account = accountOf(state, holder);
+    account.share--;
+    if (account.share === 0 && account.waiting.length === 0) state.accounts.delete(holder);
     this.#serve(state);
   }
 
@@ -212,12 +232,14 @@ export class ConnectionBudget {
     let live = 0;
     for (const state of Object.values(this.#lanes)) {
       for (const seat of state.idle.filter(({ idleSinceMs }) => nowMs - idleSinceMs > this.#idleMs)) this.#close(state, seat);
-      for (const waiter of state.waiting.filter(({ sinceMs }) => nowMs - sinceMs > this.#waitMs)) {
-        state.waiting.splice(state.waiting.indexOf(waiter), 1);
-        waiter.reject(overloaded());
-      }
-      if (state.waiting.length > 0) this.#makeRoom(state);
-      live += state.open + state.waiting.length;
+      for (const { waiting } of state.accounts.values())
+        for (const waiter of waiting.filter(({ sinceMs }) => nowMs - sinceMs > this.#waitMs)) {
+          waiting.splice(waiting.indexOf(waiter), 1);
+          state.waiting--;
+          waiter.reject(overloaded());
+        }
+      if (state.waiting > 0) this.#makeRoom(state);
+      live += state.open + state.waiting;
     }
     for (const holder of this.#holders) holder.tick(nowMs);
     if (live > 0) return;
@@ -226,13 +248,17 @@ export class ConnectionBudget {
   }
 }
 
+/**
+ * How many connections a process with so many databases needs at least, 30 % of them for the background: one for each database's single
+ * statements, and two to share for transactions. With fewer, databases take connections from each other all the time.
+ */
+export function connectionsMin(databases: number): number {
+  return Math.ceil((databases + 2) / 0.7);
+}
+
 /** One for the process, over all its databases. */
 export function createBudget(options: BudgetOptions): ConnectionBudget {
   return new ConnectionBudget(options);
-}
-
-function emptyLane(lane: Lane, connectionsMax: number): LaneState {
-  return { lane, connectionsMax, open: 0, closing: 0, shares: new Map(), idle: [], waiting: [] };
 }
 
 function overloaded(): Error {

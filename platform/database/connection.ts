@@ -1,29 +1,129 @@
-/** Where a database is and as whom to go there. `host` is a name, an address, or the folder of a unix socket (absolute path). */
-export interface Connection {
+import { readFileSync } from "node:fs";
+
+/** A host is a name, an address, or the folder of a unix socket (absolute path). */
+export interface Address {
   readonly host: string;
   readonly port: number;
-  readonly user: string;
-  readonly password: string;
-  readonly database: string;
 }
 
-/** Reads `postgres://user:password@host:port/database`. Throws, naming `variable` and never showing the password, when it is not one. */
+/**
+ * How a connection is protected, in libpq's words. "disable": plain text. "require": encrypted, whoever the server is. "verify-ca": its
+ * certificate is signed by an authority that we know. "verify-full": and is made out to the host that we asked for.
+ */
+export type TlsMode = "disable" | "require" | "verify-ca" | "verify-full";
+
+/** A password, or what gives the one that is good now: asked before each new connection, for credentials that rotate. */
+export type Password = string | (() => Promise<string>);
+
+/** Where a database is and as whom to go there. */
+export interface Connection extends Address {
+  readonly user: string;
+  readonly password: Password;
+  readonly database: string;
+  /** Further servers of the same database, tried in turn: of a primary and its standbys the one that can be written to. */
+  readonly others?: readonly Address[];
+  /** "verify-full" for other machines and "disable" for this one, unless it is said. */
+  readonly tls?: TlsMode;
+  /** A file with the certificates of the authorities that sign servers'; without it those that Node.js knows. */
+  readonly tlsRootFile?: string;
+}
+
+const example = "postgres://user:password@host:5432/database";
+const modes: readonly string[] = ["disable", "require", "verify-ca", "verify-full"] satisfies TlsMode[];
+const parameters: readonly string[] = ["sslmode", "sslrootcert", "target_session_attrs"];
+
+/**
+ * Reads `postgres://user:password@host:port,host:port/database?sslmode=verify-full&sslrootcert=/path`. Throws, naming `variable` and never
+ * showing the password, when it is not one, when it has a parameter that is not known, or when the file cannot be read.
+ *
+ * Without `sslmode` another machine is reached by TLS with a verified certificate, and only this machine in plain text: libpq's "prefer",
+ * which falls back to plain text when somebody in between asks for it, is refused. With `sslrootcert`, "require" means "verify-ca", as in libpq.
+ */
 export function connectionFrom(url: string, variable: string): Connection {
-  const parsed = URL.canParse(url) ? new URL(url) : undefined;
-  if (parsed === undefined || !["postgres:", "postgresql:"].includes(parsed.protocol) || parsed.pathname.length < 2)
-    throw new Error(`${variable} must be like postgres://user:password@host:5432/database`);
-  const host = decodeURIComponent(parsed.hostname);
+  const [, user, password = "", places = "", database = "", query = ""] =
+    /^postgres(?:ql)?:\/\/(?:([^:@/?#]*)(?::([^@/?#]*))?@)?([^@/?#]*)\/([^/?#]+)(?:\?([^#]*))?$/i.exec(url) ?? [];
+  const malformed = (): Error => new Error(`${variable} must be like ${example}, with special characters written as %40 and so on`);
+  if (database === "") throw malformed();
+  try {
+    const [first, ...others] = places.split(",").map(addressIn);
+    if (first === undefined) throw malformed();
+    return {
+      ...first,
+      user: decodeURIComponent(user ?? ""),
+      password: decodeURIComponent(password),
+      database: decodeURIComponent(database),
+      ...(others.length > 0 && { others }),
+      ...parametersIn(new URLSearchParams(query), variable),
+    };
+  } catch (error) {
+    // A URIError would show what could not be decoded.
+    throw error instanceof URIError || error instanceof RangeError ? malformed() : error;
+  }
+}
+
+/** The URL of a connection, with its password: for the environment of our own processes, never for a log. Throws when the password is asked for. */
+export function connectionUrl({ host, port, user, password, database, others = [], tls, tlsRootFile }: Connection): string {
+  if (typeof password !== "string") throw new Error("A password that is asked for at each connection stands in no URL");
+  const places = [{ host, port }, ...others].map(addressText).join(",");
+  const query = new URLSearchParams({ ...(tls && { sslmode: tls }), ...(tlsRootFile !== undefined && { sslrootcert: tlsRootFile }) });
+  const url = `postgres://${encodeURIComponent(user)}:${encodeURIComponent(password)}@${places}/${encodeURIComponent(database)}`;
+  return query.size > 0 ? `${url}?${query.toString()}` : url;
+}
+
+/** The hosts of a connection, in order. */
+export function addressesOf({ host, port, others = [] }: Connection): readonly Address[] {
+  return [{ host, port }, ...others];
+}
+
+/** For messages: "db.example:5432". */
+export function addressText({ host, port }: Address): string {
+  return `${host.includes(":") ? `[${host}]` : encodeURIComponent(host)}:${port}`;
+}
+
+/** Whether nothing leaves this machine on the way there. */
+export function isLocal(host: string): boolean {
+  return host.startsWith("/") || host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host);
+}
+
+function addressIn(text: string): Address {
+  const [, host = "", port = "5432"] = /^(\[[0-9a-f:.]+\]|[^:[\]]*)(?::(\d{1,5}))?$/i.exec(text) ?? [undefined, " "];
+  if (/\s/.test(host) || Number(port) > 65_535 || Number(port) === 0) throw new RangeError("not an address");
+  return { host: host === "" ? "127.0.0.1" : decodeURIComponent(host).replace(/^\[(.*)\]$/, "$1"), port: Number(port) };
+}
+
+function parametersIn(given: URLSearchParams, variable: string): Pick<Connection, "tls" | "tlsRootFile"> {
+  for (const name of given.keys())
+    if (!parameters.includes(name)) throw new Error(`${variable}: the parameter ${name} is not known; there are ${parameters.join(", ")}`);
+  const mode = given.get("sslmode");
+  const rootFile = given.get("sslrootcert");
+  const session = given.get("target_session_attrs");
+  if (mode !== null && !modes.includes(mode))
+    throw new Error(
+      `${variable}: sslmode must be one of ${modes.join(", ")}${["prefer", "allow"].includes(mode) ? `; ${mode} would fall back to plain text` : ""}`,
+    );
+  // Of several hosts, writes always look for the one that can be written to; saying so is fine, nothing else can be said.
+  if (session !== null && session !== "read-write" && session !== "primary")
+    throw new Error(`${variable}: target_session_attrs can only be read-write, which it is anyway`);
+  if (rootFile !== null && mode === "disable") throw new Error(`${variable}: sslrootcert needs an sslmode other than disable`);
+  if (rootFile !== null && rootFile !== "system") checkRootFile(rootFile, variable);
+  const strict = rootFile !== null && (mode === "require" || mode === null) ? (mode === null ? "verify-full" : "verify-ca") : mode;
   return {
-    host: host === "" ? "127.0.0.1" : host.replace(/^\[(.*)\]$/, "$1"),
-    port: Number(parsed.port || 5432),
-    user: decodeURIComponent(parsed.username),
-    password: decodeURIComponent(parsed.password),
-    database: decodeURIComponent(parsed.pathname.slice(1)),
+    ...(strict !== null && { tls: strict as TlsMode }),
+    ...(rootFile !== null && rootFile !== "system" && { tlsRootFile: rootFile }),
   };
 }
 
-/** The URL of a connection, with its password: for the environment of our own processes, never for a log. */
-export function connectionUrl({ host, port, user, password, database }: Connection): string {
-  const at = host.includes(":") ? `[${host}]` : encodeURIComponent(host);
-  return `postgres://${encodeURIComponent(user)}:${encodeURIComponent(password)}@${at}:${port}/${encodeURIComponent(database)}`;
+function checkRootFile(path: string, variable: string): void {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    throw new Error(
+      `${variable}: the file ${path} of sslrootcert cannot be read: ${(error as NodeJS.ErrnoException).code ?? "unknown error"}`,
+      {
+        cause: error,
+      },
+    );
+  }
+  if (!text.includes("-----BEGIN CERTIFICATE-----")) throw new Error(`${variable}: the file ${path} of sslrootcert holds no certificate`);
 }

@@ -12,6 +12,9 @@ export interface Queries {
   run(query: Sql): Promise<number>;
 }
 
+/** What runs SQL that only looks: a statement that writes or locks throws. */
+export type Reads = Pick<Queries, "rows" | "maybe" | "one">;
+
 /** An open transaction, read committed. Nothing leaves the process while it is open: an rpc or a publish throws. */
 export interface Transaction extends Queries {
   /** Runs when the transaction has committed, never when it rolls back. Must not throw. */
@@ -38,6 +41,19 @@ export interface Database extends Queries {
   readonly name: string;
   /** Commits when `work` resolves, rolls back when it throws. Refuses to be opened inside another one. */
   transaction<T>(work: (tx: Transaction) => Promise<T>, options?: TransactionOptions): Promise<T>;
+  /**
+   * For what is shown and decides nothing. A replica answers, where there is one and it is well, so that the answer may be as old as
+   * replicas may lag behind (a second, by default); but it shows what this process has called `changed` under one of the keys. In every
+   * other case, and without a replica, the database itself answers.
+   */
+  reads(...keys: readonly string[]): Reads;
+  /**
+   * What is kept under these keys has changed: called after the commit, or when an event told of one. From now on `reads` of a key show
+   * that change. Costs nothing without a replica.
+   */
+  changed(...keys: readonly string[]): void;
+  /** How old an answer of `reads` may be: 0 without a replica. */
+  readonly replicaLagMs: number;
   /** Listens for notifications; `heard` gets the payload, and undefined after each reconnection (something may have been missed). */
   listen(channel: string, heard: (payload: string | undefined) => void): Promise<() => Promise<void>>;
   notify(channel: string, payload?: string): Promise<void>;

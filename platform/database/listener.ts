@@ -1,24 +1,33 @@
 import type { Logger } from "../telemetry/logger.ts";
-import type { ConnectionBudget, Holder, Seat } from "./budget.ts";
 import { databaseError } from "./statement-error.ts";
+import type { Wire } from "./wire.ts";
 
 export type Heard = (payload: string | undefined) => void;
 
+/** A connection to listen on, its own or one that is used for other things as well. */
+export interface Ear {
+  readonly wire: Wire;
+  /** It is not needed any more, or is lost. Again is fine. */
+  end(): Promise<void>;
+}
+
 export interface ListenerOptions {
   readonly database: string;
-  readonly holder: Holder;
-  readonly budget: ConnectionBudget;
+  readonly open: () => Promise<Ear>;
   readonly log: Logger;
 }
 
 const retryMsMin = 50;
-const retryMsMax = 5_000;
+/** After an outage, what is only heard of comes back this soon. */
+const retryMsMax = 1_000;
 
 /** A database's one listening connection, open while somebody listens. Comes back by itself after a loss. */
 export class Listener {
   readonly #options: ListenerOptions;
   readonly #channels = new Map<string, Set<Heard>>();
-  #seat: Promise<Seat> | undefined;
+  #ear: Promise<Ear> | undefined;
+  /** Those that tell us already. */
+  readonly #told = new WeakSet<Wire>();
   #retry: NodeJS.Timeout | undefined;
   /** Whether there was a loss that the hearers have not been told of. */
   #missed = false;
@@ -39,10 +48,10 @@ export class Listener {
     hearers.add(hearer);
     const unlisten = () => this.#unlisten(channel, hearer);
     try {
-      const listening = this.#seat !== undefined;
-      const seat = await (this.#seat ??= this.#connect());
+      const listening = this.#ear !== undefined;
+      const { wire } = await (this.#ear ??= this.#connect());
       // A connection that was made just now listens to all channels already. A second hearer waits for the first one's statement.
-      if (listening) await seat.wire.script(known ? "" : `listen ${quoted(channel)}`);
+      if (listening) await wire.script(known ? "" : `listen ${quoted(channel)}`);
     } catch (error) {
       await unlisten();
       throw databaseError(error, this.#options.database);
@@ -62,7 +71,7 @@ export class Listener {
     if (hearers === undefined || !hearers.delete(hearer) || hearers.size > 0) return;
     this.#channels.delete(channel);
     if (this.#channels.size === 0) return this.#disconnect();
-    const [settled] = await Promise.allSettled([this.#seat]);
+    const [settled] = await Promise.allSettled([this.#ear]);
     // When the connection is lost there is nothing to take back.
     if (settled.status === "fulfilled" && settled.value?.wire.usable === true && !this.#channels.has(channel))
       await settled.value.wire.script(`unlisten ${quoted(channel)}`);
@@ -70,49 +79,52 @@ export class Listener {
 
   async #disconnect(): Promise<void> {
     clearTimeout(this.#retry);
-    const [settled] = await Promise.allSettled([this.#seat]);
+    const [settled] = await Promise.allSettled([this.#ear]);
     if (settled.status !== "fulfilled" || settled.value === undefined || this.#channels.size > 0) return;
-    this.#seat = undefined;
-    this.#options.budget.give(settled.value, true);
-    await settled.value.wire.closed;
+    this.#ear = undefined;
+    await settled.value.end();
   }
 
-  async #connect(): Promise<Seat> {
-    const { budget, holder } = this.#options;
-    let seat: Seat | undefined;
+  async #connect(): Promise<Ear> {
+    let ear: Ear | undefined;
     try {
-      seat = await budget.take(holder, "requests", true);
-      seat.wire.onNotification((channel, payload) => this.#tell(channel, payload));
-      await seat.wire.script([...this.#channels.keys()].map((channel) => `listen ${quoted(channel)}`).join(";"));
+      ear = await this.#options.open();
+      if (!this.#told.has(ear.wire)) ear.wire.onNotification((channel, payload) => this.#tell(channel, payload));
+      this.#told.add(ear.wire);
+      await ear.wire.script([...this.#channels.keys()].map((channel) => `listen ${quoted(channel)}`).join(";"));
     } catch (error) {
-      this.#seat = undefined;
-      if (seat !== undefined) budget.give(seat, true);
+      this.#ear = undefined;
+      await ear?.end();
       throw error;
     }
-    const open = seat;
+    const open = ear;
     void open.wire.closed.then(() => this.#lost(open));
-    if (this.#missed) for (const channel of this.#channels.keys()) this.#tell(channel, undefined);
+    if (this.#missed) {
+      this.#options.log.info({ database: this.#options.database }, "the listening connection is open again");
+      for (const channel of this.#channels.keys()) this.#tell(channel, undefined);
+    }
     this.#missed = false;
     return open;
   }
 
-  async #lost(seat: Seat): Promise<void> {
-    const [current] = await Promise.allSettled([this.#seat]);
-    if (current.status !== "fulfilled" || current.value !== seat) return;
-    const { budget, log, database } = this.#options;
-    this.#seat = undefined;
+  async #lost(ear: Ear): Promise<void> {
+    const [current] = await Promise.allSettled([this.#ear]);
+    if (current.status !== "fulfilled" || current.value !== ear) return;
+    const { log, database } = this.#options;
+    this.#ear = undefined;
     this.#missed = true;
-    budget.give(seat);
+    await ear.end();
     log.warn({ database }, "the listening connection was lost");
     this.#reconnect(retryMsMin);
   }
 
   #reconnect(waitMs: number): void {
     this.#retry = setTimeout(() => {
-      if (this.#stopped || this.#channels.size === 0 || this.#seat !== undefined) return;
-      this.#seat = this.#connect();
-      this.#seat.catch((error: unknown) => {
-        this.#options.log.warn({ database: this.#options.database, error }, "the listening connection could not be opened again");
+      if (this.#stopped || this.#channels.size === 0 || this.#ear !== undefined) return;
+      this.#ear = this.#connect();
+      this.#ear.catch((error: unknown) => {
+        // That it was lost has been said.
+        this.#options.log.debug({ database: this.#options.database, error }, "the listening connection could not be opened again");
         this.#reconnect(Math.min(waitMs * 2, retryMsMax));
       });
     }, waitMs).unref();

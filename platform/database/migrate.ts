@@ -3,6 +3,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { sqlState } from "./database.ts";
 import type { Queries } from "./database.ts";
 import type { Maintenance, PostgresDatabase } from "./postgres.ts";
+import { prepareDatabase } from "./prepare-database.ts";
 import { sql } from "./sql.ts";
 
 /** The numbered files of one owner: a seam of the platform, or the service. */
@@ -32,12 +33,12 @@ interface Applied {
 export const idempotencyMigrations: MigrationSet = { scope: "idempotency", folder: new URL("./migrations/", import.meta.url) };
 
 /**
- * Brings a database up to date: applies the files not applied yet, in order, each in a transaction of its own. Several processes may do it
- * at once. Costs one round trip when there is nothing to do. A database that is ahead (a newer release runs beside) is fine. Throws, naming
- * the file, when one that was applied has changed or a number is missing.
+ * Brings a database up to date: makes sure that it is one that we can use (`prepareDatabase`) and applies the files not applied yet, in
+ * order, each in a transaction of its own. Several processes may do it at once. Costs one round trip when there is nothing to do. A database
+ * that is ahead (a newer release runs beside) is fine. Throws, naming the file, when one that was applied has changed or a number is missing.
  */
 export async function migrate(database: PostgresDatabase, sets: readonly MigrationSet[]): Promise<void> {
-  const [migrations, applied] = await Promise.all([readSets(sets), readApplied(database)]);
+  const [migrations, applied] = await Promise.all([readSets(sets), readApplied(database), prepareDatabase(database)]);
   const pending = outstanding(migrations, applied);
   for (const migration of pending) await database.maintenance((tx) => apply(tx, migration));
 }
@@ -76,7 +77,9 @@ function outstanding(migrations: readonly Migration[], applied: readonly Applied
 }
 
 async function apply(tx: Maintenance, { scope, number, name, text, checksum }: Migration): Promise<void> {
+  // Others may take long with theirs. What a migration itself waits for is in use, and whoever comes after it waits too.
   await tx.run(sql`select pg_advisory_xact_lock(hashtextextended('kontor migrations', 0))`);
+  await tx.run(sql`set local lock_timeout = '5s'`);
   await tx.script(
     `create table if not exists migrations (scope text, number integer, name text not null, checksum text not null,
        at timestamptz not null default now(), primary key (scope, number))`,

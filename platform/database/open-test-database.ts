@@ -16,14 +16,25 @@ export interface OpenTestDatabase {
 
 /** A database of the test's own, or another view of one that there is (`connection`), stopped and dropped after the tests. */
 export async function openTestDatabase(
-  options: { readonly name?: string; readonly budget?: ConnectionBudget; readonly connection?: Connection } = {},
+  options: {
+    readonly name?: string;
+    readonly budget?: ConnectionBudget;
+    readonly connection?: Connection;
+    readonly replica?: Connection;
+  } = {},
 ): Promise<OpenTestDatabase> {
   const connection = options.connection ?? (await testDatabase()).connection;
   const budget = options.budget ?? createBudget({ connections: 12, background: 4 });
   const logged: string[] = [];
   const note = (_fields: LogFields, message: string) => void logged.push(message);
   const log: Logger = { debug: () => undefined, info: () => undefined, warn: note, error: note, child: () => log };
-  const database = openDatabase({ name: options.name ?? "test", connection, budget, log });
+  const database = openDatabase({
+    name: options.name ?? "test",
+    connection,
+    ...(options.replica && { replica: options.replica }),
+    budget,
+    log,
+  });
   afterTests(() => database.stop());
   return { database, budget, connection, logged };
 }

@@ -3,7 +3,7 @@ import type { Transaction } from "./database.ts";
 import { onlyRow } from "./only-row.ts";
 import { compile } from "./sql.ts";
 import type { Sql } from "./sql.ts";
-import { databaseError, planIsStale, unavailable } from "./statement-error.ts";
+import { databaseError, planIsStale, serverIsReadOnly, unavailable } from "./statement-error.ts";
 import type { WireQuery } from "./wire-query.ts";
 import { beginStatement } from "./wire-query.ts";
 import type { Wire } from "./wire.ts";
@@ -143,7 +143,7 @@ export class OpenTransaction implements Transaction {
       return await answer;
     } catch (error) {
       const explained = this.#expired ?? databaseError(error, this.#database, text);
-      if (planIsStale(error)) this.#wire.abort(explained);
+      if (planIsStale(error) || serverIsReadOnly(error)) this.#wire.abort(explained);
       this.#failed ??= explained;
       throw explained;
     }

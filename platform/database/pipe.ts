@@ -1,9 +1,11 @@
 import { performance } from "node:perf_hooks";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import pg from "pg";
-import type { ConnectionBudget, Holder, Seat } from "./budget.ts";
+import type { ConnectionBudget } from "./budget.ts";
+import type { Holder, Seat, Spare } from "./lane.ts";
+import type { Ear } from "./listener.ts";
 import type { Statement } from "./sql.ts";
-import { databaseError, planIsStale } from "./statement-error.ts";
+import { databaseError, planIsStale, serverIsReadOnly } from "./statement-error.ts";
 import type { WireQuery } from "./wire-query.ts";
 import type { Wire } from "./wire.ts";
 
@@ -43,9 +45,16 @@ export class Pipe {
   readonly #options: PipeOptions;
   #seats: Seat[] = [];
   #opening: Promise<void> | undefined;
+  /** The connection that is listened on as well. */
+  #held: Wire | undefined;
 
   constructor(options: PipeOptions) {
     this.#options = options;
+  }
+
+  /** Connections, those included that are at work. */
+  get size(): number {
+    return this.#seats.length;
   }
 
   /** Statements sent and not yet answered. */
@@ -68,9 +77,27 @@ export class Pipe {
     }
   }
 
-  /** Gives up a connection for somebody who waits: one more than it needs, or one unused for a while. */
-  spare(): boolean {
-    return this.#retireUnused(spareMs) || (this.#seats.length > 1 && this.#retire(this.#seats.at(-1)!));
+  /** A connection of these to listen on as well: it is not closed for want of use while it is held. */
+  async hold(): Promise<Ear> {
+    const wire = this.#best() ?? (await this.#another());
+    this.#held = wire;
+    return {
+      wire,
+      end: async () => {
+        if (this.#held !== wire) return;
+        this.#held = undefined;
+        // When it is lost there is nothing to take back.
+        if (wire.usable) await settled(wire.script("unlisten *").then(() => undefined));
+      },
+    };
+  }
+
+  /** Gives up a connection for somebody who waits. One that is at work closes when it has answered. */
+  spare(which: Spare): boolean {
+    if (which === "unused") return this.#retireUnused(spareMs);
+    if (which === "extra" && this.#seats.length < 2) return false;
+    const seat = this.#seats.findLast(({ wire }) => wire !== this.#held) ?? (which === "any" ? this.#seats[0] : undefined);
+    return seat !== undefined && this.#retire(seat);
   }
 
   tick(nowMs: number): void {
@@ -137,7 +164,7 @@ export class Pipe {
 
   #retireUnused(unusedMs: number): boolean {
     const nowMs = performance.now();
-    const seat = this.#seats.findLast(({ wire }) => wire.inFlight === 0 && nowMs - wire.headSinceMs > unusedMs);
+    const seat = this.#seats.findLast(({ wire }) => wire !== this.#held && wire.inFlight === 0 && nowMs - wire.headSinceMs > unusedMs);
     return seat !== undefined && this.#retire(seat);
   }
 
@@ -155,10 +182,10 @@ export class Pipe {
 
   /** Whether a statement that failed so never began, and may be sent once more. */
   #again(error: unknown, wire: Wire): boolean {
-    if (planIsStale(error)) {
+    if (planIsStale(error) || serverIsReadOnly(error)) {
       const seat = this.#seats.find((candidate) => candidate.wire === wire);
       if (seat !== undefined) this.#retire(seat);
-      return true;
+      return planIsStale(error);
     }
     return error instanceof pg.DatabaseError && notParsed.has(error.code ?? "");
   }

@@ -1,17 +1,24 @@
+import { refusalIn } from "../errors/refusal.ts";
 import type { Logger } from "../telemetry/logger.ts";
-import type { ConnectionBudget, Holder, Seat } from "./budget.ts";
+import type { ConnectionBudget } from "./budget.ts";
+import type { Holder, Seat, Spare } from "./lane.ts";
 import type { Connection } from "./connection.ts";
-import type { Database, Lane, Transaction, TransactionOptions } from "./database.ts";
+import { sqlState } from "./database.ts";
+import type { Database, Lane, Reads, Transaction, TransactionOptions } from "./database.ts";
 import { forbidInTransaction, insideTransaction } from "./in-transaction.ts";
 import { Listener } from "./listener.ts";
-import type { Heard } from "./listener.ts";
+import type { Ear, Heard } from "./listener.ts";
 import { onlyRow } from "./only-row.ts";
 import { OpenTransaction } from "./open-transaction.ts";
 import { Pipe } from "./pipe.ts";
+import { Reach } from "./reach.ts";
+import { onlyLooking } from "./only-looking.ts";
+import { Replica } from "./replica.ts";
 import { compile, sql } from "./sql.ts";
-import type { Sql } from "./sql.ts";
-import { databaseError, unavailable } from "./statement-error.ts";
+import type { Sql, Statement } from "./sql.ts";
+import { databaseError, StatementError, unavailable } from "./statement-error.ts";
 import { Wire } from "./wire.ts";
+import type { WireQuery } from "./wire-query.ts";
 
 /** How long a statement, and a transaction as a whole, may take. */
 export const timeoutMsMax = 5_000;
@@ -20,6 +27,10 @@ export interface PostgresOptions {
   /** The service whose database it is: in messages, and as the application's name in PostgreSQL. */
   readonly name: string;
   readonly connection: Connection;
+  /** A replica of it, for `reads`. */
+  readonly replica?: Connection;
+  /** How old a replica's answer may be: 1,000 by default. Also how long `changed` matters to another process. */
+  readonly replicaLagMs?: number;
   readonly budget: ConnectionBudget;
   readonly log: Logger;
 }
@@ -55,24 +66,52 @@ export function openDatabase(options: PostgresOptions): PostgresDatabase {
 
 class Postgres implements PostgresDatabase, Holder {
   readonly name: string;
+  readonly replicaLagMs: number;
   readonly #options: PostgresOptions;
+  readonly #reach: Reach;
   readonly #pipe: Pipe;
+  readonly #replica: Replica | undefined;
+  readonly #ownReads: Reads;
+  readonly #replicaReads: Reads;
   readonly #listener: Listener;
   readonly #open = new Set<OpenTransaction>();
   #stopping: Promise<void> | undefined;
   #idle: (() => void) | undefined;
+  #away = false;
+  /** Connections begun, and the last of them that came to be. */
+  #openings = 0;
+  #opened = 0;
 
   constructor(options: PostgresOptions) {
-    const { name, budget, log } = options;
+    const { name, connection, replica, replicaLagMs = 1_000, budget, log } = options;
     this.name = name;
+    this.replicaLagMs = replica === undefined ? 0 : replicaLagMs;
     this.#options = options;
+    this.#reach = new Reach(connection);
+    this.#replica =
+      replica &&
+      new Replica({ name, connection: replica, budget, log, primary: this, statementTimeoutMs: timeoutMsMax, lagMsMax: replicaLagMs });
+    this.#ownReads = {
+      rows: async (query) => this.rows(onlyLooking(query)),
+      maybe: async (query) => this.maybe(onlyLooking(query)),
+      one: async (query) => this.one(onlyLooking(query)),
+    };
+    const onReplica = (query: Sql): Promise<WireQuery> => this.#replicaQuery(compile(onlyLooking(query)));
+    this.#replicaReads = {
+      rows: async <Row extends object>(query: Sql) => (await onReplica(query)).found<Row>(),
+      maybe: async <Row extends object>(query: Sql) => onlyRow((await onReplica(query)).found<Row>(), query),
+      one: async <Row extends object>(query: Sql) => onlyRow((await onReplica(query)).found<Row>(), query, true),
+    };
     this.#pipe = new Pipe({ database: name, holder: this, budget, silenceMsMax: timeoutMsMax + 2_000 });
-    this.#listener = new Listener({ database: name, holder: this, budget, log });
+    budget.join(this);
+    this.#listener = new Listener({ database: name, open: () => this.#ear(), log });
   }
 
   async start(): Promise<void> {
     await this.#stopping;
     this.#stopping = undefined;
+    this.#options.budget.join(this);
+    this.#replica?.start();
     await this.run(sql`select`);
   }
 
@@ -96,6 +135,15 @@ class Postgres implements PostgresDatabase, Holder {
     return (await this.#single(query)).touched();
   }
 
+  reads(...keys: readonly string[]): Reads {
+    this.#check();
+    return this.#replica?.answers(keys) === true ? this.#replicaReads : this.#ownReads;
+  }
+
+  changed(...keys: readonly string[]): void {
+    this.#replica?.changed(keys);
+  }
+
   async transaction<T>(
     work: (tx: Transaction) => Promise<T>,
     { lane = "requests", timeoutMs = timeoutMsMax }: TransactionOptions = {},
@@ -107,7 +155,8 @@ class Postgres implements PostgresDatabase, Holder {
 
   async maintenance<T>(work: (tx: Maintenance) => Promise<T>): Promise<T> {
     const unlimited = async (tx: OpenTransaction) => {
-      await tx.script("set local statement_timeout = 0; set local idle_in_transaction_session_timeout = 0");
+      await tx.script("set local statement_timeout = 0; set local lock_timeout = 0; set local idle_in_transaction_session_timeout = 0");
+      tx.afterCommit(() => this.#replica?.changedAll());
       return work(tx);
     };
     return this.#transaction(unlimited, "background", Infinity);
@@ -128,21 +177,61 @@ class Postgres implements PostgresDatabase, Holder {
   }
 
   async open(): Promise<Wire> {
-    const { name, connection } = this.#options;
+    const { name, connection, log } = this.#options;
+    const opening = ++this.#openings;
     try {
-      return await Wire.open({ connection, applicationName: `kontor ${name}`, statementTimeoutMs: timeoutMsMax });
+      const wire = await this.#reach.open((target) =>
+        Wire.open({ target, access: "write", applicationName: `kontor ${name}`, statementTimeoutMs: timeoutMsMax }),
+      );
+      this.#opened = Math.max(this.#opened, opening);
+      if (this.#away) log.info({ database: name }, "the database is back");
+      this.#away = false;
+      return wire;
     } catch (error) {
-      throw databaseError(error, name);
+      // One line for an outage, whatever was under way when it ended.
+      if (!this.#away && opening > this.#opened) {
+        this.#away = true;
+        if (this.#stopping === undefined) log.warn({ database: name, error }, "the database cannot be reached");
+      }
+      // A password that is asked for may be replaced just now.
+      const passing = sqlState(error) === "28P01" && typeof connection.password !== "string";
+      throw passing ? unavailable(name, error) : databaseError(error, name);
     }
   }
 
-  spare(): boolean {
-    return this.#pipe.spare();
+  spare(which: Spare): boolean {
+    return this.#pipe.spare(which);
   }
 
   tick(nowMs: number): void {
     this.#pipe.tick(nowMs);
     for (const transaction of this.#open) transaction.expire(nowMs);
+  }
+
+  /** A connection of its own is not kept waiting by statements; where there are few, one must do for both. */
+  async #ear(): Promise<Ear> {
+    const { budget } = this.#options;
+    if (!budget.isAmple) return this.#pipe.hold();
+    const seat = await budget.take(this, "requests", true);
+    let ended: Promise<void> | undefined;
+    const end = (): Promise<void> => {
+      budget.give(seat, true);
+      return seat.wire.closed;
+    };
+    return { wire: seat.wire, end: () => (ended ??= end()) };
+  }
+
+  /** What a replica cannot answer now the primary does: to look twice changes nothing. */
+  async #replicaQuery(statement: Statement): Promise<WireQuery> {
+    try {
+      return await this.#replica!.pipe.query(statement);
+    } catch (error) {
+      const refusal = refusalIn(error);
+      if (refusal?.reason !== "DEPENDENCY_UNAVAILABLE" && refusal?.reason !== "OVERLOADED") throw error;
+      // What the server itself says (a conflict with what it replays, a limit) does not speak against it.
+      if (refusal.reason === "DEPENDENCY_UNAVAILABLE" && !(refusal.cause instanceof StatementError)) this.#replica!.lost(error);
+      return this.#pipe.query(statement);
+    }
   }
 
   #single(query: Sql) {
@@ -198,7 +287,7 @@ class Postgres implements PostgresDatabase, Holder {
   async #stop(): Promise<void> {
     if (this.#open.size > 0) await new Promise<void>((resolve) => (this.#idle = resolve));
     this.#idle = undefined;
-    await Promise.all([this.#listener.stop(), this.#pipe.stop()]);
+    await Promise.all([this.#listener.stop(), this.#replica?.stop(), this.#pipe.stop()]);
     await this.#options.budget.release(this);
   }
 }

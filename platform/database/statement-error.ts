@@ -48,6 +48,11 @@ export function planIsStale(error: unknown): boolean {
   return error instanceof pg.DatabaseError && error.code === "0A000" && error.routine === "RevalidateCachedQuery";
 }
 
+/** Whether the server has become one that takes no writes, so that none of its connections is of use to a writer. */
+export function serverIsReadOnly(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && error.code === "25006";
+}
+
 /** The refusal for a database that cannot answer now. */
 export function unavailable(database: string, cause: unknown): Error {
   return refuse({

@@ -37,6 +37,15 @@ export function documentsContract(name: string, open: () => Promise<Documents>):
       assert.deepEqual(await notes.get("n1", at), { id: "n1", version: 2, body: { text: "b" }, expiresAt: undefined });
     });
 
+    it("takes a document from another store with the version that it had there, and goes on from it", async () => {
+      const notes = await fresh();
+      assert.equal(await notes.put("n1", { text: "a" }, { expectedVersion: 0, startsAt: 7 }), 7);
+      assert.equal((await notes.get("n1", at))?.version, 7);
+      assert.equal(await notes.put("n1", { text: "b" }, { expectedVersion: 7 }), 8);
+      const again = notes.put("n1", { text: "c" }, { expectedVersion: 0, startsAt: 7 });
+      await assert.rejects(again, conflict(8));
+    });
+
     it("keeps collections and ids apart", async () => {
       const documents = await open();
       const left = documents.collection<Note>(randomUUID());
@@ -48,6 +57,59 @@ export function documentsContract(name: string, open: () => Promise<Documents>):
       assert.equal((await left.get("n", at))?.body.text, "left");
       assert.equal(await right.get("n", at), undefined);
       assert.equal(await right.get("m", at), undefined);
+    });
+
+    it("takes any text for an id, each for itself, and no name for another's", async () => {
+      const ids = [
+        "",
+        " ",
+        "a",
+        "A",
+        "é",
+        "e\u0301",
+        "ß",
+        "東京 😀",
+        "a:b",
+        "{a}",
+        "a}b{",
+        "$a",
+        "a.b",
+        "*",
+        "a/b",
+        "%00",
+        "__proto__",
+        "1",
+        "01",
+      ];
+      const notes = await fresh();
+      for (const id of ids) await notes.put(id, { text: id }, { expectedVersion: 0, expiresAt: after(1_000) });
+      for (const id of ids) assert.deepEqual(await notes.get(id, at), { id, version: 1, body: { text: id }, expiresAt: after(1_000) });
+      await notes.delete(...ids.slice(0, 10));
+      for (const [nth, id] of ids.entries()) assert.equal((await notes.get(id, at))?.body.text, nth < 10 ? undefined : id);
+      assert.equal(await notes.sweep(after(1_000)), ids.length - 10);
+      const documents = await open();
+      for (const name of ["", "a b", "a:b", "a.b", "{a}", "$a", "é", "a".repeat(61)])
+        assert.throws(() => documents.collection(name), /cannot name a collection/, name);
+    });
+
+    it("keeps a body as JSON does", async () => {
+      const documents = await open();
+      const things = documents.collection<Record<string, unknown>>(randomUUID());
+      const body = {
+        "": { $set: { "a.b": [null, true, [], {}, [[{ $in: 1 }]]] } },
+        numbers: [0.1, -1, 2 ** 31, 2 ** 53 - 1, -(2 ** 53 - 1), 1e300, 1e-7, 12_345.678_901],
+        big: "x".repeat(1_000_000),
+        unknown: undefined,
+        when: at,
+        _id: "another",
+        version: 9,
+        expiresAt: "never",
+      };
+      await things.put("n", body, { expectedVersion: 0 });
+      assert.deepEqual((await things.get("n", at))?.body, JSON.parse(JSON.stringify(body)));
+      const lines = Array.from({ length: 10_000 }, (_, n) => ({ sku: `S-${n}`, quantity: n }));
+      await things.put("n", { lines }, { expectedVersion: 1 });
+      assert.deepEqual(await things.get("n", at), { id: "n", version: 2, body: { lines }, expiresAt: undefined });
     });
 
     it("refuses a write that saw another version and says which it is", async () => {
@@ -103,6 +165,60 @@ export function documentsContract(name: string, open: () => Promise<Documents>):
       assert.equal(await notes.put("n0", { text: "again" }, { expectedVersion: 0 }), 1);
     });
 
+    it("keeps what is prolonged, or kept for good, while it is swept", async () => {
+      const notes = await fresh();
+      await notes.put("longer", { text: "a" }, { expectedVersion: 0, expiresAt: after(1_000) });
+      await notes.put("ever", { text: "a" }, { expectedVersion: 0, expiresAt: after(1_000) });
+      await notes.put("shorter", { text: "a" }, { expectedVersion: 0 });
+      await notes.put("longer", { text: "b" }, { expectedVersion: 1, expiresAt: after(5_000) });
+      await notes.put("ever", { text: "b" }, { expectedVersion: 1 });
+      await notes.put("shorter", { text: "b" }, { expectedVersion: 1, expiresAt: after(2_000) });
+      assert.equal(await notes.sweep(after(1_999)), 0);
+      assert.equal(await notes.sweep(after(4_999)), 1);
+      assert.equal((await notes.get("longer", after(4_999)))?.body.text, "b");
+      assert.equal((await notes.get("ever", after(10 ** 12)))?.body.text, "b");
+      assert.equal(await notes.get("shorter", at), undefined);
+    });
+
+    it("does not remove what a writer prolongs at the same time", async () => {
+      const notes = await fresh();
+      const ids = Array.from({ length: 200 }, (_, n) => `n${n}`);
+      await Promise.all(ids.map((id) => notes.put(id, { text: "a" }, { expectedVersion: 0, expiresAt: after(1_000) })));
+      const [swept, ...prolonged] = await Promise.all([
+        notes.sweep(after(1_000)),
+        ...ids.map((id) =>
+          notes.put(id, { text: "b" }, { expectedVersion: 1, expiresAt: after(5_000) }).catch((error: unknown) => {
+            conflict(0)(error);
+          }),
+        ),
+      ]);
+      const kept = prolonged.filter((version) => version === 2).length;
+      assert.equal(swept + kept, ids.length);
+      assert.equal(await notes.sweep(after(5_000)), kept);
+    });
+
+    it("still has the version of what has expired, until it is swept", async () => {
+      const notes = await fresh();
+      await notes.put("n", { text: "a" }, { expectedVersion: 0, expiresAt: after(-1_000) });
+      assert.equal(await notes.get("n", at), undefined);
+      await assert.rejects(notes.put("n", { text: "b" }, { expectedVersion: 0 }), conflict(1));
+      await notes.sweep(at);
+      assert.equal(await notes.put("n", { text: "b" }, { expectedVersion: 0 }), 1);
+    });
+
+    it("deletes many, and nothing when there is nothing to delete", async () => {
+      const notes = await fresh();
+      const ids = Array.from({ length: 1_500 }, (_, n) => `n${n}`);
+      await Promise.all(
+        ids.map((id, n) => notes.put(id, { text: id }, { expectedVersion: 0, ...(n % 2 === 0 && { expiresAt: after(n) }) })),
+      );
+      await notes.delete();
+      await notes.delete(...ids.slice(0, 1_400), "none", "n0");
+      assert.equal(await notes.get("n0", at), undefined);
+      assert.equal((await notes.get("n1401", at))?.version, 1);
+      assert.equal(await notes.sweep(after(10_000)), 50);
+    });
+
     it("deletes, also what is not there", async () => {
       const notes = await fresh();
       await notes.delete("n");
@@ -110,6 +226,7 @@ export function documentsContract(name: string, open: () => Promise<Documents>):
       await notes.delete("n");
       await notes.delete("n");
       assert.equal(await notes.get("n", at), undefined);
+      await assert.rejects(notes.put("n", { text: "late" }, { expectedVersion: 1 }), conflict(0));
       assert.equal(await notes.put("n", { text: "new" }, { expectedVersion: 0 }), 1);
     });
   });

@@ -11,19 +11,52 @@ export interface PutOptions {
   readonly expectedVersion: number;
   /** Not found from then on. Absent: never expires. */
   readonly expiresAt?: Date;
+  /** The version that it gets, for a new one that comes from another store: 1 by default. */
+  readonly startsAt?: number;
 }
 
-/** A collection of documents. Expiry is checked on reading, against the clock given. */
+/**
+ * A collection of documents. Expiry is checked on reading, against the clock given. An id is any text, and distinct from every other text.
+ *
+ * All refuse with DEPENDENCY_UNAVAILABLE (unavailable) when the store is away. For `put` and `delete` the outcome is then unknown: read
+ * again. The store never repeats a write by itself, for the second would be refused because of the first.
+ */
 export interface Collection<Body> {
   get(id: string, now: Date): Promise<Document<Body> | undefined>;
-  /** Writes one document; gives its new version. Refuses with VERSION_CONFLICT (aborted) when the version is another one. */
+  /**
+   * Writes one document, as JSON; gives its new version. Refuses with VERSION_CONFLICT (aborted) when the version is another one. What has
+   * expired has its version here until it is swept; a store may also remove it by itself, a day later at the earliest.
+   */
   put(id: string, body: Body, options: PutOptions): Promise<number>;
-  /** Deletes; nothing happens for what is not there. */
+  /**
+   * Deletes, each by itself; nothing happens for what is not there. An id that is used again begins at version 1: who still holds version 1
+   * of the former document would write over the new one, so ids of documents that are deleted are best used once.
+   */
   delete(...ids: readonly string[]): Promise<void>;
   /** Removes what has expired; gives how many. */
   sweep(now: Date): Promise<number>;
 }
 
 export interface Documents {
+  /** `name` is of letters, digits, "-" and "_". Throws when it is not. */
   collection<Body extends object>(name: string): Collection<Body>;
+}
+
+/** Documents in a server of their own. */
+export interface DocumentsServer extends Documents {
+  /**
+   * Connects. A server that is away is logged and looked for until it is there; meanwhile everything is refused at once. Throws, with what
+   * to do, when the address is wrong or the server does not let us in.
+   */
+  start(): Promise<void>;
+  /** Closes the connections; everything is refused from then on. Again is fine. */
+  stop(): Promise<void>;
+  /** Whether the server can be reached now. */
+  ready(): boolean;
+}
+
+/** The name, which is safe to build a key or a table's name of. Throws when it is not. */
+export function collectionName(name: string): string {
+  if (!/^[\w-]{1,60}$/.test(name)) throw new Error(`"${name}" cannot name a collection: letters, digits, - and _ can, 60 at most`);
+  return name;
 }

@@ -2,6 +2,7 @@ import type { Database } from "../database/database.ts";
 import type { MigrationSet } from "../database/migrate.ts";
 import { sql } from "../database/sql.ts";
 import { refuse } from "../errors/refusal.ts";
+import { collectionName } from "./documents.ts";
 import type { Collection, Document, Documents } from "./documents.ts";
 
 /** What the service's database needs for it. */
@@ -15,7 +16,7 @@ export interface PostgresDocumentsOptions {
 
 /** Documents as jsonb in the service's own database. Each operation is one statement; a refused `put` and a `sweep` may take more. */
 export function createPostgresDocuments({ database }: PostgresDocumentsOptions): Documents {
-  return { collection: (name) => createCollection(database, name) };
+  return { collection: (name) => createCollection(database, collectionName(name)) };
 }
 
 function createCollection<Body extends object>(database: Database, collection: string): Collection<Body> {
@@ -28,13 +29,13 @@ function createCollection<Body extends object>(database: Database, collection: s
       return { id, version: row.version, body: row.body, expiresAt: row.expiresAt ?? undefined } satisfies Document<Body>;
     },
 
-    async put(id, body, { expectedVersion, expiresAt }) {
+    async put(id, body, { expectedVersion, expiresAt, startsAt = 1 }) {
       const text = JSON.stringify(body);
       const written = await database.maybe<{ version: number }>(
         expectedVersion === 0
           ? sql`
               insert into documents (collection, id, version, body, expires_at)
-              values (${collection}, ${id}, 1, ${text}, ${expiresAt ?? null})
+              values (${collection}, ${id}, ${startsAt}, ${text}, ${expiresAt ?? null})
               on conflict do nothing returning version`
           : sql`
               update documents set version = version + 1, body = ${text}, expires_at = ${expiresAt ?? null}

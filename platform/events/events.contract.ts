@@ -433,8 +433,8 @@ async function garbage(publisher: Database, stream: string, version: number): Pr
     select epoch, pg_current_xact_id(), 'evt_garbage', ${stream}, ${version}, 'test.thing.counted', '\\xffff', 'x', '', '', '', now() from log_epoch`);
 }
 
-/** I8 and I9: each event of the type had its effect once, is parked or was skipped; the counter agrees; versions of a stream rise. */
-async function assertExactlyOnce(publisher: Database, subscriber: Database, name: string): Promise<void> {
+/** Asserts I8 and I9: each event of the type had its effect once, is parked or was skipped; the counter agrees; versions of a stream rise. */
+export async function assertExactlyOnce(publisher: Database, subscriber: Database, name: string): Promise<void> {
   const logged = await publisher.rows<{ id: string }>(sql`select id from events where type = 'test.thing.counted' order by id`);
   const effects = await subscriber.rows<{ event: string }>(sql`select event from effects where subscription = ${name} order by event`);
   assert.deepEqual(
@@ -450,7 +450,8 @@ async function assertExactlyOnce(publisher: Database, subscriber: Database, name
   assert.deepEqual(disordered, []);
 }
 
-async function effectsOf(subscriber: Database): Promise<string[]> {
+/** The effects as "stream version", by stream and in the order they were made. */
+export async function effectsOf(subscriber: Database): Promise<string[]> {
   const rows = await subscriber.rows<{ effect: string }>(sql`select stream || ' ' || version as effect from effects order by stream, nth`);
   return rows.map(({ effect }) => effect);
 }
@@ -466,7 +467,8 @@ async function cutOne(database: Database): Promise<void> {
       where datname = current_database() and backend_type = 'client backend' and pid <> pg_backend_pid() order by random() limit 1) one`);
 }
 
-async function applied(subscriber: Database, name: string, count: number): Promise<void> {
+/** Waits until a subscription has applied so many events. */
+export async function applied(subscriber: Database, name: string, count: number): Promise<void> {
   await until(async () => (await subscriptionRows(subscriber)).find((row) => row.name === name)?.applied === count);
 }
 
@@ -482,7 +484,7 @@ async function stubborn<T>(work: () => Promise<T>): Promise<T> {
 }
 
 /** Asks until the answer is something: for states of the database, which nobody signals. */
-async function until<T>(ask: () => Promise<T | false | undefined>): Promise<T> {
+export async function until<T>(ask: () => Promise<T | false | undefined>): Promise<T> {
   for (;;) {
     const answer = await ask();
     if (answer !== false && answer !== undefined) return answer;

@@ -60,7 +60,7 @@ export interface Subscription {
   /** How long events gather before the next batch, in milliseconds, where somebody waits for the effect: 40 unless said otherwise. */
   readonly pauseMs?: number;
   /**
-   * Applies a batch in log order, in one transaction that also moves the position: each event has its effect once.
+   * Applies a batch in log order (over a broker: in the order of each stream), in one transaction that also moves the position: each event has its effect once.
    * When it throws, the batch is rolled back and its events are applied one at a time; one that fails is parked with all
    * that follows in its stream. It gets only `tx`: what must happen elsewhere is a task.
    */

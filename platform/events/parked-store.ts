@@ -3,6 +3,7 @@ import { sql } from "../database/sql.ts";
 import { describeError } from "../telemetry/describe-error.ts";
 import type { SourceEvent } from "./event-source.ts";
 import type { EventRow } from "./event-log.ts";
+import { baseName } from "./parts.ts";
 import type { Place } from "./place.ts";
 import { LeaseLost } from "./subscription-store.ts";
 import type { Lease } from "./subscription-store.ts";
@@ -95,4 +96,42 @@ export async function noteFailure(
       and epoch = ${event.place.epoch}::int and xid = ${event.place.xid}::xid8 and position = ${event.place.position}::bigint
       and exists (select from subscriptions where name = ${lease.name} and fence = ${lease.fence}::bigint)`);
   if (noted !== 1) throw new LeaseLost(lease.name);
+}
+
+/** A parked event as it is made known to others: when it first fails, and again when its tries are used up. */
+export interface DeadLetter {
+  readonly subscription: string;
+  /** The row that it is parked under. */
+  readonly row: string;
+  readonly event: SourceEvent;
+  readonly cause: string;
+  readonly attempts: number;
+  readonly givenUp: boolean;
+}
+
+/** Those that have not been made known yet, in order. */
+export async function unannounced(queries: Queries, limit: number): Promise<DeadLetter[]> {
+  const rows = await queries.rows<ParkedRow & { row: string; cause: string; givenUp: boolean }>(sql`
+    select subscription as row, epoch, xid, position::text as position, id, stream, version, type, data, actor, trace, correlation, causation, at,
+      cause, attempts, next_attempt_at is null as "givenUp"
+    from parked_events where announced < attempts and (announced = 0 or next_attempt_at is null)
+    order by subscription, stream, epoch, xid, parked_events.position limit ${limit}`);
+  return rows.map(({ row, cause, attempts, givenUp, epoch, xid, position, ...event }) => ({
+    subscription: baseName(row),
+    row,
+    cause,
+    attempts,
+    givenUp,
+    event: { ...event, place: { epoch, xid, position } },
+  }));
+}
+
+/** Writes down that they have been made known. */
+export async function noteAnnounced(queries: Queries, letters: readonly DeadLetter[]): Promise<void> {
+  await queries.run(sql`
+    update parked_events p set announced = a.attempts
+    from unnest(
+      ${letters.map(({ row }) => row)}::text[], ${letters.map(({ event }) => event.id)}::text[], ${letters.map(({ attempts }) => attempts)}::int[]
+    ) as a (subscription, id, attempts)
+    where p.subscription = a.subscription and p.id = a.id`);
 }

@@ -27,8 +27,8 @@ export interface ParkedSelection {
 /** What is parked in a service's database: by subscription and stream, in order. At most `limit`, 1,000 by default. */
 export function listParked(queries: Queries, selection: ParkedSelection = {}, limit = 1_000): Promise<ParkedEvent[]> {
   return queries.rows<ParkedEvent>(sql`
-    select subscription, stream, version, id, type, cause, attempts, next_attempt_at as "nextAttemptAt", parked_at as "parkedAt"
-    from parked_events where ${selected(selection)} order by subscription, stream, epoch, xid, position limit ${limit}`);
+    select split_part(subscription, '#', 1) as subscription, stream, version, id, type, cause, attempts, next_attempt_at as "nextAttemptAt", parked_at as "parkedAt"
+    from parked_events where ${selected(selection)} order by 1, stream, epoch, xid, position limit ${limit}`);
 }
 
 /**
@@ -39,7 +39,7 @@ export function replayParked(database: Database, selection: ParkedSelection = {}
   return act(database, async (tx) => {
     const streams = await takeOver(tx, selection);
     await tx.run(sql`
-      update parked_events p set attempts = 0, next_attempt_at = null
+      update parked_events p set attempts = 0, next_attempt_at = null, announced = 0
       from unnest(${streams.subscriptions}::text[], ${streams.streams}::text[]) as s (subscription, stream)
       where p.subscription = s.subscription and p.stream = s.stream and p.attempts > 0`);
     const { waiting } = await tx.one<{ waiting: number }>(sql`
@@ -84,7 +84,7 @@ async function act(database: Database, work: (tx: Transaction) => Promise<number
 }
 
 function selected({ subscription, stream, ids }: ParkedSelection) {
-  return sql`(${subscription ?? null}::text is null or subscription = ${subscription ?? null}::text)
+  return sql`(${subscription ?? null}::text is null or split_part(subscription, '#', 1) = ${subscription ?? null}::text)
     and (${stream ?? null}::text is null or stream = ${stream ?? null}::text)
     and (${ids ?? null}::text[] is null or id = any (${ids ?? null}::text[]))`;
 }

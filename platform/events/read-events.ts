@@ -1,22 +1,25 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
-import type {
-  EventLogService,
-  EventSchema,
-  ReadEventsRequest,
-  ReadEventsResponseSchema,
-} from "@kontor/contracts/gen/kontor/events/v1/events_pb.js";
+import type { EventLogService, EventSchema, ReadEventsRequest } from "@kontor/contracts/gen/kontor/events/v1/events_pb.js";
 import type { Database } from "../database/database.ts";
 import { sql } from "../database/sql.ts";
+import type { Call } from "../rpc/call.ts";
 import type { Implementation } from "../rpc/rpc.ts";
 import type { EventRow } from "./event-log.ts";
+import type { SourceEvent } from "./event-source.ts";
 import { checkEpoch } from "./log-epoch.ts";
-import { beginning, comparePlaces } from "./place.ts";
+import { beginning, comparePlaces, laterPlace } from "./place.ts";
 import type { Place } from "./place.ts";
+import { readRelayed } from "./relayed.ts";
 import { Waker } from "./waker.ts";
 import type { Wakeups } from "./wakeups.ts";
 
-type Answer = MessageInitShape<typeof ReadEventsResponseSchema> & { readonly next: Place; readonly head: Place };
+/** Some events of a log, where to read on, and the last event committed. */
+export interface LogPage {
+  readonly events: readonly SourceEvent[];
+  readonly next: Place;
+  readonly head: Place;
+}
 
 interface ReaderNeeds {
   readonly service: string;
@@ -36,26 +39,33 @@ export function readEvents({
   const waiting = new Set<Waker>();
   let stopped = false;
 
+  async function readPatiently(request: ReadEventsRequest, after: Place, call: Call): Promise<LogPage> {
+    if (request.waitMs === 0 || stopped) return readLog(database, after, request);
+    const waker = new Waker();
+    const wake = () => waker.raise();
+    const close = () => waker.close();
+    const unlisten = wakeups.listen(service, wake);
+    waiting.add(waker);
+    call.signal.addEventListener("abort", close, { once: true });
+    try {
+      const answer = await readLog(database, after, request);
+      if (comparePlaces(answer.head, after) > 0) return answer;
+      await waker.wait(Math.max(0, Math.min(request.waitMs, call.remainingMs() - marginMs)));
+      return call.signal.aborted ? answer : await readLog(database, after, request);
+    } finally {
+      unlisten();
+      waiting.delete(waker);
+      call.signal.removeEventListener("abort", close);
+    }
+  }
+
   return {
     async readEvents(request, call) {
       const after = request.after ?? beginning;
-      if (request.waitMs === 0 || stopped) return read(database, after, request);
-      const waker = new Waker();
-      const wake = () => waker.raise();
-      const close = () => waker.close();
-      const unlisten = wakeups.listen(service, wake);
-      waiting.add(waker);
-      call.signal.addEventListener("abort", close, { once: true });
-      try {
-        const answer = await read(database, after, request);
-        if (comparePlaces(answer.head, after) > 0) return answer;
-        await waker.wait(Math.max(0, Math.min(request.waitMs, call.remainingMs() - marginMs)));
-        return call.signal.aborted ? answer : await read(database, after, request);
-      } finally {
-        unlisten();
-        waiting.delete(waker);
-        call.signal.removeEventListener("abort", close);
-      }
+      const page = await readPatiently(request, after, call);
+      const relayed = request.withRelayed ? await readRelayed(database) : undefined;
+      const answer = { ...page, events: page.events.map(eventMessage) };
+      return relayed === undefined ? answer : { ...answer, relayed: { place: placeOf(relayed), mark: relayed.mark } };
     },
     start() {
       stopped = false;
@@ -86,10 +96,14 @@ interface Row extends Omit<EventRow, "id"> {
 }
 
 /**
- * One statement. An event may be read once every transaction that could still commit an earlier one has ended: xid < xmin, within the
+ * Reads events behind a place: only of these types (all when none is named), at most `limit`. One statement. An event may be read once every transaction that could still commit an earlier one has ended: xid < xmin, within the
  * current epoch. Paging without that loses events. `tip` is the last such event, `head` the last of all.
  */
-async function read(database: Database, after: Place, { types, limit }: Pick<ReadEventsRequest, "types" | "limit">): Promise<Answer> {
+export async function readLog(
+  database: Database,
+  after: Place,
+  { types, limit }: Pick<ReadEventsRequest, "types" | "limit">,
+): Promise<LogPage> {
   // Each subquery with its limit is one short walk along the primary key. The row that is number 10,000 comes whatever its type, to
   // say how far this read has looked; as a literal, because the planner must see it.
   const rows = await database.rows<Row>(sql`
@@ -129,12 +143,12 @@ async function read(database: Database, after: Place, { types, limit }: Pick<Rea
   // An answer cut short, by its limit or by how much was looked at, goes on behind its last row; any other has seen all that may be read.
   const cutShort = last !== undefined && (found.length === limit || last.edge);
   const tip = first.tip_epoch === null ? after : { epoch: first.tip_epoch, xid: first.tip_xid, position: first.tip_position };
-  const next = cutShort ? placeOf(last) : later(tip, after);
+  const next = cutShort ? placeOf(last) : laterPlace(tip, after);
   const head = first.head_epoch === null ? after : { epoch: first.head_epoch, xid: first.head_xid, position: first.head_position };
   return { events, next, head };
 }
 
-function eventOf(row: Row): MessageInitShape<typeof EventSchema> {
+function eventOf(row: Row): SourceEvent {
   return {
     id: row.id ?? "",
     stream: row.stream,
@@ -145,15 +159,15 @@ function eventOf(row: Row): MessageInitShape<typeof EventSchema> {
     trace: row.trace,
     correlation: row.correlation,
     causation: row.causation,
-    at: timestampFromDate(row.at),
-    cursor: placeOf(row),
+    at: row.at,
+    place: placeOf(row),
   };
+}
+
+function eventMessage({ at, place, ...event }: SourceEvent): MessageInitShape<typeof EventSchema> {
+  return { ...event, at: timestampFromDate(at), cursor: place };
 }
 
 function placeOf({ epoch, xid, position }: Place): Place {
   return { epoch, xid, position };
-}
-
-function later(a: Place, b: Place): Place {
-  return comparePlaces(a, b) > 0 ? a : b;
 }

@@ -5,8 +5,8 @@ import type { Logger } from "../telemetry/logger.ts";
 import { eventSchemas } from "./event-schemas.ts";
 import type { EventSource } from "./event-source.ts";
 import type { Subscription } from "./events.ts";
-import { comparePlaces } from "./place.ts";
-import type { Place } from "./place.ts";
+import type { SharedBatches } from "./shared-batches.ts";
+import type { Stand } from "./place.ts";
 import { LeaseLost } from "./subscription-store.ts";
 import type { Lease } from "./subscription-store.ts";
 import { SubscriptionTenure } from "./subscription-tenure.ts";
@@ -37,9 +37,13 @@ export interface LoopNeeds {
   readonly database: Database;
   readonly clock: Clock;
   readonly log: Logger;
+  /** What it does together with the other parts of its subscription in this process; absent when it is whole. */
+  readonly shared?: SharedBatches;
   readonly options: LoopOptions;
   /** Called when a lease turned out to be lost. */
   readonly lost: () => void;
+  /** Called when an event was parked, or its tries are used up. */
+  readonly parked?: () => void;
 }
 
 /** How long to wait for an older writer to end: first short, then longer. */
@@ -58,11 +62,13 @@ export class SubscriptionLoop {
   readonly #watchers = new Set<() => void>();
   #given: Lease | undefined;
   #tenure: SubscriptionTenure | undefined;
+  #working = false;
   #renewedMs = 0;
   #hiddenMs = hiddenMsMin;
   #readMs = Number.NEGATIVE_INFINITY;
   #alarm: { readonly dueMs: number; readonly off: AbortController } | undefined;
   #running: Promise<void> | undefined;
+  #leaving: PromiseWithResolvers<Lease | undefined> | undefined;
 
   constructor(needs: LoopNeeds) {
     this.#needs = needs;
@@ -86,8 +92,23 @@ export class SubscriptionLoop {
   }
 
   /** How far it has applied or parked; only while it holds the lease. */
-  get place(): Place | undefined {
-    return this.#given ?? this.#tenure?.place;
+  get stand(): Stand | undefined {
+    return this.#given ?? this.#tenure?.stand;
+  }
+
+  /** The lease with the place reached, stored or not. */
+  get standing(): Lease | undefined {
+    return this.lease && { ...this.lease, ...this.stand };
+  }
+
+  /** Whether it could begin at once with a lease: not while it gives one away, or is still at work under one that was taken from it. */
+  get ready(): boolean {
+    return this.lease === undefined && this.#leaving === undefined && !this.#working;
+  }
+
+  /** Whether it is about to give its lease away. */
+  get leaving(): boolean {
+    return this.#leaving !== undefined;
   }
 
   /** When its lease was last made longer, on the monotonic clock. */
@@ -119,6 +140,20 @@ export class SubscriptionLoop {
     this.#renewedMs = performance.now();
   }
 
+  /** Gives its lease away after the batch under way, for the keeper to give back: with the place reached, or undefined when it has none. */
+  leave(): Promise<Lease | undefined> {
+    if (this.#waker.closed) return Promise.resolve(undefined);
+    this.#leaving ??= Promise.withResolvers();
+    this.#waker.raise();
+    return this.#leaving.promise;
+  }
+
+  #left(lease: Lease | undefined): void {
+    const leaving = this.#leaving;
+    this.#leaving = undefined;
+    leaving?.resolve(lease);
+  }
+
   /** Takes the lease away, unless it is a newer one by now. */
   drop(fence: bigint): void {
     if (this.#given?.fence === fence) this.#given = undefined;
@@ -139,9 +174,15 @@ export class SubscriptionLoop {
   }
 
   async #run(): Promise<void> {
-    const { options, log } = this.#needs;
+    const { options, log, shared } = this.#needs;
     let failures = 0;
     while (!this.#waker.closed) {
+      if (this.#leaving !== undefined) {
+        const lease = this.standing;
+        this.#given = undefined;
+        this.#tenure = undefined;
+        this.#left(lease);
+      }
       const given = this.#given;
       let tenure = this.#tenure;
       try {
@@ -157,12 +198,16 @@ export class SubscriptionLoop {
           continue;
         }
         this.#waker.lower();
+        this.#working = true;
         const restMs = await this.#round(tenure);
+        this.#working = false;
         failures = 0;
         if (restMs === 0) continue;
         await this.#waker.wait(restMs);
-        await this.#waker.pause(Math.max(options.lingerMs, options.pauseMs - (performance.now() - this.#readMs)));
+        if (shared !== undefined) await shared.turn();
+        else await this.#waker.pause(Math.max(options.lingerMs, options.pauseMs - (performance.now() - this.#readMs)));
       } catch (error) {
+        this.#working = false;
         if (error instanceof LeaseLost) {
           if (tenure !== undefined) this.drop(tenure.lease.fence);
           this.#needs.lost();
@@ -173,6 +218,7 @@ export class SubscriptionLoop {
       }
     }
     this.#alarm?.off.abort();
+    this.#left(undefined);
   }
 
   /** Retries what is due, reads and applies a batch. Gives how long to rest: 0 when there is more at once. */
@@ -180,15 +226,15 @@ export class SubscriptionLoop {
     const { source, options } = this.#needs;
     await tenure.retryDue(() => this.#waker.closed);
     this.#readMs = performance.now();
-    const batch = await source.read(tenure.place, options.batchMax);
+    const batch = await source.read(tenure.stand, options.batchMax);
     await tenure.take(batch);
     this.#setAlarm(tenure.dueMs);
 
-    if (comparePlaces(batch.head, batch.next) <= 0) {
+    if (batch.behind === "nothing") {
       this.#hiddenMs = hiddenMsMin;
       return tenure.stored ? options.pollMs : Math.min(options.pollMs, quietMs);
     }
-    if (batch.events.length === options.batchMax) return 0;
+    if (batch.behind === "more") return 0;
     // What is committed and may not be read yet becomes so without a signal: when an older transaction ends, of whatever database.
     this.#hiddenMs = batch.events.length > 0 ? hiddenMsMin : Math.min(this.#hiddenMs * 2, hiddenMsMax);
     return this.#hiddenMs;

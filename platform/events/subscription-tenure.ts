@@ -7,11 +7,13 @@ import type { Logger } from "../telemetry/logger.ts";
 import type { EventSchemas } from "./event-schemas.ts";
 import type { SourceBatch, SourceEvent } from "./event-source.ts";
 import type { RecordedEvent, Subscription } from "./events.ts";
-import { noteFailure, park, parkedEvents, parkedHeads, unpark } from "./parked-store.ts";
+import { noteFailure, parkedEvents, parkedHeads, unpark } from "./parked-store.ts";
 import type { Parking } from "./parked-store.ts";
 import { comparePlaces } from "./place.ts";
-import type { Place } from "./place.ts";
-import { advance, LeaseLost } from "./subscription-store.ts";
+import type { Place, Stand } from "./place.ts";
+import { writeStep } from "./shared-batches.ts";
+import type { SharedBatches } from "./shared-batches.ts";
+import { LeaseLost } from "./subscription-store.ts";
 import type { Lease } from "./subscription-store.ts";
 
 export interface TenureNeeds {
@@ -20,6 +22,8 @@ export interface TenureNeeds {
   readonly database: Database;
   readonly clock: Clock;
   readonly log: Logger;
+  /** The other parts of the subscription in this process. */
+  readonly shared?: SharedBatches;
   readonly options: {
     readonly batchMax: number;
     readonly attemptsMax: number;
@@ -29,6 +33,8 @@ export interface TenureNeeds {
   };
   /** Called after each step forward. */
   readonly moved: () => void;
+  /** Called when an event was parked, or its tries are used up. */
+  readonly parked?: () => void;
 }
 
 interface Failure {
@@ -48,14 +54,14 @@ export class SubscriptionTenure {
   readonly #parked = new Map<string, number>();
   /** The place in it is the stored one. */
   #lease: Lease;
-  #place: Place;
+  #stand: Stand;
   #storedMs = performance.now();
   #refusals = 0;
 
   private constructor(needs: TenureNeeds, lease: Lease) {
     this.#needs = needs;
     this.#lease = lease;
-    this.#place = { epoch: lease.epoch, xid: lease.xid, position: lease.position };
+    this.#stand = standOf(lease);
   }
 
   static async begin(needs: TenureNeeds, lease: Lease): Promise<SubscriptionTenure> {
@@ -70,8 +76,8 @@ export class SubscriptionTenure {
   }
 
   /** Everything up to here is applied or parked, or of another type. */
-  get place(): Place {
-    return this.#place;
+  get stand(): Stand {
+    return this.#stand;
   }
 
   /** When a write last made the lease longer, on the monotonic clock. */
@@ -80,7 +86,7 @@ export class SubscriptionTenure {
   }
 
   get stored(): boolean {
-    return comparePlaces(this.#place, this.#lease) === 0;
+    return comparePlaces(this.#stand, this.#lease) === 0 && this.#stand.mark === this.#lease.mark;
   }
 
   /** When the next parked event is due, in business time; infinite when none will be. */
@@ -93,8 +99,8 @@ export class SubscriptionTenure {
   /** Applies a batch in one transaction; when that fails, each event by itself, and parks those that fail. */
   async take({ events, next }: SourceBatch): Promise<void> {
     if (events.length === 0) {
-      if (comparePlaces(next, this.#place) > 0) this.#reach(next);
-      if (!this.stored && performance.now() - this.#storedMs >= storeMs) await this.#commit([], [], this.#place);
+      if (comparePlaces(next, this.#stand) > 0 || next.mark !== this.#stand.mark) this.#reach(next);
+      if (!this.stored && performance.now() - this.#storedMs >= storeMs) await this.#commit([], [], this.#stand);
       return;
     }
     const free: RecordedEvent[] = [];
@@ -125,21 +131,21 @@ export class SubscriptionTenure {
   async #takeEach(events: readonly SourceEvent[], known: Failure | undefined): Promise<void> {
     for (const event of events) {
       if (this.#parked.has(event.stream)) {
-        await this.#commit([], [{ event }], event.place);
+        await this.#commit([], [{ event }], this.#upTo(event.place), true);
         continue;
       }
       const decoded = this.#decode(event);
-      const failure = known ?? ("error" in decoded ? decoded : await this.#try([decoded], [], event.place));
+      const failure = known ?? ("error" in decoded ? decoded : await this.#try([decoded], [], this.#upTo(event.place), true));
       if (failure === undefined) continue;
       const nextAttemptAt = this.#nextAttemptAt(1);
-      await this.#commit([], [{ event, failure: { error: failure.error, nextAttemptAt } }], event.place);
+      await this.#commit([], [{ event, failure: { error: failure.error, nextAttemptAt } }], this.#upTo(event.place), true);
       this.#failed(event, failure.error, nextAttemptAt);
     }
   }
 
-  async #try(events: readonly RecordedEvent[], parkings: readonly Parking[], to: Place): Promise<Failure | undefined> {
+  async #try(events: readonly RecordedEvent[], parkings: readonly Parking[], to: Stand, alone = false): Promise<Failure | undefined> {
     try {
-      await this.#commit(events, parkings, to);
+      await this.#commit(events, parkings, to, alone);
       return undefined;
     } catch (error) {
       if (await this.#isOwnFault(error)) return { error };
@@ -147,28 +153,28 @@ export class SubscriptionTenure {
     }
   }
 
-  /** One transaction: the effect of `events`, the parked rows, and the place. */
-  async #commit(events: readonly RecordedEvent[], parkings: readonly Parking[], to: Place): Promise<void> {
-    const { database, subscription, options } = this.#needs;
-    if (events.length === 0 && parkings.length === 0) await advance(database, this.#lease, to, 0, options.leaseMs);
-    else
-      await database.transaction(
-        async (tx) => {
-          if (events.length > 0) await subscription.apply(tx, events);
-          if (parkings.length > 0) await park(tx, subscription.name, parkings);
-          await advance(tx, this.#lease, to, events.length, options.leaseMs);
-        },
-        { lane: "background" },
-      );
+  /** One transaction: the effect of `events`, the parked rows, and the place. With those of other parts, where they share it. */
+  async #commit(events: readonly RecordedEvent[], parkings: readonly Parking[], to: Stand, alone = false): Promise<void> {
+    const step = { lease: this.#lease, events, parkings, to };
+    const { shared, options } = this.#needs;
+    // A place that only moves need not wait for others.
+    if (shared === undefined || alone || events.length + parkings.length === 0)
+      await writeStep({ ...this.#needs, leaseMs: options.leaseMs }, step);
+    else await shared.write(step);
     this.#refusals = 0;
     this.#storedMs = performance.now();
-    this.#lease = { ...this.#lease, epoch: to.epoch, xid: to.xid, position: to.position };
+    this.#lease = { ...this.#lease, ...standOf(to) };
     this.#reach(to);
   }
 
-  #reach(to: Place): void {
-    this.#place = to;
+  #reach(to: Stand): void {
+    this.#stand = standOf(to);
     this.#needs.moved();
+  }
+
+  /** Amid a batch the mark stays behind the place, which decides. */
+  #upTo({ epoch, xid, position }: Place): Stand {
+    return { epoch, xid, position, mark: this.#stand.mark };
   }
 
   /** Tries a stream's parked events in order until none is left or one fails: the first alone, those that waited for it together. */
@@ -229,6 +235,7 @@ export class SubscriptionTenure {
 
   #failed(event: SourceEvent, error: unknown, nextAttemptAt: Date | null): void {
     this.#parked.set(event.stream, nextAttemptAt?.getTime() ?? never);
+    this.#needs.parked?.();
     const { log } = this.#needs;
     const fields = { error, subscription: this.#lease.name, event: event.id, type: event.type, stream: event.stream };
     if (nextAttemptAt === null) log.error(fields, "an event stays parked with its stream until an operator replays or skips it");
@@ -250,4 +257,8 @@ export class SubscriptionTenure {
       return { error: new Error(`${type} cannot be read`, { cause: error }) };
     }
   }
+}
+
+function standOf({ epoch, xid, position, mark }: Stand): Stand {
+  return { epoch, xid, position, mark };
 }

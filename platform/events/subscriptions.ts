@@ -1,19 +1,23 @@
-import { randomUUID } from "node:crypto";
-import { performance } from "node:perf_hooks";
 import type { Clock } from "../clock/clock.ts";
 import type { Database } from "../database/database.ts";
 import type { Clients } from "../rpc/rpc.ts";
 import type { Logger } from "../telemetry/logger.ts";
-import { rpcSource } from "./event-source.ts";
-import type { EventSource } from "./event-source.ts";
+import { Announcer } from "./announcer.ts";
+import { readReach } from "./event-source.ts";
+import { rpcTransport } from "./event-transport.ts";
+import type { EventTransport } from "./event-transport.ts";
 import type { Subscription } from "./events.ts";
-import { followRemote } from "./follow-remote.ts";
+import { LeaseKeeper } from "./lease-keeper.ts";
+import { partName } from "./parts.ts";
 import { comparePlaces } from "./place.ts";
-import type { Place } from "./place.ts";
+import type { Place, Stand } from "./place.ts";
+import { reachedPlace, recordsLeft } from "./reach.ts";
+import type { Reach } from "./reach.ts";
 import { SubscriptionLoop } from "./subscription-loop.ts";
 import type { LoopOptions } from "./subscription-loop.ts";
-import { leaseChannel, registerSubscriptions, releaseLeases, renewLeases, subscriptionRows, takeLeases } from "./subscription-store.ts";
-import type { Lease } from "./subscription-store.ts";
+import { SharedBatches } from "./shared-batches.ts";
+import { joinSubscription, splitSubscription } from "./subscription-parts.ts";
+import { registerSubscriptions, subscriptionRows } from "./subscription-store.ts";
 import { Waker } from "./waker.ts";
 import type { Wakeups } from "./wakeups.ts";
 
@@ -27,8 +31,8 @@ const defaults: LoopOptions = {
   retryDelayMsMax: 60_000,
   leaseMs: 4_000,
 };
-const keepMs = 1_000;
 const lookMs = 50;
+const retryMs = 1_000;
 
 export interface SubscriptionsNeeds {
   /** The service that subscribes. */
@@ -40,6 +44,8 @@ export interface SubscriptionsNeeds {
   /** For the retries of parked events. */
   readonly clock: Clock;
   readonly log: Logger;
+  /** The way on which the events come: absent when each publisher's log is read through its own rpc. */
+  readonly transport?: EventTransport;
   readonly options?: Partial<LoopOptions>;
 }
 
@@ -66,134 +72,180 @@ export interface Subscriptions {
   status(): Promise<SubscriptionStatus[]>;
 }
 
-/** Runs subscriptions that read each publisher's log through its own rpc. */
+/** A subscription as it runs here: whole, or in parts, each with a loop of its own. */
+interface Running {
+  readonly subscription: Subscription;
+  /** Empty until it is known how many parts there are. */
+  lanes: readonly Lane[];
+  readonly opened: PromiseWithResolvers<void>;
+}
+
+interface Lane {
+  readonly part: number | undefined;
+  readonly loop: SubscriptionLoop;
+}
+
+/** Runs the subscriptions of a service. */
 export function createSubscriptions(needs: SubscriptionsNeeds): Subscriptions {
   const { service, subscriptions, database, clients, wakeups, log } = needs;
   const options = { ...defaults, ...needs.options };
-  const owner = `${service}-${randomUUID()}`;
-  const keeper = new Waker();
-  const sources = new Map<SubscriptionLoop, EventSource>();
-  const publishers = new Set(subscriptions.map(({ publisher }) => publisher));
+  const transport = needs.transport ?? rpcTransport({ service, clients, wakeups, log });
+  const keeper = new LeaseKeeper({
+    service,
+    database,
+    log,
+    leaseMs: options.leaseMs,
+    subscriptions: subscriptions.map(({ name }) => name),
+    share: transport.parts !== undefined,
+  });
+  const announcer = transport.announce && new Announcer({ service, database, log, announce: transport.announce });
+  const stopping = new Waker();
   const endings: (() => Promise<void> | void)[] = [];
-  let force = false;
-  let keeping: Promise<void> | undefined;
+  const openings: Promise<void>[] = [];
+  const running = subscriptions.map((subscription): Running => ({ subscription, lanes: [], opened: Promise.withResolvers() }));
+  let told = false;
+  let starting: Promise<void> | undefined;
   let stopped: Promise<void> | undefined;
 
   if (new Set(subscriptions.map(({ name }) => name)).size < subscriptions.length)
     throw new Error(`${service} has two subscriptions of one name`);
-  for (const subscription of subscriptions) {
-    const source = rpcSource(clients, service, subscription.publisher, subscription.schemas);
-    const lost = () => hurry();
-    const { pauseMs = options.pauseMs } = subscription;
-    sources.set(new SubscriptionLoop({ ...needs, subscription, source, options: { ...options, pauseMs }, lost }), source);
-  }
-  const loops = [...sources.keys()];
 
-  function hurry(): void {
-    force = true;
-    keeper.raise();
+  async function start(): Promise<void> {
+    if (subscriptions.length === 0) return;
+    const known = await registerSubscriptions(database, subscriptions);
+    await keeper.start();
+    announcer?.start();
+    for (const one of running) {
+      const parts = known.get(one.subscription.name) ?? 0;
+      // A broker that is away must not hold up the start of a service; whoever reads logs must not start before its parts are joined.
+      if (transport.parts !== undefined && parts === 0) void openWhenKnown(one);
+      else await open(one, parts);
+    }
   }
 
-  async function keep(): Promise<void> {
-    while (!keeper.closed) {
+  async function openWhenKnown(one: Running): Promise<void> {
+    const { name, publisher } = one.subscription;
+    while (!stopping.closed) {
       try {
-        await keepLeases();
+        const parts = await transport.parts!(publisher);
+        if (stopping.closed) return;
+        const opening = splitSubscription(database, name, parts).then((known) => open(one, known));
+        openings.push(opening);
+        await opening;
+        return;
       } catch (error) {
-        log.warn({ error, service }, "the leases of subscriptions could not be kept, it is tried again");
+        if (stopping.closed) return;
+        if (!told)
+          log.warn({ error, service, subscription: name, publisher }, "a subscription cannot begin, it and others try until they can");
+        told = true;
+        await stopping.pause(retryMs);
       }
-      await keeper.wait(keepMs);
     }
   }
 
-  async function keepLeases(): Promise<void> {
-    const staleMs = force ? Number.POSITIVE_INFINITY : performance.now() - options.leaseMs / 2;
-    force = false;
-    const stale = loops.flatMap((loop) => (loop.lease !== undefined && loop.leasedMs <= staleMs ? [{ loop, lease: loop.lease }] : []));
-    if (stale.length > 0) {
-      const held = new Set(
-        await renewLeases(
-          database,
-          stale.map(({ lease }) => lease),
-          options.leaseMs,
-        ),
-      );
-      for (const { loop, lease } of stale)
-        if (held.has(lease.name)) loop.renewed();
-        else loop.drop(lease.fence);
+  async function open(one: Running, parts: number): Promise<void> {
+    const { name, publisher } = one.subscription;
+    if (transport.parts === undefined && parts > 0)
+      await joinSubscription(database, name, (await readReach(clients, service, publisher, true)).relayed);
+    if (transport.parts === undefined) one.lanes = [lane(one, undefined)];
+    else {
+      const { pauseMs = options.pauseMs } = one.subscription;
+      const shared = new SharedBatches({ ...options, subscription: one.subscription, database, pauseMs });
+      endings.push(() => shared.close());
+      one.lanes = Array.from({ length: parts }, (_, part) => lane(one, part, shared));
     }
-    const free = loops.filter((loop) => loop.lease === undefined);
-    if (free.length === 0) return;
-    const taken = await takeLeases(
-      database,
-      owner,
-      free.map(({ name }) => name),
-      options.leaseMs,
-    );
-    for (const lease of taken) free.find(({ name }) => name === lease.name)?.give(lease);
+    await keeper.add(one.lanes.map(({ loop }) => loop));
+    one.opened.resolve();
+  }
+
+  function lane({ subscription }: Running, part: number | undefined, shared?: SharedBatches): Lane {
+    const { pauseMs = options.pauseMs } = subscription;
+    const name = part === undefined ? subscription.name : partName(subscription.name, part);
+    const loop = new SubscriptionLoop({
+      ...needs,
+      subscription: { ...subscription, name },
+      source: transport.source(subscription, part),
+      options: { ...options, pauseMs },
+      lost: () => keeper.hurry(),
+      parked: () => announcer?.wake(),
+      ...(shared && { shared }),
+    });
+    endings.push(transport.listen(subscription, part, () => loop.wake()));
+    loop.start();
+    return { part, loop };
   }
 
   async function stop(): Promise<void> {
-    await keeping?.catch(() => undefined); // whoever started has been told
-    keeper.close();
-    await Promise.all([...loops.map((loop) => loop.stop()), ...endings.map((end) => end())]);
-    await running;
-    const leases: Lease[] = loops.flatMap((loop) => (loop.lease === undefined ? [] : [{ ...loop.lease, ...loop.place }]));
-    if (leases.length === 0) return;
-    try {
-      await releaseLeases(database, leases);
-      await database.notify(leaseChannel);
-    } catch (error) {
-      log.warn({ error, service }, "leases could not be given back, they run out by themselves");
-    }
+    await starting?.catch(() => undefined); // whoever started has been told
+    if (starting === undefined || subscriptions.length === 0) return;
+    stopping.close();
+    await Promise.allSettled(openings);
+    const lanes = running.flatMap((one) => one.lanes);
+    await Promise.all([...endings.map(async (end) => end()), ...lanes.map(({ loop }) => loop.stop()), announcer?.stop()]);
+    await keeper.stop();
   }
 
-  let running: Promise<void> | undefined;
-
-  async function start(): Promise<void> {
-    if (loops.length === 0) return;
-    await registerSubscriptions(database, subscriptions);
-    endings.push(await database.listen(leaseChannel, hurry));
-    for (const publisher of publishers)
-      if (!wakeups.reaches(publisher)) endings.push(followRemote({ clients, service, publisher, wakeups, log }));
-    for (const loop of loops) {
-      endings.push(wakeups.listen(loop.publisher, () => loop.wake()));
-      loop.start();
+  async function settle(one: Running): Promise<void> {
+    const reach = await transport.reach(one.subscription.publisher, true);
+    await one.opened.promise;
+    while (!stopping.closed) {
+      const stands = await standsOf(one);
+      const behind = one.lanes.filter((_, nth) => !hasPassed(stands[nth]!, reach));
+      if (behind.length === 0) return;
+      for (const { loop } of behind) loop.wake();
+      await Promise.race(behind.map(({ loop }) => loop.moved(lookMs)));
     }
-    await keepLeases();
-    running = keep();
+    throw new Error(`${one.subscription.name} was stopped before it had caught up`);
   }
 
-  async function settle(loop: SubscriptionLoop, source: EventSource): Promise<void> {
-    const stored = async () => (await subscriptionRows(database)).find(({ name }) => name === loop.name);
-    const from = loop.place ?? (await stored());
-    if (from === undefined) throw new Error(`${loop.name} has not been started`);
-    const { head } = await source.read(from, 1);
-    for (;;) {
-      const place = loop.place ?? (await stored()) ?? from;
-      if (comparePlaces(place, head) >= 0) return;
-      loop.wake();
-      await loop.moved(lookMs);
-    }
+  /** Where each lane stands: as this process knows it, or as it is stored by the one that holds it. */
+  async function standsOf({ subscription, lanes }: Running): Promise<LaneStand[]> {
+    const stored = lanes.every(({ loop }) => loop.stand !== undefined) ? undefined : await subscriptionRows(database);
+    const row = stored?.find(({ name }) => name === subscription.name);
+    return lanes.map(({ part, loop }) => {
+      const stand = loop.stand ?? (part === undefined ? row : row?.parts.find((each) => each.part === part));
+      if (stand === undefined) throw new Error(`${loop.name} has not been started`);
+      return { part, stand };
+    });
+  }
+
+  async function statusOf(one: Running): Promise<SubscriptionStatus> {
+    const row = (await subscriptionRows(database)).find(({ name }) => name === one.subscription.name);
+    if (row === undefined) throw new Error(`${one.subscription.name} has not been started`);
+    const { name, publisher, applied, parked, skipped } = row;
+    const reach = await transport.reach(publisher, false);
+    const stands = one.lanes.length === 0 ? [{ part: undefined, stand: row }] : await standsOf(one);
+    const places = stands.map(({ part, stand }) => reachedPlace(stand, part, reach.relayed));
+    const { epoch, xid, position } = places.toSorted(comparePlaces)[0]!;
+    return { name, publisher, applied, parked, skipped, position: { epoch, xid, position }, lag: lagOf(stands, reach) };
   }
 
   return {
-    start: () => (keeping ??= start()),
+    start: () => (starting ??= start()),
     stop: () => (stopped ??= stop()),
-    caughtUp: async () => void (await Promise.all([...sources].map(([loop, source]) => settle(loop, source)))),
-    async status() {
-      const rows = new Map((await subscriptionRows(database)).map((row) => [row.name, row]));
-      return Promise.all(
-        [...sources].map(async ([loop, source]) => {
-          const row = rows.get(loop.name);
-          if (row === undefined) throw new Error(`${loop.name} has not been started`);
-          const { name, publisher, applied, parked, skipped } = row;
-          const { epoch, xid, position } = loop.place ?? row;
-          const { head } = await source.read({ epoch, xid, position }, 1);
-          const behind = comparePlaces(head, { epoch, xid, position }) > 0;
-          const lag = behind ? Math.max(1, Number(BigInt(head.position) - BigInt(position))) : 0;
-          return { name, publisher, applied, parked, skipped, position: { epoch, xid, position }, lag };
-        }),
-      );
-    },
+    caughtUp: async () => void (await Promise.all(running.map(settle))),
+    status: () => Promise.all(running.map(statusOf)),
   };
+}
+
+interface LaneStand {
+  readonly part: number | undefined;
+  readonly stand: Stand;
+}
+
+function hasPassed({ part, stand }: LaneStand, { head, relayed }: Reach): boolean {
+  return comparePlaces(reachedPlace(stand, part, relayed), relayed ?? head) >= 0;
+}
+
+function lagOf(stands: readonly LaneStand[], { head, relayed }: Reach): number {
+  if (relayed === undefined) return stands.reduce((sum, { stand }) => sum + between(stand, head), 0);
+  return stands.reduce(
+    (sum, { part, stand }) =>
+      sum + (part === undefined || hasPassed({ part, stand }, { head, relayed }) ? 0 : recordsLeft(stand, part, relayed)),
+    between(relayed, head),
+  );
+}
+
+function between(from: Place, to: Place): number {
+  return comparePlaces(to, from) > 0 ? Math.max(1, Number(BigInt(to.position) - BigInt(from.position))) : 0;
 }

@@ -6,9 +6,9 @@ import { checkAccess } from "./access.ts";
 
 const userWith = (...roles: string[]) => ({ id: "usr_1", session: "ses_1", roles, verified: true });
 
-function outcome(allow: Allow[], caller: string, user?: ReturnType<typeof userWith>): string {
+function outcome(allow: Allow[], caller: string, user?: ReturnType<typeof userWith>, callers: string[] = []): string {
   try {
-    checkAccess({ allow }, { caller, user });
+    checkAccess({ allow, callers }, { caller, user });
     return "passes";
   } catch (error) {
     return refusalIn(error)?.reason ?? String(error);
@@ -40,4 +40,10 @@ describe("access", () => {
   ];
   for (const [what, allow, caller, user, expected] of cases)
     it(`${what}: ${expected}`, () => assert.equal(outcome(allow, caller, user), expected));
+
+  it("internal, from the edge that the contract names among the callers: passes", () => {
+    assert.equal(outcome([Allow.INTERNAL], "gateway", guest, ["gateway"]), "passes");
+    assert.equal(outcome([Allow.INTERNAL], "gateway", userWith("admin"), ["orders"]), "PERMISSION_DENIED");
+    assert.equal(outcome([Allow.INTERNAL], "", guest, ["gateway"]), "PERMISSION_DENIED");
+  });
 });

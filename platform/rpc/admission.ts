@@ -2,6 +2,9 @@ import { performance } from "node:perf_hooks";
 import { Idempotency } from "@kontor/contracts/gen/kontor/api/v1/options_pb.js";
 import type { MethodContract } from "../contract/contract.ts";
 import { refuse } from "../errors/refusal.ts";
+import type { Refusal } from "../errors/refusal.ts";
+import { Deadlines } from "./deadlines.ts";
+import type { Pending } from "./deadlines.ts";
 
 export interface AdmissionLimits {
   /** How many may be worked on at once. More hides a slow dependency behind memory, fewer leaves it idle. */
@@ -20,26 +23,38 @@ export function isUrgent(contract: Pick<MethodContract, "rest">): boolean {
   return contract.rest?.idempotency === Idempotency.REQUIRED;
 }
 
-interface Waiter {
-  readonly untilMs: number;
-  readonly admit: () => void;
-  readonly turnAway: (error: Error) => void;
+/** How many wait at several doors together. Each door keeps a share of its own, so that a crowd at one closes no other. */
+export class Crowd {
+  readonly max: number;
+  readonly share: number;
+  waiting = 0;
+
+  /** At most `max` wait, and past that only those whose door has fewer than its share of the `doors`. */
+  constructor(max: number, doors: number) {
+    this.max = max;
+    this.share = Math.max(1, Math.floor(max / Math.max(1, doors)));
+  }
 }
+
+/** The time of all who wait, at every door, by one timer. */
+const waits = new Deadlines();
 
 /** A bounded door. Urgent work goes before other work, and takes its place in a full queue. */
 export class Admission {
   readonly #limits: AdmissionLimits;
-  readonly #urgent = new Fifo<Waiter>();
-  readonly #normal = new Fifo<Waiter>();
+  readonly #crowd: Crowd;
+  readonly #urgent = new Line();
+  readonly #normal = new Line();
   #inFlight = 0;
 
-  constructor(limits: Partial<AdmissionLimits> = {}) {
+  constructor(limits: Partial<AdmissionLimits> = {}, crowd: Crowd = new Crowd(Infinity, 1)) {
     this.#limits = { ...admissionDefaults, ...limits };
+    this.#crowd = crowd;
   }
 
   /**
-   * Takes a place: at once (nothing to await), or when the promise resolves, which it does not at or after `deadlineMs` (monotonic).
-   * Refuses `OVERLOADED`. Each entry needs a `leave`.
+   * Takes a place: at once (nothing to await), or when the promise resolves, which it does before `deadlineMs` (monotonic). Refuses
+   * `OVERLOADED`: now, or when the wait has been too long. Each entry needs a `leave`.
    */
   enter(urgent: boolean, deadlineMs = Infinity): Promise<void> | undefined {
     if (this.#inFlight < this.#limits.inFlight) {
@@ -47,21 +62,27 @@ export class Admission {
       return undefined;
     }
     if (this.full(urgent)) throw overloaded();
-    if (this.#urgent.size + this.#normal.size >= this.#limits.waiting) this.#normal.pop()!.turnAway(overloaded());
-    return new Promise((admit, turnAway) => {
-      (urgent ? this.#urgent : this.#normal).push({
-        untilMs: Math.min(deadlineMs, performance.now() + this.#limits.waitMs),
+    if (this.#crowded()) this.#turnAway(this.#normal.last!);
+    return new Promise((admit, refused) => {
+      const line = urgent ? this.#urgent : this.#normal;
+      const waiter: Waiter = {
+        deadlineMs: Math.min(deadlineMs, performance.now() + this.#limits.waitMs),
+        line,
         admit,
-        turnAway,
-      });
+        refused,
+        expire: () => this.#turnAway(waiter),
+        before: undefined,
+        behind: undefined,
+      };
+      line.add(waiter);
+      this.#crowd.waiting++;
+      waits.watch(waiter);
     });
   }
 
   /** Whether `enter` would refuse now. */
   full(urgent: boolean): boolean {
-    if (this.#inFlight < this.#limits.inFlight) return false;
-    if (this.#urgent.size + this.#normal.size < this.#limits.waiting) return false;
-    return !urgent || this.#normal.size === 0;
+    return this.#inFlight >= this.#limits.inFlight && this.#crowded() && !(urgent && this.#normal.size > 0);
   }
 
   /** Refuses `OVERLOADED` when `enter` would: before work is done for somebody who will be turned away. */
@@ -71,15 +92,17 @@ export class Admission {
 
   /** Gives the place back, to the next who waits. */
   leave(): void {
-    const nowMs = this.#urgent.size + this.#normal.size === 0 ? 0 : performance.now();
+    // Who is over may not have been told yet.
+    const nowMs = this.waiting === 0 ? 0 : performance.now();
     for (;;) {
-      const next = this.#urgent.shift() ?? this.#normal.shift();
+      const next = this.#urgent.first ?? this.#normal.first;
       if (next === undefined) break;
-      if (next.untilMs > nowMs) {
+      if (next.deadlineMs > nowMs) {
+        this.#remove(next);
         next.admit();
         return; // the place changes hands, so the count stays
       }
-      next.turnAway(overloaded());
+      this.#turnAway(next);
     }
     this.#inFlight--;
   }
@@ -91,40 +114,58 @@ export class Admission {
   get waiting(): number {
     return this.#urgent.size + this.#normal.size;
   }
+
+  #crowded(): boolean {
+    const { waiting } = this;
+    return waiting >= this.#limits.waiting || (this.#crowd.waiting >= this.#crowd.max && waiting >= this.#crowd.share);
+  }
+
+  #turnAway(waiter: Waiter): void {
+    this.#remove(waiter);
+    waiter.refused(overloaded());
+  }
+
+  #remove(waiter: Waiter): void {
+    waits.forget(waiter);
+    waiter.line.remove(waiter);
+    this.#crowd.waiting--;
+  }
 }
 
-function overloaded() {
+function overloaded(): Refusal {
   return refuse({ reason: "OVERLOADED", code: "unavailable", message: "The shop is busy; try again", retryAfterMs: 1000 });
 }
 
-/** A queue whose `shift` does not move what is behind. */
-class Fifo<T> {
-  #items: (T | undefined)[] = [];
-  #head = 0;
+interface Waiter extends Pending {
+  readonly line: Line;
+  readonly admit: () => void;
+  readonly refused: (error: Error) => void;
+  before: Waiter | undefined;
+  behind: Waiter | undefined;
+}
 
-  get size(): number {
-    return this.#items.length - this.#head;
+/** Waiters in their order, any of whom may go at any time: a linked list, because nothing has to be moved then. */
+class Line {
+  first: Waiter | undefined;
+  last: Waiter | undefined;
+  size = 0;
+
+  add(waiter: Waiter): void {
+    waiter.before = this.last;
+    if (this.last === undefined) this.first = waiter;
+    else this.last.behind = waiter;
+    this.last = waiter;
+    this.size++;
   }
 
-  push(item: T): void {
-    this.#items.push(item);
-  }
-
-  pop(): T | undefined {
-    return this.size === 0 ? undefined : this.#items.pop();
-  }
-
-  shift(): T | undefined {
-    if (this.size === 0) return undefined;
-    const item = this.#items[this.#head];
-    this.#items[this.#head++] = undefined;
-    if (this.#head === this.#items.length) {
-      this.#items = [];
-      this.#head = 0;
-    } else if (this.#head > 1024) {
-      this.#items = this.#items.slice(this.#head);
-      this.#head = 0;
-    }
-    return item;
+  remove(waiter: Waiter): void {
+    const { before, behind } = waiter;
+    if (before === undefined) this.first = behind;
+    else before.behind = behind;
+    if (behind === undefined) this.last = before;
+    else behind.before = before;
+    waiter.before = undefined;
+    waiter.behind = undefined;
+    this.size--;
   }
 }

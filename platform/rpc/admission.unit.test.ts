@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { performance } from "node:perf_hooks";
 import { refusalIn } from "../errors/refusal.ts";
-import { Admission } from "./admission.ts";
+import { Admission, Crowd } from "./admission.ts";
 
 describe("admission", () => {
   it("lets in at once while there is room, then makes wait, then refuses", async () => {
@@ -63,6 +63,60 @@ describe("admission", () => {
     await assert.rejects(late);
     await good;
     assert.deepEqual([door.inFlight, door.waiting], [1, 0]);
+  });
+
+  it("RES-05: refuses who has waited for too long, though nobody leaves, and keeps nothing of them", async () => {
+    const door = new Admission({ inFlight: 1, waiting: 3, waitMs: 30 });
+    void door.enter(false);
+    const startedMs = performance.now();
+    const waits = [door.enter(false)!, door.enter(true)!, door.enter(false, performance.now() + 5)!];
+    assert.equal(door.waiting, 3);
+    const reasons = await Promise.all(
+      waits.map((wait) =>
+        wait.then(
+          () => "served",
+          (error: unknown) => refusalIn(error)?.reason,
+        ),
+      ),
+    );
+    assert.deepEqual(reasons, ["OVERLOADED", "OVERLOADED", "OVERLOADED"]);
+    assert.ok(performance.now() - startedMs >= 30);
+    assert.deepEqual([door.inFlight, door.waiting], [1, 0]);
+    door.leave();
+    assert.equal(door.inFlight, 0);
+    assert.equal(door.enter(false), undefined);
+  });
+
+  it("lets the others go on in their order when one in the middle has given up", async () => {
+    const door = new Admission({ inFlight: 1, waiting: 10 });
+    void door.enter(false);
+    const order: string[] = [];
+    const [a, b, c] = [Infinity, performance.now() + 15, Infinity].map((deadlineMs) => door.enter(false, deadlineMs)!);
+    await assert.rejects(b!);
+    const served = [a!.then(() => order.push("a")), c!.then(() => order.push("c"))];
+    door.leave();
+    door.leave();
+    await Promise.all(served);
+    assert.deepEqual(order, ["a", "c"]);
+  });
+
+  it("RES-05: a crowd at one door leaves each other its share, and no more wait than may", async () => {
+    const crowd = new Crowd(4, 2);
+    const limits = { inFlight: 0, waiting: 10, waitMs: 60_000 };
+    const [busy, other] = [new Admission(limits, crowd), new Admission(limits, crowd)];
+    const waits = Array.from({ length: 4 }, () => busy.enter(false)!);
+    assert.throws(() => busy.enter(false));
+    waits.push(other.enter(false)!, other.enter(false)!);
+    assert.throws(() => other.enter(false));
+    assert.equal(crowd.waiting, 6);
+    const urgent = busy.enter(true)!;
+    const [first] = await Promise.allSettled([waits[3]!]);
+    assert.equal(first.status, "rejected", "who came last makes room for the urgent one");
+    assert.equal(crowd.waiting, 6);
+    for (let n = 0; n < 4; n++) busy.leave();
+    for (let n = 0; n < 2; n++) other.leave();
+    await Promise.allSettled([...waits, urgent]);
+    assert.equal(crowd.waiting, 0);
   });
 
   it("keeps its order over thousands", async () => {

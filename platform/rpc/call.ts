@@ -1,5 +1,5 @@
 import { performance } from "node:perf_hooks";
-import { randomBytes } from "node:crypto";
+import { randomFillSync } from "node:crypto";
 import { refuse } from "../errors/refusal.ts";
 
 /** Who is signed in, as the token said. */
@@ -18,6 +18,9 @@ export interface Trace {
   readonly spanId: string;
 }
 
+/** No timer lasts longer. */
+const timerMsMax = 2 ** 31;
+
 export interface CallInit {
   /** The service that calls; the edge is "gateway". */
   readonly caller: string;
@@ -30,6 +33,7 @@ export interface CallInit {
   readonly correlation?: string | undefined;
   /** The id of the event or task that led here. */
   readonly causation?: string | undefined;
+  /** Aborted when the caller goes away. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -42,6 +46,8 @@ export class Call {
   readonly trace: Trace;
   readonly correlation: string;
   readonly causation: string | undefined;
+  /** Aborted when the caller goes away; undefined when nobody would know. */
+  readonly gone: AbortSignal | undefined;
   #signal: AbortSignal | undefined;
 
   constructor(init: CallInit) {
@@ -52,12 +58,12 @@ export class Call {
     this.trace = init.trace ?? newTrace();
     this.correlation = init.correlation ?? this.trace.traceId;
     this.causation = init.causation;
-    this.#signal = init.signal;
+    this.gone = init.signal;
   }
 
   /** Aborted at the deadline, or when the caller went away. Made when first asked for. */
   get signal(): AbortSignal {
-    return (this.#signal ??= AbortSignal.timeout(Math.max(0, Math.ceil(this.remainingMs()))));
+    return (this.#signal ??= this.#makeSignal());
   }
 
   remainingMs(): number {
@@ -66,7 +72,7 @@ export class Call {
 
   /** Refuses when the deadline has passed. */
   check(): void {
-    if (this.remainingMs() <= 0 || this.#signal?.aborted === true) throw refuse({ reason: "DEADLINE_EXCEEDED", code: "deadline_exceeded" });
+    if (this.remainingMs() <= 0 || this.gone?.aborted === true) throw refuse({ reason: "DEADLINE_EXCEEDED", code: "deadline_exceeded" });
   }
 
   /** The same call with some of it changed: for calling on. The idempotency key is never passed on by itself. */
@@ -78,15 +84,16 @@ export class Call {
       trace: this.trace,
       correlation: this.correlation,
       causation: this.causation,
-      signal: this.#signalUntil(change.deadlineMs),
+      signal: this.gone,
       ...change,
     });
   }
 
-  /** The signal that there is already, which a shorter deadline ends too. */
-  #signalUntil(deadlineMs = this.deadlineMs): AbortSignal | undefined {
-    if (this.#signal === undefined || deadlineMs >= this.deadlineMs) return this.#signal;
-    return AbortSignal.any([this.#signal, AbortSignal.timeout(Math.max(0, Math.ceil(deadlineMs - performance.now())))]);
+  #makeSignal(): AbortSignal {
+    const remainingMs = Math.max(0, Math.ceil(this.remainingMs()));
+    const over = remainingMs < timerMsMax ? AbortSignal.timeout(remainingMs) : undefined;
+    if (this.gone === undefined) return over ?? new AbortController().signal;
+    return over === undefined ? this.gone : AbortSignal.any([this.gone, over]);
   }
 
   /** The signed-in user; refuses when there is none. */
@@ -110,7 +117,16 @@ export function rootCall(init: Omit<CallInit, "deadlineMs"> & { readonly timeout
   return new Call({ ...init, deadlineMs: performance.now() + init.timeoutMs });
 }
 
+const traceBytes = 24;
+/** Asking the system for randomness costs more than many a call, so it is asked for many traces at a time. */
+const random = Buffer.alloc(traceBytes * 128);
+let randomUsed = random.length;
+
 function newTrace(): Trace {
-  const bytes = randomBytes(24).toString("hex");
-  return { traceId: bytes.slice(0, 32), spanId: bytes.slice(32) };
+  if (randomUsed === random.length) {
+    randomFillSync(random);
+    randomUsed = 0;
+  }
+  const text = random.toString("hex", randomUsed, (randomUsed += traceBytes));
+  return { traceId: text.slice(0, 32), spanId: text.slice(32) };
 }

@@ -1,7 +1,8 @@
 import { performance } from "node:perf_hooks";
 import { refuse } from "../errors/refusal.ts";
 
-interface Pending {
+/** Something that is over at a time of the monotonic clock. */
+export interface Pending {
   readonly deadlineMs: number;
   readonly expire: (error: Error) => void;
 }
@@ -20,8 +21,7 @@ export class Deadlines {
   within<T>(deadlineMs: number, work: Promise<T>): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       const pending: Pending = { deadlineMs, expire: reject };
-      this.#pending.add(pending);
-      if (this.#timer === undefined) this.#timer = setTimeout(this.#sweep, sweepMs);
+      this.watch(pending);
       work.then(
         (value) => {
           this.#pending.delete(pending);
@@ -33,6 +33,16 @@ export class Deadlines {
         },
       );
     });
+  }
+
+  /** Calls `expire` with `DEADLINE_EXCEEDED` at its deadline (at most 10 ms late), unless `forget` comes first. */
+  watch(pending: Pending): void {
+    this.#pending.add(pending);
+    if (this.#timer === undefined) this.#timer = setTimeout(this.#sweep, sweepMs);
+  }
+
+  forget(pending: Pending): void {
+    this.#pending.delete(pending);
   }
 
   readonly #sweep = (): void => {

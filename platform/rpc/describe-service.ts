@@ -12,12 +12,20 @@ export interface DescribedMethod<I extends DescMessage = DescMessage, O extends 
   readonly output: O;
   /** Absent: the method has no access option at all. */
   readonly allow?: readonly Allow[];
+  /** The services that may call it as internal; absent: any. */
+  readonly callers?: readonly string[];
+  /** Whether it answers with a stream of messages. */
+  readonly streams?: boolean;
   readonly http?: MessageInitShape<typeof HttpRuleSchema>;
   readonly rest?: MessageInitShape<typeof RestSchema>;
 }
 
 type Described<M extends Readonly<Record<string, DescribedMethod>>> = GenService<{
-  [K in keyof M & string]: { methodKind: "unary"; input: M[K]["input"]; output: M[K]["output"] };
+  [K in keyof M & string]: {
+    methodKind: M[K]["streams"] extends true ? "server_streaming" : "unary";
+    input: M[K]["input"];
+    output: M[K]["output"];
+  };
 }>;
 
 /**
@@ -40,6 +48,7 @@ export function describeService<const M extends Readonly<Record<string, Describe
           name: localName[0]!.toUpperCase() + localName.slice(1),
           inputType: `.${method.input.typeName}`,
           outputType: `.${method.output.typeName}`,
+          serverStreaming: method.streams === true,
           options: optionsOf(method),
         })),
       },
@@ -52,7 +61,8 @@ export function describeService<const M extends Readonly<Record<string, Describe
 
 function optionsOf(method: DescribedMethod) {
   const options = create(MethodOptionsSchema);
-  if (method.allow !== undefined) setExtension(options, access, create(AccessSchema, { allow: [...method.allow] }));
+  if (method.allow !== undefined)
+    setExtension(options, access, create(AccessSchema, { allow: [...method.allow], callers: [...(method.callers ?? [])] }));
   if (method.rest !== undefined) setExtension(options, rest, create(RestSchema, method.rest));
   if (method.http !== undefined) setExtension(options, http, create(HttpRuleSchema, method.http));
   return options;

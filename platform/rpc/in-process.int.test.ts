@@ -7,7 +7,7 @@ import { rootCall } from "./call.ts";
 import { createInProcessRpc } from "./in-process.ts";
 import type { InProcessRpcOptions } from "./in-process.ts";
 import { implement } from "./rpc.ts";
-import { DeskService, rpcContract } from "./rpc.contract.ts";
+import { deskHandlers, DeskService, rpcContract } from "./rpc.contract.ts";
 import type { OpenRpc } from "./rpc.contract.ts";
 
 const openWith =
@@ -23,8 +23,6 @@ rpcContract("in process, frozen", openWith({ freeze: true }));
 
 const silent = () => undefined;
 const log: Logger = { debug: silent, info: silent, warn: silent, error: silent, child: () => log };
-const nothing = async () => ({});
-const handlers = { greet: nothing, buy: nothing, whoAmI: nothing, manage: nothing, inside: nothing, nobody: nothing };
 
 describe("in-process rpc", () => {
   it("freezes requests and answers in tests, so that whoever changes one is found", async () => {
@@ -33,7 +31,7 @@ describe("in-process rpc", () => {
       assert.throws(() => (request.sku = "coffee"), TypeError);
       return { lines: [{ sku: "tea" }] };
     };
-    rpc.serve("desk", [implement(DeskService, { ...handlers, greet })]);
+    rpc.serve("desk", [implement(DeskService, { ...deskHandlers, greet })]);
     const client = rpc.clientsFor("orders").of("desk", DeskService);
     const answer = await client.greet(create(LineSchema, { sku: "tea", quantity: 1 }), rootCall({ caller: "orders", timeoutMs: 1000 }));
     assert.throws(() => (answer.lines[0]!.sku = "coffee"), TypeError);
@@ -42,13 +40,13 @@ describe("in-process rpc", () => {
 
   it("does not start with a contract served twice or not implemented", () => {
     const rpc = createInProcessRpc({ log });
-    const { greet: _, ...some } = handlers;
+    const { greet: _, ...some } = deskHandlers;
     assert.throws(
-      () => rpc.serve("desk", [implement(DeskService, some as typeof handlers)]),
+      () => rpc.serve("desk", [implement(DeskService, some as typeof deskHandlers)]),
       /desk does not implement .*DeskService.Greet/,
     );
-    rpc.serve("shop", [implement(DeskService, handlers)]);
-    assert.throws(() => rpc.serve("shop", [implement(DeskService, handlers)]), /twice/);
+    rpc.serve("shop", [implement(DeskService, deskHandlers)]);
+    assert.throws(() => rpc.serve("shop", [implement(DeskService, deskHandlers)]), /twice/);
     assert.deepEqual([...rpc.served().keys()], ["shop"]);
   });
 });

@@ -1,23 +1,33 @@
-import type { DescMethodUnary, DescService, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
+import type { DescMethodServerStreaming, DescMethodUnary, DescService, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import type { Call } from "./call.ts";
 
-/** The unary methods of a service, by their local (lowerCamelCase) names. */
+/** The methods of a service, by their local (lowerCamelCase) names. */
 type Methods<S extends DescService> = S["method"];
 
-/** A method's implementation: gets the validated, deeply readonly request; answers with what `create` would take. */
+/**
+ * A method's implementation: gets the validated, deeply readonly request; answers with what `create` would take, once or as a stream.
+ * A stream ends when `call.signal` aborts: at the deadline, or when nobody reads it any more.
+ */
 export type Handler<M> =
-  M extends DescMethodUnary<infer I, infer O> ? (request: MessageShape<I>, call: Call) => Promise<MessageInitShape<O>> : never;
+  M extends DescMethodUnary<infer I, infer O>
+    ? (request: MessageShape<I>, call: Call) => Promise<MessageInitShape<O>>
+    : M extends DescMethodServerStreaming<infer I, infer O>
+      ? (request: MessageShape<I>, call: Call) => AsyncIterable<MessageInitShape<O>>
+      : never;
 
 export type Implementation<S extends DescService> = { readonly [K in keyof Methods<S>]: Handler<Methods<S>[K]> };
 
 /**
  * Calls to a service that may be in this process or elsewhere. Throws `Refusal`: the callee's own, `INVALID_REQUEST`,
- * `PERMISSION_DENIED`, `DEADLINE_EXCEEDED`, `DEPENDENCY_UNAVAILABLE` or `INTERNAL_ERROR` for its faults.
+ * `PERMISSION_DENIED`, `DEADLINE_EXCEEDED`, `DEPENDENCY_UNAVAILABLE` or `INTERNAL_ERROR` for its faults. A stream is asked for
+ * when its reading begins, is read once, and is cancelled when the reader leaves its loop.
  */
 export type Client<S extends DescService> = {
   readonly [K in keyof Methods<S>]: Methods<S>[K] extends DescMethodUnary<infer I, infer O>
     ? (request: MessageInitShape<I>, call: Call) => Promise<MessageShape<O>>
-    : never;
+    : Methods<S>[K] extends DescMethodServerStreaming<infer I, infer O>
+      ? (request: MessageInitShape<I>, call: Call) => AsyncIterable<MessageShape<O>>
+      : never;
 };
 
 /** A contract with its implementation. */
@@ -43,8 +53,8 @@ export interface Rpc {
   serve(service: string, routes: readonly Route[]): void;
   /** Clients whose calls come from the named service. */
   clientsFor(caller: string): Clients;
-  /** All that is served here, for the gateway's routes. */
-  served(): ReadonlyMap<string, readonly Route[]>;
+  /** The contracts that are served here, by service. */
+  served(): ReadonlyMap<string, readonly Pick<Route, "service">[]>;
   /** Takes no more calls and waits for those under way. */
   stop(): Promise<void>;
 }

@@ -2,13 +2,11 @@ import type { Queries } from "../database/database.ts";
 import { sql } from "../database/sql.ts";
 import type { Stems } from "./stems.ts";
 import { anyWord } from "./terms.ts";
-import { errorsBetween, errorsMax, remainsOf } from "./words.ts";
-
-const alternativesMax = 8;
+import { isMendable, nearest, remainsOf } from "./words.ts";
 
 /** Learns the words of an index, so that others can be mended to them. Known words cost a look-up. */
 export async function learn(queries: Queries, index: string, words: ReadonlySet<string>): Promise<void> {
-  const mendable = [...words].filter((word) => errorsMax(word) > 0 && !/^\p{N}+$/u.test(word));
+  const mendable = [...words].filter(isMendable);
   if (mendable.length === 0) return;
   const missing = await queries.rows<{ word: string }>(sql`
     select word from unnest(${mendable}::text[]) as word
@@ -24,8 +22,8 @@ export async function learn(queries: Queries, index: string, words: ReadonlySet<
 }
 
 /**
- * What may have been meant by words of which at least one is in no document: for each word its stem, or the stems of the
- * nearest words that documents have. Undefined when there is nothing to mend or no such word.
+ * What may have been meant by words of which at least one is in no document: for each word itself, or the nearest words that documents
+ * have. Undefined when there is nothing to mend or no such word.
  */
 export async function mend(queries: Queries, stems: Stems, index: string, words: readonly string[]): Promise<string[][] | undefined> {
   const known = await stems(words);
@@ -50,11 +48,11 @@ export async function mend(queries: Queries, stems: Stems, index: string, words:
   const mended = telling.map((word) => {
     const near = nearby.get(word);
     return near === undefined
-      ? [known.get(word) ?? word]
+      ? [word]
       : nearest(
           word,
           near.filter((one) => living.has(one)),
-        ).map((one) => candidateStems.get(one) || one);
+        );
   });
   return mended.every((alternatives) => alternatives.length > 0) ? mended : undefined;
 }
@@ -71,14 +69,4 @@ async function wordsInDocuments(
     select word from unnest(${words}::text[], ${asked}::text[]) as asked (word, query)
     where exists (select from search_documents where terms @@ query::tsquery)`);
   return new Set(rows.map(({ word }) => word));
-}
-
-function nearest(word: string, near: readonly string[]): string[] {
-  const measured = near.map((one) => ({ one, errors: errorsBetween(word, one) })).filter(({ errors }) => errors <= errorsMax(word));
-  const least = Math.min(...measured.map(({ errors }) => errors));
-  return measured
-    .filter(({ errors }) => errors === least)
-    .map(({ one }) => one)
-    .toSorted()
-    .slice(0, alternativesMax);
 }

@@ -2,13 +2,22 @@ import { createHash } from "node:crypto";
 import { refuse } from "../errors/refusal.ts";
 import type { SearchQuery } from "./search.ts";
 
-/** Where a page ended. */
+/** Where a page ended. The same place has the same position in every engine, so that one can go on where another stopped. */
 export interface Position {
-  /** The sort keys of its last document, as decimal text. */
+  /**
+   * The sort keys of its last document, as decimal text, all ascending. Relevance is two: the tier (0 when the title holds all words, then
+   * with tags, then with the description, then as begun words), and how many words the title has. A descending number is negated; an absent
+   * one is 2^53.
+   */
   readonly keys: readonly string[];
   readonly id: string;
   /** The words in place of those that were misspelt, so that the next page seeks the same. */
   readonly mended?: readonly (readonly string[])[];
+}
+
+/** How many sort keys there are before the id. */
+export function keyCountOf({ sort }: SearchQuery): number {
+  return sort.reduce((count, { by }) => count + (by === "relevance" ? 2 : 1), 0);
 }
 
 /** The cursor of a position in the answer to this query. */

@@ -1,5 +1,6 @@
 import type { Sql } from "../database/sql.ts";
 import { sql } from "../database/sql.ts";
+import { absentNumber, boundsOf } from "./numbers.ts";
 import type { Position } from "./search-cursor.ts";
 import type { SearchQuery } from "./search.ts";
 import { matchQuery, tierQueries } from "./terms.ts";
@@ -15,15 +16,8 @@ export interface Asked {
   readonly want: Wanted | undefined;
 }
 
-/** Stands for an absent number, which sorts last in both directions. */
-const absent = 2 ** 53;
 const comma = sql`, `;
 const and = sql` and `;
-
-/** How many sort keys there are before the id. Relevance is two: how telling the text is that holds the words, then how short the title. */
-export function keyCountOf({ sort }: SearchQuery): number {
-  return sort.reduce((count, { by }) => count + (by === "relevance" ? 2 : 1), 0);
-}
 
 /** One page after `from`, in order, with one row more than the limit when there is another page. */
 export function pageSql(asked: Asked, from: Position | undefined): Sql {
@@ -82,7 +76,7 @@ function sortKeys({ index, query, want }: Asked): Sql[] {
     if (!("descending" in sort))
       return want === undefined ? [sql`0::bigint`, sql`0::bigint`] : [tierOf(index, want), sql`title_words::bigint`];
     const least = sql`(numbers -> ${sort.by}::text -> 0)::bigint`;
-    return [sort.descending ? sql`coalesce(-${least}, ${absent}::bigint)` : sql`coalesce(${least}, ${absent}::bigint)`];
+    return [sort.descending ? sql`coalesce(-${least}, ${absentNumber}::bigint)` : sql`coalesce(${least}, ${absentNumber}::bigint)`];
   });
 }
 
@@ -95,17 +89,13 @@ function tierOf(index: string, want: Wanted): Sql {
 
 /** Most documents have one number a field, so its least mostly decides. Of several, those between least and greatest are asked last. */
 function ranges({ ranges: wanted = {} }: SearchQuery): Sql[] {
-  return Object.entries(wanted).map(([field, { min, max }]) => {
+  return Object.entries(wanted).map(([field, range]) => {
     const numbers = sql`numbers -> ${field}::text`;
-    const [from, to] = [bound(min, Math.ceil, -absent), bound(max, Math.floor, absent)];
+    const { from, to } = boundsOf(range);
     return sql`case
       when (${numbers} -> 0)::bigint > ${to}::bigint then false
       when (${numbers} -> 0)::bigint >= ${from}::bigint then true
       when (${numbers} -> -1)::bigint < ${from}::bigint then false
       else exists (select from jsonb_array_elements(${numbers}) as number where number::bigint between ${from}::bigint and ${to}::bigint) end`;
   });
-}
-
-function bound(value: number | undefined, round: (value: number) => number, open: number): number {
-  return value === undefined || Number.isNaN(value) ? open : Math.min(absent, Math.max(-absent, round(value)));
 }

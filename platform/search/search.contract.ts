@@ -10,6 +10,8 @@ export interface SearchContract {
   readonly open: () => Promise<Search>;
   /** Resolves when what was put or deleted can be found; at once by default. */
   readonly settle?: (index: string) => Promise<void>;
+  /** How many times a property is tried: 12 by default. */
+  readonly runs?: number;
 }
 
 /** Words that are far from each other, none the begin of another, and their own stems. */
@@ -18,7 +20,7 @@ const values = ["one", "two", 'it\'s \\ "three" & !four | :*', "Grün 5"] as con
 const relevance = [{ by: "relevance" }] as const;
 
 /** What every engine of the search seam must do. */
-export function searchContract(name: string, { open, settle = async () => undefined }: SearchContract): void {
+export function searchContract(name: string, { open, settle = async () => undefined, runs = 12 }: SearchContract): void {
   const filled = async (documents: readonly SearchDocument[]): Promise<SearchIndex> => {
     const id = `test-${randomUUID()}`;
     const index = (await open()).index(id);
@@ -41,7 +43,7 @@ export function searchContract(name: string, { open, settle = async () => undefi
             assert.deepEqual(facets["company"], naiveFacet(documents, expected, "company"));
           }
         }),
-        { numRuns: 12, endOnFailure: true },
+        { numRuns: runs, endOnFailure: true },
       );
     });
 
@@ -69,7 +71,7 @@ export function searchContract(name: string, { open, settle = async () => undefi
             all.ids,
           );
         }),
-        { numRuns: 12, endOnFailure: true },
+        { numRuns: runs, endOnFailure: true },
       );
     });
 
@@ -200,12 +202,78 @@ export function searchContract(name: string, { open, settle = async () => undefi
           ["1", "2", "3"],
         ],
       );
-      await search.index(left).clear();
+      await search.index(left).rebuild(async () => undefined);
       await settle(left);
       assert.deepEqual([await found(left), await found(right)], [[], ["1", "2", "3"]]);
       await search.index(left).put([document({ id: "2", text: { a: words[0], b: "", c: "" } })]);
       await settle(left);
       assert.deepEqual(await found(left), ["2"]);
+    });
+
+    it("takes a newer version of what was deleted, and of what never was there", async () => {
+      const id = `test-${randomUUID()}`;
+      const index = (await open()).index(id);
+      await index.put([document({ id: "1", version: 5 })]);
+      await index.delete(["1", "2"]);
+      await index.put([document({ id: "1", version: 6 }), document({ id: "2", version: 1 })]);
+      await settle(id);
+      assert.deepEqual((await index.query({ sort: [], limit: 10 })).ids, ["1", "2"]);
+    });
+
+    it("CAT-07: is rebuilt while it answers, and takes what is put and deleted meanwhile", async () => {
+      const index = await filled(["1", "2", "3", "4", "old"].map((id) => document({ id, version: 2, numbers: { price: [1] } })));
+      const query: SearchQuery = { sort: [], limit: 10 };
+      await index.rebuild(async (documents) => {
+        assert.deepEqual((await index.query(query)).ids, ["1", "2", "3", "4", "old"]);
+        // The same version in another shape, as after a change of what is indexed.
+        await documents.put(["1", "2"].map((id) => document({ id, version: 2, numbers: { price: [2] } })));
+        await index.put([document({ id: "1", version: 3, numbers: { price: [3] } }), document({ id: "new", numbers: { price: [3] } })]);
+        await index.delete(["4"]);
+        const { ids } = await index.query(query);
+        for (const id of ["1", "2", "3", "new", "old"]) assert(ids.includes(id), id);
+        assert(!ids.includes("4"));
+        // What was read before somebody else has put something newer.
+        await documents.put(["1", "3", "gone"].map((id) => document({ id, version: 2, numbers: { price: [2] } })));
+        await documents.delete(["gone"]);
+      });
+      assert.deepEqual((await index.query(query)).ids, ["1", "2", "3", "new"]);
+      assert.deepEqual((await index.query({ ...query, ranges: { price: { min: 3 } } })).ids, ["1", "new"]);
+      assert.deepEqual((await index.query({ ...query, ranges: { price: { max: 1 } } })).ids, []);
+    });
+
+    it("a rebuild that fails leaves everything there; of two at a time the later one counts, and both end", async () => {
+      const index = await filled(["1", "2"].map((id) => document({ id })));
+      const ids = async (): Promise<readonly string[]> => (await index.query({ sort: [], limit: 10 })).ids;
+      await assert.rejects(
+        index.rebuild(async (documents) => {
+          await documents.put([document({ id: "1" })]);
+          throw new Error("half way");
+        }),
+        /half way/,
+      );
+      assert.deepEqual(await ids(), ["1", "2"]);
+      await index.rebuild(async (earlier) => {
+        await earlier.put([document({ id: "1" })]);
+        await index.rebuild((later) => later.put(["2", "3"].map((id) => document({ id }))));
+        await earlier.put([document({ id: "2" })]);
+      });
+      assert((await ids()).includes("2") && (await ids()).includes("3"));
+      await index.put([document({ id: "4" })]);
+      await index.rebuild((documents) => documents.put([document({ id: "5" })]));
+      assert.deepEqual(await ids(), ["5"]);
+    });
+
+    it("answers every query while it is rebuilt again and again", async () => {
+      const all = ["1", "2", "3"].map((id) => document({ id }));
+      const index = await filled(all);
+      let over = false;
+      const asking = Array.from({ length: 3 }, async () => {
+        while (!over) assert.deepEqual((await index.query({ sort: [], limit: 10 })).ids, ["1", "2", "3"]);
+      });
+      const rebuilding = async (): Promise<void> => {
+        for (let time = 0; time < 4; time++) await index.rebuild((documents) => documents.put(all));
+      };
+      await Promise.all([...asking, rebuilding().finally(() => (over = true))]);
     });
 
     it("SEC-03: takes any text as words, keywords and values, and finds by it only what holds it", async () => {
@@ -251,7 +319,8 @@ const randomText = fc.array(fc.constantFrom(...words), { maxLength: 4 }).map((so
 const randomNumbers = fc.uniqueArray(fc.integer({ min: -50, max: 50 }), { maxLength: 3 }); // few enough for equal ones
 const randomValues = fc.uniqueArray(fc.constantFrom(...values), { maxLength: 2 });
 
-const randomDocuments: fc.Arbitrary<SearchDocument[]> = fc
+/** Documents with little to tell them apart. */
+export const randomDocuments: fc.Arbitrary<SearchDocument[]> = fc
   .array(
     fc.record({
       text: fc.record({ a: randomText, b: randomText, c: randomText }),
@@ -266,7 +335,8 @@ const randomRange = fc
   .record({ min: fc.integer({ min: -60, max: 10 }), max: fc.integer({ min: -10, max: 60 }) }, { requiredKeys: [] })
   .map(({ min, max }) => ({ ...(min === undefined ? {} : { min }), ...(max === undefined ? {} : { max }) }));
 
-const randomQuery: fc.Arbitrary<SearchQuery> = fc
+/** Queries that such documents match. */
+export const randomQuery: fc.Arbitrary<SearchQuery> = fc
   .record({
     // The last word may be typed only in part.
     text: fc.option(

@@ -1,5 +1,6 @@
 const wordLengthMax = 64;
 const mendableLengthMax = 24;
+const alternativesMax = 8;
 const combiningMarks = /[\u0300-\u036f]/g;
 const letters: Readonly<Record<string, string>> = { ß: "ss", æ: "ae", œ: "oe", ø: "o", đ: "d", ł: "l", þ: "th", ð: "d", ı: "i" };
 
@@ -56,4 +57,20 @@ export function errorsBetween(one: string, other: string): number {
     last = current;
   }
   return last[other.length]!;
+}
+
+/** Whether others may be mended to this word: one that is neither very short nor very long, and no number. */
+export function isMendable(word: string): boolean {
+  return errorsMax(word) > 0 && !/^\p{N}+$/u.test(word);
+}
+
+/** Of other words, those that are the fewest errors away from a word, and no more than it may have: the first eight by alphabet. */
+export function nearest(word: string, others: readonly string[]): string[] {
+  const measured = others.map((one) => ({ one, errors: errorsBetween(word, one) })).filter(({ errors }) => errors <= errorsMax(word));
+  const least = Math.min(...measured.map(({ errors }) => errors));
+  return measured
+    .filter(({ errors }) => errors === least)
+    .map(({ one }) => one)
+    .toSorted()
+    .slice(0, alternativesMax);
 }

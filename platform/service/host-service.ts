@@ -5,20 +5,22 @@ import { idempotencyMigrations } from "../database/migrate.ts";
 import type { MigrationSet } from "../database/migrate.ts";
 import type { PostgresDatabase } from "../database/postgres.ts";
 import { sql } from "../database/sql.ts";
+import type { Documents } from "../documents/documents.ts";
 import { createPostgresDocuments, documentsMigrations } from "../documents/postgres.ts";
 import { createEventLog } from "../events/event-log.ts";
 import type { HostedEventLog } from "../events/event-log.ts";
 import { createSubscriptions } from "../events/subscriptions.ts";
-import type { Subscriptions } from "../events/subscriptions.ts";
+import type { Subscriptions, SubscriptionsNeeds } from "../events/subscriptions.ts";
 import type { Wakeups } from "../events/wakeups.ts";
 import type { Ids } from "../ids/ids.ts";
 import type { Mailer } from "../mail/mail.ts";
 import type { Rpc } from "../rpc/rpc.ts";
 import { sagaMigrations } from "../saga/embedded.ts";
 import { createPostgresSearch, searchMigrations } from "../search/postgres.ts";
+import type { Search } from "../search/search.ts";
 import type { HouseConfig, Service, ServiceDefinition } from "./service.ts";
 import { createTasks, taskMigrations } from "../tasks/embedded.ts";
-import type { TasksEngine } from "../tasks/embedded.ts";
+import type { TasksEngine, TasksInit } from "../tasks/embedded.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { housekeepingQueue, startHousekeeping } from "./housekeeping.ts";
 
@@ -34,7 +36,25 @@ export const platformMigrations: readonly MigrationSet[] = [
   sagaMigrations,
 ];
 
+/** What stands behind the seams of a service. Whoever makes the engines starts and stops them. */
+export interface Engines {
+  readonly documents: (service: string, database: PostgresDatabase) => Documents;
+  readonly search: (service: string, database: PostgresDatabase) => Search;
+  readonly tasks: (init: TasksInit) => TasksEngine;
+  readonly subscriptions: (needs: SubscriptionsNeeds) => Subscriptions;
+}
+
+/** All that a service needs is in its own database. */
+const embedded: Engines = {
+  documents: (_, database) => createPostgresDocuments({ database }),
+  search: (_, database) => createPostgresSearch({ database }),
+  tasks: createTasks,
+  subscriptions: createSubscriptions,
+};
+
 export interface HostNeeds {
+  /** Those that are not embedded. */
+  readonly engines?: Partial<Engines>;
   readonly database: PostgresDatabase;
   readonly rpc: Rpc;
   readonly wakeups: Wakeups;
@@ -59,13 +79,14 @@ export interface HostedService {
   marks(): Promise<string>;
 }
 
-/** Puts a service onto the embedded engines and offers its routes. */
+/** Puts a service onto its engines, the embedded ones unless others are given, and offers its routes. */
 export function hostService(definition: ServiceDefinition, needs: HostNeeds): HostedService {
   const { name } = definition;
   const { database, rpc, wakeups, clock, ids, log } = needs;
+  const engines = { ...embedded, ...needs.engines };
   const clients = rpc.clientsFor(name);
   const events = createEventLog({ service: name, database, clock, ids, registry: needs.registry, wakeups, log });
-  const tasks = createTasks({
+  const tasks = engines.tasks({
     service: name,
     database,
     queues: () => [...(service.queues ?? []), housekeepingQueue({ database, clock })],
@@ -78,16 +99,16 @@ export function hostService(definition: ServiceDefinition, needs: HostNeeds): Ho
     clients,
     events,
     tasks,
-    documents: createPostgresDocuments({ database }),
+    documents: engines.documents(name, database),
     cache: needs.cache,
-    search: createPostgresSearch({ database }),
+    search: engines.search(name, database),
     mail: needs.mail,
     clock,
     ids,
     log,
     config: needs.config,
   });
-  const subscriptions = createSubscriptions({
+  const subscriptions = engines.subscriptions({
     service: name,
     subscriptions: service.subscriptions ?? [],
     database,

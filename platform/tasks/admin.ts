@@ -21,11 +21,12 @@ export interface ListedTask {
   readonly endedAt: Date | undefined;
 }
 
-/** What lies in a queue: `due` waits or runs, `oldestDueAt` says since when. */
+/** What lies in a queue: `due` waits or runs, `running` of them run, `oldestDueAt` says since when. */
 export interface QueueCounts {
   readonly queue: string;
   readonly scheduled: number;
   readonly due: number;
+  readonly running: number;
   readonly dead: number;
   readonly oldestDueAt: Date | undefined;
 }
@@ -38,8 +39,8 @@ export async function listTasks(
   const { state, queue = null, limit = 100 } = filter;
   const order = state === "waiting" ? sql`due_at, id` : sql`ended_at desc, id`;
   const rows = await queries.rows<ListedRow>(sql`
-    select id, queue, key, type, state, coalesce(lease_until > clock_timestamp(), false) as running, due_at, attempts, cause, correlation,
-      created_at, ended_at
+    select id, queue, key, type, state, coalesce(lease_until > clock_timestamp() and not sent, false) as running, due_at, attempts,
+      cause, correlation, created_at, ended_at
     from tasks where state = ${state} and (${queue}::text is null or queue = ${queue}) order by ${order} limit ${limit}`);
   return rows.map(({ due_at: dueAt, created_at: createdAt, ended_at: endedAt, cause, ...row }) => ({
     ...row,
@@ -60,7 +61,7 @@ type ListedRow = Omit<ListedTask, "dueAt" | "createdAt" | "endedAt" | "cause"> &
 /** Makes a dead task due now, with its attempts counted anew; false when there is no such dead task. Workers hear of it. */
 export async function replayTask(database: Database, id: string, now: Date): Promise<boolean> {
   const replayed = await database.run(sql`
-    update tasks set state = 'waiting', due_at = ${now}, attempts = 0, lease_until = null, fence = fence + 1, ended_at = null
+    update tasks set state = 'waiting', due_at = ${now}, attempts = 0, lease_until = null, sent = false, fence = fence + 1, ended_at = null
     where id = ${id} and state = 'dead'`);
   if (replayed === 1) await database.notify(taskChannel);
   return replayed === 1;
@@ -69,8 +70,8 @@ export async function replayTask(database: Database, id: string, now: Date): Pro
 /** Ends a dead or waiting task as done without running it, its cause kept; false when there is none, or when it runs right now. */
 export async function skipTask(queries: Queries, id: string, now: Date): Promise<boolean> {
   const skipped = await queries.run(sql`
-    update tasks set state = 'done', ended_at = ${now}, lease_until = null, fence = fence + 1
-    where id = ${id} and (state = 'dead' or state = 'waiting' and (lease_until is null or lease_until < clock_timestamp()))`);
+    update tasks set state = 'done', ended_at = ${now}, lease_until = null, sent = false, fence = fence + 1
+    where id = ${id} and (state = 'dead' or state = 'waiting' and (lease_until is null or lease_until < clock_timestamp() or sent))`);
   return skipped === 1;
 }
 
@@ -79,6 +80,7 @@ export async function countTasks(queries: Queries, now: Date): Promise<QueueCoun
   const rows = await queries.rows<CountedRow>(sql`
     select queue, count(*) filter (where state = 'waiting' and due_at > ${now})::integer as scheduled,
       count(*) filter (where state = 'waiting' and due_at <= ${now})::integer as due,
+      count(*) filter (where state = 'waiting' and lease_until > clock_timestamp() and not sent)::integer as running,
       count(*) filter (where state = 'dead')::integer as dead,
       min(due_at) filter (where state = 'waiting' and due_at <= ${now}) as oldest_due_at
     from tasks where state = 'waiting' or state = 'dead' group by queue order by queue`);

@@ -24,6 +24,8 @@ interface Needs {
   readonly database: Database;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Told of each task that is done. */
+  readonly done: (row: ClaimedTask) => void;
   /** Told of a task whose queue's `settle` failed for it alone. */
   readonly failed: (completion: Completion, error: unknown) => Promise<void>;
 }
@@ -87,24 +89,23 @@ export class Completions {
 
   async #finish(completions: readonly Completion[]): Promise<void> {
     const { database, clock } = this.#needs;
-    const marked = await finishTasks(database, completions.map(rowOf), clock.now());
-    this.#noteLate(completions.length - marked.length);
+    this.#note(completions, new Set(await finishTasks(database, completions.map(rowOf), clock.now())));
   }
 
   /** All in one transaction, or where that fails, each in its own, so that one bad task spoils no other. */
   async #settle(queue: Queue, completions: readonly Completion[]): Promise<void> {
     const { database, clock, failed } = this.#needs;
     try {
-      const late = await database.transaction(
+      const marked = await database.transaction(
         async (tx) => {
-          const marked = new Set(await finishTasks(tx, completions.map(rowOf), clock.now()));
-          const ours = completions.filter(({ row }) => marked.has(row.id));
+          const ids = new Set(await finishTasks(tx, completions.map(rowOf), clock.now()));
+          const ours = completions.filter(({ row }) => ids.has(row.id));
           if (ours.length > 0) await queue.settle?.(tx, ours.map(taskOf));
-          return completions.length - ours.length;
+          return ids;
         },
         { lane: "background" },
       );
-      this.#noteLate(late);
+      this.#note(completions, marked);
     } catch (error) {
       const [first, ...others] = completions;
       if (first === undefined || refusalIn(error)?.code === "unavailable") throw error;
@@ -113,7 +114,9 @@ export class Completions {
     }
   }
 
-  #noteLate(late: number): void {
+  #note(completions: readonly Completion[], marked: ReadonlySet<string>): void {
+    const late = completions.length - marked.size;
+    for (const { row } of completions) if (marked.has(row.id)) this.#needs.done(row);
     if (late > 0) this.#needs.log.warn({ late }, "tasks ended after somebody else had claimed them");
   }
 }

@@ -17,18 +17,41 @@ export interface TaskRunnerNeeds {
   readonly clock: Clock;
   readonly log: Logger;
   readonly random: () => number;
-  /** Told when a task's row went on: it is due again some time. */
-  readonly wentOn: () => void;
+  /** Told when a task's row went on: it is due again then. */
+  readonly wentOn: (dueAt: Date) => void;
+}
+
+/** How many tries of a queue's tasks this process has brought to an end, and how they ended. */
+export interface Tally {
+  done: number;
+  failed: number;
+  died: number;
 }
 
 /** Brings claimed tasks to the end of a try: done, due again, or dead. Writes nothing about a task that others have claimed since. */
 export class TaskRunner {
   readonly #needs: TaskRunnerNeeds;
   readonly completions: Completions;
+  readonly #tallies = new Map<string, Tally>();
 
   constructor(needs: TaskRunnerNeeds) {
     this.#needs = needs;
-    this.completions = new Completions({ ...needs, failed: ({ queue, row }, error) => this.#fail(queue, row, error) });
+    this.completions = new Completions({
+      ...needs,
+      done: (row) => void this.#tallyOf(row).done++,
+      failed: ({ queue, row }, error) => this.fail(queue, row, error),
+    });
+  }
+
+  /** What this process has brought to an end since its start, by queue. */
+  get tallies(): ReadonlyMap<string, Readonly<Tally>> {
+    return this.#tallies;
+  }
+
+  #tallyOf({ queue }: ClaimedTask): Tally {
+    let tally = this.#tallies.get(queue);
+    if (tally === undefined) this.#tallies.set(queue, (tally = { done: 0, failed: 0, died: 0 }));
+    return tally;
   }
 
   /** Never rejects: what cannot be written is logged, and the task runs again when its lease is over. */
@@ -58,7 +81,7 @@ export class TaskRunner {
       else if (!(await this.#conclude(row, result)))
         log.warn({ call, task: id, queue: row.queue }, "a task ended after somebody else had claimed it");
     } catch (error) {
-      await this.#fail(queue, row, error);
+      await this.fail(queue, row, error);
     }
   }
 
@@ -78,22 +101,26 @@ export class TaskRunner {
             },
             { lane: "background" },
           );
-    if (again !== undefined) wentOn();
+    if (again !== undefined) wentOn(again);
+    if (ours) this.#tallyOf(row).done++;
     return ours;
   }
 
-  async #fail(queue: Queue, row: ClaimedTask, error: unknown): Promise<void> {
+  /** Writes down that a try failed: the task is due again after a pause, or dead after its last try. */
+  async fail(queue: Pick<Queue, "attemptsMax" | "retryDelayMs" | "retryDelayMsMax">, row: ClaimedTask, error: unknown): Promise<void> {
     const { log, clock, random, database, wentOn } = this.#needs;
     if (row.attempts >= attemptsMaxOf(queue)) return this.#bury(row, failureCause(error), error);
     const delayMs = retryDelayMs(queue, row.attempts, random);
     log.warn({ error, task: row.id, queue: row.queue, attempt: row.attempts, delayMs }, "a task failed and is tried again");
-    await failTask(database, row, { cause: failureCause(error), dueAt: new Date(clock.now().getTime() + delayMs) });
-    wentOn();
+    const dueAt = new Date(clock.now().getTime() + delayMs);
+    if (await failTask(database, row, { cause: failureCause(error), dueAt })) this.#tallyOf(row).failed++;
+    wentOn(dueAt);
   }
 
   async #bury(row: ClaimedTask, cause: string, error?: unknown): Promise<void> {
     const { log, clock, database } = this.#needs;
     if (!(await failTask(database, row, { cause, deadAt: clock.now() }))) return;
+    this.#tallyOf(row).died++;
     log.error(
       { alert: "TASK_DEAD", task: row.id, queue: row.queue, attempts: row.attempts, cause, error },
       "a task is dead: kontor tasks shows it",

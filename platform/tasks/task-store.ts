@@ -24,7 +24,7 @@ export interface Claim {
   readonly fence: number;
 }
 
-/** A task that this process has claimed. `attempts` counts this try. */
+/** A task that this process has claimed. `attempts` counts this try, once it has begun. */
 export interface ClaimedTask extends TaskRow, Claim {
   readonly attempts: number;
   readonly correlation: string;
@@ -53,14 +53,17 @@ export function insertTasks(tasks: readonly CausedTask[], now: Date): Sql {
 }
 
 /**
- * Claims due tasks of several queues, and says when the next one after them is due. One statement; it writes the rows by the place where it
- * has locked them, because with a join a plan that was made while the table was small scans it whole, long after it has grown.
+ * Claims due tasks of several queues, to begin them here or to send them to whoever begins them, and says when the next one after them is
+ * due. One statement; it writes the rows by the place where it has locked them, because with a join a plan that was made while the table was
+ * small scans it whole, long after it has grown.
  */
 export async function claimTasks(
   queries: Queries,
   requests: readonly ClaimRequest[],
   now: Date,
+  to: "begin" | "send" = "begin",
 ): Promise<{ claimed: ClaimedTask[]; nextDue: Date | undefined }> {
+  const sent = to === "send";
   const rows = await queries.rows<ClaimedRow>(sql`
     with wanted as (
       select * from unnest(
@@ -75,8 +78,8 @@ export async function claimTasks(
         order by due_at limit wanted.room for update skip locked
       ) as picked
     ), claimed as (
-      update tasks set attempts = attempts + 1, fence = fence + 1, lease_until = clock_timestamp() + interval '1 millisecond'
-        * (select lease_ms from wanted where wanted.queue = tasks.queue)
+      update tasks set attempts = attempts + ${sent ? 0 : 1}::integer, sent = ${sent}, fence = fence + 1,
+        lease_until = clock_timestamp() + interval '1 millisecond' * (select lease_ms from wanted where wanted.queue = tasks.queue)
       where ctid = any (array(select ctid from due))
       returning tasks.id, queue, key, type, payload, due_at, attempts, fence, correlation, trace
     ), ahead as (
@@ -94,6 +97,24 @@ type ClaimedRow = { readonly next_due: Date | null } & (
   | (Omit<ClaimedTask, "dueAt"> & { readonly due_at: Date })
   | { readonly id: null; readonly due_at: null }
 );
+
+/**
+ * Begins tasks that were sent, under the fences that their messages carry: from here on they are leased to this process. Those that have
+ * been begun, moved, skipped or sent anew since are left out.
+ */
+export async function beginTasks(queries: Queries, messages: readonly Claim[], leaseMs: number): Promise<ClaimedTask[]> {
+  const rows = await queries.rows<Omit<ClaimedTask, "dueAt"> & { readonly due_at: Date }>(sql`
+    update tasks set attempts = attempts + 1, sent = false, fence = fence + 1,
+      lease_until = clock_timestamp() + interval '1 millisecond' * ${leaseMs}::integer
+    where ${stillOurs(messages)} and state = 'waiting' and sent
+    returning id, queue, key, type, payload, due_at, attempts, fence, correlation, trace`);
+  return rows.map(({ due_at: dueAt, ...row }) => ({ ...row, dueAt }));
+}
+
+/** Takes back what was to be sent and was not, so that it is due again at once. What has been begun all the same stays so. */
+export function unsendTasks(queries: Queries, messages: readonly Claim[]): Promise<number> {
+  return queries.run(sql`update tasks set sent = false, lease_until = null, fence = fence + 1 where ${stillOurs(messages)} and sent`);
+}
 
 /** Marks tasks as done, those whose claim is still good; gives their ids. */
 export async function finishTasks(queries: Queries, claims: readonly Claim[], now: Date): Promise<string[]> {
@@ -144,11 +165,11 @@ export function releaseTasks(queries: Queries, claims: readonly Claim[]): Promis
     where ${stillOurs(claims)}`);
 }
 
-/** Moves a waiting task's due time; a done, dead or running one stays as it is. */
+/** Moves a waiting task's due time, also when it was sent and nobody has begun it; a done, dead or running one stays as it is. */
 export function moveTask(tx: Transaction, task: { readonly queue: string; readonly key: string; readonly dueAt: Date }): Promise<number> {
   return tx.run(sql`
-    update tasks set due_at = ${task.dueAt}
-    where queue = ${task.queue} and key = ${task.key} and state = 'waiting' and (lease_until is null or lease_until < clock_timestamp())`);
+    update tasks set due_at = ${task.dueAt}, sent = false, lease_until = null, fence = fence + sent::integer
+    where queue = ${task.queue} and key = ${task.key} and state = 'waiting' and (lease_until is null or lease_until < clock_timestamp() or sent)`);
 }
 
 /** Whether any task of these queues is due and not yet at its end, running ones included. */

@@ -185,7 +185,7 @@ export function tasksContract(name: string, open: () => Promise<TasksHarness>): 
       const tasks = engine();
       await add(tasks, "now", { key: "later", dueAt: new Date(start.getTime() + 1) });
       const counts = (await countTasks(harness.database, clock.now())).find((row) => row.queue === queue.name);
-      assert.deepEqual(counts, { queue: queue.name, scheduled: 1, due: 1, dead: 0, oldestDueAt: start });
+      assert.deepEqual(counts, { queue: queue.name, scheduled: 1, due: 1, running: 0, dead: 0, oldestDueAt: start });
       await tasks.start();
       await tasks.idle();
       assert.deepEqual(runs, ["now"]);
@@ -538,6 +538,7 @@ export function tasksContract(name: string, open: () => Promise<TasksHarness>): 
 
     it("two workers on one table never write one task's effect twice", async (t) => {
       const workers = new Map<string, number>();
+      const both = Promise.withResolvers<void>();
       const { engine, add, list, queue } = shop(t, async () => undefined);
       const count = 200;
       const engines = ["one", "two"].map((worker) =>
@@ -546,6 +547,8 @@ export function tasksContract(name: string, open: () => Promise<TasksHarness>): 
             ...queue,
             run: async (task) => {
               workers.set(worker, (workers.get(worker) ?? 0) + 1);
+              if (workers.size === 2) both.resolve();
+              await both.promise;
               return effect(task, worker);
             },
           },

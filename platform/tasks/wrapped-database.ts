@@ -35,5 +35,8 @@ function wrap(database: Database, around: <T>(work: () => Promise<T>) => Promise
     transaction: (work, options) => around(() => database.transaction(work, options)),
     listen: (channel, heard) => database.listen(channel, heard),
     notify: (channel, payload) => around(() => database.notify(channel, payload)),
+    reads: (...keys) => database.reads(...keys),
+    changed: (...keys) => database.changed(...keys),
+    replicaLagMs: database.replicaLagMs,
   };
 }

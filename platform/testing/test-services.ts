@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import type { Registry } from "@bufbuild/protobuf";
+import type { Cache } from "../cache/cache.ts";
 import { createMemoryCache } from "../cache/memory.ts";
 import { ManualClock } from "../clock/clock.ts";
 import { createWakeups } from "../events/wakeups.ts";
@@ -10,7 +11,7 @@ import type { Call, User } from "../rpc/call.ts";
 import { createInProcessRpc } from "../rpc/in-process.ts";
 import type { Clients, Route, Rpc } from "../rpc/rpc.ts";
 import { hostService, platformMigrations, settleServices } from "../service/host-service.ts";
-import type { HostedService } from "../service/host-service.ts";
+import type { Engines, HostedService } from "../service/host-service.ts";
 import type { HouseConfig, ServiceDefinition } from "../service/service.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { afterTests, openTestDatabase } from "./postgres.ts";
@@ -25,6 +26,10 @@ export interface TestServicesOptions {
   readonly clock?: ManualClock;
   /** Where mails go; `mails` of the answer by default. */
   readonly mail?: Mailer;
+  /** One that is shared with others; a memory of their own by default. */
+  readonly cache?: Cache;
+  /** Engines over the embedded ones; started and stopped by whoever gives them. */
+  readonly engines?: Partial<Engines>;
   readonly config?: Partial<HouseConfig>;
   readonly log?: Logger;
 }
@@ -77,8 +82,9 @@ export async function openTestServices(options: TestServicesOptions): Promise<Te
     log,
     registry: options.registry,
     wakeups: createWakeups({ log }),
-    cache: createMemoryCache({ maxEntries: 10_000 }),
+    cache: options.cache ?? createMemoryCache({ maxEntries: 10_000 }),
     ids: createIds(clock),
+    ...(options.engines && { engines: options.engines }),
   };
   for (const [name, routes] of Object.entries(options.others ?? {})) rpc.serve(name, routes);
   const opened = await Promise.all(

@@ -11,7 +11,6 @@ import { compareStock } from "@kontor/inventory/src/rebuild.ts";
 import { orders } from "@kontor/orders";
 import { compareOrders } from "@kontor/orders/src/rebuild.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
-import { createPostgresSearch } from "@kontor/platform/search/postgres.ts";
 import type { ServiceDefinition } from "@kontor/platform/service/service.ts";
 import { openTestServices, testCall } from "@kontor/platform/testing/test-services.ts";
 import { seedDemo } from "../demo/seed-demo.ts";
@@ -41,11 +40,7 @@ describe("rebuilding from events", () => {
     await database.run(sql`update availability set available = 99 where sku = 'PEN-BRASS'`);
     for (let time = 1; time <= 2; time++) {
       const call = testCall({ timeoutMs: 60_000 });
-      assert.equal(
-        await rebuildIndex({ database, tasks, index: createPostgresSearch({ database }).index("products") }, call),
-        41,
-        `time ${time}`,
-      );
+      assert.equal(await rebuildIndex({ database, tasks }, call), 41, `time ${time}`);
       await rebuildAvailability(database);
       await settle();
       assert.deepEqual(await look(), before);

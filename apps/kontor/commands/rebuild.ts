@@ -4,7 +4,6 @@ import { compareStock } from "@kontor/inventory/src/rebuild.ts";
 import { compareOrders } from "@kontor/orders/src/rebuild.ts";
 import type { Queries } from "@kontor/platform/database/database.ts";
 import { rootCall } from "@kontor/platform/rpc/call.ts";
-import { createPostgresSearch } from "@kontor/platform/search/postgres.ts";
 import type { HostedService } from "@kontor/platform/service/host-service.ts";
 import { listTasks } from "@kontor/platform/tasks/admin.ts";
 import type { House } from "../house.ts";
@@ -35,8 +34,8 @@ export const rebuild: Command = {
   summary: "fill what is derived from events anew, and compare the rest with them",
   usage: `Usage: kontor rebuild [catalog|inventory|orders] [--check]
 
-Empties and fills catalog's search index and its copy of the stock figures, which takes a moment in which lists are incomplete. Then compares
-products, stock and orders with what their events say, and exits with 1 when something differs. Beside a running shop or without one.
+Fills catalog's search index anew while the old one answers, and its copy of the stock figures, of which some are missing for a moment. Then
+compares products, stock and orders with what their events say, and exits with 1 when something differs. Beside a running shop or without one.
 
   --check   only compare, change nothing`,
   async run(args, context) {
@@ -58,11 +57,11 @@ async function rebuildCatalog(house: House, output: Output): Promise<void> {
   const catalog = house.services.find(({ name }) => name === "catalog")!;
   const { database, tasks } = catalog;
   const call = rootCall({ caller: "kontor", timeoutMs: 60_000 });
-  const helped = await shopRuns(house.postgres.superuser);
-  // A shop that runs does the work; without one this process does.
+  // A shop that runs does the work; without one, or where that cannot be told, this process does (too).
+  const helped = house.postgres !== undefined && (await shopRuns(house.postgres.superuser));
   if (!helped) await Promise.all([tasks.start(), catalog.subscriptions.start()]);
   try {
-    const products = await rebuildIndex({ database, tasks, index: createPostgresSearch({ database }).index("products") }, call);
+    const products = await rebuildIndex({ database, tasks }, call);
     await rebuildAvailability(database);
     await Promise.all([indexed(catalog, call.correlation), catalog.subscriptions.caughtUp()]);
     output.write(`catalog    search index filled anew with ${products.toLocaleString("en")} products; stock figures read anew\n`);

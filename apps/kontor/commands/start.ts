@@ -3,25 +3,37 @@ import { createLogger } from "@kontor/platform/telemetry/create-logger.ts";
 import { stopOnSignals } from "@kontor/platform/lifecycle/stop-on-signals.ts";
 import { readConfiguration } from "../configuration.ts";
 import type { House } from "../house.ts";
-import { readArgs } from "./command.ts";
+import type { Logger } from "@kontor/platform/telemetry/logger.ts";
+import { allRoles } from "../roles.ts";
+import type { Role } from "../roles.ts";
+import { parsedArgs, UsageError } from "./command.ts";
 import type { Command, Output } from "./command.ts";
 import { open } from "./house/with-house.ts";
 import { paint } from "./terminal/paint.ts";
 
 export const start: Command = {
   name: "start",
-  summary: "start the shop: everything in this one process",
-  usage: `Usage: kontor start
+  summary: "start the shop: everything in this one process, or some of its services",
+  usage: `Usage: kontor start [service …]
 
 Starts PostgreSQL, all services, the payment provider and the mailbox, until Ctrl-C. An empty shop gets the demo catalogue,
-unless KONTOR_SEED=none. Every setting is an environment variable: kontor doctor lists them.`,
+unless KONTOR_SEED=none. Every setting is an environment variable: kontor doctor lists them.
+
+With names, only those run in this process: ${allRoles.join(", ")}.
+KONTOR_<SERVICE>_URL tells where the others are, and KONTOR_RPC where these listen. kontor cluster does that for one machine.`,
   async run(args, { env, stdout }) {
-    readArgs(args, {});
+    const roles = rolesIn(args);
     const config = readConfiguration(env);
     const format = config.logFormat ?? (stdout.isTTY === true ? "pretty" : "json");
     const log = createLogger({ service: "kontor", level: config.logLevel, format });
-    const house = await open(config, log, "shop");
+    const house = await open(config, log, "shop", roles);
     stopOnSignals({ lifecycle: house.lifecycle, log });
+    if (roles !== undefined) {
+      stopWithSupervisor(house, log);
+      log.info({ roles }, "ready");
+      process.send?.({ ready: true });
+      return 0;
+    }
     const seeded = config.seed === "demo" ? await seedWhenEmpty(house) : undefined;
     const seconds = process.uptime().toFixed(1);
     if (format === "json") log.info({ ...house.addresses, seeded: seeded ?? 0, seconds: Number(seconds) }, "ready");
@@ -29,6 +41,28 @@ unless KONTOR_SEED=none. Every setting is an environment variable: kontor doctor
     return 0;
   },
 };
+
+/** The words as roles; undefined for none, which is all. Throws `UsageError` for one that is none. */
+function rolesIn(args: readonly string[]): readonly Role[] | undefined {
+  const { positionals } = parsedArgs(args, {});
+  const roles = positionals.map((word) => {
+    const role = allRoles.find((one) => one === word);
+    if (role === undefined) throw new UsageError(`"${word}" is none of ${allRoles.join(", ")}`);
+    return role;
+  });
+  return roles.length === 0 ? undefined : roles;
+}
+
+/** A process of a cluster does not outlive who started it. */
+function stopWithSupervisor(house: House, log: Logger): void {
+  process.once("disconnect", () => {
+    log.info({}, "whoever started this process is gone, it stops");
+    house.stop().then(
+      () => process.exit(0),
+      () => process.exit(1),
+    );
+  });
+}
 
 async function seedWhenEmpty(house: House): Promise<number | undefined> {
   if (!(await isUntouched(house.databases.get("catalog")!))) return undefined;

@@ -2,8 +2,11 @@ import { performance } from "node:perf_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Queries } from "@kontor/platform/database/database.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
+import { partOf, partOfStream } from "@kontor/platform/events/parts.ts";
 import { beginning, comparePlaces } from "@kontor/platform/events/place.ts";
-import type { Place } from "@kontor/platform/events/place.ts";
+import type { Place, Stand } from "@kontor/platform/events/place.ts";
+import { reachedPlace } from "@kontor/platform/events/reach.ts";
+import { readRelayed } from "@kontor/platform/events/relayed.ts";
 import { houseSubscriptions } from "./house-subscriptions.ts";
 import type { HouseSubscription } from "./house-subscriptions.ts";
 
@@ -13,8 +16,11 @@ export interface Backlog {
   waits(subscription: string, stream: string): boolean;
 }
 
+/** Where a subscription stands, or one of its parts. */
 interface Standing extends Place {
   readonly subscription: HouseSubscription;
+  /** Absent when it is whole. */
+  readonly part?: { readonly nth: number; readonly of: number };
 }
 
 const pollMs = 100;
@@ -49,7 +55,7 @@ export async function waitForSubscribers(databases: ReadonlyMap<string, Queries>
   }
 
   function unmoved(before: Standing, now: Standing): boolean {
-    return before.subscription === now.subscription && comparePlaces(before, now) === 0;
+    return before.subscription === now.subscription && before.part?.nth === now.part?.nth && comparePlaces(before, now) === 0;
   }
   function stuck({ subscription: { name, publisher }, epoch, xid, position }: Standing): string {
     return `${name} stands at ${epoch}/${xid}/${position} of ${publisher}'s log and has applied nothing of what follows for ${waitMs / 1000} s`;
@@ -60,23 +66,13 @@ export async function waitForSubscribers(databases: ReadonlyMap<string, Queries>
 export async function readBacklog(databases: ReadonlyMap<string, Queries>): Promise<Backlog> {
   const waiting = new Map<string, Set<string>>();
   for (const standing of await standings(databases)) {
-    const { name, subscriber, publisher, types } = standing.subscription;
-    const streams = new Set<string>();
-    let after: Place = standing;
-    for (;;) {
-      const rows: readonly (Place & { readonly stream: string })[] = await databases.get(publisher)!.rows(sql`
-        select epoch, xid, position::text as position, stream from events
-        where (epoch, xid, position) > (${after.epoch}::int, ${after.xid}::xid8, ${after.position}::bigint) and type = any(${types}::text[])
-        order by epoch, xid, events.position limit ${pageSize}`);
-      for (const { stream } of rows) streams.add(subjectOf(stream));
-      const last = rows.at(-1);
-      if (last === undefined || rows.length < pageSize) break;
-      after = last;
-    }
+    const { name, subscriber, publisher } = standing.subscription;
+    const streams = waiting.get(name) ?? new Set<string>();
+    for await (const stream of streamsBehind(databases.get(publisher)!, standing)) streams.add(subjectOf(stream));
     // One whose tries are used up waits for an operator: what it keeps from happening is missing.
     const parked = await databases.get(subscriber)!.rows<{ stream: string }>(sql`
       select stream from (
-        select distinct on (stream) stream, attempts, next_attempt_at from parked_events where subscription = ${name}
+        select distinct on (stream) stream, attempts, next_attempt_at from parked_events where split_part(subscription, '#', 1) = ${name}
         order by stream, epoch, xid, position
       ) heads where attempts = 0 or next_attempt_at is not null`);
     for (const { stream } of parked) streams.add(subjectOf(stream));
@@ -93,16 +89,21 @@ function subjectOf(stream: string): string {
 /** Where the subscriptions stand whose subscriber and publisher are among the databases. */
 async function standings(databases: ReadonlyMap<string, Queries>): Promise<Standing[]> {
   const found = await Promise.all(
-    houseSubscriptions.map(async (subscription): Promise<Standing | undefined> => {
-      const database = databases.get(subscription.subscriber);
-      if (database === undefined || !databases.has(subscription.publisher)) return undefined;
-      const row = await database.maybe<Place>(
-        sql`select epoch, xid, position::text as position from subscriptions where name = ${subscription.name}`,
-      );
-      return { ...(row ?? beginning), subscription };
+    houseSubscriptions.map(async (subscription): Promise<Standing[]> => {
+      const [database, log] = [databases.get(subscription.subscriber), databases.get(subscription.publisher)];
+      if (database === undefined || log === undefined) return [];
+      const rows = await database.rows<Stand & { name: string }>(sql`
+        select name, epoch, xid, position::text as position, mark from subscriptions where split_part(name, '#', 1) = ${subscription.name}`);
+      const parts = rows.filter(({ name }) => partOf(name) !== undefined);
+      if (parts.length === 0) return [{ ...(rows[0] ?? beginning), subscription }];
+      const relayed = await readRelayed(log);
+      return parts.map((row) => {
+        const nth = partOf(row.name)!;
+        return { ...reachedPlace(row, nth, relayed), subscription, part: { nth, of: parts.length } };
+      });
     }),
   );
-  return found.filter((standing) => standing !== undefined);
+  return found.flat();
 }
 
 async function headOf(log: Queries | undefined): Promise<Place> {
@@ -112,12 +113,23 @@ async function headOf(log: Queries | undefined): Promise<Place> {
   return row ?? beginning;
 }
 
-async function anyBetween(log: Queries, { subscription: { types }, ...after }: Standing, to: Place): Promise<boolean> {
-  const { any } = await log.one<{ any: boolean }>(sql`
-    select exists (
-      select from events
-      where (epoch, xid, position) > (${after.epoch}::int, ${after.xid}::xid8, ${after.position}::bigint)
-        and (epoch, xid, position) <= (${to.epoch}::int, ${to.xid}::xid8, ${to.position}::bigint) and type = any(${types}::text[])
-    ) as any`);
-  return any;
+/** The streams of the events that a subscription, or its part, has still to look at: one after the other, some several times. */
+async function* streamsBehind(log: Queries, { subscription: { types }, part, ...from }: Standing, to?: Place): AsyncGenerator<string> {
+  for (let after: Place = from; ;) {
+    const rows: readonly (Place & { readonly stream: string })[] = await log.rows(sql`
+      select epoch, xid, position::text as position, stream from events
+      where (epoch, xid, position) > (${after.epoch}::int, ${after.xid}::xid8, ${after.position}::bigint) and type = any(${types}::text[])
+      order by epoch, xid, events.position limit ${pageSize}`);
+    for (const row of rows)
+      if (to !== undefined && comparePlaces(row, to) > 0) return;
+      else if (part === undefined || partOfStream(row.stream, part.of) === part.nth) yield row.stream;
+    const last = rows.at(-1);
+    if (last === undefined || rows.length < pageSize) return;
+    after = last;
+  }
+}
+
+async function anyBetween(log: Queries, after: Standing, to: Place): Promise<boolean> {
+  for await (const _ of streamsBehind(log, after, to)) return true;
+  return false;
 }

@@ -1,9 +1,12 @@
 import type { Queries } from "@kontor/platform/database/database.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
+import { partOfStream } from "@kontor/platform/events/parts.ts";
 import { beginning, comparePlaces } from "@kontor/platform/events/place.ts";
-import type { Place } from "@kontor/platform/events/place.ts";
+import type { Place, Stand } from "@kontor/platform/events/place.ts";
+import { reachedPlace } from "@kontor/platform/events/reach.ts";
+import { readRelayed } from "@kontor/platform/events/relayed.ts";
 import { subscriptionRows } from "@kontor/platform/events/subscription-store.ts";
-import type { SubscriptionRow } from "@kontor/platform/events/subscription-store.ts";
+import type { SubscriptionTotals } from "@kontor/platform/events/subscription-store.ts";
 import { houseSubscriptions } from "./house-subscriptions.ts";
 import type { HouseSubscription } from "./house-subscriptions.ts";
 import type { Invariant, Look } from "./invariant.ts";
@@ -13,7 +16,7 @@ const atOnce = 50_000;
 
 interface Standing {
   readonly subscription: HouseSubscription;
-  readonly row: SubscriptionRow;
+  readonly row: SubscriptionTotals;
 }
 
 /** No event is lost and none is applied twice: each is applied, parked or skipped, by every subscription that takes its type. */
@@ -34,9 +37,13 @@ export const appliedInvariant: Invariant = {
     }
     for (const [publisher, readers] of groupBy(standings, ({ subscription }) => subscription.publisher)) {
       const log = new LogWalk(look.of(publisher));
-      for (const { subscription, row } of readers.toSorted((a, b) => comparePlaces(a.row, b.row))) {
-        await log.walkTo(row);
-        const due = subscription.types.reduce((sum, type) => sum + log.count(type), 0);
+      // After the readers' rows: what has been relayed since is behind what they have read.
+      const relayed = await readRelayed(look.of(publisher));
+      const reached = readers.map((reader) => ({ ...reader, places: placesOf(reader.row, relayed) }));
+      for (const { subscription, row, places } of reached.toSorted((a, b) => comparePlaces(a.places.least, b.places.least))) {
+        await log.walkTo(places.least);
+        const before = subscription.types.reduce((sum, type) => sum + log.count(type), 0);
+        const due = before + (await countInParts(look.of(publisher), subscription.types, places));
         const { applied, parked, skipped } = row;
         look.looked(due);
         if (applied + parked + skipped !== due)
@@ -49,6 +56,35 @@ export const appliedInvariant: Invariant = {
     }
   },
 };
+
+interface Places {
+  readonly least: Place;
+  /** Of each part; none when the subscription is whole. */
+  readonly parts: readonly Place[];
+}
+
+function placesOf(row: SubscriptionTotals, relayed: Stand | undefined): Places {
+  const parts = row.parts.map((part) => reachedPlace(part, part.part, relayed));
+  return { least: parts.toSorted(comparePlaces)[0] ?? row, parts };
+}
+
+/** How many events behind the least place are at or before that of their part. */
+async function countInParts(log: Queries, types: readonly string[], { least, parts }: Places): Promise<number> {
+  const last = parts.toSorted(comparePlaces).at(-1);
+  let count = 0;
+  for (let at = least; last !== undefined && comparePlaces(at, last) < 0;) {
+    const rows: readonly (Place & { readonly stream: string })[] = await log.rows(sql`
+      select epoch, xid, position::text as position, stream from events
+      where (epoch, xid, position) > (${at.epoch}::int, ${at.xid}::xid8, ${at.position}::bigint)
+        and (epoch, xid, position) <= (${last.epoch}::int, ${last.xid}::xid8, ${last.position}::bigint) and type = any(${types}::text[])
+      order by epoch, xid, events.position limit ${atOnce}`);
+    for (const row of rows) if (comparePlaces(row, parts[partOfStream(row.stream, parts.length)]!) <= 0) count++;
+    const end = rows.at(-1);
+    if (end === undefined || rows.length < atOnce) break;
+    at = end;
+  }
+  return count;
+}
 
 /** Services have logs and subscriptions; the mailbox and the provider have not. */
 export function hasEvents(database: string): boolean {
@@ -95,6 +131,6 @@ class LogWalk {
 async function noteParked(look: Look, { name, subscriber }: HouseSubscription): Promise<void> {
   const { parked, given_up } = await look.of(subscriber).one<{ parked: number; given_up: number }>(sql`
     select count(*)::int as parked, count(*) filter (where attempts > 0 and next_attempt_at is null)::int as given_up
-    from parked_events where subscription = ${name}`);
+    from parked_events where split_part(subscription, '#', 1) = ${name}`);
   look.note(`${name} has ${parked} events parked${given_up > 0 ? `, of which ${given_up} wait for an operator (kontor parked)` : ""}`);
 }

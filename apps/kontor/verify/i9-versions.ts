@@ -1,7 +1,9 @@
 import type { Queries } from "@kontor/platform/database/database.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import type { Place } from "@kontor/platform/events/place.ts";
+import { partName, partOfStream } from "@kontor/platform/events/parts.ts";
 import { houseSubscriptions } from "./house-subscriptions.ts";
+import type { HouseSubscription } from "./house-subscriptions.ts";
 import { hasEvents } from "./i8-applied.ts";
 import type { Breach, Invariant, Look } from "./invariant.ts";
 import { byId, pages } from "./pages.ts";
@@ -65,12 +67,22 @@ async function* streamsInOrder(look: Look, service: string, log: Queries): Async
 
 /** Behind a parked event its stream waits: whatever of it is in the log up to the place must be parked too, or have been skipped. */
 async function* overtakenParked(look: Look): AsyncGenerator<Breach> {
-  for (const { name, subscriber, publisher, types } of houseSubscriptions) {
+  for (const { name: subscription, subscriber, publisher, types } of houseSubscriptions) {
     if (!look.databases.has(subscriber) || !look.databases.has(publisher)) continue;
-    const rows = await look.of(subscriber).rows<
-      Place & { stream: string; first: number; parked: number; in_order: boolean; skipped: number }
-    >(sql`
-      select p.stream, p.first, p.parked, p.in_order, s.epoch, s.xid, s.position::text as position, s.skipped::float8 as skipped
+    // Where events come over a broker each part has a row, a place and parked events of its own.
+    const found = await look
+      .of(subscriber)
+      .rows<{ name: string }>(sql`select name from subscriptions where split_part(name, '#', 1) = ${subscription}`);
+    for (const { name } of found) yield* overtakenIn(look, { name, subscriber, publisher, types });
+  }
+}
+
+async function* overtakenIn(look: Look, { name, subscriber, publisher, types }: HouseSubscription): AsyncGenerator<Breach> {
+  const rows = await look.of(subscriber).rows<
+    Place & { stream: string; first: number; parked: number; in_order: boolean; skipped: number }
+  >(sql`
+      select p.stream, p.first, p.parked, p.in_order, s.epoch, s.xid, s.position::text as position,
+        (select sum(skipped) from subscriptions where split_part(name, '#', 1) = split_part(s.name, '#', 1))::float8 as skipped
       from subscriptions s join (
         select subscription, stream, min(version) as first, count(*)::int as parked, bool_and(rising) as in_order
         from (
@@ -79,30 +91,29 @@ async function* overtakenParked(look: Look): AsyncGenerator<Breach> {
           from parked_events where subscription = ${name}
         ) ordered group by subscription, stream
       ) p on p.subscription = s.name limit 10000`);
-    if (rows.length === 0) continue;
-    const streams = rows.map(({ stream }) => stream);
-    const place = rows[0]!;
-    const due = byId(
-      await look.of(publisher).rows<{ id: string; due: number }>(sql`
+  if (rows.length === 0) return;
+  const streams = rows.map(({ stream }) => stream);
+  const place = rows[0]!;
+  const due = byId(
+    await look.of(publisher).rows<{ id: string; due: number }>(sql`
         select w.stream as id, count(*)::int as due
         from unnest(${streams}::text[], ${rows.map(({ first }) => first)}::int[]) as w (stream, first)
         join events e on e.stream = w.stream and e.version >= w.first
         where e.type = any(${types}::text[]) and (e.epoch, e.xid, e.position) <= (${place.epoch}::int, ${place.xid}::xid8, ${place.position}::bigint)
         group by w.stream`),
-    );
-    const missing = rows.filter(({ stream, parked, in_order }) => !in_order || (due.get(stream)?.due ?? 0) !== parked);
-    // An operator may have skipped some from the middle of a stream; which, nobody has noted.
-    const count = missing.reduce(
-      (sum, { stream, parked, in_order }) => sum + (in_order ? (due.get(stream)?.due ?? 0) - parked : Infinity),
-      0,
-    );
-    if (count >= 0 && count <= place.skipped) continue;
-    for (const { stream, first, parked } of missing)
-      yield {
-        about: `${name} ${stream}`,
-        text: `${name} has parked ${parked} events of ${stream} from version ${first} on, and the log has ${due.get(stream)?.due ?? 0} up to its place`,
-      };
-  }
+  );
+  const missing = rows.filter(({ stream, parked, in_order }) => !in_order || (due.get(stream)?.due ?? 0) !== parked);
+  // An operator may have skipped some from the middle of a stream; which, nobody has noted.
+  const count = missing.reduce(
+    (sum, { stream, parked, in_order }) => sum + (in_order ? (due.get(stream)?.due ?? 0) - parked : Infinity),
+    0,
+  );
+  if (count >= 0 && count <= place.skipped) return;
+  for (const { stream, first, parked } of missing)
+    yield {
+      about: `${name} ${stream}`,
+      text: `${name} has parked ${parked} events of ${stream} from version ${first} on, and the log has ${due.get(stream)?.due ?? 0} up to its place`,
+    };
 }
 
 interface Copy extends Place {
@@ -137,20 +148,28 @@ async function* availabilityCopies(look: Look): AsyncGenerator<Breach> {
   }
 }
 
-/** A copy and the subscription's place are of one moment, and the log up to that place does not change any more. */
+const availability = "catalog.availability";
+
+/** A copy and its subscription's place are of one moment, and the log up to that place does not change any more. */
 async function* compareCopies(look: Look, skus: readonly string[]): AsyncGenerator<Breach> {
+  const row = await look.of("catalog").maybe<{ parts: number }>(sql`select parts from subscriptions where name = ${availability}`);
+  const parts = row?.parts ?? 0;
+  const readers = skus.map((sku) => (parts === 0 ? availability : partName(availability, partOfStream(sku, parts))));
   const rows = await look.of("catalog").rows<Copy>(sql`
     select w.sku as id, a.sku is not null as copied, coalesce(a.available, 0) as available, coalesce(a.version, 0) as version,
       s.epoch, s.xid, s.position::text as position,
       exists (select from parked_events p where p.subscription = s.name and p.stream = w.sku) as parked
-    from unnest(${skus}::text[]) as w (sku) join subscriptions s on s.name = 'catalog.availability' left join availability a on a.sku = w.sku`);
-  const place = rows[0];
-  if (place === undefined) return;
+    from unnest(${skus}::text[], ${readers}::text[]) as w (sku, reader)
+    join subscriptions s on s.name = w.reader left join availability a on a.sku = w.sku`);
   const events = byId(
     await look.of("inventory").rows<{ id: string; version: number; type: string; data: Uint8Array }>(sql`
-      select w.sku as id, e.version, e.type, e.data from unnest(${skus}::text[]) as w (sku) cross join lateral (
+      select w.sku as id, e.version, e.type, e.data
+      from unnest(
+        ${rows.map(({ id }) => id)}::text[], ${rows.map(({ epoch }) => epoch)}::int[], ${rows.map(({ xid }) => xid)}::xid8[],
+        ${rows.map(({ position }) => position)}::bigint[]
+      ) as w (sku, epoch, xid, position) cross join lateral (
         select version, type, data from events
-        where stream = w.sku and (epoch, xid, position) <= (${place.epoch}::int, ${place.xid}::xid8, ${place.position}::bigint)
+        where stream = w.sku and (epoch, xid, position) <= (w.epoch, w.xid, w.position)
         order by version desc limit 1
       ) e`),
   );

@@ -15,7 +15,7 @@ import type { User } from "@kontor/platform/rpc/call.ts";
 import { afterTests, openTestDatabase } from "@kontor/platform/testing/postgres.ts";
 import { openTestServices, testCall } from "@kontor/platform/testing/test-services.ts";
 import type { TestServices } from "@kontor/platform/testing/test-services.ts";
-import { services } from "../services.ts";
+import { loadServices } from "../services.ts";
 
 export type CardName = "approve" | "decline" | "never-told";
 
@@ -55,7 +55,7 @@ export async function openTestShop(stock: Readonly<Record<string, number>>): Pro
   const { url: providerUrl } = await provider.start();
   afterTests(() => provider.stop());
   const house = await openTestServices({
-    services,
+    services: await loadServices(),
     registry: contracts,
     clock,
     mail: openTestMailer({ url: catcher.smtpUrl, clock }),

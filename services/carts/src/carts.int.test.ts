@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { sql } from "@kontor/platform/database/sql.ts";
+import type { Documents } from "@kontor/platform/documents/documents.ts";
 import { refusalIn } from "@kontor/platform/errors/refusal.ts";
 import { cartKey } from "./cart.ts";
 import { guest, openTestCarts, user } from "./open-test-carts.ts";
@@ -129,6 +130,20 @@ describe("carts", () => {
       );
       assert.equal(total?.amount, `${version - 1}.00`);
     }
+  });
+
+  it("two processes change a cart a hundred times at once, and no change is lost", async () => {
+    let shared: Documents | undefined;
+    const open = async () => {
+      const shop = await openTestCarts({ documents: (plain) => (shared ??= plain) });
+      shop.sell("A", "1.00");
+      return shop.client;
+    };
+    const clients = [await open(), await open()];
+    const { id } = await clients[0]!.createCart({ currency: "EUR" }, guest());
+    await Promise.all(Array.from({ length: 100 }, (_, at) => clients[at % 2]!.addLine({ cart: id, sku: "A", quantity: 1 }, guest())));
+    const { lines, version } = await clients[1]!.getCart({ cart: id }, guest());
+    assert.deepEqual([lines[0]?.quantity, version], [100, 101]);
   });
 
   it("a change that saw another version is refused with the current one", async () => {

@@ -3,7 +3,7 @@ import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { CategorySchema } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
 import type { Category, CreateCategoryRequest, UpdateCategoryRequest } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
 import { CategoryCreatedSchema, CategoryDeletedSchema, CategoryUpdatedSchema } from "@kontor/contracts/gen/kontor/catalog/v1/events_pb.js";
-import type { Queries, Transaction } from "@kontor/platform/database/database.ts";
+import type { Queries, Reads, Transaction } from "@kontor/platform/database/database.ts";
 import { invalidCursor } from "@kontor/platform/database/cursor.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import type { Sql } from "@kontor/platform/database/sql.ts";
@@ -65,7 +65,7 @@ export function selectBranch(id: string): Sql {
 }
 
 /** A category's id with those of all below it; none when it is not there. */
-export async function branchOf(queries: Queries, id: string): Promise<string[]> {
+export async function branchOf(queries: Reads, id: string): Promise<string[]> {
   return (await queries.rows<{ id: string }>(selectBranch(id))).map((row) => row.id);
 }
 

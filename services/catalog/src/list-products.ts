@@ -4,22 +4,29 @@ import { ListProductsResponseSchema, ProductStatus } from "@kontor/contracts/gen
 import type { ListProductsRequest, ListProductsResponse } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
 import { moneyFrom, MoneyError } from "@kontor/contracts/money.ts";
 import { pageSize } from "@kontor/platform/database/cursor.ts";
+import type { Reads } from "@kontor/platform/database/database.ts";
+import type { OwnWrites } from "@kontor/platform/database/own-writes.ts";
 import type { SearchIndex, SearchQuery, SearchResult } from "@kontor/platform/search/search.ts";
-import type { Surroundings } from "@kontor/platform/service/service.ts";
 import { branchOf } from "./category.ts";
 import { invalid } from "./product.ts";
 import { readPage } from "./product-page.ts";
 import type { Filter, Order } from "./product-page.ts";
 import { readProducts } from "./product-queries.ts";
 
-type Needs = Pick<Surroundings, "database"> & { readonly index: SearchIndex };
+interface Needs {
+  readonly own: OwnWrites;
+  readonly index: SearchIndex;
+}
+
+/** What lists show has changed. */
+export const listsKey = "products";
 
 /**
  * Finds products by words and filters. Without words the catalogue's own tables answer, so that a change is seen at once; words and facets are
  * the search index's. `status` has been decided by who asks. Refuses with INVALID_REQUEST and INVALID_CURSOR.
  */
 export const listProducts =
-  ({ database, index }: Needs) =>
+  ({ own, index }: Needs) =>
   async (request: ListProductsRequest, status: ProductStatus): Promise<ListProductsResponse> => {
     const text = request.q.trim();
     const sort = sortOf(request, text !== "");
@@ -29,11 +36,12 @@ export const listProducts =
       sort.filter((key) => key.by !== "relevance"),
     );
     const limit = pageSize(request.limit);
+    const reads = await own.reads(listsKey);
     const search = async (query: Pick<SearchQuery, "text" | "cursor" | "sort" | "limit">) =>
-      index.query({ ...(await searched(database, filter)), ...query, ...(request.facets && { facets: ["category", "tag", "vendor"] }) });
+      index.query({ ...(await searched(reads, filter)), ...query, ...(request.facets && { facets: ["category", "tag", "vendor"] }) });
     if (text === "") {
       const [page, found] = await Promise.all([
-        readPage(database, filter, { limit, cursor: request.cursor }),
+        readPage(reads, filter, { limit, cursor: request.cursor }),
         request.facets ? search({ sort: [{ by: "createdAt", descending: true }], limit: 1 }) : undefined,
       ]);
       return answer(page.items, page.cursor, found?.facets);
@@ -44,7 +52,7 @@ export const listProducts =
       limit,
       ...(request.cursor !== "" && { cursor: request.cursor }),
     });
-    const items = await readProducts(database, found.ids);
+    const items = await readProducts(reads, found.ids);
     // The index may not have heard yet that one is a draft again.
     return answer(filter.status === undefined ? items : items.filter((product) => product.status === status), found.cursor, found.facets);
   };
@@ -81,13 +89,13 @@ function filterOf(request: ListProductsRequest, status: ProductStatus, order: re
 
 /** The filter as the search index has it. */
 async function searched(
-  database: Needs["database"],
+  reads: Reads,
   { status, category, tag, vendor, price, currency, createdAfter }: Filter,
 ): Promise<Pick<SearchQuery, "keywords" | "ranges">> {
   return {
     keywords: {
       ...(status !== undefined && { status: [status] }),
-      ...(category !== undefined && { category: await branchOf(database, category) }),
+      ...(category !== undefined && { category: await branchOf(reads, category) }),
       ...(tag !== undefined && { tag: [tag] }),
       ...(vendor !== undefined && { vendor: [vendor] }),
     },

@@ -19,12 +19,12 @@ describe("catalog: the product cache", () => {
     const loading = Promise.withResolvers<ReturnType<typeof version>>();
     const early = products.product("shirt", () => loading.promise);
     await Promise.resolve();
-    products.forget([version(2)]);
+    await products.forget([version(2)]);
     loading.resolve(version(1));
     assert.equal((await early)?.version, 1);
     assert.equal((await products.product("shirt", async () => version(2)))?.version, 2);
     assert.equal((await products.product("shirt", async () => version(3)))?.version, 2);
-    products.forget([version(3)]);
+    await products.forget([version(3)]);
     assert.equal((await products.product("shirt", async () => version(3)))?.version, 3);
   });
 
@@ -32,7 +32,7 @@ describe("catalog: the product cache", () => {
     const { products } = open();
     const loading = Promise.withResolvers<ReturnType<typeof listOf>>();
     const early = products.list("all", () => loading.promise);
-    products.forget([version(2)]);
+    await products.forget([version(2)]);
     const late = products.list("all", async () => listOf(2));
     loading.resolve(listOf(1));
     assert.equal((await early).items[0]?.version, 1);

@@ -10,18 +10,30 @@ import {
   ProductUpdatedSchema,
 } from "@kontor/contracts/gen/kontor/catalog/v1/events_pb.js";
 import { moneyFrom } from "@kontor/contracts/money.ts";
+import type { Clock } from "@kontor/platform/clock/clock.ts";
+import type { Database } from "@kontor/platform/database/database.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
+import { refusalIn } from "@kontor/platform/errors/refusal.ts";
 import { callFor } from "@kontor/platform/events/call-for.ts";
 import { subscription } from "@kontor/platform/events/events.ts";
 import type { Subscription } from "@kontor/platform/events/events.ts";
-import type { SearchDocument, SearchIndex } from "@kontor/platform/search/search.ts";
+import { rootCall } from "@kontor/platform/rpc/call.ts";
+import type { Call } from "@kontor/platform/rpc/call.ts";
+import type { IndexLost, SearchDocument, SearchDocuments, SearchIndex } from "@kontor/platform/search/search.ts";
 import type { Surroundings } from "@kontor/platform/service/service.ts";
 import { queue } from "@kontor/platform/tasks/tasks.ts";
-import type { Queue } from "@kontor/platform/tasks/tasks.ts";
+import type { Queue, TaskResult } from "@kontor/platform/tasks/tasks.ts";
 import { existingProducts, readProducts } from "./product-queries.ts";
 
+type QueueNeeds = Pick<Surroundings, "database" | "clock"> & { readonly index: SearchIndex; readonly indexed: () => void };
+
 const indexQueue = "index-products";
+const rebuildQueue = "rebuild-index";
 const analyzeFirstAfter = 500;
+const productsAtOnce = 200;
+const rebuildMs = 900_000;
+/** How soon a search engine that has come back knows what it missed. */
+const againMs = 4_000;
 
 /**
  * Has changed products put into the search index. That may stand outside the transaction's database, so it is a task: one for a batch.
@@ -46,32 +58,84 @@ export function indexSubscription({
   });
 }
 
-/** Puts products into the index as they are now; those that are gone are taken out. */
-export function indexQueueOf({
-  database,
-  index,
-  indexed,
-}: Pick<Surroundings, "database"> & { readonly index: SearchIndex; readonly indexed: () => void }): Queue {
+/** Puts products into the index as they are now; those that are gone are taken out. While the index is away, they are put again and again. */
+export function indexQueueOf({ database, clock, index, indexed }: QueueNeeds): Queue {
   let count = 0;
   let analyzeAfter = analyzeFirstAfter;
   return queue({
     name: indexQueue,
     schema: IndexProductsSchema,
-    concurrency: 2,
-    run: async ({ payload: { products: ids } }) => {
-      await index.put((await readProducts(database, ids)).map(searchDocument));
-      // Asked after the put: one that is deleted meanwhile may have been taken out already, and put in again just now.
-      const there = await existingProducts(database, ids);
-      const gone = ids.filter((id) => !there.has(id));
-      if (gone.length > 0) await index.delete(gone);
-      indexed();
-      count += ids.length;
-      if (count < analyzeAfter) return;
-      // A plan of a list that was made while there were few products reads all of them; new statistics end it at once.
-      analyzeAfter = count * 2;
-      await database.run(sql`analyze products, variants, product_categories`);
-    },
+    // A put waits until it can be found, which costs an engine of its own little more than time.
+    concurrency: 4,
+    run: ({ payload: { products: ids } }) =>
+      untilAnswered(clock, async () => {
+        await putProducts(database, index, ids);
+        indexed();
+        count += ids.length;
+        if (count < analyzeAfter) return;
+        // A plan of a list that was made while there were few products reads all of them; new statistics end it at once.
+        analyzeAfter = count * 2;
+        await database.run(sql`analyze products, variants, product_categories`);
+      }),
   });
+}
+
+/** Fills the index anew with all products, while the old one answers. Whoever takes over from a process that died begins again. */
+export function rebuildQueueOf({ database, clock, index, indexed }: QueueNeeds): Queue {
+  return queue({
+    name: rebuildQueue,
+    schema: IndexProductsSchema,
+    concurrency: 1,
+    timeoutMs: rebuildMs,
+    run: (_, call) =>
+      untilAnswered(clock, async () => {
+        await index.rebuild(async (documents) => {
+          for (let after = ""; ;) {
+            call.check();
+            const rows = await database.rows<{ id: string }>(
+              sql`select id from products where id > ${after} order by id limit ${productsAtOnce}`,
+            );
+            const ids = rows.map(({ id }) => id);
+            if (ids.length === 0) return;
+            await putProducts(database, documents, ids);
+            after = ids.at(-1)!;
+          }
+        });
+        indexed();
+      }),
+  });
+}
+
+/** Has the index filled anew by a task, of which there is one for a key. */
+export async function addRebuild({ database, tasks }: Pick<Surroundings, "database" | "tasks">, call: Call, key: string): Promise<void> {
+  await database.transaction((tx) => tasks.add(tx, call, [{ queue: rebuildQueue, key, payload: create(IndexProductsSchema) }]));
+}
+
+/** Has the index filled anew when its engine has lost it. It is told again until that is done, so a failure is only logged. */
+export function rebuildWhenLost(needs: Pick<Surroundings, "database" | "tasks" | "log">): IndexLost {
+  return (gap) => {
+    addRebuild(needs, rootCall({ caller: "catalog", timeoutMs: 5_000 }), `lost/${gap}`).catch((error: unknown) =>
+      needs.log.warn({ error, gap }, "the search index lacks products, and its rebuild could not be asked for yet"),
+    );
+  };
+}
+
+async function putProducts(database: Database, documents: SearchDocuments, ids: readonly string[]): Promise<void> {
+  await documents.put((await readProducts(database, ids)).map(searchDocument));
+  // Asked after the put: one that is deleted meanwhile may have been taken out already, and put in again just now.
+  const there = await existingProducts(database, ids);
+  const gone = ids.filter((id) => !there.has(id));
+  if (gone.length > 0) await documents.delete(gone);
+}
+
+/** However long something is away, that is no failure of the task: nobody should have to bring it back from the dead letters. */
+async function untilAnswered(clock: Clock, work: () => Promise<void>): Promise<TaskResult | void> {
+  try {
+    await work();
+  } catch (error) {
+    if (refusalIn(error)?.code !== "unavailable") throw error;
+    return { again: new Date(clock.now().getTime() + againMs) };
+  }
 }
 
 function searchDocument(product: Product): SearchDocument {

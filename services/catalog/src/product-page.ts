@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import type { Product } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
 import { decodeCursor, encodeCursor, invalidCursor } from "@kontor/platform/database/cursor.ts";
-import type { Queries } from "@kontor/platform/database/database.ts";
+import type { Reads } from "@kontor/platform/database/database.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import type { Sql } from "@kontor/platform/database/sql.ts";
 import { selectBranch } from "./category.ts";
@@ -55,7 +55,7 @@ const comma = sql`, `;
  * Refuses with INVALID_CURSOR when the cursor is not of this filter.
  */
 export async function readPage(
-  queries: Queries,
+  queries: Reads,
   filter: Filter,
   { limit, cursor }: { readonly limit: number; readonly cursor: string },
 ): Promise<Page> {

@@ -1,7 +1,7 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { ProductSchema } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
 import type { Product } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
-import type { Queries } from "@kontor/platform/database/database.ts";
+import type { Reads } from "@kontor/platform/database/database.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 
 /** A product's state with the figures of its variants' stock. */
@@ -27,7 +27,7 @@ export function productOf({ state, stock }: ProductRow): Product {
 }
 
 /** By id or handle. */
-export async function findProduct(queries: Queries, idOrHandle: string): Promise<Product | undefined> {
+export async function findProduct(queries: Reads, idOrHandle: string): Promise<Product | undefined> {
   const row = await queries.maybe<ProductRow>(
     idOrHandle.startsWith("prd_")
       ? sql`select ${productColumns} from products p where p.id = ${idOrHandle}`
@@ -37,7 +37,7 @@ export async function findProduct(queries: Queries, idOrHandle: string): Promise
 }
 
 /** In the order of the ids; one that is not there is left out. */
-export async function readProducts(queries: Queries, ids: readonly string[]): Promise<Product[]> {
+export async function readProducts(queries: Reads, ids: readonly string[]): Promise<Product[]> {
   if (ids.length === 0) return [];
   const rows = await queries.rows<ProductRow>(sql`select ${productColumns} from products p where p.id = any(${ids}::text[])`);
   const byId = new Map(rows.map(productOf).map((product) => [product.id, product]));
@@ -45,7 +45,7 @@ export async function readProducts(queries: Queries, ids: readonly string[]): Pr
 }
 
 /** Those of the ids that are there. */
-export async function existingProducts(queries: Queries, ids: readonly string[]): Promise<Set<string>> {
+export async function existingProducts(queries: Reads, ids: readonly string[]): Promise<Set<string>> {
   const rows = await queries.rows<{ id: string }>(sql`select id from products where id = any(${ids}::text[])`);
   return new Set(rows.map(({ id }) => id));
 }

@@ -1,16 +1,14 @@
-import { create, equals, fromBinary } from "@bufbuild/protobuf";
-import { IndexProductsSchema, ProductSchema, ProductStatus } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
+import { equals, fromBinary } from "@bufbuild/protobuf";
+import { ProductSchema, ProductStatus } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
 import { ProductUpdatedSchema } from "@kontor/contracts/gen/kontor/catalog/v1/events_pb.js";
 import type { Database, Queries } from "@kontor/platform/database/database.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import { resetSubscription } from "@kontor/platform/events/reset-subscription.ts";
 import type { Call } from "@kontor/platform/rpc/call.ts";
-import type { SearchIndex } from "@kontor/platform/search/search.ts";
-import type { NewTask, Tasks } from "@kontor/platform/tasks/tasks.ts";
+import type { Tasks } from "@kontor/platform/tasks/tasks.ts";
+import { addRebuild } from "./product-index.ts";
 
-const indexQueue = "index-products";
 const availabilitySubscription = "catalog.availability";
-const taskProducts = 200;
 
 /** Whether nothing has ever happened in the catalogue: an empty one that once had products is not untouched. */
 export async function isUntouched(queries: Queries): Promise<boolean> {
@@ -18,25 +16,11 @@ export async function isUntouched(queries: Queries): Promise<boolean> {
   return untouched;
 }
 
-/** Empties the search index and has tasks fill it again with all products; gives how many there are. Until those have run, lists lack products. */
-export async function rebuildIndex(
-  needs: { readonly database: Database; readonly tasks: Tasks; readonly index: SearchIndex },
-  call: Call,
-): Promise<number> {
-  const { database, tasks, index } = needs;
-  await index.clear();
-  const made: NewTask[] = [];
-  let count = 0;
-  for (let after = ""; ;) {
-    const rows = await database.rows<{ id: string }>(sql`select id from products where id > ${after} order by id limit ${taskProducts}`);
-    const products = rows.map(({ id }) => id);
-    if (products.length === 0) break;
-    count += products.length;
-    after = products.at(-1)!;
-    // The correlation tells this rebuild from earlier ones: a queue makes no second task with a key that it knows.
-    made.push({ queue: indexQueue, key: `rebuild/${call.correlation}/${after}`, payload: create(IndexProductsSchema, { products }) });
-  }
-  await database.transaction((tx) => tasks.add(tx, call, made));
+/** Has a task fill the search index anew with all products, while the old one answers; gives how many there are. */
+export async function rebuildIndex(needs: { readonly database: Database; readonly tasks: Tasks }, call: Call): Promise<number> {
+  // The correlation tells this rebuild from earlier ones: a queue makes no second task with a key that it knows.
+  await addRebuild(needs, call, `asked/${call.correlation}`);
+  const { count } = await needs.database.one<{ count: number }>(sql`select count(*)::int as count from products`);
   return count;
 }
 

@@ -13,6 +13,7 @@ import { moneyTo } from "@kontor/contracts/money.ts";
 import { decodeCursor, encodeCursor, pageSize } from "@kontor/platform/database/cursor.ts";
 import type { Transaction } from "@kontor/platform/database/database.ts";
 import { idempotent } from "@kontor/platform/database/idempotency.ts";
+import type { OwnWrites } from "@kontor/platform/database/own-writes.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import type { Call } from "@kontor/platform/rpc/call.ts";
@@ -29,7 +30,7 @@ import type { ProductCache } from "./product-cache.ts";
 import { findProduct, readProducts } from "./product-queries.ts";
 import { checkCategories, findLocked, lockProduct, notFound, saveProducts } from "./product-store.ts";
 
-type Needs = Surroundings & { readonly index: SearchIndex; readonly products: ProductCache };
+type Needs = Surroundings & { readonly index: SearchIndex; readonly products: ProductCache; readonly own: OwnWrites };
 
 export function catalogRoute(needs: Needs): Route {
   const { database, clock, ids, events, products } = needs;
@@ -47,8 +48,19 @@ export function catalogRoute(needs: Needs): Route {
     if (change.kind === "created" || change.kind === "updated") await checkCategories(tx, change.after);
     await saveProducts(needs, tx, [change], call);
     const { before, after } = change;
-    tx.afterCommit(() => products.forget(before === undefined ? [after] : [after, before]));
+    tx.afterCommit(() => void products.forget(before === undefined ? [after] : [after, before]));
   };
+  /**
+   * Answers a change when no replica shows what was before. What is answered is forgotten once more: the answer may be kept from a first try,
+   * whose process ended before it could say so.
+   */
+  const told = async <Answer>(changing: Promise<Answer>, changed: (answer: Answer) => readonly Product[]): Promise<Answer> => {
+    const answer = await changing;
+    await products.forget(changed(answer));
+    return answer;
+  };
+  const changedProduct = (changing: Promise<Product>): Promise<Product> => told(changing, (product) => [product]);
+  const changedLists = <Answer>(changing: Promise<Answer>): Promise<Answer> => told(changing, () => []);
   const setStatus =
     (id: string, version: number | undefined, status: ProductStatus, kind: ChangeKind, call: Call) => async (tx: Transaction) => {
       const before = await lockProduct(tx, id);
@@ -82,36 +94,40 @@ export function catalogRoute(needs: Needs): Route {
       };
     },
     updateCategory: (request, call) =>
-      idempotent({
-        database,
-        clock,
-        call,
-        method: methods.updateCategory,
-        request,
-        output: CategorySchema,
-        work: (tx) => {
-          tx.afterCommit(() => products.forget([])); // lists of the categories above it
-          return updateCategory(needs, tx, request, call);
-        },
-      }),
+      changedLists(
+        idempotent({
+          database,
+          clock,
+          call,
+          method: methods.updateCategory,
+          request,
+          output: CategorySchema,
+          work: (tx) => {
+            tx.afterCommit(() => void products.forget([])); // lists of the categories above it
+            return updateCategory(needs, tx, request, call);
+          },
+        }),
+      ),
     deleteCategory: async (request, call) => {
       await database.transaction((tx) => deleteCategory(needs, tx, request.category, call));
       return {};
     },
     createProduct: (request, call) =>
-      idempotent({
-        database,
-        clock,
-        call,
-        method: methods.createProduct,
-        request,
-        output: ProductSchema,
-        work: async (tx) => {
-          const after = newProduct(request, { id: ids.next("prd"), newVariantId, at: clock.now() });
-          await save(tx, { kind: "created", before: undefined, after }, call);
-          return current(tx, after.id);
-        },
-      }),
+      changedProduct(
+        idempotent({
+          database,
+          clock,
+          call,
+          method: methods.createProduct,
+          request,
+          output: ProductSchema,
+          work: async (tx) => {
+            const after = newProduct(request, { id: ids.next("prd"), newVariantId, at: clock.now() });
+            await save(tx, { kind: "created", before: undefined, after }, call);
+            return current(tx, after.id);
+          },
+        }),
+      ),
     getProduct: async (request, call) => {
       const product = await products.product(request.product, () => findProduct(database, request.product));
       if (product === undefined || (product.status !== ProductStatus.PUBLISHED && !managesCatalogue(call))) throw notFound();
@@ -123,53 +139,61 @@ export function catalogRoute(needs: Needs): Route {
       return products.list(key, () => list(request, status));
     },
     updateProduct: (request, call) =>
-      idempotent({
-        database,
-        clock,
-        call,
-        method: methods.updateProduct,
-        request,
-        output: ProductSchema,
-        work: async (tx) => {
-          const before = await lockProduct(tx, request.product);
-          expectVersion(before, request.version);
-          const after = withContent(before, patched(before, request), { newVariantId, at: clock.now() });
-          if (after !== undefined) await save(tx, { kind: "updated", before, after }, call);
-          return current(tx, before.id);
-        },
-      }),
-    deleteProduct: async (request, call) => {
-      await database.transaction(async (tx) => {
-        const before = await findLocked(tx, request.product);
-        if (before === undefined) return;
-        await save(
-          tx,
-          { kind: "deleted", before, after: { ...before, version: before.version + 1, updatedAt: timestampFromDate(clock.now()) } },
+      changedProduct(
+        idempotent({
+          database,
+          clock,
           call,
-        );
-      });
+          method: methods.updateProduct,
+          request,
+          output: ProductSchema,
+          work: async (tx) => {
+            const before = await lockProduct(tx, request.product);
+            expectVersion(before, request.version);
+            const after = withContent(before, patched(before, request), { newVariantId, at: clock.now() });
+            if (after !== undefined) await save(tx, { kind: "updated", before, after }, call);
+            return current(tx, before.id);
+          },
+        }),
+      ),
+    deleteProduct: async (request, call) => {
+      await changedLists(
+        database.transaction(async (tx) => {
+          const before = await findLocked(tx, request.product);
+          if (before === undefined) return;
+          await save(
+            tx,
+            { kind: "deleted", before, after: { ...before, version: before.version + 1, updatedAt: timestampFromDate(clock.now()) } },
+            call,
+          );
+        }),
+      );
       return {};
     },
     publishProduct: (request, call) =>
-      idempotent({
-        database,
-        clock,
-        call,
-        method: methods.publishProduct,
-        request,
-        output: ProductSchema,
-        work: setStatus(request.product, request.version, ProductStatus.PUBLISHED, "published", call),
-      }),
+      changedProduct(
+        idempotent({
+          database,
+          clock,
+          call,
+          method: methods.publishProduct,
+          request,
+          output: ProductSchema,
+          work: setStatus(request.product, request.version, ProductStatus.PUBLISHED, "published", call),
+        }),
+      ),
     archiveProduct: (request, call) =>
-      idempotent({
-        database,
-        clock,
-        call,
-        method: methods.archiveProduct,
-        request,
-        output: ProductSchema,
-        work: setStatus(request.product, request.version, ProductStatus.ARCHIVED, "archived", call),
-      }),
+      changedProduct(
+        idempotent({
+          database,
+          clock,
+          call,
+          method: methods.archiveProduct,
+          request,
+          output: ProductSchema,
+          work: setStatus(request.product, request.version, ProductStatus.ARCHIVED, "archived", call),
+        }),
+      ),
     getProductHistory: async (request) => {
       const history = request.product.startsWith("prd_") ? await events.history(database, request.product) : [];
       if (history.length === 0) throw notFound();
@@ -199,19 +223,21 @@ export function catalogRoute(needs: Needs): Route {
       };
     },
     importProducts: (request, call) =>
-      idempotent({
-        database,
-        clock,
-        call,
-        method: methods.importProducts,
-        request,
-        output: ImportProductsResponseSchema,
-        work: async (tx) => {
-          const { outcomes, changes } = await importProducts(needs, tx, request, call);
-          tx.afterCommit(() => products.forget(changes.map(({ after }) => after)));
-          return { outcomes };
-        },
-      }),
+      changedLists(
+        idempotent({
+          database,
+          clock,
+          call,
+          method: methods.importProducts,
+          request,
+          output: ImportProductsResponseSchema,
+          work: async (tx) => {
+            const { outcomes, changes } = await importProducts(needs, tx, request, call);
+            tx.afterCommit(() => void products.forget(changes.map(({ after }) => after)));
+            return { outcomes };
+          },
+        }),
+      ),
   });
 }
 

@@ -1,7 +1,12 @@
+import type { Database } from "@kontor/platform/database/database.ts";
+import { ownWrites } from "@kontor/platform/database/own-writes.ts";
+import type { OwnWrites } from "@kontor/platform/database/own-writes.ts";
 import type { ServiceDefinition } from "@kontor/platform/service/service.ts";
 import { availabilitySubscription } from "./availability.ts";
 import { createProductCache } from "./product-cache.ts";
-import { indexQueueOf, indexSubscription } from "./product-index.ts";
+import type { ProductCache } from "./product-cache.ts";
+import { indexQueueOf, indexSubscription, rebuildQueueOf, rebuildWhenLost } from "./product-index.ts";
+import { listsKey } from "./list-products.ts";
 import { catalogRoute } from "./rpc.ts";
 
 export const catalog: ServiceDefinition = {
@@ -9,17 +14,33 @@ export const catalog: ServiceDefinition = {
   migrations: new URL("../migrations/", import.meta.url),
   create: (surroundings) => {
     const { cache, search, log } = surroundings;
-    const index = search.index("products");
-    const products = createProductCache(cache, (error) =>
+    const index = search.index("products", rebuildWhenLost(surroundings));
+    const own = ownWrites(surroundings);
+    const cached = createProductCache(cache, (error) =>
       log.warn({ error }, "the product cache could not be cleared; its products live a minute"),
     );
+    const products = showingChanges(surroundings.database, cached, own);
+    const indexing = { ...surroundings, index, indexed: () => void products.forget([]) };
     return {
-      routes: [catalogRoute({ ...surroundings, index, products })],
+      routes: [catalogRoute({ ...surroundings, index, products, own })],
       subscriptions: [
-        availabilitySubscription((changed) => products.forget(changed)),
-        indexSubscription({ ...surroundings, changed: (changed) => products.forget(changed) }),
+        // A replica's stock figures may be a little older: they decide nothing.
+        availabilitySubscription((changed) => void cached.forget(changed)),
+        indexSubscription({ ...surroundings, changed: (changed) => void products.forget(changed) }),
       ],
-      queues: [indexQueueOf({ ...surroundings, index, indexed: () => products.forget([]) })],
+      queues: [indexQueueOf(indexing), rebuildQueueOf(indexing)],
     };
   },
 };
+
+/** The cache, which lists may be loaded into from a replica of the database: before the old ones are forgotten, it is said that they changed. */
+function showingChanges(database: Database, cached: ProductCache, own: OwnWrites): ProductCache {
+  if (database.replicaLagMs === 0) return cached;
+  return {
+    ...cached,
+    forget: async (products) => {
+      await own.written(listsKey);
+      await cached.forget(products);
+    },
+  };
+}

@@ -14,6 +14,7 @@ import { contracts } from "@kontor/contracts/registry.ts";
 import { refusalIn } from "@kontor/platform/errors/refusal.ts";
 import type { Refusal } from "@kontor/platform/errors/refusal.ts";
 import { openTestServices, testCall } from "@kontor/platform/testing/test-services.ts";
+import type { TestServicesOptions } from "@kontor/platform/testing/test-services.ts";
 import type { ServiceDefinition } from "@kontor/platform/service/service.ts";
 import { catalog } from "./service.ts";
 
@@ -24,8 +25,8 @@ export type ListInit = MessageInitShape<typeof ListProductsRequestSchema>;
 const inventory: ServiceDefinition = { name: "inventory", create: () => ({ routes: [] }) };
 
 /** The catalogue with what its tests ask all the time. */
-export async function openCatalog() {
-  const house = await openTestServices({ services: [catalog, inventory], registry: contracts });
+export async function openCatalog(options: Pick<TestServicesOptions, "engines"> = {}) {
+  const house = await openTestServices({ services: [catalog, inventory], registry: contracts, ...options });
   const hosted = house.services.get("catalog")!;
   const client = house.clients.of("catalog", CatalogService);
   const edge = house.rpc.clientsFor("gateway").of("catalog", CatalogService);

@@ -3,7 +3,7 @@ import { create } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { AccountSchema, AccountStatus } from "@kontor/contracts/gen/kontor/identity/v1/identity_pb.js";
 import type { Account } from "@kontor/contracts/gen/kontor/identity/v1/identity_pb.js";
-import type { Queries } from "@kontor/platform/database/database.ts";
+import type { Queries, Reads } from "@kontor/platform/database/database.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 
@@ -40,7 +40,7 @@ export function lockAccountByEmail(queries: Queries, email: string): Promise<Acc
 }
 
 /** Refuses with NOT_FOUND. */
-export async function readAccount(queries: Queries, id: string): Promise<AccountRecord> {
+export async function readAccount(queries: Reads, id: string): Promise<AccountRecord> {
   const account = await queries.maybe<AccountRecord>(sql`select ${columns} from accounts where id = ${id}`);
   if (account === undefined) throw refuse({ reason: "NOT_FOUND", code: "not_found", message: "There is no such account" });
   return account;

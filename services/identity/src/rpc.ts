@@ -1,5 +1,6 @@
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { IdentityService } from "@kontor/contracts/gen/kontor/identity/v1/identity_pb.js";
+import { ownWrites } from "@kontor/platform/database/own-writes.ts";
 import { implement } from "@kontor/platform/rpc/rpc.ts";
 import type { Route } from "@kontor/platform/rpc/rpc.ts";
 import type { Surroundings } from "@kontor/platform/service/service.ts";
@@ -9,12 +10,15 @@ import type { AccountRecord } from "./account-store.ts";
 import type { Passwords } from "./passwords.ts";
 import { register, resendVerification, verificationMail, verifyEmail } from "./register.ts";
 import type { Secrets } from "./secrets.ts";
-import { endSession, liveSessions, login, refresh } from "./sessions.ts";
+import { tellEnded } from "./ended-sessions.ts";
+import { checkSessions, endSession, liveSessions, login, refresh } from "./sessions.ts";
 
 type Needs = Surroundings & { readonly secrets: Secrets; readonly passwords: Passwords; readonly accessTokens: AccessTokens };
 
-export function identityRoute(needs: Needs): Route {
-  const { database, accessTokens } = needs;
+export function identityRoute(surroundings: Needs): Route {
+  const { database, accessTokens } = surroundings;
+  const own = ownWrites(surroundings);
+  const needs = { ...surroundings, tellEnded: tellEnded(surroundings), own };
   const signUp = register(needs);
   const verify = verifyEmail(needs);
   const resend = resendVerification(needs);
@@ -23,20 +27,29 @@ export function identityRoute(needs: Needs): Route {
   const renew = refresh(needs);
   const endOne = endSession(needs);
   const live = liveSessions(needs);
+  const check = checkSessions(needs);
   const contact = ({ id, email, name }: AccountRecord) => ({ account: id, email, name });
 
   return implement(IdentityService, {
     register: async ({ email, password, name }, call) => accountMessage(await signUp({ email, password, name }, call)),
-    verifyEmail: async (request, call) => accountMessage(await verify(request, call)),
+    verifyEmail: async (request, call) => {
+      const account = await verify(request, call);
+      await own.written(account.id);
+      return accountMessage(account);
+    },
     resendVerification: async ({ email }, call) => ({ nextAt: timestampFromDate(await resend(email, call)) }),
     login: signIn,
     refreshToken: ({ refreshToken }, call) => renew(refreshToken, call),
     logout: async (_, call) => {
       const { id, session } = call.signedIn();
       await endOne(session, id, "LOGOUT", call);
+      await own.written(id);
       return {};
     },
-    getMe: async (_, call) => accountMessage(await readAccount(database, call.signedIn().id)),
+    getMe: async (_, call) => {
+      const { id } = call.signedIn();
+      return accountMessage(await readAccount(await own.reads(id), id));
+    },
     listSessions: async (_, call) => {
       const { id, session } = call.signedIn();
       return {
@@ -50,10 +63,13 @@ export function identityRoute(needs: Needs): Route {
       };
     },
     deleteSession: async ({ session }, call) => {
-      await endOne(session, call.signedIn().id, "REVOKED", call);
+      const { id } = call.signedIn();
+      await endOne(session, id, "REVOKED", call);
+      await own.written(id);
       return {};
     },
     getJwks: async () => ({ keys: [...accessTokens.publicKeys()] }),
+    checkSessions: async ({ sessions }) => ({ live: await check(sessions) }),
     createAccount: async ({ email, password, name, roles }, call) => accountMessage(await signUp({ email, password, name, roles }, call)),
     getContact: async ({ account }) => contact(await readAccount(database, account)),
     getVerificationMail: async ({ verification }) => {

@@ -2,6 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { SessionEndedSchema, SessionStartedSchema } from "@kontor/contracts/gen/kontor/identity/v1/events_pb.js";
 import type { LoginRequest } from "@kontor/contracts/gen/kontor/identity/v1/identity_pb.js";
 import type { Transaction } from "@kontor/platform/database/database.ts";
+import type { OwnWrites } from "@kontor/platform/database/own-writes.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import type { Call } from "@kontor/platform/rpc/call.ts";
@@ -10,6 +11,7 @@ import { accessTokenSeconds } from "./access-tokens.ts";
 import type { AccessTokens, TokenClaims } from "./access-tokens.ts";
 import { emailDigest, findAccountByEmail } from "./account-store.ts";
 import type { AccountRecord } from "./account-store.ts";
+import type { TellEnded } from "./ended-sessions.ts";
 import type { Passwords } from "./passwords.ts";
 import type { Secrets } from "./secrets.ts";
 
@@ -17,6 +19,8 @@ type Needs = Pick<Surroundings, "database" | "events" | "clock" | "ids" | "cache
   readonly secrets: Secrets;
   readonly passwords: Passwords;
   readonly accessTokens: AccessTokens;
+  readonly tellEnded: TellEnded;
+  readonly own: OwnWrites;
 };
 
 export interface IssuedTokens {
@@ -69,6 +73,7 @@ export const login =
       insert into sessions (id, account, generation, created_at, last_used_at, expires_at)
       values (${session}, ${account.id}, 1, ${at}, ${at}, ${new Date(at.getTime() + sessionLifeMs)})`);
     events.wake();
+    await needs.own.written(account.id);
     return issue(needs, { ...claimsOf(account), session }, 1);
   };
 
@@ -86,7 +91,7 @@ export const refresh = (needs: Needs): ((token: string, call: Call) => Promise<I
 };
 
 async function renew(needs: Needs, token: string, call: Call): Promise<IssuedTokens> {
-  const { database, clock, log, secrets } = needs;
+  const { database, clock, log, secrets, tellEnded } = needs;
   const read = secrets.readRefreshToken(token);
   if (read === undefined) throw refreshTokenInvalid();
   const { session: id, generation } = read;
@@ -94,9 +99,10 @@ async function renew(needs: Needs, token: string, call: Call): Promise<IssuedTok
     const at = clock.now();
     // `now()` is when this transaction began: the token was replaced, by another process, while it waited for the row.
     const session = await tx.maybe<
-      Pick<SessionRecord, "account" | "generation" | "expiresAt"> & ClaimsRow & { readonly overtaken: boolean }
+      Pick<SessionRecord, "account" | "generation" | "lastUsedAt" | "expiresAt"> & ClaimsRow & { readonly overtaken: boolean }
     >(
-      sql`select s.account, s.generation, s.expires_at as "expiresAt", s.rotated_at >= now() as overtaken, a.roles, a.status
+      sql`select s.account, s.generation, s.last_used_at as "lastUsedAt", s.expires_at as "expiresAt", s.rotated_at >= now() as overtaken,
+        a.roles, a.status
         from sessions s join accounts a on a.id = s.account where s.id = ${id} for no key update of s`,
     );
     if (session === undefined || session.expiresAt <= at) return undefined;
@@ -106,7 +112,7 @@ async function renew(needs: Needs, token: string, call: Call): Promise<IssuedTok
     if (generation !== newest) {
       await end(needs, tx, { id, account }, "REFRESH_TOKEN_REUSED", call);
       log.warn({ call, session: id, account }, "a refresh token was used twice; its session is ended");
-      return undefined;
+      return session;
     }
     await tx.run(
       sql`update sessions set generation = ${newest + 1}, rotated_at = clock_timestamp(), last_used_at = ${at} where id = ${id}`,
@@ -114,23 +120,46 @@ async function renew(needs: Needs, token: string, call: Call): Promise<IssuedTok
     return { claims, generation: newest + 1 };
   });
   if (renewed === undefined) throw refreshTokenInvalid();
+  if (!("claims" in renewed)) {
+    await tellEnded(id, renewed.lastUsedAt);
+    throw refreshTokenInvalid();
+  }
+  await needs.own.written(renewed.claims.account);
   return issue(needs, renewed.claims, renewed.generation);
 }
 
-/** Ends a session of an account; nothing happens when it is ended or another's. */
+/**
+ * Ends a session of an account, and resolves when its access tokens are good nowhere any more. Nothing happens when it is another's; when it
+ * has ended already it is told again, because who ended it may have been interrupted before that.
+ */
 export const endSession =
-  (needs: Pick<Needs, "database" | "events">) =>
-  (id: string, account: string, cause: "LOGOUT" | "REVOKED", call: Call): Promise<void> =>
-    needs.database.transaction(async (tx) => {
-      const session = await tx.maybe(sql`select from sessions where id = ${id} and account = ${account} for update`);
-      if (session !== undefined) await end(needs, tx, { id, account }, cause, call);
+  (needs: Pick<Needs, "database" | "events" | "tellEnded">) =>
+  async (id: string, account: string, cause: "LOGOUT" | "REVOKED", call: Call): Promise<void> => {
+    const session = await needs.database.transaction(async (tx) => {
+      const found = await tx.maybe<Pick<SessionRecord, "account" | "lastUsedAt">>(
+        sql`select account, last_used_at as "lastUsedAt" from sessions where id = ${id} for update`,
+      );
+      if (found?.account === account) await end(needs, tx, { id, account }, cause, call);
+      return found;
     });
+    if (session === undefined || session.account === account) await needs.tellEnded(id, session?.lastUsedAt);
+  };
+
+/** Those of these sessions that are live. */
+export const checkSessions =
+  ({ database, clock }: Pick<Needs, "database" | "clock">) =>
+  async (ids: readonly string[]): Promise<string[]> => {
+    const live = await database.rows<Pick<SessionRecord, "id">>(
+      sql`select id from sessions where id = any(${ids}) and expires_at > ${clock.now()}`,
+    );
+    return live.map(({ id }) => id);
+  };
 
 /** An account's live sessions, newest first, a hundred at most. */
 export const liveSessions =
-  ({ database, clock }: Pick<Needs, "database" | "clock">) =>
-  (account: string): Promise<SessionRecord[]> =>
-    database.rows<SessionRecord>(
+  ({ own, clock }: Pick<Needs, "own" | "clock">) =>
+  async (account: string): Promise<SessionRecord[]> =>
+    (await own.reads(account)).rows<SessionRecord>(
       sql`select ${columns} from sessions s where s.account = ${account} and s.expires_at > ${clock.now()} order by s.created_at desc, s.id desc limit 100`,
     );
 

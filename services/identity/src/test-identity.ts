@@ -1,6 +1,7 @@
 import { IdentityService } from "@kontor/contracts/gen/kontor/identity/v1/identity_pb.js";
 import { VerificationRequestedSchema } from "@kontor/contracts/gen/kontor/identity/v1/events_pb.js";
 import { contracts } from "@kontor/contracts/registry.ts";
+import type { Cache } from "@kontor/platform/cache/cache.ts";
 import { createMemoryCache } from "@kontor/platform/cache/memory.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import { refusalIn } from "@kontor/platform/errors/refusal.ts";
@@ -18,13 +19,14 @@ import { openTestServices, testCall } from "@kontor/platform/testing/test-servic
 import type { TestServices } from "@kontor/platform/testing/test-services.ts";
 import { identity } from "./service.ts";
 
-/** The identity service with what its tests ask all the time. */
-export async function openIdentity() {
-  const house = await openTestServices({ services: [identity], registry: contracts });
+/** The identity service with what its tests ask all the time, and the cache that it shares with the gateways. */
+export async function openIdentity({ cache = createMemoryCache({ maxEntries: 1_000 }) }: { readonly cache?: Cache } = {}) {
+  const house = await openTestServices({ services: [identity], registry: contracts, cache });
   const hosted = house.services.get("identity")!;
   const client = house.clients.of("identity", IdentityService);
   return {
     ...house,
+    cache,
     hosted,
     client,
     edge: house.rpc.clientsFor("gateway").of("identity", IdentityService),
@@ -47,14 +49,14 @@ export async function openIdentity() {
 /** A second process on the same database. */
 export function secondIdentity(
   { hosted, clock, config }: Pick<TestServices, "clock" | "config"> & { readonly hosted: HostedService },
-  changed: Partial<HouseConfig> = {},
+  { cache = createMemoryCache({ maxEntries: 100 }), ...changed }: Partial<HouseConfig> & { readonly cache?: Cache } = {},
 ) {
   const rpc = createInProcessRpc({ log: quiet, freeze: true });
   const second = hostService(identity, {
     database: hosted.database,
     rpc,
     wakeups: createWakeups({ log: quiet }),
-    cache: createMemoryCache({ maxEntries: 100 }),
+    cache,
     mail: { send: async () => undefined },
     clock,
     ids: createIds(clock),

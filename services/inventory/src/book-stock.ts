@@ -4,14 +4,12 @@ import type { Transaction } from "@kontor/platform/database/database.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import type { Call } from "@kontor/platform/rpc/call.ts";
-import type { Surroundings } from "@kontor/platform/service/service.ts";
 import { openBook } from "./book-store.ts";
 import { saveBook } from "./save-book.ts";
-
-type Needs = Pick<Surroundings, "events" | "ids" | "clock">;
+import type { BookNeeds } from "./save-book.ts";
 
 /** Books goods in or out. Refuses with OUT_OF_STOCK to write off more than is free, with INVALID_REQUEST kinds that only orders have. */
-export async function bookMovement(needs: Needs, tx: Transaction, request: CreateMovementRequest, call: Call): Promise<Movement> {
+export async function bookMovement(needs: BookNeeds, tx: Transaction, request: CreateMovementRequest, call: Call): Promise<Movement> {
   const { sku, quantity, kind } = request;
   if (kind !== MovementKind.RECEIVED && kind !== MovementKind.WRITTEN_OFF)
     throw refuse({
@@ -32,7 +30,7 @@ export async function bookMovement(needs: Needs, tx: Transaction, request: Creat
  * Units that are set aside stay: a count below them is booked down to them only.
  */
 export async function importStock(
-  needs: Needs,
+  needs: BookNeeds,
   tx: Transaction,
   request: ImportStockRequest,
   call: Call,

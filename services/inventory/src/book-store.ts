@@ -6,6 +6,7 @@ import type { Surroundings } from "@kontor/platform/service/service.ts";
 import { Book } from "./book.ts";
 import type { BookedReservation } from "./book.ts";
 import { saveBook } from "./save-book.ts";
+import type { BookNeeds } from "./save-book.ts";
 import type { Level, ReservationStatus, Shortage, Units } from "./stock.ts";
 
 const triesMax = 3;
@@ -22,7 +23,7 @@ export interface BookOptions {
  * decides and nothing else, because it may run several times.
  */
 export async function withBook(
-  needs: Pick<Surroundings, "database" | "events" | "ids" | "clock">,
+  needs: BookNeeds & Pick<Surroundings, "database">,
   { orders, skus = [], call, lane = "requests" }: BookOptions,
   work: (book: Book) => void,
 ): Promise<Book> {

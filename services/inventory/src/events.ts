@@ -2,12 +2,12 @@ import { OrderCancelledSchema, OrderPaidSchema } from "@kontor/contracts/gen/kon
 import { callFor } from "@kontor/platform/events/call-for.ts";
 import { isEvent, subscription } from "@kontor/platform/events/events.ts";
 import type { Subscription } from "@kontor/platform/events/events.ts";
-import type { Surroundings } from "@kontor/platform/service/service.ts";
 import { openBook } from "./book-store.ts";
 import { saveBook } from "./save-book.ts";
+import type { BookNeeds } from "./save-book.ts";
 
 /** A paid order claims its units; a cancelled one gives them back. A batch is three statements, whatever its size. */
-export function inventorySubscription(needs: Pick<Surroundings, "events" | "ids" | "clock">): Subscription {
+export function inventorySubscription(needs: BookNeeds): Subscription {
   return subscription({
     name: "inventory.orders",
     publisher: "orders",

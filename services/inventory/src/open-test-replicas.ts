@@ -1,6 +1,8 @@
 import { InventoryService } from "@kontor/contracts/gen/kontor/inventory/v1/inventory_pb.js";
 import { contracts } from "@kontor/contracts/registry.ts";
+import type { Cache } from "@kontor/platform/cache/cache.ts";
 import { createMemoryCache } from "@kontor/platform/cache/memory.ts";
+import { createUnsharedCache } from "@kontor/platform/cache/unshared.ts";
 import type { Clock } from "@kontor/platform/clock/clock.ts";
 import { createBudget } from "@kontor/platform/database/budget.ts";
 import { openDatabase } from "@kontor/platform/database/postgres.ts";
@@ -19,8 +21,8 @@ export interface Replicas {
   readonly hosted: readonly HostedService[];
 }
 
-/** Replicas of inventory, each with its own connections, on one database. */
-export async function openReplicas(count: number, clock: Clock): Promise<Replicas> {
+/** Replicas of inventory, each with its own connections, on one database; without caches they share nothing else. */
+export async function openReplicas(count: number, clock: Clock, caches: readonly Cache[] = []): Promise<Replicas> {
   const migrations = [...platformMigrations, { scope: "inventory", folder: inventory.migrations! }];
   const first = await openTestDatabase({ name: "inventory", migrations });
   const hosted: HostedService[] = [];
@@ -33,7 +35,7 @@ export async function openReplicas(count: number, clock: Clock): Promise<Replica
       database,
       rpc,
       wakeups: createWakeups({ log: quiet }),
-      cache: createMemoryCache({ maxEntries: 1 }),
+      cache: caches[nth] ?? createUnsharedCache(createMemoryCache({ maxEntries: 1 })),
       mail: { send: () => Promise.reject(new Error("inventory sends no mail")) },
       clock,
       ids: createIds(clock),

@@ -2,8 +2,9 @@ import { sql } from "@kontor/platform/database/sql.ts";
 import type { Call } from "@kontor/platform/rpc/call.ts";
 import type { Surroundings } from "@kontor/platform/service/service.ts";
 import { withBook } from "./book-store.ts";
+import type { BookNeeds } from "./save-book.ts";
 
-type Needs = Pick<Surroundings, "database" | "events" | "ids" | "clock">;
+type Needs = BookNeeds & Pick<Surroundings, "database">;
 
 const expiredAtOnce = 500;
 

@@ -6,10 +6,11 @@ import type { Call } from "@kontor/platform/rpc/call.ts";
 import type { Surroundings } from "@kontor/platform/service/service.ts";
 import type { BookedReservation } from "./book.ts";
 import { withBook } from "./book-store.ts";
+import type { BookNeeds } from "./save-book.ts";
 import { outOfStock } from "./stock.ts";
 import { reservationMessage } from "./stock-messages.ts";
 
-type Needs = Pick<Surroundings, "database" | "events" | "ids" | "clock">;
+type Needs = BookNeeds & Pick<Surroundings, "database">;
 
 /** More would make the transaction, and so the wait of those behind it, long. */
 const batchMax = 500;

@@ -8,33 +8,45 @@ import type { Surroundings } from "@kontor/platform/service/service.ts";
 import { bookMovement, importStock } from "./book-stock.ts";
 import { readReservations } from "./book-store.ts";
 import { release } from "./release.ts";
+import type { BookNeeds } from "./save-book.ts";
 import type { Reserve } from "./reserve.ts";
+import type { StockCounts } from "./stock-counts.ts";
 import { reservationMessage } from "./stock-messages.ts";
 import { movementsOf, stockLevels } from "./stock-queries.ts";
 
-type Needs = Pick<Surroundings, "database" | "events" | "ids" | "clock"> & Pick<Reserve, "reserve">;
+type Needs = BookNeeds & Pick<Surroundings, "database"> & Pick<Reserve, "reserve"> & { readonly counts: StockCounts };
 
 export function inventoryRoute(needs: Needs): Route {
-  const { database, clock, reserve } = needs;
+  const { database, clock, reserve, counts } = needs;
   const free = release(needs);
+  /** Answers when others read the new counts. */
+  const counted = async <Answer>(booking: Promise<Answer>): Promise<Answer> => {
+    const answer = await booking;
+    await counts.written();
+    return answer;
+  };
   return implement(InventoryService, {
     listStock: async (request) => {
       const limit = pageSize(request.limit);
+      const skus = [...new Set(request.sku)].toSorted();
+      if (skus.length > 0 && skus.length <= limit && request.cursor === "") return { items: await counts.read(skus) };
       const [after = ""] = decodeCursor(request.cursor, ["string"]) ?? [];
       const found = await stockLevels(database, { after, skus: request.sku, limit: limit + 1 });
       const items = found.slice(0, limit);
       return { items, ...(found.length > limit && { nextCursor: encodeCursor([items.at(-1)!.sku]) }) };
     },
     createMovement: (request, call) =>
-      idempotent({
-        database,
-        clock,
-        call,
-        method: InventoryService.method.createMovement,
-        request,
-        output: MovementSchema,
-        work: (tx) => bookMovement(needs, tx, request, call),
-      }),
+      counted(
+        idempotent({
+          database,
+          clock,
+          call,
+          method: InventoryService.method.createMovement,
+          request,
+          output: MovementSchema,
+          work: (tx) => bookMovement(needs, tx, request, call),
+        }),
+      ),
     listMovements: async (request) => {
       const limit = pageSize(request.limit);
       const [before] = decodeCursor(request.cursor, ["string"]) ?? [];
@@ -53,14 +65,16 @@ export function inventoryRoute(needs: Needs): Route {
       return reservationMessage(reservation);
     },
     importStock: (request, call) =>
-      idempotent({
-        database,
-        clock,
-        call,
-        method: InventoryService.method.importStock,
-        request,
-        output: ImportStockResponseSchema,
-        work: (tx) => importStock(needs, tx, request, call),
-      }),
+      counted(
+        idempotent({
+          database,
+          clock,
+          call,
+          method: InventoryService.method.importStock,
+          request,
+          output: ImportStockResponseSchema,
+          work: (tx) => importStock(needs, tx, request, call),
+        }),
+      ),
   });
 }

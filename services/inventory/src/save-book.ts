@@ -11,7 +11,11 @@ import type { Call } from "@kontor/platform/rpc/call.ts";
 import type { Surroundings } from "@kontor/platform/service/service.ts";
 import type { Book, BookedReservation } from "./book.ts";
 import type { Level, ReservationStatus } from "./stock.ts";
+import type { StockCounts } from "./stock-counts.ts";
 import { eventOf, movementsOf } from "./stock-messages.ts";
+
+/** What saving a book needs. */
+export type BookNeeds = Pick<Surroundings, "events" | "ids" | "clock"> & { readonly counts: Pick<StockCounts, "put"> };
 
 /** A book on its way into the database. */
 export interface SavedBook {
@@ -32,7 +36,7 @@ export interface SaveOptions {
 
 /** Writes what was decided, with its events, in one statement. */
 export function saveBook(
-  { events, ids, clock }: Pick<Surroundings, "events" | "ids" | "clock">,
+  { events, ids, clock, counts }: BookNeeds,
   tx: Transaction,
   book: Book,
   { call, note = "", callOf = () => call }: SaveOptions,
@@ -62,7 +66,10 @@ export function saveBook(
   const writes: Sql[] = [];
   if (added.length > 0) writes.push(sql`added as (${insertReservations(added, at)})`);
   if (changed.length > 0) writes.push(sql`changed as (${updateReservations(changed, book.changed, at)})`);
-  if (levels.length > 0) writes.push(sql`levelled as (${updateLevels(levels, at)})`);
+  if (levels.length > 0) {
+    writes.push(sql`levelled as (${updateLevels(levels, at)})`);
+    tx.afterCommit(() => counts.put(levels, at));
+  }
   if (movements.length > 0) writes.push(sql`moved as (${insertMovements(movements, at)})`);
   if (eventCount > 0) {
     writes.push(sql`recorded as (${events.appendSql(call, recorded)})`);

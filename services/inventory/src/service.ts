@@ -7,6 +7,7 @@ import { inventorySubscription } from "./events.ts";
 import { releaseExpired } from "./release.ts";
 import { createReserve } from "./reserve.ts";
 import { inventoryRoute } from "./rpc.ts";
+import { createStockCounts } from "./stock-counts.ts";
 
 const expiryQueue = "expire-reservations";
 // No reservation outlives its expiry by more than ten seconds.
@@ -17,11 +18,13 @@ export const inventory: ServiceDefinition = {
   migrations: new URL("../migrations/", import.meta.url),
   create: (surroundings) => {
     const { database, tasks, clock } = surroundings;
-    const { reserve, idle } = createReserve(surroundings);
-    const expire = releaseExpired(surroundings);
+    const counts = createStockCounts(surroundings);
+    const needs = { ...surroundings, counts };
+    const { reserve, idle } = createReserve(needs);
+    const expire = releaseExpired(needs);
     return {
-      routes: [inventoryRoute({ ...surroundings, reserve })],
-      subscriptions: [inventorySubscription(surroundings)],
+      routes: [inventoryRoute({ ...needs, reserve })],
+      subscriptions: [inventorySubscription(needs)],
       queues: [
         queue({
           name: expiryQueue,
@@ -38,7 +41,10 @@ export const inventory: ServiceDefinition = {
             { queue: expiryQueue, key: "always", payload: create(EmptySchema) },
           ]),
         ),
-      idle,
+      idle: async () => {
+        await idle();
+        await counts.written();
+      },
     };
   },
 };

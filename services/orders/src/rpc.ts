@@ -7,6 +7,7 @@ import { decodeCursor, encodeCursor, invalidCursor, pageSize } from "@kontor/pla
 import { answerGiven, fingerprintOf, idempotencyKeyOf, idempotent } from "@kontor/platform/database/idempotency.ts";
 import { outcomeUnknown, refusalIn, refuse } from "@kontor/platform/errors/refusal.ts";
 import type { Refusal } from "@kontor/platform/errors/refusal.ts";
+import type { RecordedEvent } from "@kontor/platform/events/events.ts";
 import type { Call } from "@kontor/platform/rpc/call.ts";
 import { implement } from "@kontor/platform/rpc/rpc.ts";
 import type { Route } from "@kontor/platform/rpc/rpc.ts";
@@ -15,11 +16,15 @@ import { cancelOrder, changeOrderIn } from "./cancel-order.ts";
 import type { CancelNeeds } from "./cancel-order.ts";
 import { createOrder } from "./create-order.ts";
 import { fulfil } from "./order.ts";
+import type { OrderWatch } from "./order-watch.ts";
 import { readOrder, readOrders } from "./order-store.ts";
 import type { OrderFilter, StoredOrder } from "./order-store.ts";
 import { voidOrder } from "./void-order.ts";
 
-type Needs = CancelNeeds & Pick<Surroundings, "ids" | "config">;
+type Needs = CancelNeeds & Pick<Surroundings, "ids" | "config"> & { readonly watch: OrderWatch };
+
+/** An order in one of these changes no more. */
+const endings: ReadonlySet<OrderStatus> = new Set([OrderStatus.CANCELLED, OrderStatus.COMPLETED]);
 
 export function ordersRoute(needs: Needs): Route {
   const { database, events, clock, ids, config } = needs;
@@ -50,15 +55,16 @@ export function ordersRoute(needs: Needs): Route {
     getOrderHistory: async (request, call) => {
       const order = await visibleOrder(needs, request.order, call);
       const history = await events.history(database, order.id);
-      return {
-        items: history.map((event) => ({
-          version: event.version,
-          type: event.type,
-          at: timestampFromDate(event.at),
-          actor: event.actor,
-          status: (event.data as unknown as { order: OrderState }).order.status,
-        })),
-      };
+      return { items: history.map(changeOf) };
+    },
+    async *watchOrder(request, call) {
+      const order = await visibleOrder(needs, request.order, call);
+      if (endings.has(order.state.status) && request.afterVersion >= order.version) return;
+      for await (const event of needs.watch.follow(order.id, request.afterVersion, call.signal)) {
+        const change = changeOf(event);
+        yield change;
+        if (endings.has(change.status)) return;
+      }
     },
     cancelOrder: async (request, call) => {
       const method = OrdersService.method.cancelOrder;
@@ -116,6 +122,17 @@ export function ordersRoute(needs: Needs): Route {
     },
     describeOrder: async (request) => reply(await readOrder(database, request.order)),
   });
+}
+
+function changeOf(event: RecordedEvent) {
+  return {
+    version: event.version,
+    type: event.type,
+    at: timestampFromDate(event.at),
+    actor: event.actor,
+    // Every event of an order holds the order as it is after it.
+    status: (event.data as unknown as { order: OrderState }).order.status,
+  };
 }
 
 /** The refusal of some work whose outcome is known. Throws when it is not. */

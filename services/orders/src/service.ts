@@ -6,6 +6,7 @@ import { takeBackQueue, takeBackTask } from "./cancel-order.ts";
 import { orderClockQueue } from "./create-order.ts";
 import { orderSubscriptions } from "./events.ts";
 import { tickOrder } from "./order-clock.ts";
+import { createOrderWatch } from "./order-watch.ts";
 import { ordersRoute } from "./rpc.ts";
 
 // The provider may be away for long; an order waits for its word and is never given up.
@@ -15,7 +16,8 @@ export const orders: ServiceDefinition = {
   name: "orders",
   migrations: new URL("../migrations/", import.meta.url),
   create: (surroundings) => {
-    const needs = { ...surroundings, payments: surroundings.clients.of("payments", PaymentsService) };
+    const watch = createOrderWatch(surroundings);
+    const needs = { ...surroundings, events: watch.events, watch, payments: surroundings.clients.of("payments", PaymentsService) };
     const tick = tickOrder(needs);
     const giveBack = takeBackTask(needs);
     return {

@@ -3,16 +3,14 @@ import { sqlState } from "@kontor/platform/database/database.ts";
 import { startEmbeddedPostgres } from "@kontor/platform/database/embedded.ts";
 import type { EmbeddedPostgres } from "@kontor/platform/database/embedded.ts";
 import { pendingMigrations } from "@kontor/platform/database/migrate.ts";
-import type { MigrationSet } from "@kontor/platform/database/migrate.ts";
 import { openDatabase } from "@kontor/platform/database/postgres.ts";
 import type { PostgresDatabase } from "@kontor/platform/database/postgres.ts";
 import { listParked } from "@kontor/platform/events/parked.ts";
-import { mailboxMigrations } from "@kontor/platform/mail/mail-catcher.ts";
-import { platformMigrations } from "@kontor/platform/service/host-service.ts";
 import { countTasks } from "@kontor/platform/tasks/admin.ts";
 import type { Logger } from "@kontor/platform/telemetry/logger.ts";
 import type { Configuration } from "../../configuration.ts";
-import { services } from "../../services.ts";
+import { migrationsOf } from "../../migrations.ts";
+import { serviceNames } from "../../roles.ts";
 import { shopRuns } from "../house/shop-runs.ts";
 import type { Check } from "./check.ts";
 
@@ -32,7 +30,7 @@ export async function checkDatabases(
       running: false,
     };
   }
-  const names = [...migrationSets().keys()];
+  const names = [...(await migrationsOf()).keys()];
   // As the superuser, because the services' own passwords need the right master key, and the databases may not be there yet.
   const budget = createBudget({ connections: names.length * 2, background: names.length });
   const databases = new Map(
@@ -55,25 +53,10 @@ export async function checkDatabases(
   }
 }
 
-function migrationSets(): ReadonlyMap<string, readonly MigrationSet[]> {
-  const provider: MigrationSet = {
-    scope: "provider",
-    folder: new URL("../../../../services/payments/provider/migrations/", import.meta.url),
-  };
-  return new Map<string, readonly MigrationSet[]>([
-    ...services.map(
-      ({ name, migrations: folder }) =>
-        [name, [...platformMigrations, ...(folder === undefined ? [] : [{ scope: name, folder }])]] as const,
-    ),
-    ["mailbox", [mailboxMigrations]],
-    ["provider", [provider]],
-  ]);
-}
-
 async function checkMigrations(databases: ReadonlyMap<string, PostgresDatabase>): Promise<Check> {
   const about = "migrations";
   const pending: string[] = [];
-  for (const [name, sets] of migrationSets()) {
+  for (const [name, sets] of await migrationsOf()) {
     try {
       pending.push(...(await pendingMigrations(databases.get(name)!, sets)).map((file) => `${name}: ${file}`));
     } catch (error) {
@@ -89,7 +72,7 @@ async function checkMigrations(databases: ReadonlyMap<string, PostgresDatabase>)
 async function checkQueues(databases: ReadonlyMap<string, PostgresDatabase>): Promise<Check[]> {
   const parked: string[] = [];
   const dead: string[] = [];
-  for (const { name } of services) {
+  for (const name of serviceNames) {
     const database = databases.get(name)!;
     try {
       const events = (await listParked(database, {}, parkedMax)).length;

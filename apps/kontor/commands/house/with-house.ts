@@ -4,6 +4,7 @@ import type { Logger } from "@kontor/platform/telemetry/logger.ts";
 import { readConfiguration } from "../../configuration.ts";
 import type { Configuration } from "../../configuration.ts";
 import type { House } from "../../house.ts";
+import type { Role } from "../../roles.ts";
 import { CommandError } from "../command.ts";
 import type { Context } from "../command.ts";
 import { explainOpening } from "./explain-opening.ts";
@@ -14,7 +15,7 @@ export function quietLogger({ stderr }: Pick<Context, "stderr">): Logger {
 }
 
 /** Opens the house and explains what kept it from opening. Throws `CommandError` for what the user can do something about. */
-export async function open(config: Configuration, log: Logger, as: "shop" | "attached"): Promise<House> {
+export async function open(config: Configuration, log: Logger, as: "shop" | "attached", roles?: readonly Role[]): Promise<House> {
   // Read here and not at the top: the services are most of what there is to load.
   const { openHouse } = await import("../../house.ts");
   let opening = true;
@@ -22,7 +23,7 @@ export async function open(config: Configuration, log: Logger, as: "shop" | "att
   const told = (error: unknown): boolean => opening && explainOpening(error, config) instanceof CommandError;
   const sparing: Logger = { ...log, error: (fields, message) => (told(fields.error) ? log.debug : log.error)(fields, message) };
   try {
-    return await openHouse({ config, log: sparing, as });
+    return await openHouse({ config, log: sparing, as, ...(roles && { roles }) });
   } catch (error) {
     throw explainOpening(error, config);
   } finally {

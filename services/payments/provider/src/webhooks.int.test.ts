@@ -122,6 +122,9 @@ describe("provider: webhooks", { concurrency: true }, () => {
         transaction: (work, options) => database.transaction(work, options),
         listen: (channel, heard) => database.listen(channel, heard),
         notify: (channel, payload) => database.notify(channel, payload),
+        reads: (...keys) => database.reads(...keys),
+        changed: (...keys) => database.changed(...keys),
+        replicaLagMs: database.replicaLagMs,
       },
     });
     const pay = ({ url }: { url: string }) => provider.pay(provider.url + new URL(url).pathname, "4242424242424242");

@@ -23,6 +23,21 @@ export declare type Access = Message<"kontor.api.v1.Access"> & {
    * @generated from field: repeated kontor.api.v1.Allow allow = 1;
    */
   allow: Allow[];
+
+  /**
+   * The services that may call it as INTERNAL, by name; empty: any. Checked where calls come over a wire and carry an identity.
+   *
+   * @generated from field: repeated string callers = 2;
+   */
+  callers: string[];
+
+  /**
+   * Of a public method: who is signed in makes no difference to it, because the request itself says who asks, by a password, a code or a
+   * signature. A token that is sent, perhaps an old one, is not looked at.
+   *
+   * @generated from field: bool anonymous = 3;
+   */
+  anonymous: boolean;
 };
 
 /**
@@ -90,6 +105,20 @@ export declare type Rest = Message<"kontor.api.v1.Rest"> & {
    * @generated from field: string raw_answer = 8;
    */
   rawAnswer: string;
+
+  /**
+   * A stream is sent as server-sent events: the field of each message that is its id,
+   *
+   * @generated from field: string stream_id = 9;
+   */
+  streamId: string;
+
+  /**
+   * and the request's field that takes the id of the last one seen (Last-Event-ID), to go on after it.
+   *
+   * @generated from field: string resume_by = 10;
+   */
+  resumeBy: string;
 };
 
 /**

@@ -144,6 +144,13 @@ export declare type ReadEventsRequest = Message<"kontor.events.v1.ReadEventsRequ
    * @generated from field: int32 wait_ms = 4;
    */
   waitMs: number;
+
+  /**
+   * Whether to say how far the log has come on its way over a broker.
+   *
+   * @generated from field: bool with_relayed = 5;
+   */
+  withRelayed: boolean;
 };
 
 /**
@@ -151,6 +158,33 @@ export declare type ReadEventsRequest = Message<"kontor.events.v1.ReadEventsRequ
  * Use `create(ReadEventsRequestSchema)` to create a new message.
  */
 export declare const ReadEventsRequestSchema: GenMessage<ReadEventsRequest>;
+
+/**
+ * How far a log has come on its way over a broker.
+ *
+ * @generated from message kontor.events.v1.Relayed
+ */
+export declare type Relayed = Message<"kontor.events.v1.Relayed"> & {
+  /**
+   * Everything at or before it is there.
+   *
+   * @generated from field: kontor.events.v1.Cursor place = 1;
+   */
+  place?: Cursor | undefined;
+
+  /**
+   * Where it ends there, in the engine's words.
+   *
+   * @generated from field: string mark = 2;
+   */
+  mark: string;
+};
+
+/**
+ * Describes the message kontor.events.v1.Relayed.
+ * Use `create(RelayedSchema)` to create a new message.
+ */
+export declare const RelayedSchema: GenMessage<Relayed>;
 
 /**
  * @generated from message kontor.events.v1.ReadEventsResponse
@@ -175,6 +209,13 @@ export declare type ReadEventsResponse = Message<"kontor.events.v1.ReadEventsRes
    * @generated from field: kontor.events.v1.Cursor head = 3;
    */
   head?: Cursor | undefined;
+
+  /**
+   * Only when asked for, and when there is a relay.
+   *
+   * @generated from field: kontor.events.v1.Relayed relayed = 4;
+   */
+  relayed?: Relayed | undefined;
 };
 
 /**

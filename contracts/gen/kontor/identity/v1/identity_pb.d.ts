@@ -333,6 +333,40 @@ export declare type DeleteSessionRequest = Message<"kontor.identity.v1.DeleteSes
 export declare const DeleteSessionRequestSchema: GenMessage<DeleteSessionRequest>;
 
 /**
+ * @generated from message kontor.identity.v1.CheckSessionsRequest
+ */
+export declare type CheckSessionsRequest = Message<"kontor.identity.v1.CheckSessionsRequest"> & {
+  /**
+   * @generated from field: repeated string sessions = 1;
+   */
+  sessions: string[];
+};
+
+/**
+ * Describes the message kontor.identity.v1.CheckSessionsRequest.
+ * Use `create(CheckSessionsRequestSchema)` to create a new message.
+ */
+export declare const CheckSessionsRequestSchema: GenMessage<CheckSessionsRequest>;
+
+/**
+ * @generated from message kontor.identity.v1.CheckSessionsResponse
+ */
+export declare type CheckSessionsResponse = Message<"kontor.identity.v1.CheckSessionsResponse"> & {
+  /**
+   * Those of them that have not ended.
+   *
+   * @generated from field: repeated string live = 1;
+   */
+  live: string[];
+};
+
+/**
+ * Describes the message kontor.identity.v1.CheckSessionsResponse.
+ * Use `create(CheckSessionsResponseSchema)` to create a new message.
+ */
+export declare const CheckSessionsResponseSchema: GenMessage<CheckSessionsResponse>;
+
+/**
  * @generated from message kontor.identity.v1.GetJwksRequest
  */
 export declare type GetJwksRequest = Message<"kontor.identity.v1.GetJwksRequest"> & {
@@ -707,6 +741,16 @@ export declare const IdentityService: GenService<{
     methodKind: "unary";
     input: typeof GetJwksRequestSchema;
     output: typeof JwksSchema;
+  },
+  /**
+   * Which of these sessions are live: asked by the edge, for many requests at once, when the cache does not say.
+   *
+   * @generated from rpc kontor.identity.v1.IdentityService.CheckSessions
+   */
+  checkSessions: {
+    methodKind: "unary";
+    input: typeof CheckSessionsRequestSchema;
+    output: typeof CheckSessionsResponseSchema;
   },
   /**
    * Makes a verified account with roles: the command line's way.

@@ -377,6 +377,29 @@ export declare type OrderChange = Message<"kontor.orders.v1.OrderChange"> & {
 export declare const OrderChangeSchema: GenMessage<OrderChange>;
 
 /**
+ * @generated from message kontor.orders.v1.WatchOrderRequest
+ */
+export declare type WatchOrderRequest = Message<"kontor.orders.v1.WatchOrderRequest"> & {
+  /**
+   * @generated from field: string order = 1;
+   */
+  order: string;
+
+  /**
+   * Only what happened after this version; 0: all from the beginning.
+   *
+   * @generated from field: int32 after_version = 2;
+   */
+  afterVersion: number;
+};
+
+/**
+ * Describes the message kontor.orders.v1.WatchOrderRequest.
+ * Use `create(WatchOrderRequestSchema)` to create a new message.
+ */
+export declare const WatchOrderRequestSchema: GenMessage<WatchOrderRequest>;
+
+/**
  * @generated from message kontor.orders.v1.GetOrderHistoryResponse
  */
 export declare type GetOrderHistoryResponse = Message<"kontor.orders.v1.GetOrderHistoryResponse"> & {
@@ -624,6 +647,16 @@ export declare const OrdersService: GenService<{
     methodKind: "unary";
     input: typeof GetOrderHistoryRequestSchema;
     output: typeof GetOrderHistoryResponseSchema;
+  },
+  /**
+   * All that happened to an order after a version, and from then on all that happens, until the order can change no more.
+   *
+   * @generated from rpc kontor.orders.v1.OrdersService.WatchOrder
+   */
+  watchOrder: {
+    methodKind: "server_streaming";
+    input: typeof WatchOrderRequestSchema;
+    output: typeof OrderChangeSchema;
   },
   /**
    * Cancels an unpaid order; refunds and cancels a paid one that is not fulfilled.

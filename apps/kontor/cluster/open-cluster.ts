@@ -1,0 +1,90 @@
+import { isUntouched } from "@kontor/catalog/src/rebuild.ts";
+import { createLifecycle } from "@kontor/platform/lifecycle/lifecycle.ts";
+import type { Lifecycle } from "@kontor/platform/lifecycle/lifecycle.ts";
+import type { Logger } from "@kontor/platform/telemetry/logger.ts";
+import type { Configuration } from "../configuration.ts";
+import { seedDemo } from "../demo/seed-demo.ts";
+import { addressesOf, openHouse } from "../house.ts";
+import type { Addresses } from "../house.ts";
+import { masterKeyOf } from "../master-key.ts";
+import { databaseNames, serviceNames } from "../roles.ts";
+import { openStorage } from "../storage.ts";
+import { planCluster } from "./plan.ts";
+import { Supervisor } from "./supervisor.ts";
+import type { SupervisorOptions } from "./supervisor.ts";
+
+export interface ClusterOptions extends Omit<SupervisorOptions, "processes"> {
+  readonly config: Configuration;
+  readonly log: Logger;
+  readonly replicas: number;
+  readonly ports: () => number;
+  readonly certs?: string;
+}
+
+export interface Cluster {
+  readonly lifecycle: Lifecycle;
+  readonly addresses: Addresses;
+  /** How many there are. */
+  readonly processes: number;
+}
+
+/** How many connections a process of the cluster opens at most, unless KONTOR_CONNECTIONS says otherwise. */
+const connectionsEach = 16;
+
+/** Starts a house as a process per service, with the storage held here. Throws, with what to do, when the storage or a process does not start. */
+export async function openCluster({ config, log, replicas, ports, certs, env, line, changed }: ClusterOptions): Promise<Cluster> {
+  const masterKey = await masterKeyOf(config.masterKey, config.data);
+  const lifecycle = createLifecycle({ log });
+  const storage = await openStorage({
+    config,
+    names: databaseNames,
+    masterKey,
+    shop: true,
+    log,
+    // For an embedded server: so many processes, each with connections of its own.
+    settings: { max_connections: String(Math.max(100, 40 + connectionsEach * serviceNames.length * replicas)) },
+    died: (error) => {
+      log.error({ error }, "PostgreSQL has ended; the cluster stops");
+      process.exitCode = 1;
+      void lifecycle.stop();
+    },
+  });
+  const { connections, replicas: replicaConnections } = storage;
+  const processes = planCluster({
+    config,
+    masterKey,
+    replicas,
+    connections,
+    replicaConnections,
+    ports,
+    ...(certs !== undefined && { certs }),
+  });
+  const supervisor = new Supervisor({ processes, env: { KONTOR_CONNECTIONS: String(connectionsEach), ...env }, line, changed });
+  lifecycle.add({ name: "storage", stop: () => storage.stop() });
+  lifecycle.add({ name: "house lock", stop: () => storage.release() });
+  lifecycle.add({
+    name: "processes",
+    start: async () => {
+      try {
+        await supervisor.start();
+      } catch (error) {
+        await supervisor.stop();
+        throw error;
+      }
+    },
+    stop: () => supervisor.stop(),
+  });
+  lifecycle.add({ name: "demo catalogue", start: () => (config.seed === "demo" ? seed() : undefined) });
+  await lifecycle.start();
+  return { lifecycle, addresses: addressesOf(config), processes: processes.length };
+
+  /** Fills an empty shop through its own services, beside the cluster. */
+  async function seed(): Promise<void> {
+    const house = await openHouse({ config, log, as: "attached" });
+    try {
+      if (await isUntouched(house.databases.get("catalog")!)) await seedDemo(house.clientsFor("kontor"));
+    } finally {
+      await house.stop();
+    }
+  }
+}

@@ -1,0 +1,89 @@
+import { once } from "node:events";
+import { createServer } from "node:net";
+import type { AddressInfo } from "node:net";
+import { resolve } from "node:path";
+import { createLogger } from "@kontor/platform/telemetry/create-logger.ts";
+import { stopOnSignals } from "@kontor/platform/lifecycle/stop-on-signals.ts";
+import { openCluster } from "../cluster/open-cluster.ts";
+import type { ProcessStatus } from "../cluster/supervisor.ts";
+import { readConfiguration } from "../configuration.ts";
+import { allRoles, serviceNames } from "../roles.ts";
+import { readArgs, UsageError } from "./command.ts";
+import type { Command, Output } from "./command.ts";
+import { explainOpening } from "./house/explain-opening.ts";
+import { paint } from "./terminal/paint.ts";
+
+const replicasMax = 8;
+const colours = ["cyan", "green", "yellow", "magenta", "blue", "red"] as const;
+
+export const cluster: Command = {
+  name: "cluster",
+  summary: "start the shop as a process per service on this machine, and watch over them",
+  usage: `Usage: kontor cluster [--replicas N] [--certs FOLDER]
+
+Starts PostgreSQL (or uses KONTOR_DATABASE_URL), then each service, the gateway, the payment provider and the mailbox as a process of its
+own; they call each other over gRPC. One that ends is started again. Until Ctrl-C.
+
+  --replicas N     so many of each service and of the gateway: 1 unless said, ${replicasMax} at most
+  --certs FOLDER   speak TLS with each other, with the certificates that kontor certs --out FOLDER has made`,
+  async run(args, { env, stdout }) {
+    const { values } = readArgs(args, { replicas: { type: "string", default: "1" }, certs: { type: "string" } });
+    const replicas = Number(values.replicas);
+    if (!Number.isInteger(replicas) || replicas < 1 || replicas > replicasMax)
+      throw new UsageError(`--replicas must be a whole number from 1 to ${replicasMax}`);
+    const config = readConfiguration(env);
+    const format = config.logFormat ?? (stdout.isTTY === true ? "pretty" : "json");
+    const log = createLogger({ service: "kontor", level: config.logLevel, format });
+    const ports = await freePorts(serviceNames.length * replicas);
+    const house = await openCluster({
+      config,
+      env: { ...env, KONTOR_LOG_FORMAT: format },
+      log,
+      replicas,
+      ...(values.certs !== undefined && { certs: resolve(values.certs) }),
+      ports: () => ports.pop()!,
+      line: (name, text) => stdout.write(format === "json" ? `${text}\n` : `${painted(stdout, name)} ${text}\n`),
+      changed: (status, cause) => {
+        if (format === "json")
+          log.info({ process: status.name, state: status.state, pid: status.pid, restarts: status.restarts, cause }, "process");
+        else stdout.write(statusLine(stdout, status, cause));
+      },
+    }).catch((error: unknown) => {
+      throw explainOpening(error, config);
+    });
+    stopOnSignals({ lifecycle: house.lifecycle, log, timeoutMs: 30_000 });
+    const seconds = process.uptime().toFixed(1);
+    if (format === "json") log.info({ ...house.addresses, seconds: Number(seconds) }, "ready");
+    else
+      stdout.write(
+        `\n  API  ${paint(stdout, "cyan", house.addresses.api)}\n\nKontor is ready after ${seconds} s in ${house.processes} processes. Ctrl-C stops it.\n`,
+      );
+    return 0;
+  },
+};
+
+/** Names of the same service have the same colour. */
+function painted(output: Output, name: string): string {
+  const service = name.replace(/-\d+$/, "");
+  const at = allRoles.findIndex((role) => role === service);
+  return paint(output, colours[at % colours.length]!, name.padEnd(15));
+}
+
+function statusLine(output: Output, { name, state, restarts }: ProcessStatus, cause: string): string {
+  const shade = state === "ready" ? "green" : state === "ended" ? "red" : "gray";
+  return `${painted(output, name)} ${paint(output, shade, state.padEnd(8))} ${cause}${restarts > 0 ? `, restarts ${restarts}` : ""}\n`;
+}
+
+/** Ports that are free now; each process keeps its own for as long as the cluster lives. */
+async function freePorts(count: number): Promise<number[]> {
+  const servers = await Promise.all(
+    Array.from({ length: count }, async () => {
+      const server = createServer().listen(0, "127.0.0.1");
+      await once(server, "listening");
+      return server;
+    }),
+  );
+  const ports = servers.map((server) => (server.address() as AddressInfo).port); // it listens on a port
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  return ports;
+}

@@ -1,0 +1,45 @@
+import { readConfiguration } from "../configuration.ts";
+import { moveHouse } from "../move/move-house.ts";
+import { openDatabases } from "../verify/open-databases.ts";
+import { findingText, summaryText } from "../verify/report.ts";
+import { verify } from "../verify/verify.ts";
+import { readArgs } from "./command.ts";
+import type { Command } from "./command.ts";
+import { explainOpening } from "./house/explain-opening.ts";
+import { quietLogger } from "./house/with-house.ts";
+
+export const move: Command = {
+  name: "move",
+  summary: "copy the embedded shop, while it stands still, to the configured servers",
+  usage: `Usage: kontor move
+
+Copies the shop in KONTOR_DATA to the PostgreSQL of KONTOR_DATABASE_URL (or of each KONTOR_<SERVICE>_DATABASE_URL), and its carts to
+KONTOR_CARTS_DOCUMENTS where that is set, then checks the copy as kontor verify does. The shop must not run, and the servers must not hold one.
+Events and tasks go on where they were. Afterwards: the same variables, KONTOR_MASTER_KEY with the content of master.key, and kontor start or
+kontor cluster; with KONTOR_SEARCH, kontor rebuild catalog once. The data folder stays as it is, and does not start again by mistake.`,
+  async run(args, context) {
+    readArgs(args, {});
+    const { env, stdout } = context;
+    const config = readConfiguration(env);
+    const log = quietLogger(context);
+    await moveHouse({
+      config,
+      log,
+      moved: (what, rows) => stdout.write(`${what.padEnd(18)} ${rows.toLocaleString("en").padStart(12)} rows\n`),
+    }).catch((error: unknown) => {
+      throw explainOpening(error, config);
+    });
+    const { databases, stop } = await openDatabases(config, log);
+    try {
+      stdout.write("\n");
+      const findings = await verify(databases, {
+        mailsCaught: config.smtpUrl === undefined,
+        found: (finding) => stdout.write(findingText(stdout, finding)),
+      });
+      stdout.write(`\n${summaryText(findings)}`);
+      return findings.every(({ broken }) => broken === 0) ? 0 : 1;
+    } finally {
+      await stop();
+    }
+  },
+};

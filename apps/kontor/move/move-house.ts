@@ -1,0 +1,101 @@
+import { existsSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { createBudget } from "@kontor/platform/database/budget.ts";
+import type { Connection } from "@kontor/platform/database/connection.ts";
+import { copyDatabase, holdsRows } from "@kontor/platform/database/copy-database.ts";
+import { migrate } from "@kontor/platform/database/migrate.ts";
+import { openDatabase } from "@kontor/platform/database/postgres.ts";
+import { sql } from "@kontor/platform/database/sql.ts";
+import type { Logger } from "@kontor/platform/telemetry/logger.ts";
+import { CommandError } from "../commands/command.ts";
+import type { Configuration } from "../configuration.ts";
+import { openEngines } from "../engines.ts";
+import { masterKeyOf } from "../master-key.ts";
+import { migrationsOf } from "../migrations.ts";
+import { databaseNames } from "../roles.ts";
+import { movedFile, openStorage } from "../storage.ts";
+
+export interface MoveOptions {
+  /** Of the house that it becomes; its data folder is that of the house as it is. */
+  readonly config: Configuration;
+  readonly log: Logger;
+  /** Told of each thing that has been copied. */
+  readonly moved: (what: string, rows: number) => void;
+}
+
+/**
+ * Copies an embedded shop, which must stand still, to the servers of the configuration. Its data folder stays as it is and is marked, so that it is not
+ * started again by mistake. Throws `CommandError` when there is no shop, when it runs, or when the servers hold one already; then nothing has
+ * moved.
+ */
+export async function moveHouse({ config, log, moved }: MoveOptions): Promise<void> {
+  const lacking = databaseNames.filter((name) => config.databases[name] === undefined);
+  if (config.databaseUrl === undefined && lacking.length > 0)
+    throw new CommandError("KONTOR_DATABASE_URL is missing: it names the PostgreSQL server to move to");
+  if (!existsSync(join(config.data, "postgres")))
+    throw new CommandError(`there is no embedded shop in ${config.data}: KONTOR_DATA names another folder`);
+  const masterKey = await masterKeyOf(config.masterKey, config.data);
+  const shared = { names: databaseNames, masterKey, log, died: () => undefined };
+  const embedded: Configuration = {
+    ...config,
+    databaseUrl: undefined,
+    databases: noDatabases,
+    replicaUrl: undefined,
+    replicas: noDatabases,
+  };
+  // Held as a shop holds it: nobody starts one meanwhile.
+  const source = await openStorage({ ...shared, config: embedded, shop: true });
+  try {
+    const target = await openStorage({ ...shared, config, shop: false });
+    for (const [name, connection] of target.connections) {
+      await bringUpToDate(name, connection, log);
+      if (await holdsRows(connection)) throw new CommandError(`the database of ${name} there holds a shop already: nothing was moved`);
+    }
+    for (const [name, from] of source.connections) {
+      const copied = await copyDatabase(from, target.connections.get(name)!);
+      moved(
+        name,
+        Object.values(copied).reduce((sum, rows) => sum + rows, 0),
+      );
+    }
+    if (config.cartsDocuments !== undefined) moved("carts' documents", await moveCarts(source.connections.get("carts")!, config, log));
+    const at = new Date().toISOString();
+    await writeFile(join(config.data, movedFile), `${at}\n`);
+  } finally {
+    await source.release();
+    await source.stop();
+  }
+}
+
+const noDatabases = Object.fromEntries(databaseNames.map((name) => [name, undefined])) as Configuration["databases"];
+
+async function bringUpToDate(name: string, connection: Connection, log: Logger): Promise<void> {
+  const database = openDatabase({ name, connection, budget: createBudget({ connections: 3, background: 1 }), log });
+  try {
+    await migrate(database, (await migrationsOf([name])).get(name)!);
+  } finally {
+    await database.stop();
+  }
+}
+
+/** Carts keep their versions: a shopper may have seen one. */
+async function moveCarts(connection: Connection, config: Configuration, log: Logger): Promise<number> {
+  const database = openDatabase({ name: "carts", connection, budget: createBudget({ connections: 3, background: 1 }), log });
+  const engines = await openEngines({ config, alone: true, log });
+  const documents = engines.forServices.documents?.("carts", database);
+  if (documents === undefined) throw new Error("carts have no documents of their own to move to");
+  await engines.start();
+  try {
+    const carts = documents.collection("carts");
+    const rows = await database.rows<{ id: string; version: number; body: object; expires: Date | null }>(
+      sql`select id, version, body, expires_at as expires from documents where collection = 'carts'`,
+    );
+    for (const { id, version, body, expires } of rows)
+      await carts.put(id, body, { expectedVersion: 0, startsAt: version, ...(expires !== null && { expiresAt: expires }) });
+    return rows.length;
+  } finally {
+    await engines.stop();
+    await database.stop();
+  }
+}

@@ -1,0 +1,71 @@
+import assert from "node:assert/strict";
+import { before, describe, it } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
+import { asKeeper } from "./keeper.ts";
+import { startShop } from "./shop-process.ts";
+import type { ShopProcess } from "./shop-process.ts";
+import type { Shopper } from "./shopper.ts";
+import { assertKept, orderAndPay, until } from "./told.ts";
+import type { Told } from "./told.ts";
+import type { Topology } from "./topologies.ts";
+
+const kills = Number(process.env["KONTOR_KILLS"] ?? 3);
+const shoppersCount = Number(process.env["KONTOR_SHOPPERS"] ?? 6);
+/** How many orders are to be paid between two kills. */
+const paidBetween = 8;
+
+/** Killed in the middle of orders. */
+export function crashes(topology: Topology): void {
+  describe(`killed in the middle of orders: ${topology.name}`, () => {
+    let shop: ShopProcess;
+    let shoppers: Shopper[];
+    let sku = "";
+
+    before(async () => {
+      shop = await startShop({}, topology);
+      await asKeeper(shop.environment, async (keeper) => {
+        shoppers = await keeper.shoppers(shop, shoppersCount);
+        [sku] = (await keeper.goods([100_000])) as [string];
+      });
+    });
+
+    it(`R8 R9 R12 MSG-09 ORD-13 ORD-14 I10: after each of ${kills} kills, the last of PostgreSQL, every order that was under way is finished, once`, async (t) => {
+      const told = new Map<Shopper, Told[]>(shoppers.map((shopper) => [shopper, []]));
+      const all = () => [...told.values()].flat();
+      for (let round = 1; round <= kills; round++) {
+        const away = { yet: false };
+        const rounds = shoppers.map((shopper) => shopUntil(shopper, told.get(shopper)!, away));
+        await until(() => all().filter(({ paid }) => paid).length >= round * paidBetween, rounds);
+        // Anywhere in what they do, not only where the last of them was paid.
+        await pause(Math.random() * 60);
+        away.yet = true;
+        if (round === kills) {
+          // The last time PostgreSQL is killed, and the shop ends by itself.
+          process.kill(shop.postgresPid, "SIGKILL");
+          assert.equal(await shop.ended, 1);
+        } else await shop.kill();
+        await Promise.all(rounds);
+        await shop.start();
+      }
+      t.diagnostic(
+        `${all().length} orders, ${all().filter(({ order }) => order === undefined).length} of them without an answer, ${all().filter(({ paid }) => paid).length} paid`,
+      );
+      await assertKept(told);
+      const { code, output } = await shop.run(["verify"]);
+      assert.equal(code, 0, output);
+    });
+
+    /** Orders and pays, again and again, until the shop is killed. What fails because it is away is left as it is: its outcome is unknown. */
+    async function shopUntil(shopper: Shopper, attempts: Told[], away: { readonly yet: boolean }): Promise<void> {
+      while (!away.yet)
+        try {
+          await orderAndPay(shopper, sku, attempts);
+        } catch (error) {
+          // fetch says so when a connection breaks. A shop that has lost its PostgreSQL may still answer 202, 503 and 504.
+          const gone =
+            error instanceof TypeError || (away.yet && error instanceof assert.AssertionError && !error.message.includes("INTERNAL_ERROR"));
+          if (!gone) throw error;
+        }
+    }
+  });
+}

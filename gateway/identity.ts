@@ -1,0 +1,25 @@
+import { IdentityService } from "@kontor/contracts/gen/kontor/identity/v1/identity_pb.js";
+import { edgeCaller } from "@kontor/platform/rpc/access.ts";
+import { rootCall } from "@kontor/platform/rpc/call.ts";
+import type { Rpc } from "@kontor/platform/rpc/rpc.ts";
+import type { SessionsOptions } from "./sessions.ts";
+import type { PublicKey } from "./tokens.ts";
+
+const keysTimeoutMs = 3000;
+/** Requests wait for this one; past it they are served as they are. */
+const sessionsTimeoutMs = 1000;
+
+/** Asks the identity service for its public keys, wherever it is. */
+export function identityKeys(rpc: Pick<Rpc, "clientsFor">): () => Promise<readonly PublicKey[]> {
+  const identity = rpc.clientsFor(edgeCaller).of("identity", IdentityService);
+  return async () => (await identity.getJwks({}, rootCall({ caller: edgeCaller, timeoutMs: keysTimeoutMs }))).keys;
+}
+
+/** Asks the identity service which sessions are live. */
+export function identitySessions(rpc: Pick<Rpc, "clientsFor">): SessionsOptions["check"] {
+  const identity = rpc.clientsFor(edgeCaller).of("identity", IdentityService);
+  return async (sessions) => {
+    const call = rootCall({ caller: edgeCaller, timeoutMs: sessionsTimeoutMs });
+    return (await identity.checkSessions({ sessions: [...sessions] }, call)).live;
+  };
+}

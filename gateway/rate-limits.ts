@@ -1,0 +1,110 @@
+import type { Cache } from "@kontor/platform/cache/cache.ts";
+import { refuse } from "@kontor/platform/errors/refusal.ts";
+import type { Refusal } from "@kontor/platform/errors/refusal.ts";
+
+/** Counts in windows of time; in this process alone while the cache is away. */
+export type Count = Cache["increment"];
+
+/** So many in each window of time, for each client. A window begins with its first request. */
+export interface RateLimit {
+  readonly requests: number;
+  readonly windowMs: number;
+}
+
+export interface RateLimits {
+  /** For all services together that have no limit of their own; absent: none. */
+  readonly default?: RateLimit;
+  /** Counted for each service by itself; "off" takes one out of the default. */
+  readonly byService: Readonly<Record<string, RateLimit | "off">>;
+  /** How many wrong passwords, codes and refresh tokens may come from an address, whatever accounts they are for. */
+  readonly guesses: RateLimit | "off";
+}
+
+/** No limits but on guessing. A mobile network puts thousands of people behind one address, and some of them forget their passwords. */
+export const rateLimitDefaults: RateLimits = { byService: {}, guesses: { requests: 1_000, windowMs: 900_000 } };
+
+/**
+ * Reads limits as they are configured: "600/m" for each client, "catalog=3000/m" for one service, "identity=off", "guesses=100/15m", in any
+ * order, separated by commas. A window is s, m or h, with or without a number before it. Throws with the part that is wrong.
+ */
+export function parseRateLimits(text: string): RateLimits {
+  const read: { default?: RateLimit; byService: Record<string, RateLimit | "off">; guesses?: RateLimit | "off" } = { byService: {} };
+  const named = new Set<string>();
+  for (const part of text.split(",").map((one) => one.trim())) {
+    const [, name = "", rate = ""] = /^(?:([a-z][a-z-]*)=)?(.*)$/.exec(part) ?? [];
+    if (named.has(name)) throw new Error(`"${part}" gives ${name === "" ? "the limit for all" : name} a second time`);
+    named.add(name);
+    const limit = name !== "" && rate === "off" ? "off" : rateOf(rate);
+    if (limit === undefined)
+      throw new Error(`"${part}" is no limit; write 600/m for each client, catalog=3000/m or catalog=off for one service, guesses=100/15m`);
+    if (name === "guesses") read.guesses = limit;
+    else if (name !== "") read.byService[name] = limit;
+    else if (limit !== "off") read.default = limit;
+  }
+  return { ...rateLimitDefaults, ...read };
+}
+
+const unitsMs = { s: 1_000, m: 60_000, h: 3_600_000 } as const;
+
+function rateOf(text: string): RateLimit | undefined {
+  const [, requests, count = "1", unit] = /^(\d{1,9})\/(\d{1,4})?([smh])$/.exec(text) ?? [];
+  const limit = { requests: Number(requests), windowMs: Number(count) * unitsMs[unit as keyof typeof unitsMs] };
+  return limit.requests > 0 && limit.windowMs > 0 ? limit : undefined;
+}
+
+/** What one request has found. */
+export interface Counted {
+  /** `RateLimit-Policy` and `RateLimit` as the IETF's draft has them: a flat list of names and values. */
+  readonly headers: readonly string[];
+  /** `RATE_LIMITED` for the request that is one too many, and all after it until the window ends. */
+  readonly refusal: Refusal | undefined;
+}
+
+/** Counts a request of a client to a service; undefined, at once and without asking for the client, where there is no limit. */
+export type Limiter = (service: string, client: () => string) => Promise<Counted> | undefined;
+
+/** Throws when a limit is for a service that is none of `services`. */
+export function createLimiter(
+  limits: RateLimits,
+  { count, services }: { readonly count: Count; readonly services: Iterable<string> },
+): Limiter {
+  const known = [...services];
+  for (const name of Object.keys(limits.byService))
+    if (!known.includes(name))
+      throw new Error(`there is a rate limit for ${name}, which is no service here; there are ${known.join(", ")}`);
+  const rules = new Map(known.map((service) => [service, ruleOf(service, limits)]));
+
+  async function counted({ name, limit, policy }: Rule, client: string): Promise<Counted> {
+    const { count: found, expiresInMs } = await count(`rate:${name}:${client}`, 1, limit.windowMs);
+    const headers = [
+      "RateLimit-Policy",
+      policy,
+      "RateLimit",
+      `"${name}";r=${Math.max(0, limit.requests - found)};t=${Math.ceil(expiresInMs / 1000)}`,
+    ];
+    return { headers, refusal: found > limit.requests ? tooMany(expiresInMs, "Too many requests; wait a little") : undefined };
+  }
+
+  return (service, client) => {
+    const rule = rules.get(service);
+    return rule === undefined ? undefined : counted(rule, client());
+  };
+}
+
+interface Rule {
+  readonly name: string;
+  readonly limit: RateLimit;
+  readonly policy: string;
+}
+
+function ruleOf(service: string, limits: RateLimits): Rule | undefined {
+  const own = limits.byService[service];
+  const limit = own ?? limits.default;
+  if (limit === undefined || limit === "off") return undefined;
+  const name = own === undefined ? "default" : service;
+  return { name, limit, policy: `"${name}";q=${limit.requests};w=${limit.windowMs / 1000}` };
+}
+
+export function tooMany(retryAfterMs: number, message: string): Refusal {
+  return refuse({ reason: "RATE_LIMITED", code: "resource_exhausted", message, retryAfterMs });
+}

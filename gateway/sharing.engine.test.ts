@@ -1,0 +1,60 @@
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { describe, it } from "node:test";
+import { deleteKeys, openWatchedCache, openWay } from "@kontor/platform/cache/test-redis.ts";
+import { engineAddress } from "@kontor/platform/testing/engines.ts";
+import { afterTests } from "@kontor/platform/testing/postgres.ts";
+import { parseRateLimits } from "./rate-limits.ts";
+import { openHouse, sharingContract } from "./sharing.contract.ts";
+
+const server = engineAddress("ENGINE_REDIS");
+
+/** A part of the server that is this test's own. */
+function newPrefix(): string {
+  const prefix = `test-${randomUUID()}`;
+  afterTests(() => flush(prefix));
+  return prefix;
+}
+
+/** What FLUSHALL would do to all that stands under a prefix, and to nothing else. */
+const flush = (prefix: string): Promise<void> => deleteKeys([server], `{${prefix}}*`);
+
+sharingContract("redis", {
+  open: async () => {
+    const prefix = newPrefix();
+    const caches = [await openWatchedCache([server], prefix), await openWatchedCache([server], prefix)] as const;
+    return { caches, flush: () => flush(prefix) };
+  },
+});
+
+describe("gateways whose redis is away", () => {
+  it("ID-05, R14: sign-outs go on to count at once for both, before, during and after; R14, S18: each gateway counts for itself meanwhile", async () => {
+    const prefix = newPrefix();
+    const way = await openWay(server, prefix);
+    const caches = [await openWatchedCache([way.url], prefix), await openWatchedCache([way.url], prefix)] as const;
+    await using house = await openHouse({ caches }, undefined, parseRateLimits("50/h"));
+    const [one, two, three] = [await house.tokenOf("ses_1"), await house.tokenOf("ses_2"), await house.tokenOf("ses_3")];
+    const seen = async () =>
+      Promise.all([one, two, three].map((token) => Promise.all(house.me.map(async (me) => (await me(token)).status))));
+    const [live, ended] = [
+      [200, 200],
+      [401, 401],
+    ];
+    assert.deepEqual(await seen(), [live, live, live]);
+    await house.signOut(0, one);
+    assert.deepEqual(await seen(), [ended, live, live]);
+
+    await way.cut();
+    await Promise.all(caches.map((cache) => cache.logged(1)));
+    assert.deepEqual(await seen(), [ended, live, live]);
+    await house.signOut(1, two);
+    assert.deepEqual(await seen(), [ended, ended, live]);
+    for (const me of house.me) assert.match((await me(three)).headers.get("ratelimit") ?? "", /^"default";r=4\d;/);
+
+    await way.mend();
+    await Promise.all(caches.map((cache) => cache.logged(2)));
+    assert.deepEqual(await seen(), [ended, ended, live], "what redis still holds of a session that has ended since is not used");
+    await house.signOut(0, three);
+    assert.deepEqual(await seen(), [ended, ended, ended]);
+  });
+});

@@ -1,0 +1,24 @@
+import { compile } from "./sql.ts";
+import type { Sql } from "./sql.ts";
+
+const checked = new WeakSet<readonly string[]>();
+const writes =
+  /\b(insert|update|delete|merge|truncate|create|alter|drop|grant|lock|notify|call|for\s+(no\s+key\s+)?update|for\s+(key\s+)?share|nextval|setval|pg_notify|pg_(try_)?advisory\w*)\b/i;
+
+/**
+ * Gives a query back; throws when it writes or locks: on a replica it would fail, and without one it should not pass for looking. What
+ * stands in quotes does not count.
+ */
+export function onlyLooking(query: Sql): Sql {
+  if (checked.has(query.strings)) return query;
+  const { text } = compile(query);
+  if (writes.test(text.replace(/'[^']*'|"[^"]*"/g, " ")))
+    throw new Error(`reads only look; this does more: ${text.replace(/\s+/g, " ").trim()}`);
+  // The same template with the same parts, and so the same text.
+  if (!query.values.some(isPart)) checked.add(query.strings);
+  return query;
+}
+
+function isPart(value: unknown): boolean {
+  return typeof value === "object" && value !== null && "strings" in value;
+}

@@ -1,0 +1,28 @@
+import assert from "node:assert/strict";
+import { setTimeout as sleep } from "node:timers/promises";
+import { describe, test } from "node:test";
+import { engineReplica, onServer } from "./open-engine-database.ts";
+import { openReplicated, replicaAnswers } from "./open-replicated-database.ts";
+import { sql } from "./sql.ts";
+
+describe("CON-04: a replica", () => {
+  test("that has stopped to replay is read no more once it is too old, and again when it has caught up", async () => {
+    const { database, replica, lines } = await openReplicated({ lagMs: 300 });
+    await replicaAnswers(database);
+    const server = { ...engineReplica(), database: replica.database };
+    await onServer(server, "select pg_wal_replay_pause()");
+    try {
+      await database.run(sql`update things set n = 5 where id = 1`);
+      database.changed("thing 1");
+      assert.deepEqual(await database.reads("thing 1").one(sql`select n from things where id = 1`), { n: 5 });
+      await sleep(350);
+      // Whoever names no key gets what is at most 300 ms old.
+      for (let round = 0; round < 20; round++)
+        assert.deepEqual(await database.reads().one(sql`select n from things where id = 1`), { n: 5 });
+    } finally {
+      await onServer(server, "select pg_wal_replay_resume()");
+    }
+    await replicaAnswers(database, "thing 1");
+    assert.deepEqual(lines, ["the replica cannot be read from; the primary answers", "the replica is well again"]);
+  });
+});

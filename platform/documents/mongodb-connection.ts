@@ -1,0 +1,187 @@
+import { setTimeout as pause } from "node:timers/promises";
+import { MongoClient, MongoError, MongoInvalidArgumentError, MongoServerError, MongoWriteConcernError } from "mongodb";
+import type { Collection, Document as BsonDocument, TopologyDescriptionChangedEvent } from "mongodb";
+import { refuse } from "../errors/refusal.ts";
+import type { Logger } from "../telemetry/logger.ts";
+
+export interface MongoConnectionOptions {
+  /** `mongodb://` or `mongodb+srv://`, with user, password, database and TLS in it. */
+  readonly url: string;
+  /** Instead of the address's. */
+  readonly database?: string;
+  readonly log: Logger;
+  /** How long an answer is waited for, in ms; 2,000 by default. */
+  readonly timeoutMs?: number;
+}
+
+const retryMsMax = 2_000;
+/** Not authorised, authentication failed, and the same as MongoDB Atlas says it: nothing that time heals. */
+const refusedCodes: ReadonlySet<unknown> = new Set([13, 18, 8000]);
+/**
+ * Codes after which the caller does best to ask again: not the primary (any more), shutting down, unreachable, past its time, interrupted,
+ * not confirmed by enough members.
+ */
+const passing: ReadonlySet<unknown> = new Set([
+  6, 7, 50, 63, 64, 79, 89, 91, 100, 133, 134, 189, 262, 317, 358, 364, 9001, 10107, 11600, 11602, 13388, 13435, 13436,
+]);
+
+/**
+ * A connection to MongoDB that refuses with DEPENDENCY_UNAVAILABLE at once while no primary is known, and soon when one does not answer. It
+ * comes back by itself. The driver repeats no write: of a write whose answer was lost the second would be refused because of the first.
+ */
+export class MongoConnection {
+  readonly #options: MongoConnectionOptions;
+  readonly #timeoutMs: number;
+  readonly #stopping = new AbortController();
+  readonly #collections = new Map<string, object>();
+  #client: MongoClient | undefined;
+  #writable = false;
+  #toldAway = false;
+  #starting: Promise<void> | undefined;
+  #connecting: Promise<void> | undefined;
+
+  constructor(options: MongoConnectionOptions) {
+    this.#options = options;
+    this.#timeoutMs = options.timeoutMs ?? 2_000;
+  }
+
+  get ready(): boolean {
+    return this.#writable;
+  }
+
+  start(): Promise<void> {
+    return (this.#starting ??= this.#start());
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    this.#writable = false;
+    const client = this.#client;
+    this.#client = undefined;
+    await client?.close();
+    await this.#connecting;
+  }
+
+  /** Does something with a collection. Throws what the server says when it is a fault. */
+  async run<Stored extends BsonDocument, T>(name: string, work: (collection: Collection<Stored>) => Promise<T>): Promise<T> {
+    if (this.#client === undefined || !this.#writable) throw unavailable(new Error("no primary is known"));
+    let collection = this.#collections.get(name) as Collection<Stored> | undefined;
+    if (collection === undefined) {
+      collection = this.#client.db(this.#options.database).collection<Stored>(name);
+      this.#collections.set(name, collection);
+    }
+    try {
+      return await work(collection);
+    } catch (error) {
+      throw passes(error) ? unavailable(error) : error;
+    }
+  }
+
+  async #start(): Promise<void> {
+    const client = this.#open();
+    const waited = new AbortController();
+    const first = Promise.withResolvers<void>();
+    this.#connecting = this.#connect(client, first);
+    try {
+      await Promise.race([first.promise, pause(this.#timeoutMs, undefined, { signal: waited.signal })]);
+    } catch (error) {
+      await this.stop();
+      throw error;
+    } finally {
+      waited.abort();
+    }
+  }
+
+  #open(): MongoClient {
+    let client: MongoClient;
+    try {
+      client = new MongoClient(this.#options.url, {
+        appName: "kontor",
+        retryWrites: false,
+        // What is read has been confirmed by a majority, so no failover takes it back.
+        readConcern: { level: "majority" },
+        writeConcern: { w: "majority", journal: true, wtimeoutMS: this.#timeoutMs },
+        readPreference: "primary",
+        connectTimeoutMS: this.#timeoutMs,
+        socketTimeoutMS: this.#timeoutMs + 500,
+        serverSelectionTimeoutMS: this.#timeoutMs,
+        waitQueueTimeoutMS: this.#timeoutMs,
+        heartbeatFrequencyMS: 2_000,
+        maxPoolSize: 20,
+        maxIdleTimeMS: 60_000,
+      });
+    } catch (error) {
+      // The driver's sentence may quote the address with its password, so the error itself must not come into a log as the cause.
+      const said = (error instanceof Error ? error.message : String(error)).replaceAll(/\/\/[^@\s]*@/g, "//…@");
+      // oxlint-disable-next-line preserve-caught-error -- see above
+      throw new Error(`the address of MongoDB is not like mongodb://user:password@host:27017/database: ${said}`);
+    }
+    client.on("topologyDescriptionChanged", ({ newDescription }: TopologyDescriptionChangedEvent) => {
+      const servers = [...newDescription.servers.values()];
+      this.#writable = servers.some(({ isWritable }) => isWritable);
+      if (this.#writable) this.#tellBack();
+      else this.#tellAway(servers.find(({ error }) => error !== null)?.error ?? undefined);
+    });
+    this.#client = client;
+    return client;
+  }
+
+  /** A client whose first connection failed does not look for the server by itself; later it does. */
+  async #connect(client: MongoClient, first: PromiseWithResolvers<void>): Promise<void> {
+    for (let failures = 0; this.#client === client; failures++)
+      try {
+        await client.connect();
+        return first.resolve();
+      } catch (error) {
+        if (this.#client !== client) return first.resolve();
+        if (isRefused(error))
+          first.reject(new Error(`MongoDB at ${this.#names()} refuses us: ${(error as Error).message}`, { cause: error }));
+        this.#tellAway(error);
+        first.resolve();
+        await pause(Math.min(100 * 2 ** Math.min(failures, 10), retryMsMax), undefined, { signal: this.#stopping.signal }).catch(
+          () => undefined,
+        );
+      }
+    first.resolve();
+  }
+
+  #tellAway(error: unknown): void {
+    // While it is being looked for the first time there is no cause yet.
+    if (this.#toldAway || error === undefined || this.#stopping.signal.aborted) return;
+    this.#toldAway = true;
+    this.#options.log.warn({ server: this.#names(), error }, "MongoDB, which keeps the documents, is away; looking for it");
+  }
+
+  #tellBack(): void {
+    if (!this.#toldAway) return;
+    this.#toldAway = false;
+    this.#options.log.info({ server: this.#names() }, "MongoDB, which keeps the documents, is back");
+  }
+
+  #names(): string {
+    return this.#client?.options.hosts.map(String).join(", ") || "its address";
+  }
+}
+
+function isRefused(error: unknown): boolean {
+  for (let at: unknown = error; at instanceof Error; at = at.cause)
+    if (at instanceof MongoServerError && refusedCodes.has(at.code)) return true;
+  return false;
+}
+
+/** All that did not come from the server, nor from a wrong use of the driver, is a matter of the connection. */
+function passes(error: unknown): boolean {
+  if (error instanceof MongoWriteConcernError) return true;
+  if (error instanceof MongoServerError) return passing.has(error.code);
+  return error instanceof MongoError && !(error instanceof MongoInvalidArgumentError);
+}
+
+function unavailable(cause: unknown): Error {
+  return refuse({
+    reason: "DEPENDENCY_UNAVAILABLE",
+    code: "unavailable",
+    message: "The documents in MongoDB are away",
+    retryAfterMs: 1_000,
+    cause,
+  });
+}

@@ -1,0 +1,154 @@
+import { createHash } from "node:crypto";
+import { crc32 } from "node:zlib";
+import { ErrorReply } from "@redis/client";
+import { refuse } from "../errors/refusal.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import { collectionName } from "./documents.ts";
+import type { Collection, DocumentsServer } from "./documents.ts";
+import { RedisConnection } from "./redis-connection.ts";
+
+export interface RedisDocumentsOptions {
+  /** `redis://` or `rediss://`: one server, or several nodes of a cluster. */
+  readonly urls: readonly string[];
+  /** What all keys begin with; "kontor" by default. */
+  readonly prefix?: string;
+  readonly log: Logger;
+  /** How long an answer is waited for, in ms; 2,000 by default. Longer rides out short stalls, shorter frees callers sooner. */
+  readonly timeoutMs?: number;
+}
+
+/**
+ * A document and its place in the index of expiries must lie in the same slot of a cluster, to be written together. One slot for a whole
+ * collection would put it onto one server, so it is cut into buckets. Another number of them would lose every document.
+ */
+const buckets = 256;
+const sweptAtOnce = 500;
+
+const put = script(`
+  local version = tonumber(redis.call('hget', KEYS[1], 'version') or 0)
+  if version ~= tonumber(ARGV[1]) then return -1 - version end
+  redis.call('hset', KEYS[1], 'version', ARGV[5], 'body', ARGV[2], 'expiresAt', ARGV[3])
+  if ARGV[3] ~= '' then
+    -- Only so that nothing stays for ever where nobody sweeps: the server's clock does not decide what has expired. The caller's may be behind.
+    local time = redis.call('time')
+    local from = math.max(tonumber(ARGV[3]), tonumber(time[1]) * 1000)
+    redis.call('pexpireat', KEYS[1], string.format('%.0f', from + 86400000))
+    redis.call('zadd', KEYS[2], ARGV[3], ARGV[4])
+  elseif version > 0 then
+    redis.call('persist', KEYS[1])
+    redis.call('zrem', KEYS[2], ARGV[4])
+  end
+  return tonumber(ARGV[5])`);
+
+/** KEYS[1] is the index of expiries and KEYS[n] the document with the id ARGV[n]. */
+const sweepBucket = script(`
+  local swept = 0
+  for n = 2, #KEYS do
+    -- Asked again, because it may have been prolonged since it was found.
+    local expiresAt = redis.call('zscore', KEYS[1], ARGV[n])
+    if expiresAt and tonumber(expiresAt) <= tonumber(ARGV[1]) then
+      redis.call('zrem', KEYS[1], ARGV[n])
+      swept = swept + redis.call('del', KEYS[n])
+    end
+  end
+  return swept`);
+
+const deleteFromBucket = script(`
+  for n = 2, #KEYS do
+    redis.call('zrem', KEYS[1], ARGV[n])
+    redis.call('del', KEYS[n])
+  end
+  return 0`);
+
+/**
+ * Documents in Redis, single or cluster: a hash each, and sorted sets of what expires when. Each `get` and `put` is one round trip.
+ *
+ * Redis must keep what it has (`appendonly yes`, `maxmemory-policy noeviction`; `start` warns when it does not). Even so a write that was
+ * answered is lost when the master dies before its replica, or the disk within the next second, has got it: for carts, not for orders.
+ */
+export function createRedisDocuments({ urls, prefix = "kontor", log, timeoutMs }: RedisDocumentsOptions): DocumentsServer {
+  collectionName(prefix);
+  const redis = new RedisConnection({ urls, log, ...(timeoutMs !== undefined && { timeoutMs }) });
+  return {
+    collection: (name) => createCollection(redis, `${prefix}:{${collectionName(name)}.`),
+    start: () => redis.start(),
+    stop: () => redis.stop(),
+    ready: () => redis.ready,
+  };
+}
+
+function createCollection<Body extends object>(redis: RedisConnection, before: string): Collection<Body> {
+  /** The key of a bucket's index of expiries. A document's begins with it, and goes on with ":" and its id. */
+  const expiries = (bucket: number) => `${before}${bucket}}`;
+  const bucketOf = (id: string) => crc32(id) % buckets;
+
+  return {
+    async get(id, now) {
+      const key = `${expiries(bucketOf(id))}:${id}`;
+      const [version, body, expiry] = (await redis.send(key, ["HMGET", key, "version", "body", "expiresAt"])) as (string | null)[];
+      if (typeof version !== "string" || typeof body !== "string") return undefined;
+      const expiresAt = typeof expiry === "string" && expiry !== "" ? new Date(Number(expiry)) : undefined;
+      if (expiresAt !== undefined && expiresAt <= now) return undefined;
+      return { id, version: Number(version), body: JSON.parse(body) as Body, expiresAt };
+    },
+
+    async put(id, body, { expectedVersion, expiresAt, startsAt = 1 }) {
+      const index = expiries(bucketOf(id));
+      const expiry = expiresAt === undefined ? "" : String(expiresAt.getTime());
+      const next = expectedVersion === 0 ? startsAt : expectedVersion + 1;
+      const written = await run(
+        redis,
+        put,
+        [`${index}:${id}`, index],
+        [String(expectedVersion), JSON.stringify(body), expiry, id, String(next)],
+      );
+      if (written > 0) return written;
+      throw refuse({ reason: "VERSION_CONFLICT", code: "aborted", details: { version: -1 - written } });
+    },
+
+    async delete(...ids) {
+      await Promise.all(
+        Array.from(Map.groupBy(ids, bucketOf), ([bucket, inIt]) =>
+          run(redis, deleteFromBucket, [expiries(bucket), ...inIt.map((id) => `${expiries(bucket)}:${id}`)], ["", ...inIt]),
+        ),
+      );
+    },
+
+    async sweep(now) {
+      const until = String(now.getTime());
+      const swept = await Promise.all(
+        Array.from({ length: buckets }, async (_, bucket) => {
+          const index = expiries(bucket);
+          for (let removed = 0; ;) {
+            const asked = ["ZRANGEBYSCORE", index, "-inf", until, "LIMIT", "0", String(sweptAtOnce)];
+            const ids = (await redis.send(index, asked)) as string[];
+            if (ids.length === 0) return removed;
+            removed += await run(redis, sweepBucket, [index, ...ids.map((id) => `${index}:${id}`)], [until, ...ids]);
+            if (ids.length < sweptAtOnce) return removed;
+          }
+        }),
+      );
+      return swept.reduce((sum, removed) => sum + removed, 0);
+    },
+  };
+}
+
+interface Script {
+  readonly text: string;
+  readonly sha: string;
+}
+
+function script(text: string): Script {
+  return { text, sha: createHash("sha1").update(text).digest("hex") };
+}
+
+/** Runs a script by its hash; a server that does not know it (it was restarted, or is another one) has done nothing and gets the text. */
+async function run(redis: RedisConnection, { text, sha }: Script, keys: readonly string[], args: readonly string[]): Promise<number> {
+  const rest = [String(keys.length), ...keys, ...args];
+  try {
+    return Number(await redis.send(keys[0]!, ["EVALSHA", sha, ...rest]));
+  } catch (error) {
+    if (!(error instanceof ErrorReply) || !error.message.startsWith("NOSCRIPT")) throw error;
+    return Number(await redis.send(keys[0]!, ["EVAL", text, ...rest]));
+  }
+}

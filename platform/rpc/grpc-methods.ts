@@ -1,0 +1,28 @@
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import type { DescMessage, DescService, Message } from "@bufbuild/protobuf";
+import type { MethodDefinition } from "@grpc/grpc-js";
+
+interface WireMethod {
+  readonly name: string;
+  readonly input: DescMessage;
+  readonly output: DescMessage;
+}
+
+/** A method as grpc-js wants it, for the server and for the client. */
+export function definitionOf(
+  contract: DescService,
+  { name, input, output }: WireMethod,
+  streams: boolean,
+): MethodDefinition<Message, Message> {
+  return {
+    path: `/${contract.typeName}/${name}`,
+    requestStream: false,
+    responseStream: streams,
+    requestSerialize: (message) => bufferOf(toBinary(input, message)),
+    requestDeserialize: (bytes) => fromBinary(input, bytes),
+    responseSerialize: (message) => bufferOf(toBinary(output, message)),
+    responseDeserialize: (bytes) => fromBinary(output, bytes),
+  };
+}
+
+const bufferOf = (bytes: Uint8Array) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);

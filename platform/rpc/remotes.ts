@@ -1,0 +1,63 @@
+import type { Logger } from "../telemetry/logger.ts";
+import type { Callers } from "./callers.ts";
+import { createRemoteService } from "./remote-service.ts";
+import type { TlsIdentity } from "./tls-identity.ts";
+import type { Remotes, Transport, TransportOptions } from "./transport.ts";
+
+/** Where a service is: "grpc://orders:5000", "grpcs://…" over TLS, "http://…" or "https://…" over REST; several addresses with commas. */
+export interface RemoteAddress {
+  readonly protocol: "grpc" | "grpcs" | "http" | "https";
+  /** "host:port" */
+  readonly addresses: readonly string[];
+}
+
+export interface RemotesOptions {
+  /** By service: those that run elsewhere. */
+  readonly services: ReadonlyMap<string, RemoteAddress>;
+  readonly callers: Callers;
+  /** Needed for "grpcs" and "https". */
+  readonly tls?: TlsIdentity;
+  readonly log: Logger;
+  /** Told which process of a service gave each answer. For tests and measurements. */
+  readonly heard?: (service: string, instance: string) => void;
+}
+
+/**
+ * The ways to the services that run elsewhere. A protocol's driver is loaded only where an address asks for it. Throws when one is to be secure and
+ * there is no certificate.
+ */
+export async function openRemotes({ services, callers, tls, log, heard }: RemotesOptions): Promise<Remotes> {
+  const ways = await Promise.all(
+    Array.from(services, async ([service, { protocol, addresses }]) => {
+      const secure = protocol === "grpcs" || protocol === "https";
+      if (secure && tls === undefined) throw new Error(`${protocol}://${addresses.join()} needs a certificate of this process`);
+      const transport = await transportOf(protocol, {
+        service,
+        addresses,
+        callers,
+        ...(secure && tls !== undefined && { tls }),
+        ...(heard && { heard: (instance: string) => heard(service, instance) }),
+      });
+      return [service, { transport, remote: createRemoteService({ service, transport, log }) }] as const;
+    }),
+  );
+  const byName = new Map(ways);
+  return {
+    to: (service) => byName.get(service)?.remote,
+    figures: () => ways.map(([, { remote }]) => remote.figures()),
+    close() {
+      for (const [, { transport }] of ways) transport.close();
+    },
+  };
+}
+
+async function transportOf(protocol: RemoteAddress["protocol"], options: TransportOptions): Promise<Transport> {
+  switch (protocol) {
+    case "grpc":
+    case "grpcs":
+      return (await import("./grpc-transport.ts")).createGrpcTransport(options);
+    case "http":
+    case "https":
+      return (await import("./http-transport.ts")).createHttpTransport(options);
+  }
+}

@@ -1,0 +1,163 @@
+import assert from "node:assert/strict";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createConnection } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, describe, it } from "node:test";
+import { refusalIn } from "../errors/refusal.ts";
+import { rootCall } from "./call.ts";
+import { certificateCallers } from "./callers.ts";
+import { createAuthority, issueCertificate } from "./certificates.ts";
+import type { KeyPair } from "./certificates.ts";
+import { tlsIdentity } from "./grpc-tls.ts";
+import { createInProcessRpc } from "./in-process.ts";
+import { openRemotes } from "./remotes.ts";
+import { deskHandlers, DeskService } from "./rpc.contract.ts";
+import { implement } from "./rpc.ts";
+import { createServerOf, silentLog } from "./test-wire.ts";
+import { openTlsFiles } from "./tls-files.ts";
+import type { TlsFiles } from "./tls-files.ts";
+
+const folders: string[] = [];
+after(() => Promise.all(folders.map((folder) => rm(folder, { recursive: true, force: true }))));
+
+const authority = createAuthority({ days: 2, now: new Date() });
+const certificateOf = (services: readonly string[], signer: KeyPair = authority) =>
+  issueCertificate(signer, { services, hosts: ["127.0.0.1"], days: 1, now: new Date() });
+
+async function filesOf(
+  pair: KeyPair,
+  ca: KeyPair = authority,
+): Promise<{ readonly files: TlsFiles; replace(next: KeyPair): Promise<void> }> {
+  const folder = await mkdtemp(join(tmpdir(), "kontor-tls-"));
+  folders.push(folder);
+  const paths = { ca: join(folder, "ca.pem"), cert: join(folder, "cert.pem"), key: join(folder, "key.pem") };
+  const put = ({ certificate, key }: KeyPair) => Promise.all([writeFile(paths.cert, certificate), writeFile(paths.key, key)]);
+  await Promise.all([writeFile(paths.ca, ca.certificate), put(pair)]);
+  const files = await openTlsFiles(paths, silentLog);
+  return {
+    files,
+    async replace(next) {
+      await put(next);
+      await files.look();
+    },
+  };
+}
+
+const tea = { sku: "tea", quantity: 1 };
+
+for (const [plain, secure] of [
+  ["grpc", "grpcs"],
+  ["http", "https"],
+] as const)
+  describe(`TLS: ${secure}`, { concurrency: true }, () => {
+    /** A server with a certificate, and what a caller with another one gets of it. */
+    async function setup(served: KeyPair = certificateOf(["desk"])) {
+      const { files, replace } = await filesOf(served);
+      const rpc = createInProcessRpc({ log: silentLog });
+      rpc.serve("desk", [implement(DeskService, deskHandlers)]);
+      const identity = tlsIdentity(files);
+      const read: unknown[] = [];
+      const server = createServerOf[plain]({
+        methods: rpc.methods,
+        callers: certificateCallers,
+        tls: { ...identity, identitiesOf: (certificate) => (read.push(certificate), identity.identitiesOf(certificate)) },
+        ready: async () => true,
+        instance: "test-1",
+        log: silentLog,
+      });
+      const port = await server.start("127.0.0.1", 0);
+      const open: (() => void)[] = [];
+      async function callAs(
+        caller: string,
+        pair: KeyPair,
+        { ca = authority, protocol = secure }: { readonly ca?: KeyPair; readonly protocol?: typeof plain | typeof secure } = {},
+      ) {
+        const own = await filesOf(pair, ca);
+        const services = new Map([["desk", { protocol, addresses: [`127.0.0.1:${port}`] }]]);
+        const remotes = await openRemotes({ services, callers: certificateCallers, tls: tlsIdentity(own.files), log: silentLog });
+        open.push(() => (remotes.close(), own.files.stop()));
+        const client = createInProcessRpc({ log: silentLog, remotes }).clientsFor(caller).of("desk", DeskService);
+        return {
+          replace: own.replace,
+          ledger: () =>
+            client.ledger(tea, rootCall({ caller, timeoutMs: 2_000 })).then(
+              () => "answered",
+              (error: unknown) => refusalIn(error)?.reason ?? String(error),
+            ),
+        };
+      }
+      const ask = async (...given: Parameters<typeof callAs>) => (await callAs(...given)).ledger();
+      return {
+        port,
+        /** How often a caller's certificate was read. */
+        reads: () => read.length,
+        ask,
+        callAs,
+        replace,
+        async [Symbol.asyncDispose]() {
+          for (const close of open) close();
+          await server.stop();
+          await rpc.stop();
+          files.stop();
+        },
+      };
+    }
+
+    /** No connection: told at once, or when the time of the call is over. */
+    const unreached = /^DEPENDENCY_UNAVAILABLE$|^DEADLINE_EXCEEDED$/;
+
+    it("ID-12 SEC-01: lets in who is who it says, and on the method's list", async () => {
+      await using desk = await setup();
+      assert.equal(await desk.ask("orders", certificateOf(["orders"])), "answered");
+      assert.equal(await desk.ask("orders", certificateOf(["catalog", "orders"])), "answered");
+      assert.equal(await desk.ask("orders", certificateOf(["catalog"])), "UNAUTHENTICATED");
+      assert.equal(await desk.ask("catalog", certificateOf(["catalog"])), "PERMISSION_DENIED");
+    });
+
+    it("reads a certificate once for each connection", async () => {
+      await using desk = await setup();
+      const { ledger } = await desk.callAs("orders", certificateOf(["orders"]));
+      for (let n = 0; n < 10; n++) assert.equal(await ledger(), "answered");
+      assert.equal(desk.reads(), 1);
+    });
+
+    it("SEC-01: a certificate of another authority is not taken, on either side", async () => {
+      await using desk = await setup();
+      const foreign = createAuthority({ days: 2, now: new Date() });
+      assert.match(await desk.ask("orders", certificateOf(["orders"], foreign)), unreached);
+      assert.match(await desk.ask("orders", certificateOf(["orders"]), { ca: foreign }), unreached);
+    });
+
+    it("SEC-01: plaintext gets nothing", async () => {
+      await using desk = await setup();
+      assert.match(await desk.ask("orders", certificateOf(["orders"]), { protocol: plain }), unreached);
+      const said = await new Promise<string>((resolve) => {
+        let text = "";
+        const socket = createConnection(desk.port, "127.0.0.1", () => socket.end("GET / HTTP/1.1\r\nHost: x\r\n\r\n"));
+        socket.on("data", (chunk) => (text += chunk.toString("latin1")));
+        socket.on("error", () => undefined);
+        socket.on("close", () => resolve(text));
+      });
+      assert.doesNotMatch(said, /HTTP\/1\.1 200|kontor/);
+    });
+
+    it("SEC-01: whoever answers must be the service that is called", async () => {
+      await using desk = await setup(certificateOf(["catalog"]));
+      assert.match(await desk.ask("orders", certificateOf(["orders"])), unreached);
+    });
+
+    it("SEC-01: new certificates are taken without a restart, on both sides", async () => {
+      await using desk = await setup();
+      const before = await desk.callAs("orders", certificateOf(["catalog"]));
+      assert.equal(await before.ledger(), "UNAUTHENTICATED");
+      await desk.replace(certificateOf(["desk"]));
+      assert.equal(await desk.ask("orders", certificateOf(["orders"])), "answered");
+      // From now on it is not the service any more: connections that are made now fail.
+      await desk.replace(certificateOf(["catalog"]));
+      assert.match(await desk.ask("orders", certificateOf(["orders"])), unreached);
+      await desk.replace(certificateOf(["desk"]));
+      await before.replace(certificateOf(["orders"]));
+      assert.match(await before.ledger(), /^answered$|^UNAUTHENTICATED$/, "a connection that is there goes on as it was");
+    });
+  });

@@ -1,0 +1,114 @@
+import { performance } from "node:perf_hooks";
+import { Call } from "./call.ts";
+import type { User } from "./call.ts";
+
+/** No message may be larger. A batch of a thousand events fits. */
+export const messageBytesMax = 16 * 1024 * 1024;
+
+/** The headers, beside the deadline, in which a call's facts travel between services: the same over gRPC and over HTTP. */
+export const wireHeaders = {
+  /** The service that is called: several of one server may serve the same contract. */
+  service: "kontor-service",
+  /** The service that calls, as it says itself; its certificate or token must agree. */
+  caller: "kontor-caller",
+  /** "Bearer <token>" where there are no certificates. */
+  token: "authorization",
+  /** The rest, as base64url of JSON. */
+  facts: "kontor-call",
+  /** W3C trace context, for proxies and tracing on the way. */
+  trace: "traceparent",
+  /** What is left of the call's time, in milliseconds, where the protocol has no word of its own for it. */
+  timeout: "kontor-timeout-ms",
+} as const;
+
+/** The headers of an answer. */
+export const answerHeaders = {
+  /** The process that answered. */
+  instance: "kontor-instance",
+  /** Nothing was done: the caller may ask another process. */
+  undone: "kontor-undone",
+} as const;
+
+/** What of a call stands in the header `facts`, in few letters: it goes with every call. */
+interface Facts {
+  readonly u?: readonly [id: string, session: string, roles: readonly string[], verified: boolean];
+  readonly k?: string;
+  readonly s: string;
+  readonly c: string;
+  readonly b?: string;
+}
+
+/** A call longer than this is not asked for by anyone in the house. */
+const timeoutMsMax = 3_600_000;
+
+/** The value of the header `facts`. */
+export function encodeFacts({ user, idempotencyKey, trace, correlation, causation }: Call): string {
+  const facts: Facts = {
+    ...(user && { u: [user.id, user.session, user.roles, user.verified] }),
+    ...(idempotencyKey !== undefined && { k: idempotencyKey }),
+    s: `${trace.traceId}-${trace.spanId}`,
+    c: correlation,
+    ...(causation !== undefined && { b: causation }),
+  };
+  return Buffer.from(JSON.stringify(facts)).toString("base64url");
+}
+
+/** The value of the header `traceparent`. */
+export function traceparentOf({ trace }: Call): string {
+  return `00-${trace.traceId}-${trace.spanId}-01`;
+}
+
+export interface WireCall {
+  readonly caller: string;
+  readonly facts: string;
+  /** What is left of its time. */
+  readonly timeoutMs: number;
+  /** Aborted when the caller goes away. */
+  readonly signal?: AbortSignal;
+}
+
+/** The call that came over a wire, or undefined when its headers are none of ours. */
+export function decodeCall({ caller, facts, timeoutMs, signal }: WireCall): Call | undefined {
+  const read = factsIn(facts);
+  if (read === undefined || Number.isNaN(timeoutMs)) return undefined;
+  const [traceId = "", spanId = ""] = read.s.split("-");
+  return new Call({
+    caller,
+    deadlineMs: performance.now() + Math.min(timeoutMs, timeoutMsMax),
+    user: userIn(read),
+    idempotencyKey: read.k,
+    trace: { traceId, spanId },
+    correlation: read.c,
+    causation: read.b,
+    signal,
+  });
+}
+
+function factsIn(text: string): Facts | undefined {
+  try {
+    const facts: unknown = JSON.parse(Buffer.from(text, "base64url").toString());
+    return areFacts(facts) ? facts : undefined;
+  } catch {
+    return undefined; // told to the caller as a request that is not one
+  }
+}
+
+function areFacts(value: unknown): value is Facts {
+  if (typeof value !== "object" || value === null) return false;
+  const { u, k, s, c, b } = value as { readonly [K in keyof Facts]: unknown };
+  return isText(s) && isText(c) && (k === undefined || isText(k)) && (b === undefined || isText(b)) && (u === undefined || isUser(u));
+}
+
+function isUser(value: unknown): boolean {
+  if (!Array.isArray(value) || value.length !== 4) return false;
+  const [id, session, roles, verified] = value as readonly unknown[];
+  return isText(id) && isText(session) && Array.isArray(roles) && roles.every(isText) && typeof verified === "boolean";
+}
+
+const isText = (value: unknown): value is string => typeof value === "string";
+
+function userIn({ u }: Facts): User | undefined {
+  if (u === undefined) return undefined;
+  const [id, session, roles, verified] = u;
+  return { id, session, roles, verified };
+}

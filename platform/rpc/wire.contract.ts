@@ -1,0 +1,435 @@
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { createConnection } from "node:net";
+import { monitorEventLoopDelay, performance } from "node:perf_hooks";
+import { describe, it } from "node:test";
+import { refusalIn, refuse } from "../errors/refusal.ts";
+import type { LogFields, Logger } from "../telemetry/logger.ts";
+import { Call } from "./call.ts";
+import type { CallInit } from "./call.ts";
+import { tokenCallers } from "./callers.ts";
+import type { Callers } from "./callers.ts";
+import { createInProcessRpc } from "./in-process.ts";
+import { openRemotes } from "./remotes.ts";
+import { deskHandlers, DeskService } from "./rpc.contract.ts";
+import type { DeskHandlers } from "./rpc.contract.ts";
+import { implement } from "./rpc.ts";
+import type { Clients } from "./rpc.ts";
+import { callers, remotesOver, serveOver, silentLog } from "./test-wire.ts";
+import type { TestServer, TestServerOptions, WireProtocol } from "./test-wire.ts";
+import { encodeFacts, wireHeaders } from "./wire-call.ts";
+
+/** A request as somebody sends it who is not of the house; gives the reason of the refusal, "answered", or what else came of it. */
+export type SendRaw = (
+  address: string,
+  request: { readonly path: string; readonly headers: Readonly<Record<string, string>>; readonly body?: Uint8Array },
+) => Promise<string>;
+
+export interface WireUnderTest {
+  readonly protocol: WireProtocol;
+  readonly send: SendRaw;
+  /** A good request's path and body: `greet` with a line of tea. */
+  readonly path: string;
+  readonly body: Uint8Array;
+}
+
+/** What every wire does alike beyond what every rpc engine does: who may call, how instances share the work, what strangers get. */
+export function wireContract({ protocol, send, path, body }: WireUnderTest): void {
+  const desk = (handlers: Partial<DeskHandlers> = {}) => ({ desk: [implement(DeskService, { ...deskHandlers, ...handlers })] });
+  const serve = (handlers?: Partial<DeskHandlers>, options?: Partial<TestServerOptions>) =>
+    serveOver(protocol, { services: desk(handlers), ...options });
+
+  describe(`wire: ${protocol}`, { concurrency: true }, () => {
+    it("GW-17: two instances share the calls: both are heard in 20 answers", async () => {
+      await using house = new House();
+      const servers = await Promise.all(["desk-1", "desk-2"].map((instance) => serve({}, { instance })));
+      servers.forEach((server) => house.add(() => stop(server)));
+      const heard: string[] = [];
+      const clients = await house.clients({ desk: servers.map(({ address }) => address) }, (_, instance) => heard.push(instance));
+      const client = clients.of("desk", DeskService);
+      // Until both are connected the first one may answer alone.
+      while (new Set(heard).size < 2) await client.greet(tea, callOf());
+      heard.length = 0;
+      for (let n = 0; n < 20; n++) await client.greet(tea, callOf());
+      assert.deepEqual([...new Set(heard)].toSorted(), ["desk-1", "desk-2"]);
+      assert.equal(heard.length, 20);
+    });
+
+    it("GW-17: refusals and streams tell which instance it was too", async () => {
+      await using house = new House();
+      const server = await serve({
+        async *watch() {
+          yield {};
+        },
+      });
+      house.add(() => stop(server));
+      const heard: string[] = [];
+      const client = (await house.clients({ desk: [server.address] }, (_, instance) => heard.push(instance))).of("desk", DeskService);
+      await assert.rejects(client.greet({ sku: "", quantity: 0 }, callOf()), { reason: "INVALID_REQUEST" });
+      await Array.fromAsync(client.watch(tea, callOf()));
+      assert.deepEqual(heard, ["test-1", "test-1"]);
+    });
+
+    it("API-08: goes on with another address while one is away, and with what is there again in its place", async () => {
+      await using house = new House();
+      const [first, second] = await Promise.all([serve({}, { instance: "first" }), serve({}, { instance: "second" })]);
+      house.add(() => Promise.all([stop(first), stop(second)]));
+      const heard = new Set<string>();
+      const client = (await house.clients({ desk: [first.address, second.address] }, (_, instance) => heard.add(instance))).of(
+        "desk",
+        DeskService,
+      );
+      const until = async (instance: string) => {
+        heard.clear();
+        for (const endsMs = performance.now() + 20_000; !heard.has(instance) && performance.now() < endsMs;)
+          await client.greet(tea, callOf({ idempotencyKey: "key" }));
+        assert.ok(heard.has(instance), `${instance} was not heard`);
+      };
+      await until("first");
+      await until("second");
+      await stop(first);
+      await until("second");
+      const third = await serve({}, { instance: "third", port: first.port });
+      house.add(() => stop(third));
+      await until("third");
+    });
+
+    it("RES-08 GW-17: an instance that stops under load ends what is under way; no call fails while there is another", async () => {
+      await using house = new House();
+      const greet = async () => {
+        await new Promise((resolve) => setImmediate(resolve));
+        return {};
+      };
+      const [first, second] = await Promise.all([serve({ greet }, { instance: "first" }), serve({ greet }, { instance: "second" })]);
+      house.add(() => Promise.all([stop(first), stop(second)]));
+      const heard = new Map<string, number>();
+      const clients = await house.clients({ desk: [first.address, second.address] }, (_, instance) => {
+        heard.set(instance, (heard.get(instance) ?? 0) + 1);
+      });
+      const client = clients.of("desk", DeskService);
+      while (heard.size < 2) await client.greet(tea, callOf());
+      let over = false;
+      const failures: unknown[] = [];
+      // Without a key: what fails is not tried again.
+      const workers = Array.from({ length: 8 }, async () => {
+        while (!over) await client.greet(tea, callOf()).catch((error: unknown) => failures.push(error));
+      });
+      const count = async (instance: string, more: number) => {
+        const enough = (heard.get(instance) ?? 0) + more;
+        while ((heard.get(instance) ?? 0) < enough && failures.length === 0) await new Promise((resolve) => setImmediate(resolve));
+      };
+      await count("first", 50);
+      await stop(first);
+      await count("second", 200);
+      over = true;
+      await Promise.all(workers);
+      assert.deepEqual(failures, []);
+      heard.clear();
+      for (let n = 0; n < 10; n++) await client.greet(tea, callOf());
+      assert.deepEqual([...heard.keys()], ["second"]);
+    });
+
+    it("RES-08: stopping the server first ends streams too, and what is under way", async () => {
+      await using house = new House();
+      const finish = Promise.withResolvers<void>();
+      const begun = Promise.withResolvers<void>();
+      const server = await serve({
+        async greet() {
+          begun.resolve();
+          await finish.promise;
+          return { id: "thg_1" };
+        },
+        async *watch(_, call) {
+          yield {};
+          await new Promise((resolve) => call.signal.addEventListener("abort", resolve));
+        },
+      });
+      house.add(() => stop(server));
+      const client = (await house.clients({ desk: [server.address] })).of("desk", DeskService);
+      const answer = client.greet(tea, callOf());
+      await begun.promise;
+      const first = Promise.withResolvers<void>();
+      const reading = (async () => {
+        for await (const _ of client.watch(tea, callOf())) first.resolve();
+      })();
+      const ended = assert.rejects(reading, { reason: "DEPENDENCY_UNAVAILABLE" });
+      await first.promise;
+      const stopped = server.stop();
+      await ended;
+      finish.resolve();
+      assert.equal((await answer).id, "thg_1");
+      await stopped;
+    });
+
+    it("RES-03: a deadline of 1 s at the edge ends all work behind it, two hops away too", async () => {
+      await using house = new House();
+      const over: Promise<number>[] = [];
+      const clients = await twoHops(house, (call) => {
+        const aborted = new Promise<number>((resolve) => call.signal.addEventListener("abort", () => resolve(performance.now())));
+        over.push(aborted);
+        return aborted;
+      });
+      // What this machine makes of a timer at the moment.
+      const delays = monitorEventLoopDelay({ resolution: 5 });
+      delays.enable();
+      // On a busy machine a call may not have come to both hops by then.
+      for (let startedMs = 0; over.length < 2;) {
+        over.length = 0;
+        delays.reset();
+        startedMs = performance.now();
+        const call = callOf({ deadlineMs: startedMs + 1_000 });
+        await assert.rejects(clients.of("desk", DeskService).greet(tea, call), { reason: "DEADLINE_EXCEEDED" });
+        const endsMs = await Promise.all(over);
+        const lateMs = delays.max / 1e6;
+        for (const endedMs of endsMs)
+          assert.ok(
+            endedMs - startedMs <= 1_100 + 2 * lateMs,
+            `ended after ${endedMs - startedMs} ms, with timers up to ${lateMs} ms late`,
+          );
+      }
+      delays.disable();
+    });
+
+    it("RES-03: a caller that goes away ends all work behind it", async () => {
+      await using house = new House();
+      const gone = new AbortController();
+      const over: Promise<unknown>[] = [];
+      const clients = await twoHops(house, (call) => {
+        const aborted = new Promise((resolve) => call.signal.addEventListener("abort", resolve));
+        over.push(aborted);
+        if (over.length === 2) gone.abort();
+        return aborted;
+      });
+      await assert.rejects(clients.of("desk", DeskService).greet(tea, callOf({ signal: gone.signal })), { reason: "DEADLINE_EXCEEDED" });
+      assert.equal(over.length, 2);
+      await Promise.all(over);
+    });
+
+    it("ID-12 SEC-01: a call without a token, or with another's, is unauthenticated", async () => {
+      await using house = new House();
+      const server = await serve();
+      house.add(() => stop(server));
+      const showing = async (shown: Pick<Callers, "token">, caller = "orders") => {
+        const services = new Map([["desk", { protocol, addresses: [server.address] }]]);
+        const remotes = await openRemotes({ services, callers: { ...callers, ...shown }, log: silentLog });
+        const client = createInProcessRpc({ log: silentLog, remotes }).clientsFor(caller).of("desk", DeskService);
+        const outcome = await client.inside(tea, callOf()).then(
+          () => "answered",
+          (error: unknown) => refusalIn(error)?.reason,
+        );
+        remotes.close();
+        return outcome;
+      };
+      assert.equal(await showing({ token: callers.token }), "answered");
+      assert.equal(await showing({ token: () => undefined }), "UNAUTHENTICATED");
+      assert.equal(await showing({ token: () => callers.token("catalog") }), "UNAUTHENTICATED");
+      assert.equal(await showing(tokenCallers(randomBytes(32))), "UNAUTHENTICATED");
+      assert.equal(await showing({ token: () => "Bearer " }), "UNAUTHENTICATED");
+      assert.equal(await showing({ token: callers.token }, ""), "UNAUTHENTICATED");
+    });
+
+    it("SEC-01: a caller that is not on the method's list is refused, though it is of the house", async () => {
+      await using house = new House();
+      const server = await serve();
+      house.add(() => stop(server));
+      const of = async (caller: string) => (await house.clients({ desk: [server.address] }, undefined, caller)).of("desk", DeskService);
+      await (await of("orders")).ledger(tea, callOf());
+      await assert.rejects((await of("catalog")).ledger(tea, callOf()), { reason: "PERMISSION_DENIED" });
+      await assert.rejects((await of("gateway")).ledger(tea, callOf()), { reason: "PERMISSION_DENIED" });
+    });
+
+    it("SEC-01: what is no call of the house is refused, and harms nothing", async () => {
+      await using house = new House();
+      const faults: LogFields[] = [];
+      let seen = 0;
+      const log: Logger = { ...silentLog, error: (fields) => void faults.push(fields), child: () => log };
+      const server = await serve({ greet: async () => (seen++, {}) }, { log });
+      house.add(() => stop(server));
+      const { address } = server;
+      const good: Record<string, string> = {
+        [wireHeaders.service]: "desk",
+        [wireHeaders.caller]: "orders",
+        [wireHeaders.token]: callers.token("orders")!,
+        [wireHeaders.facts]: encodeFacts(callOf()),
+      };
+      const { [wireHeaders.service]: _, ...withoutService } = good;
+      const { [wireHeaders.token]: __, ...withoutToken } = good;
+      assert.equal(await send(address, { path, headers: good, body }), "answered");
+      const refused: [request: Parameters<SendRaw>[1], expected: RegExp][] = [
+        [{ path, headers: {}, body }, /^UNAUTHENTICATED$/],
+        [{ path, headers: withoutToken, body }, /^UNAUTHENTICATED$/],
+        [{ path, headers: withoutToken, body: randomBytes(100) }, /^UNAUTHENTICATED$|INTERNAL/],
+        [{ path, headers: withoutService, body }, /^DEPENDENCY_UNAVAILABLE$/],
+        [{ path, headers: { ...good, [wireHeaders.service]: "tailor" }, body }, /^DEPENDENCY_UNAVAILABLE$/],
+        [{ path: `${path}Elsewhere`, headers: good, body }, /^DEPENDENCY_UNAVAILABLE$|UNIMPLEMENTED/],
+        [{ path: "/", headers: good, body }, /^DEPENDENCY_UNAVAILABLE$|UNIMPLEMENTED/],
+        [{ path, headers: good, body: Buffer.alloc(100, 0xff) }, /^INVALID_REQUEST$|INTERNAL/],
+        [{ path, headers: { ...good, [wireHeaders.caller]: "x".repeat(100_000) }, body }, /./],
+        [
+          { path, headers: { ...good, ...Object.fromEntries(Array.from({ length: 3_000 }, (_, n) => [`x-${n}`, "y".repeat(50)])) }, body },
+          /./,
+        ],
+      ];
+      for (let n = 0; n < 30; n++)
+        refused.push([
+          { path, headers: { ...good, [wireHeaders.facts]: randomBytes(n * 10).toString("base64url") }, body },
+          /^INVALID_REQUEST$/,
+        ]);
+      for (const [request, expected] of refused) {
+        const outcome = await send(address, request);
+        assert.match(outcome, expected, JSON.stringify(request).slice(0, 300));
+        assert.notEqual(outcome, "answered");
+      }
+      for (let n = 0; n < 20; n++) assert.doesNotMatch(await sendBytes(server, randomBytes(2_000)), /thg_/);
+      const http1 = Buffer.from(`POST ${path} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}`);
+      assert.doesNotMatch(await sendBytes(server, http1), / 200 /);
+      assert.equal(await send(address, { path, headers: good, body }), "answered");
+      assert.equal(seen, 2);
+      assert.deepEqual(faults, []);
+    });
+
+    it("a message that is too large is refused, once, and the connection goes on", async () => {
+      await using house = new House();
+      const server = await serve({ inside: async () => ({ displayName: "n".repeat(17 * 1024 * 1024) }) });
+      house.add(() => stop(server));
+      const client = (await house.clients({ desk: [server.address] })).of("desk", DeskService);
+      const outcome = (call: Promise<unknown>) =>
+        call.then(
+          () => "answered",
+          (error: unknown) => refusalIn(error)?.code,
+        );
+      assert.equal(await outcome(client.inside(tea, callOf({ idempotencyKey: "key" }))), "internal");
+      assert.equal(
+        await outcome(client.greet({ sku: "n".repeat(17 * 1024 * 1024), quantity: 1 }, callOf({ idempotencyKey: "key" }))),
+        "internal",
+      );
+      assert.equal(await outcome(client.greet(tea, callOf())), "answered");
+    });
+
+    it("a refusal of hundreds of fields arrives, if not with all of them", async () => {
+      await using house = new House();
+      const fields = Array.from({ length: 2_000 }, (_, n) => ({ field: `lines[${n}].quantity`, reason: "TOO_MANY", message: "at most 2" }));
+      const server = await serve({
+        inside: async () => {
+          throw refuse({ reason: "INVALID_REQUEST", code: "invalid_argument", fields });
+        },
+      });
+      house.add(() => stop(server));
+      const client = (await house.clients({ desk: [server.address] })).of("desk", DeskService);
+      await assert.rejects(client.inside(tea, callOf()), (error) => {
+        const refusal = refusalIn(error);
+        assert.equal(refusal?.reason, "INVALID_REQUEST");
+        assert.ok(refusal.fields.length >= 50);
+        return true;
+      });
+    });
+
+    it("RES-01: a callee that is away is left alone, and called again when it is back", async () => {
+      await using house = new House();
+      const server = await serve();
+      const remotes = await remotesOver(protocol, { desk: [server.address] });
+      house.add(() => remotes.close());
+      const client = createInProcessRpc({ log: silentLog, remotes }).clientsFor("orders").of("desk", DeskService);
+      const state = () => remotes.figures()[0]?.breaker;
+      const failed = () => assert.rejects(client.greet(tea, callOf()), { reason: "DEPENDENCY_UNAVAILABLE" });
+      await client.greet(tea, callOf());
+      await stop(server);
+      // The successes of before count too, and a new window may begin in between.
+      for (let n = 0; n < 50 && state() !== "open"; n++) await failed();
+      assert.equal(state(), "open");
+      await failed();
+      const again = await serve({}, { port: server.port });
+      house.add(() => stop(again));
+      const endsMs = performance.now() + 30_000;
+      const answered = () =>
+        client.greet(tea, callOf()).then(
+          () => true,
+          () => false,
+        );
+      while (!(await answered())) {
+        assert.ok(performance.now() < endsMs, "it stayed open");
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      assert.equal(state(), "closed");
+    });
+
+    it("a server that is not there yet is waited for at the start; later its absence is told at once", async () => {
+      await using house = new House();
+      const early = await serve();
+      await stop(early);
+      const client = (await house.clients({ desk: [early.address] })).of("desk", DeskService);
+      const waiting = client.greet(tea, callOf());
+      const server = await serve({}, { port: early.port });
+      await waiting;
+      await stop(server);
+      await assert.rejects(client.greet(tea, callOf({ deadlineMs: performance.now() + 10_000 })), { reason: "DEPENDENCY_UNAVAILABLE" });
+    });
+  });
+
+  async function twoHops(house: House, seen: (call: Call) => Promise<unknown>): Promise<Clients> {
+    const inner = await serveOver(protocol, {
+      services: { store: [implement(DeskService, { ...deskHandlers, inside: async (_, call) => (await seen(call), {}) })] },
+    });
+    house.add(() => stop(inner));
+    const ahead = await house.clients({ store: [inner.address] }, undefined, "desk");
+    const outer = await serve({
+      greet: async (request, call) => {
+        void seen(call);
+        return ahead.of("store", DeskService).inside(request, call);
+      },
+    });
+    house.add(() => stop(outer));
+    const clients = await house.clients({ desk: [outer.address] }, undefined, "gateway");
+    // Connected on both hops, so that the time of the test's call is its own.
+    await clients.of("desk", DeskService).buy(tea, callOf());
+    await ahead
+      .of("store", DeskService)
+      .ledger(tea, callOf())
+      .catch(() => undefined);
+    return clients;
+  }
+
+  /** What is opened in a test, closed in reverse. */
+  class House {
+    readonly #closing: (() => unknown)[] = [];
+
+    add(close: () => unknown): void {
+      this.#closing.push(close);
+    }
+
+    async clients(
+      services: Readonly<Record<string, readonly string[]>>,
+      heard?: (service: string, instance: string) => void,
+      caller = "orders",
+    ): Promise<Clients> {
+      const remotes = await remotesOver(protocol, services, heard === undefined ? {} : { heard });
+      this.add(() => remotes.close());
+      return createInProcessRpc({ log: silentLog, remotes }).clientsFor(caller);
+    }
+
+    async [Symbol.asyncDispose](): Promise<void> {
+      for (const close of this.#closing.toReversed()) await close();
+    }
+  }
+}
+
+const tea = { sku: "tea", quantity: 1 } as const;
+const callOf = (init: Partial<CallInit> = {}) => new Call({ caller: "test", deadlineMs: performance.now() + 20_000, ...init });
+
+/** As a process stops: its server first. */
+async function stop({ server, rpc }: TestServer): Promise<void> {
+  await server.stop();
+  await rpc.stop();
+}
+
+/** What comes back for bytes that are none of the protocol's, until the other side hangs up or says nothing more. */
+function sendBytes({ port }: TestServer, bytes: Uint8Array): Promise<string> {
+  return new Promise((resolve) => {
+    let text = "";
+    const socket = createConnection(port, "127.0.0.1", () => socket.end(bytes));
+    socket.on("data", (chunk) => (text += chunk.toString("latin1")));
+    socket.on("error", () => undefined);
+    socket.on("close", () => resolve(text));
+    socket.setTimeout(1_000, () => socket.destroy());
+  });
+}

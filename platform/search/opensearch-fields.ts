@@ -1,0 +1,98 @@
+import { createHash } from "node:crypto";
+import { ascending } from "./numbers.ts";
+import type { SearchDocument } from "./search.ts";
+import { stopWords } from "./stop-words.ts";
+import { documentWords, plain } from "./terms.ts";
+
+/** Rises when indexes made by an older version must be filled anew: when the mapping or what is put into it changes. */
+export const indexFormat = 1;
+
+/** A keyword that is longer is found by its hash, and not counted as a facet: OpenSearch takes none beyond 32 kB. */
+const keywordLengthMax = 8_000;
+const hashMark = "#sha256:";
+
+/** What an index is made with. `made` is a text that no other index has; `filled` says whether it holds everything. */
+export function indexDefinition(options: {
+  readonly made: string;
+  readonly replicas: number;
+  readonly refreshMs: number;
+}): Readonly<Record<string, unknown>> {
+  // Only whether a word is there counts: relevance is a matter of tiers, so neither frequencies nor lengths are stored.
+  const text = { type: "text", norms: false, index_options: "docs" };
+  const stemmed = { ...text, analyzer: "written", search_analyzer: "typed" };
+  return {
+    settings: {
+      number_of_shards: 1,
+      number_of_replicas: options.replicas,
+      refresh_interval: `${options.refreshMs}ms`,
+      analysis: {
+        filter: {
+          stop_words: { type: "keyword_marker", keywords: stopWords },
+          stems: { type: "snowball", language: "English" },
+        },
+        analyzer: {
+          // Each word as it is and as its stem. Words are divided, folded and lower-cased already.
+          written: { type: "custom", tokenizer: "whitespace", filter: ["keyword_repeat", "stop_words", "stems", "remove_duplicates"] },
+          typed: { type: "custom", tokenizer: "whitespace", filter: ["stop_words", "stems"] },
+        },
+      },
+    },
+    mappings: {
+      _meta: { made: options.made, format: indexFormat, filled: false },
+      dynamic: "strict",
+      dynamic_templates: [
+        { keywords: { path_match: "keywords.*", mapping: { type: "keyword" } } },
+        { numbers: { path_match: "numbers.*", mapping: { type: "long" } } },
+      ],
+      properties: {
+        id: { type: "keyword" },
+        titleWords: { type: "integer" },
+        a: { ...stemmed, copy_to: ["ab", "abc", "words"] },
+        b: { type: "text", index: false, copy_to: ["ab", "abc", "words"] },
+        c: { type: "text", index: false, copy_to: ["abc", "words"] },
+        ab: stemmed,
+        abc: stemmed,
+        words: { ...text, analyzer: "whitespace" },
+        keywords: { type: "object", dynamic: true },
+        numbers: { type: "object", dynamic: true },
+      },
+    },
+  };
+}
+
+/** A document as it is stored. */
+export function storedDocument(document: SearchDocument): string {
+  const { a, b, c } = documentWords(document);
+  return JSON.stringify({
+    id: document.id,
+    titleWords: a.length,
+    a: a.join(" "),
+    b: b.join(" "),
+    c: c.join(" "),
+    keywords: named(document.keywords, (values) => [...new Set(values.map(storedKeyword))]),
+    numbers: named(ascending(document.numbers), (numbers) => numbers),
+  });
+}
+
+export function storedKeyword(value: string): string {
+  const text = plain(value);
+  return text.length <= keywordLengthMax ? text : `${hashMark}${createHash("sha256").update(text).digest("base64url")}`;
+}
+
+/** Whether a stored keyword is not the value itself. */
+export function isHashed(keyword: string): boolean {
+  return keyword.startsWith(hashMark);
+}
+
+/** The field of a keyword or a number. Letters, digits and "-" stand for themselves, since others may mean something: "price:EUR" is "price_3a_EUR". */
+export function fieldOf(bag: "keywords" | "numbers", name: string): string {
+  return `${bag}.${escaped(name)}`;
+}
+
+function named<T, U>(record: Readonly<Record<string, T>>, stored: (values: T) => U): Record<string, U> {
+  return Object.fromEntries(Object.entries(record).map(([name, values]) => [escaped(name), stored(values)]));
+}
+
+function escaped(name: string): string {
+  return name === "" ? "__" : name.replace(/[^A-Za-z0-9-]/g, (character) => `_${character.charCodeAt(0).toString(16)}_`);
+}

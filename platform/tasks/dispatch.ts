@@ -1,0 +1,63 @@
+import { performance } from "node:perf_hooks";
+import type { Database } from "../database/database.ts";
+import { timeoutMsOf } from "./retry-delay.ts";
+import type { TaskRuns } from "./task-runs.ts";
+import { claimTasks } from "./task-store.ts";
+import type { Queue } from "./tasks.ts";
+
+/** How many tasks of a queue are wanted now; 0 only asks when the next one is due. */
+export interface Request {
+  readonly queue: Queue;
+  readonly room: number;
+}
+
+export interface Dispatched {
+  /** How many were found, by the queue's name. */
+  readonly found: ReadonlyMap<string, number>;
+  readonly nextDue: Date | undefined;
+}
+
+/** What becomes of due tasks: they run here, or go to a broker that hands them to any process of the service. */
+export interface Dispatch {
+  /** How many of the queue's tasks to claim now. Whoever says 0 sees to it that the worker is told when there is room again. */
+  roomFor(queue: Queue): number;
+  /** Claims due tasks and sees to them. Rejects when the database does not answer. */
+  dispatch(requests: readonly Request[], now: Date): Promise<Dispatched>;
+}
+
+/** How many of a queue's tasks run at a time in a process. */
+export function concurrencyOf(queue: Pick<Queue, "concurrency">): number {
+  return queue.concurrency ?? 8;
+}
+
+/** How long a task that has begun is leased. */
+export function leaseMsOf(queue: Pick<Queue, "timeoutMs">, leaseMarginMs: number): number {
+  return timeoutMsOf(queue) + leaseMarginMs;
+}
+
+/** Due tasks run in the process that claims them. */
+export function runHere(needs: { readonly database: Database; readonly runs: TaskRuns; readonly leaseMarginMs: number }): Dispatch {
+  const { database, runs, leaseMarginMs } = needs;
+  return {
+    // None before half of the places are free, so that a busy queue is claimed in batches.
+    roomFor(queue) {
+      const concurrency = concurrencyOf(queue);
+      const free = concurrency - runs.countOf(queue);
+      return free >= Math.ceil(concurrency / 2) ? free : 0;
+    },
+    async dispatch(requests, now) {
+      const startedMs = performance.now();
+      const asked = requests.map(({ queue, room }) => ({ queue: queue.name, room, leaseMs: leaseMsOf(queue, leaseMarginMs) }));
+      const { claimed, nextDue } = await claimTasks(database, asked, now);
+      const queues = new Map(requests.map(({ queue }) => [queue.name, queue]));
+      const found = new Map<string, number>();
+      for (const task of claimed) {
+        const queue = queues.get(task.queue);
+        if (queue === undefined) throw new Error(`a task of ${task.queue} was claimed, which was not asked for`);
+        found.set(task.queue, (found.get(task.queue) ?? 0) + 1);
+        void runs.run(queue, task, startedMs + leaseMsOf(queue, leaseMarginMs));
+      }
+      return { found, nextDue };
+    },
+  };
+}

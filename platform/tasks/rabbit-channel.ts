@@ -1,0 +1,98 @@
+import type { Channel, Connection } from "rabbitmq-client";
+import type { Logger } from "../telemetry/logger.ts";
+import { atMost } from "./task-runs.ts";
+
+/** A channel that is open, until `closed` resolves. */
+export interface OpenChannel {
+  readonly channel: Channel;
+  readonly closed: Promise<void>;
+}
+
+interface Needs {
+  readonly connection: Connection;
+  readonly log: Logger;
+  /** What the log calls it. */
+  readonly purpose: string;
+  /** Runs at each opening. When it throws, the next try comes a little later. */
+  readonly setUp: (channel: Channel) => Promise<void>;
+  /** Told when it is open. */
+  readonly opened?: () => void;
+}
+
+const retryMs = 100;
+const retryMsMax = 2_000;
+const closeMs = 1_000;
+
+/** A channel that is opened anew whenever it closes, with all that its `setUp` does. */
+export class SteadyChannel {
+  readonly #needs: Needs;
+  readonly #first = Promise.withResolvers<void>();
+  #current: OpenChannel | undefined;
+  #loop: Promise<void> | undefined;
+  #stopping = false;
+  #interrupt = Promise.withResolvers<void>();
+
+  constructor(needs: Needs) {
+    this.#needs = needs;
+  }
+
+  /** Undefined while it is closed. */
+  get current(): OpenChannel | undefined {
+    return this.#current;
+  }
+
+  /** Resolves when it is open for the first time. */
+  start(): Promise<void> {
+    this.#loop ??= this.#keepOpen();
+    return this.#first.promise;
+  }
+
+  /** Closes it, to be opened again: what was delivered and not acknowledged goes back to its queue. */
+  reopen(): void {
+    this.#interrupt.resolve();
+  }
+
+  /** Resolves when it is closed, and all that was said on it has been sent. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    this.#interrupt.resolve();
+    await this.#loop;
+  }
+
+  async #keepOpen(): Promise<void> {
+    const { connection, log, purpose } = this.#needs;
+    for (let failures = 0; !this.#stopping;) {
+      this.#interrupt = Promise.withResolvers();
+      try {
+        await this.#openOnce();
+        failures = 0;
+      } catch (error) {
+        // While the connection is away there is nothing to say that its own line has not said.
+        if (connection.ready && ++failures === 1) log.warn({ error, channel: purpose }, "a channel of RabbitMQ could not be set up");
+      }
+      if (!this.#stopping) await atMost(Math.min(retryMs * 2 ** failures, retryMsMax), this.#interrupt.promise);
+    }
+  }
+
+  async #openOnce(): Promise<void> {
+    const { connection, log, purpose, setUp, opened } = this.#needs;
+    const channel = await connection.acquire({ emitErrorsFromChannel: true });
+    const closed = Promise.withResolvers<void>();
+    channel.on("close", closed.resolve);
+    channel.on("basic.cancel", () => closed.resolve());
+    channel.on("error", (error: unknown) => {
+      if (connection.ready) log.warn({ error, channel: purpose }, "RabbitMQ closed a channel");
+    });
+    try {
+      await setUp(channel);
+      this.#current = { channel, closed: closed.promise };
+      this.#first.resolve();
+      opened?.();
+      await Promise.race([closed.promise, this.#interrupt.promise]);
+    } finally {
+      this.#current = undefined;
+      const closing = channel.close();
+      if (this.#stopping) await atMost(closeMs, closing); // the driver waits for ever when the connection ends meanwhile
+    }
+  }
+}

@@ -1,0 +1,123 @@
+import { Connection } from "rabbitmq-client";
+import type { ConnectionOptions } from "rabbitmq-client";
+import type { Logger } from "../telemetry/logger.ts";
+import { atMost } from "./task-runs.ts";
+
+/** Where RabbitMQ is. */
+export interface RabbitAddress {
+  /** `amqp://user:password@host:port/vhost`, or `amqps:`. Several are the nodes of one cluster: they differ in host and port only. */
+  readonly urls: readonly string[];
+  /** Certificates to trust, in PEM, where those that the system trusts do not do. */
+  readonly ca?: string;
+}
+
+interface Needs {
+  readonly address: RabbitAddress;
+  /** How the management interface shows the connection. */
+  readonly name: string;
+  readonly log: Logger;
+}
+
+/** What trying again does not change. */
+const refusals = new Set(["ACCESS_REFUSED", "NOT_ALLOWED", "VERSION_MISMATCH"]);
+const firstMs = 5_000;
+const closeMs = 2_000;
+
+/** One connection to RabbitMQ: to any node that answers, and to the next one when that goes away. Logs once that it is lost, once that it is back. */
+export class RabbitConnection {
+  readonly #needs: Needs;
+  readonly #options: ConnectionOptions & { readonly hosts: string[] };
+  #connection: Connection | undefined;
+  #away = false;
+
+  /** Refuses addresses that cannot be meant. */
+  constructor(needs: Needs) {
+    this.#needs = needs;
+    this.#options = optionsOf(needs);
+  }
+
+  /** Whether what is said now leaves at once. */
+  get ready(): boolean {
+    return this.#connection?.ready ?? false;
+  }
+
+  /** Resolves with the connection when it stands, or when it goes on trying by itself. Throws when the server refuses us. */
+  async start(): Promise<Connection> {
+    const { log } = this.#needs;
+    const servers = this.#options.hosts;
+    const connection = (this.#connection = new Connection(this.#options));
+    const first = Promise.withResolvers<void>();
+    connection.on("connection", () => {
+      if (this.#away) log.info({ servers }, "RabbitMQ is back");
+      this.#away = false;
+      first.resolve();
+    });
+    connection.on("connection.blocked", (reason) => log.warn({ servers, reason }, "RabbitMQ takes no messages for now"));
+    connection.on("error", (error: unknown) => {
+      if (refusals.has(codeOf(error))) first.reject(this.#refused(error));
+      if (connection.ready) return log.warn({ error }, "RabbitMQ complains");
+      if (!this.#away) log.warn({ error, servers }, "RabbitMQ is away: tasks wait until it is back");
+      this.#away = true;
+      // With several nodes the next one may answer.
+      if (servers.length === 1) first.resolve();
+    });
+    try {
+      await atMost(firstMs, first.promise);
+    } catch (error) {
+      connection.unsafeDestroy();
+      throw error;
+    }
+    return connection;
+  }
+
+  /** Closes it. `channels` are closed first, and given up when the server does not answer. */
+  async stop(channels: () => Promise<unknown>): Promise<void> {
+    const connection = this.#connection;
+    if (connection === undefined) return;
+    if (connection.ready) {
+      await atMost(closeMs, channels());
+      await atMost(closeMs, connection.close());
+    }
+    connection.unsafeDestroy();
+    await channels(); // without a connection they end by themselves
+  }
+
+  #refused(error: unknown): Error {
+    const { username, vhost, hosts } = this.#options;
+    const message = `RabbitMQ at ${hosts.join(", ")} refuses the user ${username} for the virtual host ${vhost}: check the address in KONTOR_TASKS`;
+    return new Error(message, { cause: error });
+  }
+}
+
+function optionsOf({ address, name }: Needs): ConnectionOptions & { readonly hosts: string[] } {
+  const urls = address.urls.map((url) => {
+    if (!/^amqps?:\/\/./.test(url) || !URL.canParse(url)) throw new Error("an address of RabbitMQ is amqp://user:password@host:port/vhost");
+    return new URL(url);
+  });
+  const [first] = urls;
+  if (first === undefined) throw new Error("RabbitMQ needs an address: amqp://user:password@host:port/vhost");
+  const same = (url: URL) => `${url.protocol} ${url.username} ${url.password} ${url.pathname}`;
+  if (urls.some((url) => same(url) !== same(first)))
+    throw new Error("the nodes of one RabbitMQ differ in host and port only: same scheme, user, password and virtual host");
+  const secure = first.protocol === "amqps:";
+  const hosts = urls.map((url) => `${url.hostname}:${url.port || (secure ? 5671 : 5672)}`);
+  const start = Math.floor(Math.random() * hosts.length); // so that processes spread over the nodes
+  return {
+    hosts: [...hosts.slice(start), ...hosts.slice(0, start)],
+    username: decodeURIComponent(first.username || "guest"),
+    password: decodeURIComponent(first.password || "guest"),
+    vhost: decodeURIComponent(first.pathname.slice(1)) || "/",
+    ...(secure && { tls: address.ca === undefined ? true : { ca: address.ca } }),
+    connectionName: name,
+    noDelay: true,
+    heartbeat: 8,
+    acquireTimeout: 5_000,
+    connectionTimeout: 3_000,
+    retryLow: 200,
+    retryHigh: 2_000,
+  };
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "";
+}

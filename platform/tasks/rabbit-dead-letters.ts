@@ -1,0 +1,63 @@
+import type { AsyncMessage, Channel, Connection } from "rabbitmq-client";
+import type { Database } from "../database/database.ts";
+import { sql } from "../database/sql.ts";
+import { refuse } from "../errors/refusal.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import { SteadyChannel } from "./rabbit-channel.ts";
+import { claimOf } from "./rabbit-queues.ts";
+import type { RabbitQueues } from "./rabbit-queues.ts";
+import type { TaskRunner } from "./task-runner.ts";
+import { beginTasks } from "./task-store.ts";
+import type { Queue } from "./tasks.ts";
+
+interface Needs {
+  readonly connection: Connection;
+  readonly database: Database;
+  readonly log: Logger;
+  readonly queues: RabbitQueues;
+  readonly served: ReadonlyMap<string, Queue>;
+  readonly runner: TaskRunner;
+}
+
+const leaseMs = 60_000;
+const atOnce = 16;
+
+/**
+ * Empties the service's dead letters at RabbitMQ into the tasks' rows: what RabbitMQ gave up on counts as a failed try, so that it is tried
+ * again later or, after its last try, is a dead task with its cause. Each message leaves an alert in the log before it goes.
+ */
+export function rabbitDeadLetters(needs: Needs): SteadyChannel {
+  const { database, log, queues, served, runner } = needs;
+
+  const bury = async ({ body, headers, routingKey }: AsyncMessage): Promise<void> => {
+    const reason = String(headers?.["x-first-death-reason"] ?? "unknown");
+    const message = claimOf(body);
+    const alert = { alert: "TASK_UNDELIVERED", task: message?.id, queue: routingKey, reason };
+    if (message === undefined) return log.error(alert, "RabbitMQ gave up on a message that is no task's");
+    const [task] = await beginTasks(database, [message], leaseMs);
+    if (task === undefined) return log.error(alert, "RabbitMQ gave up on a message whose task has gone on without it");
+    log.error(alert, "RabbitMQ gave up on a task's message: this counts as a failed try");
+    const error = refuse({ reason: "UNDELIVERED", code: "unavailable", message: `RabbitMQ gave up on the task's message: ${reason}` });
+    await runner.fail(served.get(task.queue) ?? {}, task, error);
+  };
+
+  const channel = new SteadyChannel({
+    ...needs,
+    purpose: "dead letters",
+    setUp: async (opened: Channel) => {
+      await database.one(sql`select 1 as one`);
+      await queues.ensure(opened);
+      await opened.basicQos({ prefetchCount: atOnce });
+      await opened.basicConsume({ queue: queues.deadLetters }, (message) => {
+        bury(message).then(
+          () => opened.active && opened.basicAck({ deliveryTag: message.deliveryTag }),
+          (error: unknown) => {
+            log.warn({ error }, "a dead letter could not be written down: it goes back until the database answers");
+            channel.reopen();
+          },
+        );
+      });
+    },
+  });
+  return channel;
+}

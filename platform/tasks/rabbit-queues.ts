@@ -1,0 +1,74 @@
+import type { Channel, Envelope, MessageBody } from "rabbitmq-client";
+import type { Claim } from "./task-store.ts";
+
+/** How often a message may come back to its queue before it goes to the dead letters: when consumers died with it in their hands. */
+const deliveryLimit = 20;
+
+/**
+ * The queues of a service at RabbitMQ: `<prefix>.<service>.<queue>` for each of its own, and one for what RabbitMQ gives up on. They are
+ * quorum queues: on disk, and on three nodes where there are as many.
+ */
+export class RabbitQueues {
+  readonly deadLetters: string;
+  readonly #names: ReadonlyMap<string, string>;
+  #declared: Promise<void> | undefined;
+
+  constructor(prefix: string, service: string, queues: Iterable<string>) {
+    this.deadLetters = `${prefix}.${service}.dead-letters`;
+    this.#names = new Map([...queues].map((queue) => [queue, `${prefix}.${service}.${queue}`]));
+  }
+
+  get all(): string[] {
+    return [this.deadLetters, ...this.#names.values()];
+  }
+
+  nameOf(queue: string): string {
+    const name = this.#names.get(queue);
+    if (name === undefined) throw new Error(`${queue} is no queue of ours`);
+    return name;
+  }
+
+  /**
+   * Makes sure that all of them are there, whichever channel asks first, and asks again after one of those channels was lost. All in one
+   * place: a consumer that comes while another channel still makes its queue brings its whole connection down (RabbitMQ 3.10).
+   */
+  async ensure(channel: Channel): Promise<void> {
+    const forget = () => (this.#declared = undefined);
+    channel.once("close", forget);
+    channel.once("basic.cancel", forget);
+    await (this.#declared ??= this.#declare(channel));
+  }
+
+  /** How many messages wait in a queue. */
+  async waitingIn(channel: Channel, queue: string): Promise<number> {
+    return (await channel.queueDeclare({ queue: this.nameOf(queue), passive: true })).messageCount;
+  }
+
+  async #declare(channel: Channel): Promise<void> {
+    const { deadLetters } = this;
+    await channel.exchangeDeclare({ exchange: deadLetters, type: "fanout", durable: true });
+    await channel.queueDeclare({ queue: deadLetters, durable: true, arguments: { "x-queue-type": "quorum" } });
+    await channel.queueBind({ queue: deadLetters, exchange: deadLetters });
+    const limits = { "x-queue-type": "quorum", "x-delivery-limit": deliveryLimit, "x-dead-letter-exchange": deadLetters } as const;
+    for (const queue of this.#names.values()) await channel.queueDeclare({ queue, durable: true, arguments: limits });
+  }
+}
+
+/**
+ * The message of a task: its id and the fence under which it was sent, no more. Whoever receives it begins the task with one statement,
+ * which gives the row as it is then; so nothing in a message can be stale, and none has more to say than that a task wants to be run.
+ */
+export function envelopeOf(queue: string, task: Claim): Envelope {
+  return { routingKey: queue, messageId: task.id, durable: true, mandatory: true };
+}
+
+export function bodyOf({ id, fence }: Claim): Claim {
+  return { id, fence };
+}
+
+/** What a message says; undefined when it is none of ours. */
+export function claimOf(body: MessageBody): Claim | undefined {
+  if (typeof body !== "object" || body === null || !("id" in body && "fence" in body)) return undefined;
+  const { id, fence } = body;
+  return typeof id === "string" && typeof fence === "number" && Number.isInteger(fence) ? { id, fence } : undefined;
+}
