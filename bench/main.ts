@@ -14,7 +14,7 @@ import { measureReservations } from "./reservations.ts";
 import type { Order } from "./shop.ts";
 import { measureTopology, topologies } from "./topologies.ts";
 
-// npm run bench [-- --json FILE] [--seconds N] [--only orders,reads,reservations,start]
+// npm run bench [-- --json FILE] [--seconds N] [--only orders,reads,reservations,start,rpc]
 // npm run bench -- --topology cluster,one   the same orders in shops put together differently: one, wire, cluster, servers, cluster-servers
 
 const { values } = parseArgs({
@@ -223,6 +223,7 @@ if (parts.has("start")) {
 }
 if (parts.has("orders") || parts.has("reads")) await measureShop();
 if (parts.has("reservations")) figures.add("reservations_per_s", (await measureReservations({})).reservationsPerSecond, "reservations/s");
+if (parts.has("rpc")) await import("./rpc.ts");
 for (const wanted of values.topology?.split(",") ?? []) {
   const name = topologies.find((one) => one === wanted);
   if (name === undefined) throw new Error(`--topology: "${wanted}" is none of ${topologies.join(", ")}`);

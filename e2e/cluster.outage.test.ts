@@ -7,7 +7,7 @@ import { clusterOnServers } from "./topologies.ts";
 /** How many of each service run. */
 const replicas = Number(process.env["KONTOR_REPLICAS"] ?? 2);
 /** Which of them are killed, one after the other. */
-const victims = (process.env["KONTOR_VICTIMS"] ?? "notifications-1,orders-1,inventory-2,checkout-1,gateway-2").split(",");
+const victims = (process.env["KONTOR_VICTIMS"] ?? "notifications-1,orders-1,inventory-2,gateway-2").split(",");
 /** How many orders must be placed before each kill, at least. */
 const orders = Number(process.env["KONTOR_ORDERS"] ?? 10);
 
@@ -29,12 +29,13 @@ describe(`a cluster with ${replicas} of each service on real servers`, () => {
       let hurt = false;
       // What a killed process was at may be refused or, at a gateway, cut off; who asks again with the same key is answered.
       const traffic = startTraffic({ ...open, mayFail: (status) => hurt && (status === undefined || [202, 503, 504].includes(status)) });
+      // The next dies while the last may still be starting again.
+      const again: Promise<void>[] = [];
       for (const victim of victims) {
         await traffic.more(orders, 30_000);
         hurt = true;
-        const again = shop.killOne(victim);
+        again.push(shop.killOne(victim));
         const meanwhileMs = await traffic.more(orders, 30_000);
-        await again;
         t.diagnostic(`${orders} orders in the ${meanwhileMs} ms after ${victim} was killed`);
       }
       await traffic.more(orders, 30_000);

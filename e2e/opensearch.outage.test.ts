@@ -13,7 +13,7 @@ const awayMs = Number(process.env["KONTOR_AWAY_MS"] ?? 3_000);
 /** How many orders must be placed meanwhile, at least. */
 const orders = Number(process.env["KONTOR_ORDERS"] ?? 20);
 /** In how long OpenSearch must know what it has missed. */
-const healedWithinMs = 10_000;
+const healedWithinMs = 15_000;
 
 describe("a shop whose OpenSearch is killed", () => {
   let open: OutageShop;

@@ -128,7 +128,7 @@ function answerIn(error: unknown): number | undefined | "none" {
  */
 export async function assertWell(shop: ShopProcess, { told }: Traffic): Promise<void> {
   await assertKept(told);
-  for (const [shopper, attempts] of told) await confirmations(shopper, attempts.filter(({ paid }) => paid).length);
+  await Promise.all(Array.from(told, ([shopper, attempts]) => confirmations(shopper, attempts.filter(({ paid }) => paid).length)));
   await assertSound(shop);
 }
 

@@ -41,24 +41,26 @@ export async function orderAndPay(shopper: Shopper, sku: string, attempts: Told[
  * no other.
  */
 export async function assertKept(told: ReadonlyMap<Shopper, readonly Told[]>): Promise<void> {
-  for (const [shopper, attempts] of told) {
-    await shopper.login();
-    for (const { key, cart, order, paid, seenPaid, cancelled } of attempts) {
-      if (seenPaid && cancelled === "no")
-        assert.equal((await shopper.expect(200, "GET", `/v1/orders/${order!.id}`)).body.status, "PAID", "what was PAID stays so");
-      const again = await shopper.call("POST", "/v1/orders", { json: { cart }, key });
-      assert.equal(again.status, 201, again.text);
-      if (order !== undefined) assert.equal(again.text, order.text, "the same key gives the same answer afterwards");
-      if (paid) await shopper.until(order!.id, ...ends[cancelled]);
-    }
-    const ordered = new Set<string>();
-    for (let next = "/v1/orders?limit=100"; next !== "";) {
-      const { body } = await shopper.expect(200, "GET", next);
-      for (const { id } of body.items) ordered.add(id);
-      next = body.nextCursor === undefined ? "" : `/v1/orders?limit=100&cursor=${encodeURIComponent(body.nextCursor)}`;
-    }
-    assert.equal(ordered.size, attempts.length, "one order a cart, and no other");
+  await Promise.all(Array.from(told, ([shopper, attempts]) => assertKeptFor(shopper, attempts)));
+}
+
+async function assertKeptFor(shopper: Shopper, attempts: readonly Told[]): Promise<void> {
+  await shopper.login();
+  for (const { key, cart, order, paid, seenPaid, cancelled } of attempts) {
+    if (seenPaid && cancelled === "no")
+      assert.equal((await shopper.expect(200, "GET", `/v1/orders/${order!.id}`)).body.status, "PAID", "what was PAID stays so");
+    const again = await shopper.call("POST", "/v1/orders", { json: { cart }, key });
+    assert.equal(again.status, 201, again.text);
+    if (order !== undefined) assert.equal(again.text, order.text, "the same key gives the same answer afterwards");
+    if (paid) await shopper.until(order!.id, ...ends[cancelled]);
   }
+  const ordered = new Set<string>();
+  for (let next = "/v1/orders?limit=100"; next !== "";) {
+    const { body } = await shopper.expect(200, "GET", next);
+    for (const { id } of body.items) ordered.add(id);
+    next = body.nextCursor === undefined ? "" : `/v1/orders?limit=100&cursor=${encodeURIComponent(body.nextCursor)}`;
+  }
+  assert.equal(ordered.size, attempts.length, "one order a cart, and no other");
 }
 
 /** Waits for something that the others bring about; throws as soon as one of them does. */

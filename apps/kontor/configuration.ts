@@ -36,7 +36,7 @@ export const configuration = {
   connections: integer("KONTOR_CONNECTIONS", {
     about: "how many database connections the process opens at most",
     default: 40,
-    min: 12,
+    min: 3,
     max: 1000,
   }),
   services: each(serviceNames, (variable, name) =>

@@ -4,7 +4,7 @@ import type { Gateway } from "@kontor/gateway/gateway.ts";
 import { systemClock } from "@kontor/platform/clock/clock.ts";
 import type { Clock } from "@kontor/platform/clock/clock.ts";
 import { ConfigError } from "@kontor/platform/config/read-config.ts";
-import { createBudget } from "@kontor/platform/database/budget.ts";
+import { connectionsMin, createBudget } from "@kontor/platform/database/budget.ts";
 import type { EmbeddedPostgres } from "@kontor/platform/database/embedded.ts";
 import { migrate } from "@kontor/platform/database/migrate.ts";
 import { openDatabase } from "@kontor/platform/database/postgres.ts";
@@ -130,6 +130,11 @@ async function furnish(
   const names = serviceNames.filter((name) => roles.has(name));
   const definitions = await loadServices(names);
 
+  const connectionsLeast = connectionsMin(storage.connections.size + storage.replicas.size);
+  if (config.connections < connectionsLeast)
+    throw new ConfigError([
+      { variable: "KONTOR_CONNECTIONS", message: `must be ${connectionsLeast} or more for the databases of this process` },
+    ]);
   const budget = createBudget({ connections: config.connections, background: Math.ceil(config.connections * 0.3) });
   const databases = new Map(
     Array.from(storage.connections, ([name, connection]) => {

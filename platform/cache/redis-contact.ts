@@ -79,6 +79,7 @@ export class RedisContact {
     const first = Promise.withResolvers<void>();
     this.#keeping = this.#keep(first.resolve);
     const waited = new AbortController();
+    // A pause that is ended early is no error.
     await Promise.race([first.promise, pause(startMsMax, undefined, { signal: waited.signal }).catch(() => undefined)]);
     waited.abort();
     if (!this.#up) this.#tell(new Error(`no answer in ${startMsMax} ms`));

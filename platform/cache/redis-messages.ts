@@ -119,12 +119,14 @@ export class RedisMessages {
       this.#client = undefined;
       client.destroy();
       const mostMs = Math.min(retryMs * 2 ** Math.min(failures, 10), retryMsMax);
+      // A pause that is ended early is no error.
       if (!signal.aborted) await pause(mostMs * (0.5 + Math.random() / 2), undefined, { signal }).catch(() => undefined);
     }
   }
 
   async #within(work: Promise<void>, ms: number): Promise<void> {
     const enough = new AbortController();
+    // A pause that is ended early is no error.
     await Promise.race([work, pause(ms, undefined, { signal: enough.signal }).catch(() => undefined)]);
     enough.abort();
   }

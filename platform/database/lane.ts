@@ -55,7 +55,10 @@ export interface LaneState {
   patience: NodeJS.Timeout | undefined;
 }
 
-/** A database that has no connection at all waits this long before it is given another's. In the background more of them wait for one, and less for them. */
+/**
+ * A database that has no connection at all waits this long before it is given another's. In the background more of them wait for one, and
+ * less waits for them.
+ */
 export const patienceMs: Readonly<Record<Lane, number>> = { requests: 50, background: 150 };
 
 /** Takes the first of those who wait out of the line. */

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { test } from "node:test";
 import { createBudget } from "./budget.ts";
-import { onServer, openEngineDatabase } from "./open-engine-database.ts";
+import { onServer, openEngineDatabase } from "./open-test-server-database.ts";
 import { openTestDatabase } from "./open-test-database.ts";
 import { sql } from "./sql.ts";
 

@@ -7,8 +7,8 @@ import { createBudget } from "./budget.ts";
 import { connectClient } from "./client.ts";
 import type { Connection } from "./connection.ts";
 import type { Database } from "./database.ts";
-import { engineReplica, onServer, openEngineDatabase } from "./open-engine-database.ts";
-import type { EngineDatabase } from "./open-engine-database.ts";
+import { engineReplica, onServer, openEngineDatabase } from "./open-test-server-database.ts";
+import type { EngineDatabase } from "./open-test-server-database.ts";
 import { openTestDatabase } from "./open-test-database.ts";
 import { sql } from "./sql.ts";
 

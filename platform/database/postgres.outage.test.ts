@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { test } from "node:test";
 import { outcomeUnknown, refusalIn } from "../errors/refusal.ts";
 import { controlEngine } from "../testing/engines.ts";
-import { engineReplica, openEngineDatabase } from "./open-engine-database.ts";
+import { engineReplica, openEngineDatabase } from "./open-test-server-database.ts";
 import { openTestDatabase } from "./open-test-database.ts";
 import { sql } from "./sql.ts";
 

@@ -5,7 +5,7 @@ import { afterTests } from "../testing/postgres.ts";
 import type { Connection } from "./connection.ts";
 import { sqlState } from "./database.ts";
 import { idempotencyMigrations, migrate } from "./migrate.ts";
-import { engineServer, onServer } from "./open-engine-database.ts";
+import { engineServer, onServer } from "./open-test-server-database.ts";
 import { openTestDatabase } from "./open-test-database.ts";
 import { extensions, provision } from "./provision.ts";
 import { sql } from "./sql.ts";

@@ -4,8 +4,8 @@ import { describe, test } from "node:test";
 import { afterTests } from "../testing/postgres.ts";
 import { createBudget } from "./budget.ts";
 import type { Connection } from "./connection.ts";
-import { engineReplica, engineServer, onServer } from "./open-engine-database.ts";
-import { isReplica, openReplicated, replicaAnswers } from "./open-replicated-database.ts";
+import { engineReplica, engineServer, onServer } from "./open-test-server-database.ts";
+import { isReplica, openReplicated, replicaAnswers } from "./open-test-replicated-database.ts";
 import { openDatabase } from "./postgres.ts";
 import { sql } from "./sql.ts";
 

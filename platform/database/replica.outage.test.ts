@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, test } from "node:test";
-import { engineReplica, onServer } from "./open-engine-database.ts";
-import { openReplicated, replicaAnswers } from "./open-replicated-database.ts";
+import { engineReplica, onServer } from "./open-test-server-database.ts";
+import { openReplicated, replicaAnswers } from "./open-test-replicated-database.ts";
 import { sql } from "./sql.ts";
 
 describe("CON-04: a replica", () => {

@@ -10,8 +10,8 @@ import { refusalIn } from "../errors/refusal.ts";
 import { afterTests } from "../testing/postgres.ts";
 import { connectionFrom, connectionUrl } from "./connection.ts";
 import type { Connection, TlsMode } from "./connection.ts";
-import { onServer, openEngineDatabase } from "./open-engine-database.ts";
-import type { EngineDatabase } from "./open-engine-database.ts";
+import { onServer, openEngineDatabase } from "./open-test-server-database.ts";
+import type { EngineDatabase } from "./open-test-server-database.ts";
 import { openTestDatabase } from "./open-test-database.ts";
 import { sql } from "./sql.ts";
 

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { MongoClient } from "mongodb";
 import { engineAddress } from "../testing/engines.ts";
-import { documentsOutage } from "./documents.outage-contract.ts";
+import { documentsOutage } from "./documents-outage.contract.ts";
 import { createMongoDocuments } from "./mongodb.ts";
 
 const database = `test_${randomUUID()}`;

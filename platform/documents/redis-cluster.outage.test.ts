@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
 import { createClient, createCluster, ErrorReply } from "@redis/client";
 import { engineAddress } from "../testing/engines.ts";
-import { documentsOutage } from "./documents.outage-contract.ts";
+import { documentsOutage } from "./documents-outage.contract.ts";
 import { createRedisDocuments } from "./redis.ts";
 
 const prefix = `test-${randomUUID()}`;

@@ -194,6 +194,7 @@ export class RedisConnection {
         // A cluster none of whose nodes answers; a single client tries again by itself.
         if (this.#newest !== client) return;
         this.#failed(this.#names(), error);
+        // A pause that is ended early is no error.
         await pause(retryDelayMs(failures), undefined, { signal: this.#stopping.signal }).catch(() => undefined);
       }
   }

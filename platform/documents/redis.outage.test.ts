@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { createClient } from "@redis/client";
 import { engineAddress } from "../testing/engines.ts";
-import { documentsOutage } from "./documents.outage-contract.ts";
+import { documentsOutage } from "./documents-outage.contract.ts";
 import { createRedisDocuments } from "./redis.ts";
 
 const prefix = `test-${randomUUID()}`;

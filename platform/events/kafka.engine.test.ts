@@ -8,9 +8,9 @@ import { Admin, Producer } from "@platformatic/kafka";
 import { sql } from "../database/sql.ts";
 import { rootCall } from "../rpc/call.ts";
 import { append, applied, assertExactlyOnce, effectsOf, eventsContract, recording, until } from "./events.contract.ts";
-import type { ChildOrders } from "./kafka-crash-child.ts";
+import type { ChildOrders } from "./test-kafka-crash.ts";
 import { createKafkaEvents } from "./kafka-events.ts";
-import { readTopic, testKafka } from "./kafka-test-topics.ts";
+import { readTopic, testKafka } from "./test-kafka-topics.ts";
 import { openTestHouse } from "./open-test-house.ts";
 import type { TestHouse } from "./open-test-house.ts";
 import { listParked, replayParked } from "./parked.ts";
@@ -322,7 +322,7 @@ describe("events: a process that dies, on Kafka", () => {
 
 /** Runs a shop in a process of its own until it is dead: by its own hand, or by ours a little after it began to work. */
 async function childThatDies(orders: ChildOrders): Promise<void> {
-  const file = new URL("kafka-crash-child.ts", import.meta.url);
+  const file = new URL("test-kafka-crash.ts", import.meta.url);
   const child = spawn(process.execPath, [fileURLToPath(file), JSON.stringify(orders)], { stdio: ["ignore", "pipe", "inherit"] });
   const dead = once(child, "exit");
   if (orders.dies === "any time") {

@@ -5,7 +5,7 @@ import type { Logger } from "../telemetry/logger.ts";
 import { controlEngine } from "../testing/engines.ts";
 import { append, assertExactlyOnce, recording, until } from "./events.contract.ts";
 import { createKafkaEvents } from "./kafka-events.ts";
-import { readTopic, testKafka } from "./kafka-test-topics.ts";
+import { readTopic, testKafka } from "./test-kafka-topics.ts";
 import { openTestHouse } from "./open-test-house.ts";
 import type { TestProcess } from "./open-test-house.ts";
 

@@ -208,7 +208,8 @@ export function rpcContract(engine: string, open: OpenRpc): void {
         const refusal = await refusalOf(desk.of("gateway").greet(tea, callOf({ deadlineMs: startedMs + 60 })));
         const tookMs = performance.now() - startedMs;
         assert.deepEqual([refusal.reason, refusal.code], ["DEADLINE_EXCEEDED", "deadline_exceeded"]);
-        assert.ok(tookMs >= 59 && tookMs < 5000, `${tookMs} ms`);
+        // Wires count in whole milliseconds, at each end.
+        assert.ok(tookMs >= 50 && tookMs < 5000, `${tookMs} ms`);
       }
       finish.resolve();
       assert.equal(await finished.promise, "finished");

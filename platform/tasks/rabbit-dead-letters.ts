@@ -1,7 +1,7 @@
 import type { AsyncMessage, Channel, Connection } from "rabbitmq-client";
+import { refuse } from "../errors/refusal.ts";
 import type { Database } from "../database/database.ts";
 import { sql } from "../database/sql.ts";
-import { refuse } from "../errors/refusal.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { SteadyChannel } from "./rabbit-channel.ts";
 import { claimOf } from "./rabbit-queues.ts";
@@ -37,7 +37,11 @@ export function rabbitDeadLetters(needs: Needs): SteadyChannel {
     const [task] = await beginTasks(database, [message], leaseMs);
     if (task === undefined) return log.error(alert, "RabbitMQ gave up on a message whose task has gone on without it");
     log.error(alert, "RabbitMQ gave up on a task's message: this counts as a failed try");
-    const error = refuse({ reason: "UNDELIVERED", code: "unavailable", message: `RabbitMQ gave up on the task's message: ${reason}` });
+    const error = refuse({
+      reason: "DEPENDENCY_UNAVAILABLE",
+      code: "unavailable",
+      message: `RabbitMQ gave up on the task's message: ${reason}`,
+    });
     await runner.fail(served.get(task.queue) ?? {}, task, error);
   };
 

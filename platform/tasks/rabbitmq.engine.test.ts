@@ -138,7 +138,7 @@ describe("tasks over rabbitmq", () => {
     await tasks.start();
     await eventually(async () => (await shop.list("dead")).length === 1);
     const [dead] = await shop.list("dead");
-    assert.match(dead?.cause ?? "", /^UNDELIVERED: .*delivery_limit/);
+    assert.match(dead?.cause ?? "", /^DEPENDENCY_UNAVAILABLE: .*delivery_limit/);
     await eventually(() => alertsOf(shop, "TASK_UNDELIVERED").length === 2);
     assert.equal(alertsOf(shop, "TASK_DEAD").length, 1);
     assert.equal(await replayTask(database, dead!.id, new Date()), true);

@@ -21,7 +21,9 @@ async function eraseDatabases(namespace: string): Promise<void> {
   const client = new pg.Client({ connectionString: engineAddress("ENGINE_POSTGRES") });
   await client.connect();
   try {
-    const { rows } = await client.query<{ name: string }>("select datname as name from pg_database where starts_with(datname, $1)", [`${namespace}_`]);
+    const { rows } = await client.query<{ name: string }>("select datname as name from pg_database where starts_with(datname, $1)", [
+      `${namespace}_`,
+    ]);
     for (const { name } of rows) {
       await client.query(`drop database ${pg.escapeIdentifier(name)} with (force)`);
       await client.query(`drop role ${pg.escapeIdentifier(name)}`);

@@ -4,7 +4,7 @@ import { CatalogService } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_
 import { contracts } from "@kontor/contracts/registry.ts";
 import type { Cache } from "@kontor/platform/cache/cache.ts";
 import { createMemoryCache } from "@kontor/platform/cache/memory.ts";
-import { openEngineDatabase } from "@kontor/platform/database/open-engine-database.ts";
+import { openEngineDatabase } from "@kontor/platform/database/open-test-server-database.ts";
 import { openReplicatedService, tableUse } from "@kontor/platform/testing/replicated-service.ts";
 import { testCall } from "@kontor/platform/testing/test-services.ts";
 import { catalog } from "./service.ts";

@@ -16,6 +16,7 @@ export function takeTurns<Value>(): (key: string, load: () => Promise<Value>) =>
   return (key, load) => {
     const turn = turns.get(key);
     if (turn === undefined) return start(key, load);
+    // Whoever loads now is told of a failure.
     return (turn.next ??= turn.now.catch(() => undefined).then(() => start(key, load)));
   };
 }

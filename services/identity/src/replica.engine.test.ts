@@ -4,7 +4,7 @@ import { IdentityService } from "@kontor/contracts/gen/kontor/identity/v1/identi
 import { contracts } from "@kontor/contracts/registry.ts";
 import type { Cache } from "@kontor/platform/cache/cache.ts";
 import { createMemoryCache } from "@kontor/platform/cache/memory.ts";
-import { openEngineDatabase } from "@kontor/platform/database/open-engine-database.ts";
+import { openEngineDatabase } from "@kontor/platform/database/open-test-server-database.ts";
 import { openReplicatedService, tableUse } from "@kontor/platform/testing/replicated-service.ts";
 import { identity } from "./service.ts";
 import { edgeCall } from "./test-identity.ts";

@@ -35,7 +35,9 @@ export function createOrderWatch({ database, cache, events, log }: Needs): Order
   }
 
   function announce(orders: readonly string[]): void {
-    cache.publish(channel, orders).catch((error: unknown) => log.debug({ error }, "watchers elsewhere were not told; they look by themselves"));
+    cache
+      .publish(channel, orders)
+      .catch((error: unknown) => log.debug({ error }, "watchers elsewhere were not told; they look by themselves"));
   }
 
   /** Wakes those whose order has gone on. Looks again a second after it has an answer. */
@@ -78,9 +80,7 @@ export function createOrderWatch({ database, cache, events, log }: Needs): Order
     timer = undefined;
     const ending = hearing;
     hearing = undefined;
-    ending
-      ?.then((end) => end())
-      .catch((error: unknown) => log.debug({ error }, "a subscription to changes of orders could not be ended"));
+    ending?.then((end) => end()).catch((error: unknown) => log.debug({ error }, "a subscription to changes of orders could not be ended"));
   }
 
   return {

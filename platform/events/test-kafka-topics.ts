@@ -42,6 +42,7 @@ export async function readTopic({ brokers, prefix }: KafkaOptions, topic: string
     bootstrapBrokers: [...brokers],
   });
   try {
+    // There is no such topic yet.
     const ends = await consumer.listOffsets({ topics: [topic] }).catch(() => undefined);
     const expected = ends?.get(topic)?.reduce((sum, end) => sum + Number(end), 0) ?? 0;
     if (expected === 0) return [];

@@ -4,7 +4,7 @@ import { afterTests } from "../testing/postgres.ts";
 import { createBudget } from "./budget.ts";
 import type { Connection } from "./connection.ts";
 import type { Reads } from "./database.ts";
-import { openEngineDatabase } from "./open-engine-database.ts";
+import { openEngineDatabase } from "./open-test-server-database.ts";
 import { openDatabase } from "./postgres.ts";
 import type { PostgresDatabase } from "./postgres.ts";
 import { sql } from "./sql.ts";

@@ -1,4 +1,4 @@
-// A shop in a process of its own, which dies: node kafka-crash-child.ts '<ChildOrders as JSON>'. Says "ready" on its output when it works.
+// A shop in a process of its own, which dies: node test-kafka-crash.ts '<ChildOrders as JSON>'. Says "ready" on its output when it works.
 import { sql } from "../database/sql.ts";
 import { append, recording } from "./events.contract.ts";
 import { createKafkaEvents } from "./kafka-events.ts";
