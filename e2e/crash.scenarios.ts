@@ -29,31 +29,35 @@ export function crashes(topology: Topology): void {
       });
     });
 
-    it(`R8 R9 R12 MSG-09 ORD-13 ORD-14 I10: after each of ${kills} kills, the last of PostgreSQL, every order that was under way is finished, once`, async (t) => {
-      const told = new Map<Shopper, Told[]>(shoppers.map((shopper) => [shopper, []]));
-      const all = () => [...told.values()].flat();
-      for (let round = 1; round <= kills; round++) {
-        const away = { yet: false };
-        const rounds = shoppers.map((shopper) => shopUntil(shopper, told.get(shopper)!, away));
-        await until(() => all().filter(({ paid }) => paid).length >= round * paidBetween, rounds);
-        // Anywhere in what they do, not only where the last of them was paid.
-        await pause(Math.random() * 60);
-        away.yet = true;
-        if (round === kills) {
-          // The last time PostgreSQL is killed, and the shop ends by itself.
-          process.kill(shop.postgresPid, "SIGKILL");
-          assert.equal(await shop.ended, 1);
-        } else await shop.kill();
-        await Promise.all(rounds);
-        await shop.start();
-      }
-      t.diagnostic(
-        `${all().length} orders, ${all().filter(({ order }) => order === undefined).length} of them without an answer, ${all().filter(({ paid }) => paid).length} paid`,
-      );
-      await assertKept(told);
-      const { code, output } = await shop.run(["verify"]);
-      assert.equal(code, 0, output);
-    });
+    it(
+      `R8 R9 R12 MSG-09 ORD-13 ORD-14 I10: after each of ${kills} kills, the last of PostgreSQL, every order that was under way is finished, once`,
+      { timeout: 180_000 },
+      async (t) => {
+        const told = new Map<Shopper, Told[]>(shoppers.map((shopper) => [shopper, []]));
+        const all = () => [...told.values()].flat();
+        for (let round = 1; round <= kills; round++) {
+          const away = { yet: false };
+          const rounds = shoppers.map((shopper) => shopUntil(shopper, told.get(shopper)!, away));
+          await until(() => all().filter(({ paid }) => paid).length >= round * paidBetween, rounds);
+          // Anywhere in what they do, not only where the last of them was paid.
+          await pause(Math.random() * 60);
+          away.yet = true;
+          if (round === kills) {
+            // The last time PostgreSQL is killed, and the shop ends by itself.
+            process.kill(shop.postgresPid, "SIGKILL");
+            assert.equal(await shop.ended, 1);
+          } else await shop.kill();
+          await Promise.all(rounds);
+          await shop.start();
+        }
+        t.diagnostic(
+          `${all().length} orders, ${all().filter(({ order }) => order === undefined).length} of them without an answer, ${all().filter(({ paid }) => paid).length} paid`,
+        );
+        await assertKept(told);
+        const { code, output } = await shop.run(["verify"]);
+        assert.equal(code, 0, output);
+      },
+    );
 
     /** Orders and pays, again and again, until the shop is killed. What fails because it is away is left as it is: its outcome is unknown. */
     async function shopUntil(shopper: Shopper, attempts: Told[], away: { readonly yet: boolean }): Promise<void> {

@@ -76,9 +76,7 @@ describe("what the pages tell to type", () => {
 
 describe("the README's first order", () => {
   const bindings = [...contracts].flatMap((type) =>
-    type.kind === "service" && type.methods.every(({ methodKind }) => methodKind === "unary")
-      ? methodsOf(type).flatMap((contract) => contract.bindings.map((binding) => ({ contract, binding })))
-      : [],
+    type.kind === "service" ? methodsOf(type).flatMap((contract) => contract.bindings.map((binding) => ({ contract, binding }))) : [],
   );
   const { variables, steps } = readmeOrder();
   const filled = { ...variables, token: "a.b.c", cart: `crt_${"0".repeat(26)}` };

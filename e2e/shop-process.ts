@@ -89,7 +89,12 @@ export async function startShop(env: Readonly<Record<string, string>> = {}, topo
         });
     });
     const failed = ended.then((code) => {
-      throw new Error(`the shop ended with ${String(code)} before it was ready:\n${lines.slice(-20).join("\n")}`);
+      throw new Error(
+        `the shop ended with ${String(code)} before it was ready:\n${lines
+          .filter((line) => !line.includes('"level":"info"'))
+          .slice(-20)
+          .join("\n")}`,
+      );
     });
     await Promise.race([ready, failed]);
     failed.catch(() => undefined); // from now on its end is the test's affair

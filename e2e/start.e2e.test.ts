@@ -36,7 +36,7 @@ describe("a start that cannot be", { concurrency: 2 }, () => {
     const output = await failedStart({
       KONTOR_DATA: join(folder, "never"),
       KONTOR_PORT: "eighty",
-      KONTOR_CONNECTIONS: "3",
+      KONTOR_CONNECTIONS: "2",
       KONTOR_REQUEST_TIMEOUT: "10",
       KONTOR_SEED: "all",
       KONTOR_PUBLIC_URL: "shop.example",
@@ -46,7 +46,7 @@ describe("a start that cannot be", { concurrency: 2 }, () => {
     });
     const expected: Readonly<Record<string, RegExp>> = {
       KONTOR_PORT: /integer from 0 to 65535, not "eighty"/,
-      KONTOR_CONNECTIONS: /integer from 12 to 1000, not "3"/,
+      KONTOR_CONNECTIONS: /integer from 3 to 1000, not "2"/,
       KONTOR_REQUEST_TIMEOUT: /duration such as .*, not "10"/,
       KONTOR_SEED: /one of demo, none, not "all"/,
       KONTOR_PUBLIC_URL: /a URL http/,

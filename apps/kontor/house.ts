@@ -317,7 +317,7 @@ async function furnish(
 
   async function addOpsServer(port: number): Promise<void> {
     const [{ createMetrics }, { createOpsServer }] = await Promise.all([import("./ops/metrics.ts"), import("./ops/ops-server.ts")]);
-    const metrics = createMetrics({ instance, remotes, services: hosted, databases, now: () => clock.now() });
+    const metrics = createMetrics({ instance, remotes, services: hosted, databases });
     const server = createOpsServer({ metrics, ready: () => life.ready(), log: log.child({ service: "ops" }) });
     life.add({ name: "ops server", start: () => server.start(config.host, port), stop: () => server.stop() });
   }

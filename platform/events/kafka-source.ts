@@ -1,7 +1,8 @@
 import type { EventSource, SourceEvent } from "./event-source.ts";
-import type { Chunk, KafkaFeed } from "./kafka-feed.ts";
+import type { KafkaFeed } from "./kafka-feed.ts";
 import { eventFrom } from "./kafka-record.ts";
 import type { Arrived } from "./kafka-record.ts";
+import type { Chunk } from "./kafka-window.ts";
 import { comparePlaces } from "./place.ts";
 import type { Place } from "./place.ts";
 import { markText, readMark } from "./reach.ts";

@@ -173,6 +173,7 @@ export class TaskWorker {
       void this.#needs.clock.until(this.#nextDue, resting.signal).then(() => {
         if (resting.signal.aborted) return;
         // The next look tells anew. Kept, a time that has passed would end each rest at once while there is no room to look for.
+        this.#nextDue = undefined;
         this.wake();
       });
     await this.#news.promise;

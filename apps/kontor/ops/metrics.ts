@@ -1,4 +1,3 @@
-import { countTasks } from "@kontor/platform/tasks/admin.ts";
 import type { PostgresDatabase } from "@kontor/platform/database/postgres.ts";
 import type { Remotes } from "@kontor/platform/rpc/transport.ts";
 import type { HostedService } from "@kontor/platform/service/host-service.ts";
@@ -9,8 +8,6 @@ export interface MetricsOptions {
   readonly remotes: Remotes;
   readonly services: readonly HostedService[];
   readonly databases: ReadonlyMap<string, PostgresDatabase>;
-  /** Business time, by which tasks are due. */
-  readonly now: () => Date;
 }
 
 /** What a process tells of itself, in Prometheus' text format. Read from where it is kept when it is asked for: nothing is counted on the way of a request. */
@@ -21,7 +18,7 @@ export interface Metrics {
 
 const breakerStates = { closed: 0, "half-open": 1, open: 2 } as const;
 
-export function createMetrics({ instance, remotes, services, databases, now }: MetricsOptions): Metrics {
+export function createMetrics({ instance, remotes, services, databases }: MetricsOptions): Metrics {
   const register = new Registry();
   register.setDefaultLabels({ instance_name: instance });
   collectDefaultMetrics({ register });
@@ -73,8 +70,8 @@ export function createMetrics({ instance, remotes, services, databases, now }: M
     },
   );
   gauge("tasks", "Tasks by queue and state", ["service", "queue", "state"], async (of) => {
-    for (const { name: service, database } of services)
-      for (const { queue, ...counts } of await countTasks(database, now()))
+    for (const { name: service, tasks } of services)
+      for (const { queue, oldestDueAt: _, ...counts } of await tasks.figures())
         for (const [state, count] of Object.entries(counts)) if (typeof count === "number") of.set({ service, queue, state }, count);
   });
   return { contentType: register.contentType, text: () => register.metrics() };
