@@ -69,6 +69,8 @@ export interface House {
   /** By service name, and "mailbox" and "provider": those of this process. */
   readonly databases: ReadonlyMap<string, PostgresDatabase>;
   readonly services: readonly HostedService[];
+  /** What publishes the logs where they go over a broker: a shop's run by themselves. */
+  readonly relays: { start(): Promise<void>; stop(): Promise<void> };
   /** Clients for calls that start outside of the services, under the caller's name given. */
   clientsFor(caller: string): Clients;
   /** Resolves when all events are applied, all due tasks done, and all sagas and webhooks under way ended, as far as this process has to do with them. */
@@ -216,15 +218,12 @@ async function furnish(
     start: () => each(hosted, (service) => service.log.start()),
     stop: () => each(hosted, (service) => service.log.stop()),
   });
-  const { kafka } = engines;
-  if (shop && kafka !== undefined) {
-    const relays = hosted.map(({ name, database }) => kafka.relay({ service: name, database, wakeups, log: log.child({ service: name }) }));
-    life.add({
-      name: "relays",
-      start: async () => void (await Promise.all(relays.map((relay) => relay.start()))),
-      stop: async () => void (await Promise.all(relays.map((relay) => relay.stop()))),
-    });
-  }
+  const relays = (engines.kafka === undefined ? [] : hosted).map(({ name, database }) =>
+    engines.kafka!.relay({ service: name, database, wakeups, log: log.child({ service: name }) }),
+  );
+  const startRelays = async () => void (await Promise.all(relays.map((relay) => relay.start())));
+  const stopRelays = async () => void (await Promise.all(relays.map((relay) => relay.stop())));
+  if (shop && relays.length > 0) life.add({ name: "relays", start: startRelays, stop: stopRelays });
   const outsiders = shop ? await addOutsiders() : undefined;
   // An attached house answers calls; it does not go on with the shop's sagas and tasks.
   if (shop) {
@@ -263,6 +262,7 @@ async function furnish(
     postgres: storage.embedded,
     databases,
     services: hosted,
+    relays: { start: startRelays, stop: stopRelays },
     clientsFor: (caller) => rpc.clientsFor(caller),
     settle: () => settleServices(hosted, async () => outsiders?.idle()),
     stop: () => life.stop(),

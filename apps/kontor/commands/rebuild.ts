@@ -59,7 +59,7 @@ async function rebuildCatalog(house: House, output: Output): Promise<void> {
   const call = rootCall({ caller: "kontor", timeoutMs: 60_000 });
   // A shop that runs does the work; without one, or where that cannot be told, this process does (too).
   const helped = house.postgres !== undefined && (await shopRuns(house.postgres.superuser));
-  if (!helped) await Promise.all([tasks.start(), catalog.subscriptions.start()]);
+  if (!helped) await Promise.all([tasks.start(), house.relays.start(), catalog.subscriptions.start()]);
   try {
     const products = await rebuildIndex({ database, tasks }, call);
     await rebuildAvailability(database);
@@ -68,6 +68,7 @@ async function rebuildCatalog(house: House, output: Output): Promise<void> {
   } finally {
     if (!helped) {
       await catalog.subscriptions.stop();
+      await house.relays.stop();
       await tasks.stop();
     }
   }
