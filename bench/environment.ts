@@ -39,7 +39,7 @@ export async function environment(folder: string) {
     KONTOR_LOG_FORMAT: "json",
     rpcPort: rpcPort!,
     // A cluster takes as many in a row as it has processes.
-    opsPort: 20_000 + Math.floor(Math.random() * 10_000),
+    opsPort: 10_000 + Math.floor(Math.random() * 1_900),
   };
 }
 

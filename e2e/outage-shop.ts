@@ -58,8 +58,6 @@ export interface TrafficOptions extends OutageShop {
   readonly mayFail?: (status: number | undefined) => boolean;
 }
 
-/** In how long the last confirmation must have come, from when the shop is well again. */
-const mailsWithinMs = 20_000;
 /** Between two orders of a shopper, and after one that was refused: shoppers are no benchmark. */
 const [betweenMs, afterRefusalMs] = [20, 100];
 
@@ -124,11 +122,11 @@ function answerIn(error: unknown): number | undefined | "none" {
 
 /**
  * The shop is well again: what it has told its shoppers is so, each paid order has its one confirmation mail, nothing lies in dead letters, and every
- * invariant holds.
+ * invariant holds. `mailsWithinMs` is in how long the last confirmation must have come.
  */
-export async function assertWell(shop: ShopProcess, { told }: Traffic): Promise<void> {
+export async function assertWell(shop: ShopProcess, { told }: Traffic, mailsWithinMs = 20_000): Promise<void> {
   await assertKept(told);
-  await Promise.all(Array.from(told, ([shopper, attempts]) => confirmations(shopper, attempts.filter(({ paid }) => paid).length)));
+  await Promise.all(Array.from(told, ([shopper, attempts]) => confirmations(shopper, attempts.filter(({ paid }) => paid).length, mailsWithinMs)));
   await assertSound(shop);
 }
 
@@ -141,7 +139,7 @@ export async function assertSound(shop: ShopProcess): Promise<void> {
 }
 
 /** Waits until so many orders of a shopper's are confirmed by mail; no more may be. */
-async function confirmations(shopper: Shopper, count: number): Promise<void> {
+async function confirmations(shopper: Shopper, count: number, mailsWithinMs: number): Promise<void> {
   const query = new URLSearchParams({ to: shopper.email, query: "is paid", total: "true", limit: "1" });
   const deadlineMs = performance.now() + mailsWithinMs;
   for (;;) {

@@ -1,6 +1,4 @@
-import { once } from "node:events";
 import { createServer } from "node:net";
-import type { AddressInfo } from "node:net";
 import { resolve } from "node:path";
 import { createLogger } from "@kontor/platform/telemetry/create-logger.ts";
 import { stopOnSignals } from "@kontor/platform/lifecycle/stop-on-signals.ts";
@@ -8,7 +6,7 @@ import { openCluster } from "../cluster/open-cluster.ts";
 import type { ProcessStatus } from "../cluster/supervisor.ts";
 import { readConfiguration } from "../configuration.ts";
 import { allRoles, serviceNames } from "../roles.ts";
-import { readArgs, UsageError } from "./command.ts";
+import { CommandError, readArgs, UsageError } from "./command.ts";
 import type { Command, Output } from "./command.ts";
 import { explainOpening } from "./house/explain-opening.ts";
 import { paint } from "./terminal/paint.ts";
@@ -34,14 +32,14 @@ own; they call each other over gRPC. One that ends is started again. Until Ctrl-
     const config = readConfiguration(env);
     const format = config.logFormat ?? (stdout.isTTY === true ? "pretty" : "json");
     const log = createLogger({ service: "kontor", level: config.logLevel, format });
-    const ports = await freePorts(serviceNames.length * replicas);
+    const ports = await freePorts(serviceNames.length * replicas, config.port);
     const house = await openCluster({
       config,
       env: { ...env, KONTOR_LOG_FORMAT: format },
       log,
       replicas,
       ...(values.certs !== undefined && { certs: resolve(values.certs) }),
-      ports: () => ports.pop()!,
+      ports: () => ports.shift()!,
       line: (name, text) => stdout.write(format === "json" ? `${text}\n` : `${painted(stdout, name)} ${text}\n`),
       changed: (status, cause) => {
         if (format === "json")
@@ -74,16 +72,24 @@ function statusLine(output: Output, { name, state, restarts }: ProcessStatus, ca
   return `${painted(output, name)} ${paint(output, shade, state.padEnd(8))} ${cause}${restarts > 0 ? `, restarts ${restarts}` : ""}\n`;
 }
 
-/** Ports that are free now; each process keeps its own for as long as the cluster lives. */
-async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer().listen(0, "127.0.0.1");
-      await once(server, "listening");
-      return server;
-    }),
-  );
-  const ports = servers.map((server) => (server.address() as AddressInfo).port); // it listens on a port
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+/** Systems give ports from here on to outgoing connections: one that is free now may not be in a second. */
+const outgoingFrom = 32_000;
+
+/** Ports that are free, after that of the api; each process keeps its own for as long as the cluster lives. */
+async function freePorts(count: number, api: number): Promise<number[]> {
+  const ports: number[] = [];
+  const first = api < outgoingFrom - 1_000 ? api + 10 : 12_000 + Math.floor(Math.random() * 10_000);
+  for (let port = first; ports.length < count; port++) {
+    if (port >= outgoingFrom) throw new CommandError(`there are no ${count} free ports from ${first} on`);
+    if (await isFree(port)) ports.push(port);
+  }
   return ports;
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once("error", () => resolve(false));
+    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
+  });
 }
