@@ -126,7 +126,9 @@ function answerIn(error: unknown): number | undefined | "none" {
  */
 export async function assertWell(shop: ShopProcess, { told }: Traffic, mailsWithinMs = 20_000): Promise<void> {
   await assertKept(told);
-  await Promise.all(Array.from(told, ([shopper, attempts]) => confirmations(shopper, attempts.filter(({ paid }) => paid).length, mailsWithinMs)));
+  await Promise.all(
+    Array.from(told, ([shopper, attempts]) => confirmations(shopper, attempts.filter(({ paid }) => paid).length, mailsWithinMs)),
+  );
   await assertSound(shop);
 }
 

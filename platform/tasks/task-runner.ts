@@ -1,7 +1,9 @@
+import { performance } from "node:perf_hooks";
+import { setTimeout as pause } from "node:timers/promises";
 import { fromBinary } from "@bufbuild/protobuf";
 import type { Clock } from "../clock/clock.ts";
 import type { Database, Queries } from "../database/database.ts";
-import { refuse } from "../errors/refusal.ts";
+import { refusalIn, refuse } from "../errors/refusal.ts";
 import { rootCall } from "../rpc/call.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { Completions } from "./completions.ts";
@@ -10,6 +12,9 @@ import { attemptsMaxOf, retryDelayMs, timeoutMsOf } from "./retry-delay.ts";
 import { continueTask, failTask, finishTasks } from "./task-store.ts";
 import type { ClaimedTask } from "./task-store.ts";
 import type { Queue, Task, TaskResult } from "./tasks.ts";
+
+const patienceMs = 8_000;
+const writeAgainMs = 200;
 
 export interface TaskRunnerNeeds {
   readonly service: string;
@@ -113,7 +118,8 @@ export class TaskRunner {
     const delayMs = retryDelayMs(queue, row.attempts, random);
     log.warn({ error, task: row.id, queue: row.queue, attempt: row.attempts, delayMs }, "a task failed and is tried again");
     const dueAt = new Date(clock.now().getTime() + delayMs);
-    if (await failTask(database, row, { cause: failureCause(error), dueAt })) this.#tallyOf(row).failed++;
+    const failed = await patiently(() => failTask(database, row, { cause: failureCause(error), dueAt }));
+    if (failed) this.#tallyOf(row).failed++;
     wentOn(dueAt);
   }
 
@@ -149,4 +155,16 @@ async function within<T>(timeoutMs: number, work: Promise<T>): Promise<T> {
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** Writes again for a while when the database is away, which may be why the task failed: otherwise it would wait until its lease is over. */
+async function patiently<T>(write: () => Promise<T>): Promise<T> {
+  const untilMs = performance.now() + patienceMs;
+  for (;;)
+    try {
+      return await write();
+    } catch (error) {
+      if (refusalIn(error)?.code !== "unavailable" || performance.now() >= untilMs) throw error;
+      await pause(writeAgainMs);
+    }
 }
