@@ -19,8 +19,12 @@ export interface ProviderDesk {
   charges(): Promise<readonly Charge[]>;
 }
 
-export async function openProviderDesk({ provider, folder }: Pick<ShopProcess, "provider" | "folder">): Promise<ProviderDesk> {
-  const key = derived(await masterKeyOf(undefined, folder), "provider api key").toString("base64url");
+export async function openProviderDesk({
+  provider,
+  folder,
+  environment,
+}: Pick<ShopProcess, "provider" | "folder" | "environment">): Promise<ProviderDesk> {
+  const key = derived(await masterKeyOf(environment["KONTOR_MASTER_KEY"], folder), "provider api key").toString("base64url");
   const headers = { authorization: `Bearer ${key}`, "content-type": "application/json" };
   const call = async (method: string, path: string, json?: unknown): Promise<unknown> => {
     const response = await fetch(provider + path, { method, headers, ...(json !== undefined && { body: JSON.stringify(json) }) });

@@ -47,7 +47,7 @@ export async function badTokens(shop: ShopProcess, good: string): Promise<Readon
 
 /** One that the shop itself signed, long ago. */
 async function expiredToken(shop: ShopProcess, claims: Part): Promise<string> {
-  const secrets = createSecrets(await masterKeyOf(undefined, shop.folder));
+  const secrets = createSecrets(await masterKeyOf(shop.environment["KONTOR_MASTER_KEY"], shop.folder));
   return asKeeper(shop.environment, async ({ house }) => {
     const clock = new ManualClock(new Date(Date.now() - 3_600_000));
     const tokens = createAccessTokens({ database: house.databases.get("identity")!, clock, secrets });
