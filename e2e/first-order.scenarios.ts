@@ -181,6 +181,23 @@ export function firstOrder(topology: Topology): void {
       assert.equal(over.status, 204, "a browser does not connect again to an order that changes no more");
     });
 
+    it("CAT-11 CAT-07: what is ordered is soon not available any more in the catalogue", async () => {
+      const listed = async () => (await ada.expect(200, "GET", "/v1/products?limit=5")).body.items;
+      // Of something that nothing else happens to.
+      const [other] = (await listed())[1].variants;
+      const available = async (): Promise<number> =>
+        (await listed())
+          .flatMap(({ variants }: { variants: unknown[] }) => variants)
+          .find(({ sku: one }: { sku: string }) => one === other.sku).available;
+      const before = await available();
+      assert.equal((await ada.order([{ sku: other.sku, quantity: 3 }])).status, 201);
+      const untilMs = Date.now() + 10_000;
+      while ((await available()) !== before - 3) {
+        assert.ok(Date.now() < untilMs, "the catalogue's copy of the stock did not follow");
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+    });
+
     it("CON-05 MSG-09: every invariant holds", async () => {
       const { code, output } = await shop.run(["verify"]);
       assert.equal(code, 0, output);

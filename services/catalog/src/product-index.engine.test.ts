@@ -9,7 +9,7 @@ import { simple } from "./test-catalog.ts";
 const foundWithinMs = 5_000;
 
 describe("catalog: search in OpenSearch", () => {
-  it("CAT-07: a typing error and another inflection find a product within 5 s of its creation", async () => {
+  it("CAT-07 DAT-05: a typing error and another inflection find a product within 5 s of its creation", async () => {
     const { create, find, settle, hosted, search } = await openSearchedCatalog();
     const began = performance.now();
     const shirt = await create(simple("os-1", { title: "Ocean Blue Shirt", vendor: "Acme" }));
