@@ -44,6 +44,7 @@ describe("the services over gRPC", () => {
       const clients = createInProcessRpc({ log, remotes }).clientsFor("kontor");
       for (const [service, [only]] of serviceContracts) {
         const contract: DescService = only!.service;
+        // A contract taken from a list has no static type; its methods are those that are called here.
         const client = clients.of(service, contract) as unknown as Readonly<Record<string, Method>>;
         for (const method of contract.methods.filter(({ methodKind }) => methodKind === "unary")) {
           const refusal = await client[method.localName]!({}, rootCall({ caller: "kontor", timeoutMs: 5_000 })).then(
