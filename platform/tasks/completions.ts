@@ -11,13 +11,18 @@ import type { Queue, Task } from "./tasks.ts";
 const batchMax = 500;
 const retryMs = 200;
 
+/** For how long the claim of a task that runs is good; it grows while the task runs. */
+export interface RunLease {
+  /** Until when on the monotonic clock. */
+  endsMs: number;
+}
+
 /** A task whose work is done. */
 export interface Completion {
   readonly queue: Queue;
   readonly task: Task;
   readonly row: ClaimedTask;
-  /** Until when on the monotonic clock the claim can still be good. */
-  readonly leaseEndsMs: number;
+  readonly lease: RunLease;
 }
 
 interface Needs {
@@ -80,7 +85,7 @@ export class Completions {
     try {
       await write();
     } catch (error) {
-      const kept = this.#closing ? [] : completions.filter(({ leaseEndsMs }) => leaseEndsMs > performance.now());
+      const kept = this.#closing ? [] : completions.filter(({ lease }) => lease.endsMs > performance.now());
       this.#needs.log.warn({ error, kept: kept.length, lost: completions.length - kept.length }, "tasks could not be marked as done");
       this.#waiting.unshift(...kept);
       if (kept.length > 0) await pause(retryMs);

@@ -1,6 +1,5 @@
 import { performance } from "node:perf_hooks";
 import type { Database } from "../database/database.ts";
-import { timeoutMsOf } from "./retry-delay.ts";
 import type { TaskRuns } from "./task-runs.ts";
 import { claimTasks } from "./task-store.ts";
 import type { Queue } from "./tasks.ts";
@@ -30,14 +29,9 @@ export function concurrencyOf(queue: Pick<Queue, "concurrency">): number {
   return queue.concurrency ?? 8;
 }
 
-/** How long a task that has begun is leased. */
-export function leaseMsOf(queue: Pick<Queue, "timeoutMs">, leaseMarginMs: number): number {
-  return timeoutMsOf(queue) + leaseMarginMs;
-}
-
 /** Due tasks run in the process that claims them. */
-export function runHere(needs: { readonly database: Database; readonly runs: TaskRuns; readonly leaseMarginMs: number }): Dispatch {
-  const { database, runs, leaseMarginMs } = needs;
+export function runHere(needs: { readonly database: Database; readonly runs: TaskRuns; readonly leaseMs: number }): Dispatch {
+  const { database, runs, leaseMs } = needs;
   return {
     // None before half of the places are free, so that a busy queue is claimed in batches.
     roomFor(queue) {
@@ -47,7 +41,7 @@ export function runHere(needs: { readonly database: Database; readonly runs: Tas
     },
     async dispatch(requests, now) {
       const startedMs = performance.now();
-      const asked = requests.map(({ queue, room }) => ({ queue: queue.name, room, leaseMs: leaseMsOf(queue, leaseMarginMs) }));
+      const asked = requests.map(({ queue, room }) => ({ queue: queue.name, room, leaseMs }));
       const { claimed, nextDue } = await claimTasks(database, asked, now);
       const queues = new Map(requests.map(({ queue }) => [queue.name, queue]));
       const found = new Map<string, number>();
@@ -55,7 +49,7 @@ export function runHere(needs: { readonly database: Database; readonly runs: Tas
         const queue = queues.get(task.queue);
         if (queue === undefined) throw new Error(`a task of ${task.queue} was claimed, which was not asked for`);
         found.set(task.queue, (found.get(task.queue) ?? 0) + 1);
-        void runs.run(queue, task, startedMs + leaseMsOf(queue, leaseMarginMs));
+        void runs.run(queue, task, startedMs + leaseMs);
       }
       return { found, nextDue };
     },

@@ -1,5 +1,6 @@
 import { Connection } from "rabbitmq-client";
 import type { ConnectionOptions } from "rabbitmq-client";
+import { serverTls } from "../config/server-tls.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { atMost } from "./task-runs.ts";
 
@@ -7,7 +8,7 @@ import { atMost } from "./task-runs.ts";
 export interface RabbitAddress {
   /** `amqp://user:password@host:port/vhost`, or `amqps:`. Several are the nodes of one cluster: they differ in host and port only. */
   readonly urls: readonly string[];
-  /** Certificates to trust, in PEM, where those that the system trusts do not do. */
+  /** Authorities that may have signed the certificates of servers with TLS, in PEM; those that Node.js trusts without them. */
   readonly ca?: string;
 }
 
@@ -107,7 +108,7 @@ function optionsOf({ address, name }: Needs): ConnectionOptions & { readonly hos
     username: decodeURIComponent(first.username || "guest"),
     password: decodeURIComponent(first.password || "guest"),
     vhost: decodeURIComponent(first.pathname.slice(1)) || "/",
-    ...(secure && { tls: address.ca === undefined ? true : { ca: address.ca } }),
+    ...(secure && { tls: serverTls(address.ca) }),
     connectionName: name,
     noDelay: true,
     heartbeat: 8,

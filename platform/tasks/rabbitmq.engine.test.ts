@@ -239,9 +239,9 @@ describe("tasks over rabbitmq", () => {
       service: "orders",
       queue: "work",
       timeoutMs: 400,
-      leaseMarginMs: 100,
+      leaseMs: 100,
     });
-    const survivor = shop.engine({ options: { leaseMarginMs: 100 } });
+    const survivor = shop.engine({ options: { leaseMs: 100 } });
     const begun = once(worker, "message");
     await shop.add(writer, ["charge"]);
     const [id] = (await begun) as [string];

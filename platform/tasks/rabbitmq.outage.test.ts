@@ -78,7 +78,7 @@ describe("tasks: outages of rabbitmq", () => {
   it("R11: a consumer killed in the middle of its tasks while RabbitMQ is away: another does them, each effect once", async () => {
     const shop = await openTaskShop([server], async (task) => shop.effect(task), { timeoutMs: 1_000, concurrency: 4 });
     const { databaseUrl, rabbit } = shop;
-    const lease = { timeoutMs: 1_000, leaseMarginMs: 200 };
+    const lease = { timeoutMs: 1_000, leaseMs: 200 };
     const worker = await startWorker({ databaseUrl, rabbitUrl: server, prefix: rabbit.prefix, service: "orders", queue: "work", ...lease });
     await pause(youthMs);
     const begun = once(worker, "message");
@@ -88,7 +88,7 @@ describe("tasks: outages of rabbitmq", () => {
     worker.kill("SIGKILL");
     await once(worker, "exit");
     await controlEngine("start", "rabbitmq");
-    await shop.engine({ options: { leaseMarginMs: 200 } }).start();
+    await shop.engine({ options: { leaseMs: 200 } }).start();
     await assertAllDone(shop, 20);
   });
 

@@ -1,4 +1,3 @@
-import { leaseMsOf } from "./dispatch.ts";
 import { rabbitDeadLetters } from "./rabbit-dead-letters.ts";
 import { RabbitConnection } from "./rabbit-connection.ts";
 import type { RabbitAddress } from "./rabbit-connection.ts";
@@ -45,9 +44,7 @@ export function createRabbitTasks(init: RabbitTasksInit): TasksEngine {
         const served = parts.queues();
         const needs = { ...parts, connection, queues: new RabbitQueues(prefix, init.service, served.keys()) };
         const deadLetters = rabbitDeadLetters({ ...needs, served, runner: parts.runs.runner });
-        receivers = [...served.values()].map(
-          (queue) => new RabbitReceiver({ ...needs, queue, leaseMs: leaseMsOf(queue, parts.leaseMarginMs) }),
-        );
+        receivers = [...served.values()].map((queue) => new RabbitReceiver({ ...needs, queue }));
         sender = new RabbitSender({ ...needs, served: [...served.values()], sentLeaseMs });
         channels = [sender, deadLetters, ...receivers];
         const opened = Promise.all(channels.map((channel) => channel.start()));

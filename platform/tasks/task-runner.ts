@@ -7,6 +7,7 @@ import { refusalIn, refuse } from "../errors/refusal.ts";
 import { rootCall } from "../rpc/call.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { Completions } from "./completions.ts";
+import type { RunLease } from "./completions.ts";
 import { failureCause } from "./failure-cause.ts";
 import { attemptsMaxOf, retryDelayMs, timeoutMsOf } from "./retry-delay.ts";
 import { continueTask, failTask, finishTasks } from "./task-store.ts";
@@ -60,12 +61,12 @@ export class TaskRunner {
   }
 
   /** Never rejects: what cannot be written is logged, and the task runs again when its lease is over. */
-  async run(queue: Queue, row: ClaimedTask, leaseEndsMs: number): Promise<void> {
+  async run(queue: Queue, row: ClaimedTask, lease: RunLease): Promise<void> {
     try {
       const task = decode(queue, row);
       if (typeof task === "string") await this.#bury(row, task);
       else if (row.attempts > attemptsMaxOf(queue)) await this.#bury(row, "LEASE_EXPIRED: the last try ended without a word");
-      else await this.#try(queue, task, row, leaseEndsMs);
+      else await this.#try(queue, task, row, lease);
     } catch (error) {
       this.#needs.log.warn(
         { error, task: row.id, queue: row.queue },
@@ -74,7 +75,7 @@ export class TaskRunner {
     }
   }
 
-  async #try(queue: Queue, task: Task, row: ClaimedTask, leaseEndsMs: number): Promise<void> {
+  async #try(queue: Queue, task: Task, row: ClaimedTask, lease: RunLease): Promise<void> {
     const { service: caller, log } = this.#needs;
     const { id, correlation } = row;
     const [traceId = "", spanId = ""] = row.trace.split("-");
@@ -82,7 +83,7 @@ export class TaskRunner {
     const call = rootCall({ caller, timeoutMs, idempotencyKey: id, causation: id, correlation, trace: { traceId, spanId } });
     try {
       const result = (await within(timeoutMs, queue.run(task, call))) ?? {};
-      if (result.effect === undefined && result.again === undefined) this.completions.add({ queue, task, row, leaseEndsMs });
+      if (result.effect === undefined && result.again === undefined) this.completions.add({ queue, task, row, lease });
       else if (!(await this.#conclude(row, result)))
         log.warn({ call, task: id, queue: row.queue }, "a task ended after somebody else had claimed it");
     } catch (error) {

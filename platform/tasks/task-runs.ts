@@ -1,20 +1,29 @@
+import { performance } from "node:perf_hooks";
+import type { RunLease } from "./completions.ts";
 import { TaskRunner } from "./task-runner.ts";
 import type { TaskRunnerNeeds } from "./task-runner.ts";
-import { releaseTasks } from "./task-store.ts";
+import { releaseTasks, renewTasks } from "./task-store.ts";
 import type { ClaimedTask } from "./task-store.ts";
 import type { Queue } from "./tasks.ts";
 
 type Needs = TaskRunnerNeeds & {
+  /** How long a lease lasts without having been renewed. */
+  readonly leaseMs: number;
   /** Told when one has ended, so that its place is free. */
   readonly ended: () => void;
 };
 
-/** The tasks that run in this process. */
+/** A lease is made longer when a third of it is over, so that two tries may fail. */
+const renewAfter = 1 / 3;
+
+/** The tasks that run in this process. Their leases are made longer until they end, so that only a process that is gone loses them. */
 export class TaskRuns {
   readonly runner: TaskRunner;
   readonly #needs: Needs;
-  readonly #running = new Map<string, Set<ClaimedTask>>();
+  readonly #running = new Map<string, Map<ClaimedTask, RunLease>>();
   #size = 0;
+  #renewal: NodeJS.Timeout | undefined;
+  #closed = false;
   #progress = Promise.withResolvers<void>();
 
   constructor(needs: Needs) {
@@ -38,15 +47,42 @@ export class TaskRuns {
   /** Runs a task that was begun; resolves when the try is over, whatever came of it. */
   async run(queue: Queue, task: ClaimedTask, leaseEndsMs: number): Promise<void> {
     let running = this.#running.get(queue.name);
-    if (running === undefined) this.#running.set(queue.name, (running = new Set()));
-    running.add(task);
+    if (running === undefined) this.#running.set(queue.name, (running = new Map()));
+    const lease = { endsMs: leaseEndsMs };
+    running.set(task, lease);
     this.#size++;
-    await this.runner.run(queue, task, leaseEndsMs);
+    this.#renewLater();
+    await this.runner.run(queue, task, lease);
     running.delete(task);
     this.#size--;
     this.#needs.ended();
     this.#progress.resolve();
     this.#progress = Promise.withResolvers();
+  }
+
+  #all(): [ClaimedTask, RunLease][] {
+    return [...this.#running.values()].flatMap((running) => [...running]);
+  }
+
+  #renewLater(): void {
+    if (this.#renewal !== undefined || this.#closed) return;
+    this.#renewal = setTimeout(() => void this.#renew(), this.#needs.leaseMs * renewAfter);
+    this.#renewal.unref();
+  }
+
+  /** One statement for all that run. Whoever has lost his lease goes on, and his end writes nothing. */
+  async #renew(): Promise<void> {
+    const { database, log, leaseMs } = this.#needs;
+    const startedMs = performance.now();
+    const due = new Map(this.#all().filter(([, { endsMs }]) => endsMs < startedMs + leaseMs * (1 - renewAfter)));
+    try {
+      const renewed = new Set(due.size === 0 ? [] : await renewTasks(database, [...due.keys()], leaseMs));
+      for (const [task, lease] of due) if (renewed.has(task.id)) lease.endsMs = startedMs + leaseMs;
+    } catch (error) {
+      log.warn({ error, tasks: due.size }, "the leases of tasks that run could not be made longer");
+    }
+    this.#renewal = undefined;
+    if (this.#size > 0) this.#renewLater();
   }
 
   /** Resolves when nothing runs and all ends are written or given up. */
@@ -59,7 +95,9 @@ export class TaskRuns {
   async close(waitMs: number): Promise<void> {
     const { database, log } = this.#needs;
     await atMost(waitMs, this.quiet());
-    const left = [...this.#running.values()].flatMap((running) => [...running]);
+    const left = this.#all().map(([task]) => task);
+    this.#closed = true;
+    clearTimeout(this.#renewal);
     if (left.length > 0) {
       log.warn({ tasks: left.map((task) => task.id) }, "tasks given back because they did not end in time");
       try {

@@ -111,6 +111,15 @@ export async function beginTasks(queries: Queries, messages: readonly Claim[], l
   return rows.map(({ due_at: dueAt, ...row }) => ({ ...row, dueAt }));
 }
 
+/** Makes the leases of tasks that run last so long from now; gives the ids of those whose claim is still good. */
+export async function renewTasks(queries: Queries, claims: readonly Claim[], leaseMs: number): Promise<string[]> {
+  const rows = await queries.rows<{ id: string }>(sql`
+    update tasks set lease_until = clock_timestamp() + interval '1 millisecond' * ${leaseMs}::integer
+    where ${stillOurs(claims)} and state = 'waiting' and not sent
+    returning id`);
+  return rows.map((row) => row.id);
+}
+
 /** Takes back what was to be sent and was not, so that it is due again at once. What has been begun all the same stays so. */
 export function unsendTasks(queries: Queries, messages: readonly Claim[]): Promise<number> {
   return queries.run(sql`update tasks set sent = false, lease_until = null, fence = fence + 1 where ${stillOurs(messages)} and sent`);

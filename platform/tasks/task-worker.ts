@@ -10,8 +10,8 @@ import type { Queue } from "./tasks.ts";
 export interface TaskWorkerOptions {
   /** How often the table is looked at when nothing was heard: 5,000. A shorter time finds a dead process's tasks sooner. */
   readonly pollMs: number;
-  /** What a lease lasts beyond the queue's timeout, to write the end: 10,000. Shorter takes over sooner, and too soon from a slow one. */
-  readonly leaseMarginMs: number;
+  /** How long a task that runs is leased, each time anew while its process lives: 10,000. Shorter takes over sooner, and too soon from a slow one. */
+  readonly leaseMs: number;
   /** The least pause between two looks at the table that found all there was: 10. Longer claims in bigger batches, later. */
   readonly claimPauseMs: number;
   /** How long a done task is remembered, by the injected clock: a day. */
@@ -22,7 +22,7 @@ export interface TaskWorkerOptions {
 
 export const taskWorkerDefaults: TaskWorkerOptions = {
   pollMs: 5_000,
-  leaseMarginMs: 10_000,
+  leaseMs: 10_000,
   claimPauseMs: 10,
   keepDoneMs: 86_400_000,
   stopMs: 10_000,

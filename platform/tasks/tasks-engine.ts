@@ -52,7 +52,7 @@ export interface EngineParts {
   readonly database: Database;
   readonly log: Logger;
   readonly runs: TaskRuns;
-  readonly leaseMarginMs: number;
+  readonly leaseMs: number;
   readonly queues: () => ReadonlyMap<string, Queue>;
   /** To be called when the worker should look at the table. */
   readonly wake: () => void;
@@ -92,6 +92,7 @@ export function createEngine(init: TasksInit, kind: (parts: EngineParts) => Engi
     clock,
     log,
     random,
+    leaseMs: options.leaseMs,
     wentOn: (dueAt) => worker.expect(dueAt),
     ended: () => worker.roomAgain(),
   });
@@ -100,7 +101,7 @@ export function createEngine(init: TasksInit, kind: (parts: EngineParts) => Engi
     database,
     log,
     runs,
-    leaseMarginMs: options.leaseMarginMs,
+    leaseMs: options.leaseMs,
     queues: queuesByName,
     wake: () => worker.wake(),
     roomAgain: () => worker.roomAgain(),

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import type { TestContext } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
 import { create } from "@bufbuild/protobuf";
 import { DurationSchema, StringValueSchema } from "@bufbuild/protobuf/wkt";
 import type { StringValue } from "@bufbuild/protobuf/wkt";
@@ -473,6 +474,23 @@ export function tasksContract(name: string, open: () => Promise<TasksHarness>): 
       assert.deepEqual(await effectsOf((await list("done")).map((row) => row.id)), ["second"]);
     });
 
+    it("MSG-09: a task that runs for longer than a lease stays its process's", async (t) => {
+      const runs: number[] = [];
+      const { engine, add, list } = shop(t, async (task) => {
+        runs.push(task.attempt);
+        // Three leases, in which the other looks for it all the time.
+        await pause(600);
+        return effect(task, `try ${task.attempt}`);
+      });
+      const options = { leaseMs: 200, pollMs: 10 };
+      const [one, two] = [engine({ options }), engine({ options })];
+      await Promise.all([one.start(), two.start()]);
+      await add(one, "1");
+      await Promise.all([one.idle(), two.idle()]);
+      const [done] = await list("done");
+      assert.deepEqual([runs, await effectsOf([done!.id])], [[1], ["try 1"]]);
+    });
+
     it("MSG-09: a killed worker's task is taken over when its lease is over, and the late one writes nothing", async (t) => {
       const entered = Promise.withResolvers<void>();
       const leave = Promise.withResolvers<void>();
@@ -486,7 +504,7 @@ export function tasksContract(name: string, open: () => Promise<TasksHarness>): 
         { timeoutMs: 40 },
       );
       const mortal = killableDatabase(harness.database);
-      const options = { leaseMarginMs: 100, pollMs: 10 };
+      const options = { leaseMs: 100, pollMs: 10 };
       const killed = engine({ database: mortal.database, options });
       await killed.start();
       await add(killed, "1");
@@ -506,7 +524,7 @@ export function tasksContract(name: string, open: () => Promise<TasksHarness>): 
       const worked = Promise.withResolvers<void>();
       const { engine, add, list, queue } = shop(t, async (task) => effect(task), { timeoutMs: 40 });
       const mortal = killableDatabase(harness.database);
-      const options = { leaseMarginMs: 100, pollMs: 10 };
+      const options = { leaseMs: 100, pollMs: 10 };
       const killed = engine({
         database: mortal.database,
         options,

@@ -45,7 +45,7 @@ export interface Queue {
   /** The first pause; it doubles, with jitter of ±20 %, up to `retryDelayMsMax`. 1,000 and 600,000 by default. */
   readonly retryDelayMs?: number;
   readonly retryDelayMsMax?: number;
-  /** How long a try may take: 30,000 by default. The lease is a little longer. */
+  /** How long a try may take: 30,000 by default. */
   readonly timeoutMs?: number;
   /** Does the work, outside any transaction. Throwing means to try again later. It may run more than once; its effect is written once. */
   readonly run: (task: Task, call: Call) => Promise<TaskResult | void>;

@@ -10,7 +10,7 @@ import { hangingQueue } from "./test-worker.ts";
 import type { WorkerOrders } from "./test-worker.ts";
 
 const quiet: Logger = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined, child: () => quiet };
-const { databaseUrl, rabbitUrl, prefix, service, queue, timeoutMs, leaseMarginMs } = JSON.parse(process.argv[2] ?? "") as WorkerOrders;
+const { databaseUrl, rabbitUrl, prefix, service, queue, timeoutMs, leaseMs } = JSON.parse(process.argv[2] ?? "") as WorkerOrders;
 
 const budget = createBudget({ connections: 6, background: 2 });
 const database = openDatabase({ name: service, connection: connectionFrom(databaseUrl, "the argument"), budget, log: quiet });
@@ -21,7 +21,7 @@ const tasks = createRabbitTasks({
   clock: systemClock,
   ids: createIds(systemClock),
   log: quiet,
-  options: { leaseMarginMs },
+  options: { leaseMs },
   urls: [rabbitUrl],
   prefix,
 });

@@ -13,7 +13,7 @@ export interface WorkerOrders {
   readonly service: string;
   readonly queue: string;
   readonly timeoutMs: number;
-  readonly leaseMarginMs: number;
+  readonly leaseMs: number;
 }
 
 /** A queue whose tasks begin and never end. */
