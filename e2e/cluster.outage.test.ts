@@ -5,9 +5,9 @@ import type { OutageShop } from "./outage-shop.ts";
 import { clusterOnServers } from "./topologies.ts";
 
 /** How many of each service run. */
-const replicas = Number(process.env["KONTOR_REPLICAS"] ?? 2);
+const replicas = Number(process.env["KONTOR_REPLICAS"] ?? 3);
 /** Which of them are killed, one after the other. */
-const victims = (process.env["KONTOR_VICTIMS"] ?? "notifications-1,orders-1,inventory-2,gateway-2").split(",");
+const victims = (process.env["KONTOR_VICTIMS"] ?? "notifications-1,orders-3,inventory-2,gateway-2").split(",");
 /** How many orders must be placed before each kill, at least. */
 const orders = Number(process.env["KONTOR_ORDERS"] ?? 10);
 

@@ -1,4 +1,4 @@
 import { races } from "./races.scenarios.ts";
 import { clusterOnServers } from "./topologies.ts";
 
-races(clusterOnServers(2));
+races(clusterOnServers(3));
