@@ -28,6 +28,29 @@ export function cpuSeconds(roots: readonly number[]): number {
   return [...stats.values()].reduce((sum, stat) => sum + stat.cpuSeconds, 0);
 }
 
+/** The same by what each process says it is: its KONTOR_INSTANCE, or "PostgreSQL". */
+export function cpuSecondsByName(roots: readonly number[]): Map<string, number> {
+  const byName = new Map<string, number>();
+  for (const pid of familyOf(roots)) {
+    const stats = new Map<number, Stat>();
+    addStat(stats, pid);
+    const name = instanceOf(pid);
+    byName.set(name, (byName.get(name) ?? 0) + (stats.get(pid)?.cpuSeconds ?? 0));
+  }
+  return byName;
+}
+
+function instanceOf(pid: number): string {
+  try {
+    const [program = ""] = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+    if (program.includes("postgres")) return "PostgreSQL";
+    return /(?:^|\0)KONTOR_INSTANCE=([^\0]*)/.exec(readFileSync(`/proc/${pid}/environ`, "utf8"))?.[1] ?? "kontor";
+  } catch (error) {
+    if (gone(error)) return "ended";
+    throw error;
+  }
+}
+
 /** Megabytes that the family holds: proportional set size, so that shared pages count once. */
 export function memoryMb(roots: readonly number[]): number {
   let kilobytes = 0;

@@ -14,7 +14,7 @@ import type { Figures } from "./figures.ts";
 import { percentile } from "./figures.ts";
 import type { KeeperOrder } from "./keeper.ts";
 import type { Load, OrdersDone } from "./load.ts";
-import { cpuSeconds, memoryMb } from "./processes.ts";
+import { cpuSecondsByName, memoryMb } from "./processes.ts";
 
 // The same shop put together in several ways, each asked for the same orders: what does it cost to be distributed?
 
@@ -70,7 +70,7 @@ export async function measureTopology({ name, seconds, products, shoppers, figur
     // A server that was there before works for others too: its processes and statements are not counted.
     const family = [shop.pid!, ...(superuser === undefined ? [] : [postmasterOf(folder)])];
     const counts = async () => ({
-      cpu: cpuSeconds(family),
+      cpu: cpuSecondsByName(family),
       rpcs: await rpcCalls(opsPort, distributed),
       statements: await statementsOf(superuser),
     });
@@ -81,7 +81,18 @@ export async function measureTopology({ name, seconds, products, shoppers, figur
     per("orders_per_s", done.orders / done.seconds, "orders/s");
     per("order_p50_ms", percentile(done.latenciesMs, 0.5), "ms");
     per("order_p99_ms", percentile(done.latenciesMs, 0.99), "ms");
-    per("order_cpu_ms", ((after.cpu - before.cpu) * 1000) / done.orders, superuser === undefined ? "ms (without the servers)" : "ms");
+    const cpu = Array.from(after.cpu, ([process, seconds]) => ({
+      process,
+      ms: ((seconds - (before.cpu.get(process) ?? 0)) * 1000) / done.orders,
+    }));
+    const cpuMs = cpu.reduce((sum, { ms }) => sum + ms, 0);
+    per("order_cpu_ms", cpuMs, superuser === undefined ? "ms (without the servers)" : "ms");
+    console.log(
+      `of it: ${cpu
+        .toSorted((a, b) => b.ms - a.ms)
+        .map(({ process, ms }) => `${process} ${ms.toFixed(1)}`)
+        .join(", ")}`,
+    );
     if (superuser !== undefined) per("order_statements", (after.statements - before.statements) / done.orders, "statements");
     per("order_rpcs", (after.rpcs - before.rpcs) / done.orders, "calls over a wire");
     const { events, tasks } = await keeper.tell<{ events: number; tasks: number }>({ do: "count" });

@@ -393,6 +393,18 @@ export function eventsContract(
       assert.deepEqual(await effectsOf(subscriber), before);
       await assertExactlyOnce(publisher, subscriber, "watch");
     });
+
+    it("CON-03: who waits for a subscription that was reset a moment ago waits until it is there again", async () => {
+      const { log, publisher, subscriber, subscribe } = await (await open()).process();
+      const watching = await subscribe([recording("watch")], quick);
+      for (let version = 0; version < 5; version++) await append(publisher, log, `s${version % 2}`, Math.floor(version / 2), 1);
+      await watching.caughtUp();
+      // Its processes have not heard of it yet.
+      const unheard = { transaction: subscriber.transaction.bind(subscriber), notify: async () => undefined };
+      await resetSubscription(unheard, "watch", async (tx) => void (await tx.run(sql`truncate effects`)));
+      await watching.caughtUp();
+      await assertExactlyOnce(publisher, subscriber, "watch");
+    });
   });
 }
 

@@ -9,7 +9,7 @@ import { leaseChannel } from "./subscription-store.ts";
  * publisher's log, or to the place `from` in it. Whoever runs it then applies all that follows again. Parked events are forgotten, they come again. Refuses an unknown name.
  */
 export async function resetSubscription(
-  database: Database,
+  database: Pick<Database, "transaction" | "notify">,
   name: string,
   empty: (tx: Transaction) => Promise<void>,
   from: Place = beginning,

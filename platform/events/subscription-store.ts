@@ -118,6 +118,7 @@ export async function advanceAll(
 /** A subscription, or one part of it: its row, and how many events it has parked. */
 export interface SubscriptionRow extends Stand {
   readonly name: string;
+  readonly fence: bigint;
   readonly publisher: string;
   readonly applied: number;
   readonly skipped: number;
@@ -136,7 +137,7 @@ export interface PartRow extends SubscriptionRow {
 /** All subscriptions of a service, by name. What is in parts has the sums of their counters and the least of their places. */
 export async function subscriptionRows(queries: Queries): Promise<SubscriptionTotals[]> {
   const rows = await queries.rows<SubscriptionRow>(sql`
-    select name, publisher, epoch, xid, position::text as position, mark, applied::float8 as applied, skipped::float8 as skipped,
+    select name, publisher, fence, epoch, xid, position::text as position, mark, applied::float8 as applied, skipped::float8 as skipped,
       (select count(*) from parked_events p where p.subscription = s.name)::float8 as parked
     from subscriptions s where name <> ${relayName} order by name`);
   const parts = Map.groupBy(

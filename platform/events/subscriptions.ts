@@ -198,14 +198,16 @@ export function createSubscriptions(needs: SubscriptionsNeeds): Subscriptions {
     throw new Error(`${one.subscription.name} was stopped before it had caught up`);
   }
 
-  /** Where each lane stands: as this process knows it, or as it is stored by the one that holds it. */
+  /** Where each lane stands: as this process knows it while it holds the lease, or as it is stored. */
   async function standsOf({ subscription, lanes }: Running): Promise<LaneStand[]> {
-    const stored = lanes.every(({ loop }) => loop.stand !== undefined) ? undefined : await subscriptionRows(database);
-    const row = stored?.find(({ name }) => name === subscription.name);
+    const row = (await subscriptionRows(database)).find(({ name }) => name === subscription.name);
     return lanes.map(({ part, loop }) => {
-      const stand = loop.stand ?? (part === undefined ? row : row?.parts.find((each) => each.part === part));
-      if (stand === undefined) throw new Error(`${loop.name} has not been started`);
-      return { part, stand };
+      const stored = part === undefined ? row : row?.parts.find((each) => each.part === part);
+      if (stored === undefined) throw new Error(`${loop.name} has not been started`);
+      if (loop.stand !== undefined && loop.lease?.fence === stored.fence) return { part, stand: loop.stand };
+      // Somebody has taken it back to the beginning, or has it now, and this process has not heard of it yet.
+      if (loop.lease !== undefined && loop.lease.fence < stored.fence) keeper.hurry();
+      return { part, stand: stored };
     });
   }
 
