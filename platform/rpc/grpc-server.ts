@@ -22,7 +22,7 @@ export interface GrpcServerOptions extends RpcServerOptions {
 
 /** What both kinds of calls have of grpc-js. */
 type Started = Pick<grpc.ServerUnaryCall<Message, Message>, "metadata" | "getDeadline" | "getAuthContext"> &
-  Pick<NodeJS.EventEmitter, "once">;
+  Pick<NodeJS.EventEmitter, "once" | "off">;
 
 /** Serves this process's methods over gRPC, with the health service beside them. */
 export function createGrpcServer(options: GrpcServerOptions): RpcServer {
@@ -48,7 +48,6 @@ export function createGrpcServer(options: GrpcServerOptions): RpcServer {
   function accept(contract: DescService, localName: string, started: Started, gone: AbortController): Accepted {
     const deadline = started.getDeadline();
     const untilMs = typeof deadline === "number" ? deadline : deadline.getTime();
-    started.once("cancelled", () => gone.abort());
     return acceptCall(options, {
       contract,
       localName,
@@ -76,17 +75,21 @@ export function createGrpcServer(options: GrpcServerOptions): RpcServer {
   function unary(contract: DescService, localName: string): grpc.handleUnaryCall<Message, Message> {
     return (started, answer) => {
       const work = async () => {
-        const { method, call } = accept(contract, localName, started, new AbortController());
+        const { method, call } = accept(contract, localName, started, gone);
         return methods.perform(method, started.request, call);
       };
-      work().then(
-        (reply) => {
-          // With the answer, not before it: on its own it would be one more packet.
-          started.sendMetadata(identity);
-          answer(null, reply);
-        },
-        (error: unknown) => answer(failureOf(error)),
-      );
+      const gone = new AbortController();
+      const over = abortWhenCancelled(started, gone);
+      work()
+        .finally(over)
+        .then(
+          (reply) => {
+            // With the answer, not before it: on its own it would be one more packet.
+            started.sendMetadata(identity);
+            answer(null, reply);
+          },
+          (error: unknown) => answer(failureOf(error)),
+        );
     };
   }
 
@@ -102,8 +105,12 @@ export function createGrpcServer(options: GrpcServerOptions): RpcServer {
           if (started.cancelled) return;
         }
       };
+      const over = abortWhenCancelled(started, gone);
       work()
-        .finally(() => streams.delete(gone))
+        .finally(() => {
+          over();
+          streams.delete(gone);
+        })
         .then(
           () => started.end(),
           (error: unknown) => started.emit("error", failureOf(stopping && gone.signal.aborted ? notServed(contract.typeName) : error)),
@@ -171,6 +178,13 @@ export function createGrpcServer(options: GrpcServerOptions): RpcServer {
         });
       })),
   };
+}
+
+/** Until the function that it gives is called: grpc-js says of every call at its end that it was cancelled, and an abort is dear. */
+function abortWhenCancelled(started: Started, gone: AbortController): () => void {
+  const abort = () => gone.abort();
+  started.once("cancelled", abort);
+  return () => started.off("cancelled", abort);
 }
 
 /** The HTTP/2 session that a call came by. grpc-js does not offer it; where it is not found, nothing is lost but time. */
