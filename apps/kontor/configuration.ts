@@ -1,7 +1,9 @@
 import { boolean, duration, integer, oneOf, port, secret, text, url } from "@kontor/platform/config/variables.ts";
-import { readConfig } from "@kontor/platform/config/read-config.ts";
-import type { Config } from "@kontor/platform/config/read-config.ts";
+import { readCertificates } from "@kontor/platform/config/certificates-file.ts";
+import { ConfigError, readConfig } from "@kontor/platform/config/read-config.ts";
+import type { Config, ConfigProblem } from "@kontor/platform/config/read-config.ts";
 import type { Variable } from "@kontor/platform/config/variables.ts";
+import { insteadOfPlain, leadsHere } from "./plain-addresses.ts";
 import { databaseNames, serviceNames } from "./roles.ts";
 
 const rpcSchemes = ["grpc", "grpcs", "http", "https"] as const;
@@ -124,6 +126,14 @@ export const configuration = {
     hosts: "many",
     optional: true,
   }),
+  serversCa: text("KONTOR_SERVERS_CA", {
+    about: "a PEM file with the authorities that sign the certificates of the servers above; those that Node.js trusts without it",
+    optional: true,
+  }),
+  requireTls: boolean("KONTOR_REQUIRE_TLS", {
+    about: "whether to refuse addresses of servers and services that are not reached by TLS",
+    default: false,
+  }),
   tls: {
     ca: text("KONTOR_TLS_CA", { about: "the file with the certificate that others' certificates must be signed by", optional: true }),
     cert: text("KONTOR_TLS_CERT", { about: "the file with this process's certificate", optional: true }),
@@ -152,9 +162,42 @@ export const configuration = {
   }),
 } as const;
 
-export type Configuration = Config<typeof configuration>;
+type Variables = Config<typeof configuration>;
 
-/** Reads the environment. Throws a `ConfigError` that names every variable that is wrong. */
+export type Configuration = Variables & {
+  /** What is in the file of KONTOR_SERVERS_CA. */
+  readonly authorities: string | undefined;
+};
+
+/** Reads the environment, and the file of KONTOR_SERVERS_CA. Throws a `ConfigError` that names every variable that is wrong. */
 export function readConfiguration(env: Readonly<Record<string, string | undefined>>): Configuration {
-  return readConfig(configuration, env, { known: ["KONTOR_TEST_POSTGRES"] });
+  const config = readConfig(configuration, env, { known: ["KONTOR_TEST_POSTGRES"] });
+  const problems = config.requireTls ? plainAddressesIn(config) : [];
+  let authorities: string | undefined;
+  try {
+    if (config.serversCa !== undefined) authorities = readCertificates(config.serversCa);
+  } catch (error) {
+    problems.push({ variable: configuration.serversCa.variable, message: (error as Error).message });
+  }
+  if (problems.length > 0) throw new ConfigError(problems);
+  return { ...config, authorities };
+}
+
+/** The addresses of servers and of other services that are reached in plain text. */
+function plainAddressesIn(config: Variables): ConfigProblem[] {
+  const servers = ["databaseUrl", "replicaUrl", "cache", "events", "tasks", "search", "cartsDocuments", "rpc"] as const;
+  const ofServices = ["databases", "replicas", "services"] as const;
+  // These may run beside the shop, as the built-in ones do.
+  const neighbours = (["smtpUrl", "providerUrl"] as const).filter((name) => !leadsHere(config[name]));
+  const addresses = [
+    ...[...servers, ...neighbours].map((name) => ({ ...configuration[name], url: config[name] })),
+    ...ofServices.flatMap((group) => {
+      const urls = Object.values(config[group]); // in the order of the variables
+      return Object.values(configuration[group]).map((variable, at) => ({ ...variable, url: urls[at] }));
+    }),
+  ];
+  return addresses.flatMap(({ variable, url }) => {
+    const instead = url === undefined ? undefined : insteadOfPlain(url);
+    return instead === undefined ? [] : [{ variable, message: `is plain text, which KONTOR_REQUIRE_TLS forbids: it needs ${instead}` }];
+  });
 }

@@ -42,6 +42,7 @@ export async function openEngines({ config, alone, log }: EnginesOptions): Promi
     return engine;
   };
   const namespace = config.namespace;
+  const trust = config.authorities === undefined ? {} : { ca: config.authorities };
   const forServices: { -readonly [Seam in keyof Engines]?: Engines[Seam] } = {};
 
   let cache: Cache;
@@ -50,11 +51,13 @@ export async function openEngines({ config, alone, log }: EnginesOptions): Promi
     cache = alone ? memory : createUnsharedCache(memory);
   } else {
     const { createRedisCache } = await import("@kontor/platform/cache/redis.ts");
-    cache = having(createRedisCache({ urls: each(config.cache), prefix: namespace, log: log.child({ service: "cache" }) }));
+    cache = having(createRedisCache({ urls: each(config.cache), ...trust, prefix: namespace, log: log.child({ service: "cache" }) }));
   }
 
   if (config.cartsDocuments !== undefined) {
-    const documents = having(await openDocuments(config.cartsDocuments, namespace, log.child({ service: "documents" })));
+    const documents = having(
+      await openDocuments(config.cartsDocuments, { ...trust, prefix: namespace, log: log.child({ service: "documents" }) }),
+    );
     forServices.documents = (service, database) => (service === "carts" ? documents : createPostgresDocuments({ database }));
   }
 
@@ -64,14 +67,14 @@ export async function openEngines({ config, alone, log }: EnginesOptions): Promi
       import("@kontor/platform/search/with-fallback.ts"),
     ]);
     const about = log.child({ service: "search" });
-    const opensearch = having(createOpenSearch({ url: config.search, prefix: `${namespace}-`, log: about }));
+    const opensearch = having(createOpenSearch({ url: config.search, ...trust, prefix: `${namespace}-`, log: about }));
     forServices.search = (_, database) => searchWithFallback({ first: opensearch, second: createPostgresSearch({ database }), log: about });
   }
 
   if (config.tasks !== undefined) {
     const { createRabbitTasks } = await import("@kontor/platform/tasks/rabbitmq.ts");
     const urls = each(config.tasks);
-    forServices.tasks = (init) => createRabbitTasks({ ...init, urls, prefix: namespace });
+    forServices.tasks = (init) => createRabbitTasks({ ...init, urls, ...trust, prefix: namespace });
   }
 
   let kafka: KafkaEvents | undefined;
@@ -83,6 +86,7 @@ export async function openEngines({ config, alone, log }: EnginesOptions): Promi
     const events = createKafkaEvents({
       prefix: namespace,
       ...kafkaOptionsFrom(config.events, "KONTOR_EVENTS"),
+      ...trust,
       log: log.child({ service: "kafka" }),
     });
     kafka = having(events);
@@ -98,13 +102,15 @@ export async function openEngines({ config, alone, log }: EnginesOptions): Promi
   };
 }
 
-async function openDocuments(url: string, prefix: string, log: Logger): Promise<Documents & Living> {
+type DocumentsOptions = { readonly ca?: string; readonly prefix: string; readonly log: Logger };
+
+async function openDocuments(url: string, options: DocumentsOptions): Promise<Documents & Living> {
   if (url.startsWith("mongodb")) {
     const { createMongoDocuments } = await import("@kontor/platform/documents/mongodb.ts");
-    return createMongoDocuments({ url, prefix, log });
+    return createMongoDocuments({ url, ...options });
   }
   const { createRedisDocuments } = await import("@kontor/platform/documents/redis.ts");
-  return createRedisDocuments({ urls: each(url), prefix, log });
+  return createRedisDocuments({ urls: each(url), ...options });
 }
 
 /** "redis://:password@a:1,b:2/0" as a URL for each host. */

@@ -7,6 +7,7 @@ import { away, WaitingCalls } from "./redis-waiting.ts";
 
 export interface ContactOptions {
   readonly urls: readonly string[];
+  readonly ca: string | undefined;
   readonly tags: readonly string[];
   readonly log: Logger;
   /** How long a call may take before the server counts as away. */
@@ -202,13 +203,13 @@ export class RedisContact {
   }
 
   async #open(): Promise<RedisLink> {
-    const { urls, tags } = this.#options;
+    const { urls, ca, tags } = this.#options;
     const opened: { link?: RedisLink; lost?: { readonly error: unknown } } = {};
     const lost = (error: unknown): void => {
       if (opened.link === undefined) opened.lost ??= { error };
       else this.#lose(error, opened.link);
     };
-    const link = await openRedisLink({ urls, tags, lost, signal: this.#stopping.signal });
+    const link = await openRedisLink({ urls, ca, tags, lost, signal: this.#stopping.signal });
     opened.link = link;
     if (opened.lost === undefined && !this.#stopping.signal.aborted) return link;
     link.close();

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { createClient, createCluster } from "@redis/client";
 import type { RedisClientOptions } from "@redis/client";
+import { serverTls } from "../config/server-tls.ts";
 
 /**
  * Connections to a server, or to the masters of a cluster, that are up together: when one is lost, all are given up and a new link is
@@ -17,6 +18,8 @@ export interface RedisLink {
 
 export interface LinkOptions {
   readonly urls: readonly string[];
+  /** Authorities to trust, in PEM. */
+  readonly ca: string | undefined;
   /** The hash tags of all keys. In a cluster they spread the keys over the masters. */
   readonly tags: readonly string[];
   /** Called when a connection is lost; perhaps several times. */
@@ -39,13 +42,14 @@ export function script(text: string): Script {
 const connectMs = 3_000;
 const silentMsMax = 5_000;
 
-export function clientOptions(url: string): RedisClientOptions {
+export function clientOptions(url: string, ca: string | undefined): RedisClientOptions {
+  const socket = { connectTimeout: connectMs, socketTimeout: silentMsMax, reconnectStrategy: false } as const;
   return {
     url,
     name: "kontor",
     disableOfflineQueue: true,
     maintNotifications: "disabled",
-    socket: { connectTimeout: connectMs, socketTimeout: silentMsMax, reconnectStrategy: false },
+    socket: new URL(url).protocol === "rediss:" ? { ...socket, tls: true, ...serverTls(ca) } : socket,
   };
 }
 
@@ -69,8 +73,8 @@ export async function openRedisLink(options: LinkOptions): Promise<RedisLink> {
 
 type Sender = Omit<RedisLink, "run">;
 
-async function openServer({ urls, lost, signal }: LinkOptions): Promise<Sender> {
-  const client = createClient(clientOptions(urls[0]!));
+async function openServer({ urls, ca, lost, signal }: LinkOptions): Promise<Sender> {
+  const client = createClient(clientOptions(urls[0]!, ca));
   client.on("error", lost);
   const end = (): void => client.destroy();
   signal.addEventListener("abort", end);
@@ -89,16 +93,15 @@ async function openServer({ urls, lost, signal }: LinkOptions): Promise<Sender> 
   };
 }
 
-async function openCluster({ urls, tags, lost, signal }: LinkOptions): Promise<Sender> {
-  const { url: _, ...defaults } = clientOptions(urls[0]!);
-  const { username, password, protocol } = new URL(urls[0]!);
+async function openCluster({ urls, ca, tags, lost, signal }: LinkOptions): Promise<Sender> {
+  const { url: _, ...defaults } = clientOptions(urls[0]!, ca);
+  const { username, password } = new URL(urls[0]!);
   const cluster = createCluster({
     rootNodes: urls.map((url) => ({ url })),
     defaults: {
       ...defaults,
       ...(username !== "" && { username: decodeURIComponent(username) }),
       ...(password !== "" && { password: decodeURIComponent(password) }),
-      socket: { ...defaults.socket, ...(protocol === "rediss:" && { tls: true }) },
     },
   });
   const problems: unknown[] = [];

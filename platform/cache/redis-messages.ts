@@ -6,6 +6,7 @@ import { clientOptions } from "./redis-link.ts";
 
 export interface MessagesOptions {
   readonly urls: readonly string[];
+  readonly ca: string | undefined;
   readonly log: Logger;
   /** How long somebody who subscribes waits for the server. */
   readonly callTimeoutMs: number;
@@ -100,7 +101,7 @@ export class RedisMessages {
     for (let failures = 0, tries = 0; !signal.aborted; failures++, tries++) {
       const url = this.#options.urls[tries % this.#options.urls.length]!;
       const end = (this.#end = Promise.withResolvers());
-      const { socket, ...options } = clientOptions(url);
+      const { socket, ...options } = clientOptions(url, this.#options.ca);
       const client = createClient({ ...options, pingInterval: pingMs, socket: { ...socket, socketTimeout: silentMsMax } });
       client.on("error", () => end.resolve());
       this.#opening = client;

@@ -20,6 +20,8 @@ export interface RedisCacheOptions {
   /** One server, `redis://:password@host:6379/0`, or several of a cluster, which tell of the others; `rediss:` with TLS. */
   readonly urls: readonly string[];
   readonly log: Logger;
+  /** Authorities that may have signed the certificates of servers with TLS, in PEM; those that Node.js trusts without them. */
+  readonly ca?: string;
   /** Before all keys and channels: who shares a prefix shares a cache. "kontor" by default. */
   readonly prefix?: string;
   /** How long a call may take; 100 by default. After ten times that without an answer in time, Redis counts as away. */
@@ -48,7 +50,7 @@ const localEntriesMax = 50_000;
  * All keys of a hash tag lie on one server of a cluster, with their tag's epoch, so that scripts may use them together. Throws when the
  * urls are not Redis's.
  */
-export function createRedisCache({ urls, log, prefix = "kontor", callTimeoutMs = 100 }: RedisCacheOptions): RedisCache {
+export function createRedisCache({ urls, log, ca, prefix = "kontor", callTimeoutMs = 100 }: RedisCacheOptions): RedisCache {
   checkUrls(urls);
   const tags = urls.length === 1 ? [prefix] : Array.from({ length: clusterTags }, (_, tag) => `${prefix}:${tag}`);
   const epochs = tags.map((tag) => `{${tag}}:epoch`);
@@ -62,12 +64,13 @@ export function createRedisCache({ urls, log, prefix = "kontor", callTimeoutMs =
 
   const contact = new RedisContact({
     urls,
+    ca,
     tags,
     log,
     callTimeoutMs,
     renew: (link) => Promise.all(epochs.map((epoch, tag) => link.run(tag, renewScript, [epoch], [randomUUID()]))),
   });
-  const messages = new RedisMessages({ urls, log, callTimeoutMs });
+  const messages = new RedisMessages({ urls, ca, log, callTimeoutMs });
   const tagOf = (key: string): number => (tags.length === 1 ? 0 : hashOf(key) % tags.length);
 
   const readKept = <Value>(key: string, json: string, fromJson: Kept<Value>["fromJson"]): { readonly value: Value } | undefined => {

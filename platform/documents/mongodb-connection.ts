@@ -1,12 +1,15 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { MongoClient, MongoError, MongoInvalidArgumentError, MongoServerError, MongoWriteConcernError } from "mongodb";
 import type { Collection, Document as BsonDocument, TopologyDescriptionChangedEvent } from "mongodb";
+import { serverTls } from "../config/server-tls.ts";
 import { refuse } from "../errors/refusal.ts";
 import type { Logger } from "../telemetry/logger.ts";
 
 export interface MongoConnectionOptions {
   /** `mongodb://` or `mongodb+srv://`, with user, password, database and TLS in it. */
   readonly url: string;
+  /** Authorities to trust, in PEM; those of the address go before. */
+  readonly ca: string | undefined;
   /** Instead of the address's. */
   readonly database?: string;
   readonly log: Logger;
@@ -93,9 +96,14 @@ export class MongoConnection {
   }
 
   #open(): MongoClient {
+    const { url, ca } = this.#options;
+    const unverified = /[?&](tlsInsecure|tlsAllowInvalid\w*)=/i.exec(url)?.[1];
+    if (unverified !== undefined)
+      throw new Error(`the address of MongoDB must not say ${unverified}: name the authority that signs its certificate instead`);
     let client: MongoClient;
     try {
-      client = new MongoClient(this.#options.url, {
+      client = new MongoClient(url, {
+        ...serverTls(/[?&]tlsCAFile=/i.test(url) ? undefined : ca),
         appName: "kontor",
         retryWrites: false,
         // What is read has been confirmed by a majority, so no failover takes it back.

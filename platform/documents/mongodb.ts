@@ -9,6 +9,8 @@ import { MongoConnection } from "./mongodb-connection.ts";
 export interface MongoDocumentsOptions {
   /** `mongodb://` or `mongodb+srv://`, with user, password, database and TLS in it. */
   readonly url: string;
+  /** Authorities that may have signed the certificates of servers with TLS, in PEM; those that Node.js trusts without them. */
+  readonly ca?: string;
   /** Instead of the address's, whose own default is "test". */
   readonly database?: string;
   /** What the names of all collections begin with; "kontor" by default. */
@@ -34,10 +36,11 @@ const sweptAtOnce = 500;
  * Documents in MongoDB, a collection each, written with the version in the filter: no session and no transaction is needed. What is written
  * has been journaled by a majority. Each operation is one round trip; a refused `put` and a `sweep` may take more.
  */
-export function createMongoDocuments({ url, database, prefix = "kontor", log, timeoutMs }: MongoDocumentsOptions): DocumentsServer {
+export function createMongoDocuments({ url, ca, database, prefix = "kontor", log, timeoutMs }: MongoDocumentsOptions): DocumentsServer {
   collectionName(prefix);
   const mongo = new MongoConnection({
     url,
+    ca,
     log,
     ...(database !== undefined && { database }),
     ...(timeoutMs !== undefined && { timeoutMs }),

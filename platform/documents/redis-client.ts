@@ -1,4 +1,5 @@
 import { createClient, createCluster } from "@redis/client";
+import { serverTls } from "../config/server-tls.ts";
 
 /** A client of one server or of a cluster. It queues nothing for later and repeats nothing but what a node has refused as another's. */
 export interface RedisClient {
@@ -12,6 +13,8 @@ export interface RedisClient {
 
 export interface RedisClientOptions {
   readonly urls: readonly string[];
+  /** Authorities to trust, in PEM. */
+  readonly ca: string | undefined;
   readonly timeoutMs: number;
   /** Hears of each failure; `server` is undefined where there is one server, or it is the cluster as a whole. */
   readonly failed: (server: string | undefined, error: Error) => void;
@@ -27,9 +30,9 @@ export function openRedisClient(options: RedisClientOptions): RedisClient {
   return options.urls.length === 1 ? single(options) : cluster(options);
 }
 
-function single({ urls, failed, ready }: RedisClientOptions): RedisClient {
+function single({ urls, ca, failed, ready }: RedisClientOptions): RedisClient {
   const url = urls[0]!;
-  const client = createClient({ url, ...clientOptions(isTls(url)) });
+  const client = createClient({ url, ...clientOptions(isTls(url), ca) });
   client.on("error", (error: Error) => failed(undefined, error));
   client.on("ready", () => ready(undefined));
   // Frozen for a moment it comes back on the same connection, which is not told otherwise when nobody calls.
@@ -46,14 +49,14 @@ interface Node {
   readonly port: number;
 }
 
-function cluster({ urls, timeoutMs, failed, ready }: RedisClientOptions): RedisClient {
+function cluster({ urls, ca, timeoutMs, failed, ready }: RedisClientOptions): RedisClient {
   const { username, password } = new URL(urls[0]!);
   const client = createCluster({
     // One that is frozen should not keep us from asking the next.
     rootNodes: urls.map((url) => ({ url, socket: { socketTimeout: timeoutMs } })),
     // The nodes that those tell of get nothing from the addresses.
     defaults: {
-      ...clientOptions(isTls(urls[0]!)),
+      ...clientOptions(isTls(urls[0]!), ca),
       ...(username !== "" && { username: decodeURIComponent(username) }),
       ...(password !== "" && { password: decodeURIComponent(password) }),
     },
@@ -72,10 +75,10 @@ function cluster({ urls, timeoutMs, failed, ready }: RedisClientOptions): RedisC
   };
 }
 
-function clientOptions(tls: boolean) {
+function clientOptions(tls: boolean, ca: string | undefined) {
   const socket = { connectTimeout: 2_000, socketTimeout: silentMsMax, reconnectStrategy: retryDelayMs };
   return {
-    socket: tls ? { ...socket, tls: true as const } : socket,
+    socket: tls ? { ...socket, tls: true as const, ...serverTls(ca) } : socket,
     // A call is refused while there is no connection, instead of waiting for one.
     disableOfflineQueue: true,
     // It would cost a timer a call, and end no call that is under way.

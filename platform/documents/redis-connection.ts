@@ -9,6 +9,8 @@ import type { RedisClient } from "./redis-client.ts";
 export interface RedisConnectionOptions {
   /** One address, or several nodes of a cluster. */
   readonly urls: readonly string[];
+  /** Authorities to trust, in PEM. */
+  readonly ca: string | undefined;
   readonly log: Logger;
   /** How long an answer is waited for, in ms; 2,000 by default. */
   readonly timeoutMs?: number;
@@ -167,10 +169,11 @@ export class RedisConnection {
 
   /** Resolves when it is connected for the first time, or will not be used. */
   async #open(): Promise<void> {
-    const { urls } = this.#options;
+    const { urls, ca } = this.#options;
     const alone = urls.length === 1;
     const client: RedisClient = openRedisClient({
       urls,
+      ca,
       timeoutMs: this.#timeoutMs,
       // What happens to one that was replaced is no news.
       failed: (server, error) => this.#client === client && this.#failed(server ?? this.#names(), error),

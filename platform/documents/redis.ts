@@ -10,6 +10,8 @@ import { RedisConnection } from "./redis-connection.ts";
 export interface RedisDocumentsOptions {
   /** `redis://` or `rediss://`: one server, or several nodes of a cluster. */
   readonly urls: readonly string[];
+  /** Authorities that may have signed the certificates of servers with TLS, in PEM; those that Node.js trusts without them. */
+  readonly ca?: string;
   /** What all keys begin with; "kontor" by default. */
   readonly prefix?: string;
   readonly log: Logger;
@@ -66,9 +68,9 @@ const deleteFromBucket = script(`
  * Redis must keep what it has (`appendonly yes`, `maxmemory-policy noeviction`; `start` warns when it does not). Even so a write that was
  * answered is lost when the master dies before its replica, or the disk within the next second, has got it: for carts, not for orders.
  */
-export function createRedisDocuments({ urls, prefix = "kontor", log, timeoutMs }: RedisDocumentsOptions): DocumentsServer {
+export function createRedisDocuments({ urls, ca, prefix = "kontor", log, timeoutMs }: RedisDocumentsOptions): DocumentsServer {
   collectionName(prefix);
-  const redis = new RedisConnection({ urls, log, ...(timeoutMs !== undefined && { timeoutMs }) });
+  const redis = new RedisConnection({ urls, ca, log, ...(timeoutMs !== undefined && { timeoutMs }) });
   return {
     collection: (name) => createCollection(redis, `${prefix}:{${collectionName(name)}.`),
     start: () => redis.start(),

@@ -1,6 +1,8 @@
 import { Admin, Consumer, GenericError, MultipleErrors, Producer } from "@platformatic/kafka";
 import type { MessageToProduce } from "@platformatic/kafka";
+import { isIP } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
+import { serverTls } from "../config/server-tls.ts";
 import type { KafkaOptions } from "./kafka-options.ts";
 
 const connectTimeoutMs = 3_000;
@@ -129,7 +131,7 @@ export class KafkaClient {
   }
 
   #base() {
-    const { brokers, credentials, tls } = this.#options;
+    const { brokers, credentials, tls, ca } = this.#options;
     return {
       clientId: "kontor",
       bootstrapBrokers: [...brokers],
@@ -137,7 +139,8 @@ export class KafkaClient {
       requestTimeout: requestTimeoutMs,
       autocreateTopics: false,
       ...(credentials !== undefined && { sasl: credentials }),
-      ...(tls === true && { tls: {}, tlsServerName: true }),
+      // A name is said before the handshake, for proxies that serve many clusters; an IP address must not be.
+      ...(tls === true && { tls: serverTls(ca), tlsServerName: !brokers.every(isAddress) }),
     };
   }
 }
@@ -152,6 +155,11 @@ async function describe(admin: Admin, name: string): Promise<TopicState | undefi
     if (hasProtocolError(error, "LEADER_NOT_AVAILABLE")) return undefined;
     throw error;
   }
+}
+
+/** Whether "host:port" names an IP address. */
+function isAddress(broker: string): boolean {
+  return isIP(broker.replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1")) !== 0;
 }
 
 /** Whether a broker has answered with this error, anywhere within. */

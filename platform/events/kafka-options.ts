@@ -9,8 +9,10 @@ export interface KafkaOptions {
   /** Copies of each topic that is made: 1 by default. With three or more, two must have what is acknowledged. */
   readonly replicas?: number;
   readonly credentials?: { readonly mechanism: KafkaMechanism; readonly username: string; readonly password: string };
-  /** Whether to speak TLS, trusting the authorities that Node trusts. */
+  /** Whether to speak TLS. */
   readonly tls?: boolean;
+  /** Authorities that may have signed the certificates of servers with TLS, in PEM; those that Node.js trusts without them. */
+  readonly ca?: string;
 }
 
 type KafkaMechanism = "PLAIN" | "SCRAM-SHA-256" | "SCRAM-SHA-512";

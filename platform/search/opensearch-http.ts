@@ -1,4 +1,5 @@
 import { Client, errors } from "@opensearch-project/opensearch";
+import { serverTls } from "../config/server-tls.ts";
 import { refuse } from "../errors/refusal.ts";
 import type { Logger } from "../telemetry/logger.ts";
 
@@ -11,6 +12,13 @@ export interface HttpRequest {
   readonly lines?: string;
   /** How long all of it may take; 2,000 by default. */
   readonly timeoutMs?: number;
+}
+
+export interface HttpOptions {
+  readonly urls: readonly string[];
+  /** Authorities to trust, in PEM. */
+  readonly ca?: string | undefined;
+  readonly log: Logger;
 }
 
 export interface OpenSearchHttp {
@@ -43,7 +51,7 @@ const connectionsMax = 64;
 const faults = new Set([400, 404, 405, 406, 409, 410, 411, 412, 413, 414, 415]);
 
 /** Requests to an OpenSearch. That it went away and came back is logged once each. */
-export function createOpenSearchHttp({ urls, log }: { readonly urls: readonly string[]; readonly log: Logger }): OpenSearchHttp {
+export function createOpenSearchHttp({ urls, ca, log }: HttpOptions): OpenSearchHttp {
   const client = new Client({
     nodes: [...urls],
     maxRetries: 1,
@@ -51,6 +59,7 @@ export function createOpenSearchHttp({ urls, log }: { readonly urls: readonly st
     requestTimeout: 120_000,
     resurrectStrategy: "optimistic",
     agent: { keepAlive: true, maxSockets: connectionsMax },
+    ssl: serverTls(ca),
   });
   const underWay = new Set<{ readonly abort: () => void; readonly done: Promise<unknown> }>();
   let asked = 0;

@@ -8,6 +8,8 @@ export interface OpenSearchOptions {
   /** "http://name:password@host:9200"; of a cluster several, which take turns. */
   readonly url: string | readonly string[];
   readonly log: Logger;
+  /** Authorities that may have signed the certificates of servers with TLS, in PEM; those that Node.js trusts without them. */
+  readonly ca?: string;
   /** What the names of all indexes begin with: "kontor-" by default. Two houses on one OpenSearch need two. */
   readonly prefix?: string;
   /** Copies of each index beyond the first: 0 by default. With fewer other nodes than that, the cluster stays yellow. */
@@ -31,8 +33,8 @@ const indexName = /^[a-z0-9][a-z0-9_-]*$/;
  * stands behind an alias: `rebuild` fills another one beside it. The same words as in PostgreSQL find the same documents in the same order,
  * and a cursor of one goes on in the other. Queries refuse with DEPENDENCY_UNAVAILABLE after 2 s a request, puts after 5 s.
  */
-export function createOpenSearch({ url, log, prefix = "kontor-", replicas = 0, refreshMs = 200 }: OpenSearchOptions): OpenSearch {
-  const http = createOpenSearchHttp({ urls: typeof url === "string" ? [url] : url, log });
+export function createOpenSearch({ url, log, ca, prefix = "kontor-", replicas = 0, refreshMs = 200 }: OpenSearchOptions): OpenSearch {
+  const http = createOpenSearchHttp({ urls: typeof url === "string" ? [url] : url, ca, log });
   const within = (begin: string): Search => ({
     index: (name, lost) => {
       const alias = `${begin}${name}`;

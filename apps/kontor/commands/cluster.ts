@@ -30,6 +30,8 @@ own; they call each other over gRPC. One that ends is started again. Until Ctrl-
     if (!Number.isInteger(replicas) || replicas < 1 || replicas > replicasMax)
       throw new UsageError(`--replicas must be a whole number from 1 to ${replicasMax}`);
     const config = readConfiguration(env);
+    if (config.requireTls && values.certs === undefined)
+      throw new UsageError("KONTOR_REQUIRE_TLS asks for --certs FOLDER: without certificates the processes speak in plain text");
     const format = config.logFormat ?? (stdout.isTTY === true ? "pretty" : "json");
     const log = createLogger({ service: "kontor", level: config.logLevel, format });
     const ports = await freePorts(serviceNames.length * replicas, config.port);

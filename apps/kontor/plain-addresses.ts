@@ -1,0 +1,52 @@
+import { isLocal } from "@kontor/platform/database/connection.ts";
+
+/** The schemes that are plain text, and what is written in their place. */
+const secured: Readonly<Record<string, string>> = {
+  redis: "rediss://",
+  amqp: "amqps://",
+  grpc: "grpcs://",
+  http: "https://",
+};
+
+/**
+ * What to write instead of an address that is not reached by TLS; undefined for one that is. A folder of PostgreSQL's sockets needs none. Of
+ * `smtp:` it is one without a user: for a password STARTTLS is required anyway.
+ */
+export function insteadOfPlain(url: string): string | undefined {
+  const [, scheme = "", user = "", hosts = "", query = ""] = /^([^:]+):\/\/([^@/?#]*@)?([^/?#]*)[^?#]*(?:\?([^#]*))?/.exec(url) ?? [];
+  const given = new URLSearchParams(query);
+  switch (scheme) {
+    case "postgres":
+    case "postgresql":
+      return hosts.split(",").some((host) => isPlainPostgres(hostOf(host), given)) ? "sslmode=verify-full" : undefined;
+    case "kafka":
+      return given.get("tls") === "true" ? undefined : "tls=true";
+    case "mongodb":
+    case "mongodb+srv": {
+      // The driver knows two names in any letters, and takes TLS for granted where servers are found by name.
+      const said = Array.from(given).flatMap(([name, value]) => (/^(tls|ssl)$/i.test(name) ? [value] : []));
+      const secure = said.length === 0 ? scheme === "mongodb+srv" : said.every((value) => value === "true");
+      return secure ? undefined : "tls=true";
+    }
+    case "smtp":
+      return user === "" ? "smtps://, or a user and password" : undefined;
+    default:
+      return secured[scheme];
+  }
+}
+
+/** Whether an address of another service leads to this machine. */
+export function leadsHere(url: string | undefined): boolean {
+  return url !== undefined && isLocal(new URL(url).hostname.replace(/^\[(.*)\]$/, "$1"));
+}
+
+function isPlainPostgres(host: string, given: URLSearchParams): boolean {
+  if (/^(\/|%2f)/i.test(host)) return false;
+  const mode = given.get("sslmode");
+  return mode === null ? !given.has("sslrootcert") && isLocal(host) : mode === "disable";
+}
+
+/** "[::1]:5432" → "::1"; none is this machine. */
+function hostOf(text: string): string {
+  return text.replace(/:\d*$/, "").replace(/^\[(.*)\]$/, "$1") || "localhost";
+}

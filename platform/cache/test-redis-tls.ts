@@ -1,0 +1,29 @@
+import { Transform } from "node:stream";
+import { openTlsServer } from "../testing/test-tls-server.ts";
+import type { TlsServer } from "../testing/test-tls-server.ts";
+import { mastersOf } from "./test-redis.ts";
+
+/** A cluster whose nodes are reached by TLS alone: each tells of the others under the ports of their servers with TLS. */
+export async function openTlsCluster(
+  urls: readonly string[],
+): Promise<{ readonly urls: readonly string[]; readonly ca: string; passedBy(): number }> {
+  const servers = new Map<string, TlsServer>();
+  // The text of a port stands before the end of a line, alone or behind its host.
+  const withTls = (text: string): string =>
+    text.replace(/:(\d+)\r\n/g, (found, port: string) => (servers.has(port) ? `:${servers.get(port)!.port}\r\n` : found));
+  const answers = (): Transform =>
+    new Transform({
+      // What tells of nodes is short and comes in one piece.
+      transform: (chunk: Buffer, _, done) => done(null, Buffer.from(withTls(chunk.toString("latin1")), "latin1")),
+    });
+  for (const url of [...urls, ...(await mastersOf(urls))])
+    if (!servers.has(new URL(url).port)) servers.set(new URL(url).port, await openTlsServer(url, { answers }));
+  return {
+    urls: urls.map((url) => {
+      const { host, port } = servers.get(new URL(url).port)!;
+      return Object.assign(new URL(url), { host: `${host}:${port}` }).href.replace(/^redis:/, "rediss:");
+    }),
+    ca: Array.from(servers.values(), ({ ca }) => ca).join(""),
+    passedBy: () => servers.values().reduce((sum, server) => sum + server.passedBy(), 0),
+  };
+}

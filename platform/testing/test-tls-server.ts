@@ -1,0 +1,140 @@
+import { channel } from "node:diagnostics_channel";
+import { connect } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
+import type { Duplex, Transform } from "node:stream";
+import { createServer } from "node:tls";
+import { createAuthority, issueCertificate } from "../rpc/certificates.ts";
+import { createLogger } from "../telemetry/create-logger.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import { afterTests } from "./postgres.ts";
+
+/** A server with TLS before one without, with a certificate for 127.0.0.1 and localhost. */
+export interface TlsServer {
+  readonly host: string;
+  readonly port: number;
+  /** The authority that has signed its certificate. */
+  readonly ca: string;
+  /** How many bytes clients have said, once decrypted. */
+  heard(): number;
+  /** How often this process has connected to the server behind, and not through this one. */
+  passedBy(): number;
+}
+
+export interface TlsServerOptions {
+  /** Where it listens: 127.0.0.1 by default. */
+  readonly host?: string;
+  /** What changes the answers of the server behind, made anew for each connection. */
+  readonly answers?: () => Transform;
+}
+
+/** Opens it before the server at "host:port", or at a URL with both. Closed after the test. */
+export async function openTlsServer(behind: string, { host = "127.0.0.1", answers }: TlsServerOptions = {}): Promise<TlsServer> {
+  const { hostname, port: portBehind } = new URL(behind.includes("://") ? behind : `tcp://${behind}`);
+  const now = new Date();
+  const authority = createAuthority({ days: 1, now });
+  const { certificate, key } = issueCertificate(authority, { services: ["server"], days: 1, now });
+  const own = new Set<Duplex>();
+  let heard = 0;
+  let passedBy = 0;
+
+  const opened = (message: unknown): void => {
+    const { socket } = message as { readonly socket: Socket };
+    socket.once("connect", () => {
+      if (socket.remotePort === Number(portBehind) && !own.has(socket)) passedBy++;
+    });
+  };
+  const clientSockets = channel("net.client.socket");
+  clientSockets.subscribe(opened);
+
+  const server = createServer({ cert: certificate, key }, (near) => {
+    const far = connect(Number(portBehind), hostname);
+    near.on("data", (said: Buffer) => (heard += said.length));
+    for (const [one, other] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      own.add(one);
+      one.on("error", () => other.destroy());
+      one.on("close", () => {
+        own.delete(one);
+        other.destroy();
+      });
+    }
+    near.pipe(far);
+    (answers === undefined ? far : far.pipe(answers())).pipe(near);
+  });
+  await new Promise<void>((resolve) => server.listen(0, host, resolve));
+  afterTests(async () => {
+    clientSockets.unsubscribe(opened);
+    for (const socket of own) socket.destroy();
+    await new Promise((resolve) => server.close(resolve));
+  });
+  const { port } = server.address() as AddressInfo;
+  return { host, port, ca: authority.certificate, heard: () => heard, passedBy: () => passedBy };
+}
+
+/** What is wrong with a server that an engine must not speak with. */
+export interface TlsFault {
+  readonly name: string;
+  /** What the engine says of it, somewhere in a line of its log. */
+  readonly says: RegExp;
+  /** Opens such a server, and gives what the engine is to trust. The environment asks to trust everybody meanwhile. */
+  open(behind: string): Promise<{ readonly server: TlsServer; readonly ca: string | undefined }>;
+}
+
+const unknownAuthority = /unable to verify the first certificate/;
+
+export const tlsFaults: readonly TlsFault[] = [
+  fault("whose certificate another authority has signed", unknownAuthority, {
+    trusted: () => createAuthority({ days: 1, now: new Date() }).certificate,
+  }),
+  fault("whose certificate none of Node's authorities has signed", unknownAuthority, { trusted: () => undefined }),
+  fault("whose certificate is made out to another host", /does not match certificate's altnames/, { host: "127.0.0.2" }),
+];
+
+function fault(
+  name: string,
+  says: RegExp,
+  { host, trusted }: { readonly host?: string; readonly trusted?: () => string | undefined },
+): TlsFault {
+  return {
+    name,
+    says,
+    async open(behind) {
+      const variable = "NODE_TLS_REJECT_UNAUTHORIZED";
+      process.env[variable] = "0";
+      afterTests(() => void delete process.env[variable]);
+      const server = await openTlsServer(behind, host === undefined ? {} : { host });
+      return { server, ca: trusted === undefined ? server.ca : trusted() };
+    },
+  };
+}
+
+/** A log as the shop writes it. */
+export interface WrittenLog {
+  readonly log: Logger;
+  readonly lines: readonly string[];
+  /** Resolves when a warning or an error says so. */
+  says(what: RegExp): Promise<void>;
+}
+
+export function writtenLog(): WrittenLog {
+  const lines: string[] = [];
+  const waiting = new Set<() => void>();
+  const write = (line: string): void => {
+    lines.push(line);
+    for (const look of waiting) look();
+  };
+  return {
+    log: createLogger({ service: "test", level: "warn", format: "json", stream: { write } }),
+    lines,
+    says: (what) =>
+      new Promise((resolve) => {
+        const look = (): void => {
+          if (lines.some((line) => what.test(line))) resolve();
+        };
+        waiting.add(look);
+        look();
+      }),
+  };
+}
