@@ -17,7 +17,7 @@ import { SagaOwner } from "./saga-owner.ts";
 import { createSagaStore } from "./saga-store.ts";
 import type { NewSaga, SagaRow } from "./saga-store.ts";
 import type { AnySaga, SagaDefinition, SagaRequest, SagaResult, Sagas } from "./saga.ts";
-import { restoreRefusal } from "./stored-refusal.ts";
+import { isGivenUp, restoreRefusal } from "./stored-refusal.ts";
 
 /** What a database with sagas needs. */
 export const sagaMigrations: MigrationSet = { scope: "sagas", folder: new URL("./migrations/", import.meta.url) };
@@ -116,7 +116,8 @@ export function createSagas(init: SagasInit): SagasEngine {
 
   const resultOf = (row: SagaRow): SagaResult => {
     const { id, status } = row;
-    if (status === "REFUSED") return { status: "refused", id, refusal: restoreRefusal(row.refusal!) };
+    if (status === "REFUSED" || (status === "UNDOING" && isGivenUp(row.refusal!)))
+      return { status: "refused", id, refusal: restoreRefusal(row.refusal!) };
     if (status !== "DONE") return { status: "running", id };
     return { status: "done", id, answer: fromBinary(definitionOf(row.name).output, row.answer!) };
   };

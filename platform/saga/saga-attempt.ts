@@ -6,7 +6,7 @@ import { Call } from "../rpc/call.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { AnySaga, SagaStep } from "./saga.ts";
 import type { SagaRow, SagaStore } from "./saga-store.ts";
-import { keptForItsKey, restoreRefusal, storeRefusal } from "./stored-refusal.ts";
+import { isGivenUp, keptForItsKey, restoreRefusal, storeRefusal } from "./stored-refusal.ts";
 
 /** How an attempt ended: with the saga, or without it ("left" for a pause, "lost" to another owner). */
 export type AttemptEnd =
@@ -25,6 +25,8 @@ export interface AttemptOptions {
   /** The first pause after an unknown outcome, doubling up to the other: 50 and 2,000. */
   readonly retryMs: number;
   readonly retryMsMax: number;
+  /** How long a step's other side must have been away until who waits is told: 2,000. */
+  readonly patienceMs: number;
   /** The pause after the first attempt, doubling up to the other: 1,000 and 10,000. */
   readonly pauseMs: number;
   readonly pauseMsMax: number;
@@ -38,10 +40,14 @@ export const attemptDefaults: AttemptOptions = {
   stepGraceMs: 1_000,
   retryMs: 50,
   retryMsMax: 2_000,
+  patienceMs: 2_000,
   pauseMs: 1_000,
   pauseMsMax: 10_000,
   alarmAttempts: 5,
 };
+
+/** What those who wait are told before the attempt's end. */
+export type Foreseen = { readonly status: "refused"; readonly refusal: Refusal } | { readonly status: "running" };
 
 /** What an attempt stands on. Time here is the monotonic clock's; only `now` is business time. */
 export interface AttemptPorts {
@@ -55,6 +61,9 @@ export interface AttemptPorts {
   readonly pause: (ms: number) => Promise<void>;
   readonly random: () => number;
 }
+
+/** So often it was asked in vain, at least, before anybody is called away: one answer may have been slow. */
+const awayTries = 3;
 
 /** Why the steps of an attempt are not waited for any longer. */
 class Ended extends Error {
@@ -75,6 +84,7 @@ export class SagaAttempt {
   readonly #ports: AttemptPorts;
   /** Whether others have been at it before, so that any of its steps may have been asked. */
   readonly #takenOver: boolean;
+  #foreseen = Promise.withResolvers<Foreseen>();
   #deadlineMs: number;
   #stepEndsMs = Infinity;
   #cut: Ended | undefined;
@@ -86,6 +96,17 @@ export class SagaAttempt {
     this.#ports = ports;
     this.#takenOver = row.fence > 1n;
     this.#deadlineMs = ports.monotonicMs() + ports.options.attemptMs;
+  }
+
+  /** Resolves when it is known that those who wait now would wait in vain. */
+  get foreseen(): Promise<Foreseen> {
+    return this.#foreseen.promise;
+  }
+
+  #tell(foreseen: Foreseen): void {
+    this.#foreseen.resolve(foreseen);
+    // The other side may be back: who comes from now on waits for the next try.
+    if (foreseen.status === "running") this.#foreseen = Promise.withResolvers();
   }
 
   /** Waits for no step any longer: the saga is another's ("lost"), or shall be at once ("left"). Nothing when it is at its end. */
@@ -129,7 +150,10 @@ export class SagaAttempt {
   /** `asked`: the steps that may have been done. */
   async #refuse(refusal: Refusal, asked: readonly SagaStep<unknown>[]): Promise<AttemptEnd> {
     if (!asked.some((step) => step.undo !== undefined)) return this.#end(refusal);
-    await this.#write(() => this.#ports.store.undo(this.row, storeRefusal(refusal)));
+    const stored = storeRefusal(refusal);
+    await this.#write(() => this.#ports.store.undo(this.row, stored));
+    // Taking it back waits for the one that is away.
+    if (isGivenUp(stored)) this.#tell({ status: "refused", refusal: restoreRefusal(stored) });
     this.#deadlineMs = this.#ports.monotonicMs() + this.#ports.options.attemptMs;
     return this.#back(refusal, asked);
   }
@@ -152,12 +176,20 @@ export class SagaAttempt {
 
   /** The step's new state, or its refusal and whether an earlier question of ours may have had its effect nevertheless. */
   async #do(step: SagaStep<unknown>, state: unknown): Promise<{ state: unknown } | { refusal: Refusal; uncertain: boolean }> {
+    const { monotonicMs, options } = this.#ports;
+    const startMs = monotonicMs();
     for (let tries = 1; ; tries++) {
       try {
         return { state: await this.#within(step.do(state, this.#call(step))) };
       } catch (error) {
         const refusal = refusalIn(error);
         if (!(error instanceof Ended) && refusal !== undefined && !outcomeUnknown(error)) return { refusal, uncertain: tries > 1 };
+        if (refusal?.reason === "DEPENDENCY_UNAVAILABLE" && tries >= awayTries) {
+          const nextMs = monotonicMs() + options.retryMs * 2 ** (tries - 1);
+          const patient = nextMs - startMs < options.patienceMs;
+          if (!patient && step.givesUp === true && !this.#takenOver) return { refusal, uncertain: true };
+          if (!patient) this.#tell({ status: "running" });
+        }
         await this.#beforeNextTry(tries, error, step.name);
       }
     }

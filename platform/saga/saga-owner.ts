@@ -5,7 +5,7 @@ import { outsideTransaction } from "../database/in-transaction.ts";
 import { refuse } from "../errors/refusal.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { SagaAttempt } from "./saga-attempt.ts";
-import type { AttemptEnd, AttemptPorts } from "./saga-attempt.ts";
+import type { AttemptEnd, AttemptPorts, Foreseen } from "./saga-attempt.ts";
 import type { SagaRow, SagaStore } from "./saga-store.ts";
 import type { SagasOptions } from "./embedded.ts";
 import type { AnySaga } from "./saga.ts";
@@ -126,14 +126,14 @@ export class SagaOwner {
     }
   }
 
-  /** How the attempt that this process has in hand ends, or that it takes longer; undefined when there is none. */
-  async ended(id: string, untilMs: number): Promise<AttemptEnd | { readonly status: "running" } | undefined> {
+  /** How the attempt that this process has in hand ends, or what is told before, or that it takes longer; undefined when there is none. */
+  async ended(id: string, untilMs: number): Promise<AttemptEnd | Foreseen | undefined> {
     const held = this.#held.get(id);
     if (held === undefined) return undefined;
     const over = Promise.withResolvers<{ readonly status: "running" }>();
     const timer = setTimeout(() => over.resolve({ status: "running" }), Math.max(0, untilMs - performance.now()));
     try {
-      return await Promise.race([held.ended, over.promise]);
+      return await Promise.race([held.ended, held.attempt.foreseen, over.promise]);
     } finally {
       clearTimeout(timer);
     }

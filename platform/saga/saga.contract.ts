@@ -313,6 +313,54 @@ export function sagasContract(name: string, open: () => Promise<SagasHarness>): 
       assert.equal(asked().filter((what) => what === "a").length, attempts);
     });
 
+    it("RES-06: who waits for a step whose other side is away is told soon that it runs, and it is done when that is back", async (t) => {
+      let away = true;
+      const { engine, trip, request } = house(t, (ask) => [
+        step(ask, "a", () => {
+          if (away) throw refuse({ reason: "DEPENDENCY_UNAVAILABLE", code: "unavailable" });
+        }),
+      ]);
+      const one = engine({ patienceMs: 20 });
+      const made = request({ key: "away", timeoutMs: 60_000 });
+      assert.deepEqual(await one.run(trip, made), { status: "running", id: made.id });
+      away = false;
+      await one.idle();
+      assert.deepEqual(await one.run(trip, { ...made, id: "other" }), done(made.id, "start a"));
+    });
+
+    it("RES-06: one that gives up is refused while the other side is away, taken back when it is there, and then begins anew", async (t) => {
+      let away = true;
+      const gone = () => {
+        if (away) throw refuse({ reason: "DEPENDENCY_UNAVAILABLE", code: "unavailable", retryAfterMs: 1 });
+      };
+      const { engine, trip, request, row, asked } = house(t, (ask) => [
+        {
+          ...step(ask, "a", gone),
+          givesUp: true,
+          undo: async (_, call) => {
+            gone();
+            ask("undo a", call);
+          },
+        },
+      ]);
+      const one = engine({ patienceMs: 20 });
+      const other = engine({ patienceMs: 20 });
+      await Promise.all([one.start(), other.start()]);
+      const made = request({ key: "gives up", subject: "s", timeoutMs: 60_000 });
+      const unavailable = { status: "refused", id: made.id };
+      for (const each of [one, other, one]) {
+        const told = await each.run(trip, { ...made, id: `${made.id}${each === one ? "" : "/2"}` });
+        assert.ok(told.status === "refused");
+        assert.deepEqual([{ status: told.status, id: told.id }, told.refusal.code], [unavailable, "unavailable"]);
+      }
+      assert.equal((await row(made.id)).status, "UNDOING");
+      away = false;
+      await one.idle();
+      assert.equal((await row(made.id)).status, "REFUSED");
+      assert.equal(asked().at(-1), "undo a");
+      assert.deepEqual(await other.run(trip, { ...made, id: `${made.id}/3` }), done(`${made.id}/3`, "start a"));
+    });
+
     it("an undo is asked until it succeeds, and only then the saga is refused", async (t) => {
       let failures = 4;
       const { engine, trip, request, asked } = house(t, (ask) => [

@@ -13,6 +13,8 @@ import type { Call } from "../rpc/call.ts";
 export interface SagaStep<State> {
   /** Unique within the saga, never changed: it is part of the key. */
   readonly name: string;
+  /** Whether a saga whose first owner finds nobody there is taken back, instead of waiting for as long as it takes. */
+  readonly givesUp?: boolean;
   /** Gives the state with what was learnt. A refusal with a decided code ends the saga; anything else is asked again with the same key. */
   do(state: State, call: Call): Promise<State | void>;
   /** Gets the state as `begin` made it, because after a crash there is no other. Asked again until it succeeds. */
@@ -63,8 +65,9 @@ export type FoundSaga = SagaResult & {
 /** A service's sagas. */
 export interface Sagas {
   /**
-   * Begins a saga, or joins the one that has the key or the subject, and waits for its end while the call's deadline lasts; past it the
-   * saga goes on by itself and is "running". Refuses with IDEMPOTENCY_KEY_REUSED when the key came with another fingerprint, and with
+   * Begins a saga, or joins the one that has the key or the subject, and waits for its end while the call's deadline lasts; past it, or when
+   * somebody that it needs is away, the saga goes on by itself and is "running". One that has given up is refused as unavailable at once, and
+   * begins anew with the same key when all of it is taken back. Refuses with IDEMPOTENCY_KEY_REUSED when the key came with another fingerprint, and with
    * OVERLOADED when this process is stopping.
    *
    * The key of a refusal that is not kept (as for a thing not found) is free again.

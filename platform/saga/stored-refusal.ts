@@ -13,6 +13,11 @@ export function restoreRefusal(stored: StoredRefusal): Refusal {
   return new Refusal(stored);
 }
 
+/** Whether a saga was taken back because somebody was away: then it is told while that still lasts. */
+export function isGivenUp({ code }: StoredRefusal): boolean {
+  return code === "unavailable";
+}
+
 /** Whether a repeat with the same key gets this refusal again. Others are asked anew: what was missing or forbidden may have changed. */
 export function keptForItsKey({ code }: Pick<Refusal, "code">): boolean {
   return code === "failed_precondition" || code === "aborted" || code === "already_exists";

@@ -83,7 +83,7 @@ describe("checkout: when a step fails", () => {
   });
 });
 
-describe("checkout: past the deadline", () => {
+describe("checkout: while somebody is away", () => {
   let house: TestCheckout;
   before(async () => {
     house = await openTestCheckout();
@@ -92,7 +92,7 @@ describe("checkout: past the deadline", () => {
     let away = true;
     house.fault = (method) => (method === until && away ? fault : undefined);
     const cart = await house.cart();
-    const { outcome } = await house.checkout.placeOrder({ cart }, shopper(`late ${cart}`, { timeoutMs: 400 }));
+    const { outcome } = await house.checkout.placeOrder({ cart }, shopper(`late ${cart}`, { timeoutMs: 8_000 }));
     assert.ok(outcome.case === "checkout");
     assert.equal(outcome.value.status, CheckoutStatus.RUNNING);
     return { cart, id: outcome.value.id, goOn: () => (away = false) };
@@ -108,6 +108,20 @@ describe("checkout: past the deadline", () => {
     assert.equal(checkout.status, CheckoutStatus.PLACED);
     assert.deepEqual(orderOf(await again), checkout.order);
     assert.deepEqual(await house.orders.getOrder({ order: checkout.order!.id }, shopper()), checkout.order);
+  });
+
+  it("RES-06: while inventory is away nothing is ordered, and with the same key it is afterwards", async () => {
+    let away = true;
+    house.fault = (method) => (method.startsWith("inventory.") && away ? "away" : undefined);
+    const cart = await house.cart();
+    const place = () => house.checkout.placeOrder({ cart }, shopper(`away ${cart}`, { timeoutMs: 20_000 }));
+    await assert.rejects(place(), { reason: "DEPENDENCY_UNAVAILABLE", code: "unavailable" });
+    away = false;
+    await house.settle();
+    const { outcome } = await place();
+    assert.equal(outcome.case, "order");
+    const { strays } = await house.facts();
+    assert.deepEqual(strays, []);
   });
 
   it("or REFUSED with the problem", async () => {

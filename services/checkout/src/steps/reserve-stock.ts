@@ -7,10 +7,11 @@ import type { PlacingOrder } from "../place-order.ts";
 // A day in which the order can be paid, and an hour more, so that a payment in the last minute still finds its units.
 const reservedMs = 25 * 3_600_000;
 
-/** Sets the order's units aside. */
+/** Sets the order's units aside. While nobody can, nothing is ordered. */
 export function reserveStock(inventory: Client<typeof InventoryService>): SagaStep<PlacingOrder> {
   return {
     name: "reserve-stock",
+    givesUp: true,
     do: async ({ input }, call) => {
       const expiresAt = timestampFromDate(new Date(timestampDate(input.at!).getTime() + reservedMs));
       await inventory.reserve({ order: input.order, lines: input.lines.map(({ sku, quantity }) => ({ sku, quantity })), expiresAt }, call);
