@@ -4,6 +4,7 @@ import { verify } from "@kontor/kontor/verify/verify.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import { createLogger } from "@kontor/platform/telemetry/create-logger.ts";
 import { fill, shoppers } from "./furnish.ts";
+import { obeyParent } from "./obey.ts";
 
 // Beside a running shop, on its data, whatever that shop is made of: fills it, counts and checks.
 
@@ -66,10 +67,4 @@ async function obey(order: KeeperOrder): Promise<unknown> {
   }
 }
 
-process.on("message", (order: KeeperOrder) => {
-  obey(order).then(
-    (answer) => process.send?.({ answer }),
-    (error: unknown) => process.send?.({ error: error instanceof Error ? (error.stack ?? error.message) : String(error) }),
-  );
-});
-process.send?.({ ready: { superuser: house.postgres?.superuser } });
+obeyParent({ superuser: house.postgres?.superuser }, obey);

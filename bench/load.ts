@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { performance } from "node:perf_hooks";
 import { setTimeout as pause } from "node:timers/promises";
 import { Connection } from "./http.ts";
+import { obeyParent } from "./obey.ts";
 
 // The load process: shoppers in closed loops. It knows the shop by HTTP only.
 
@@ -119,11 +120,4 @@ async function gets({ api, connections, seconds, paths }: Extract<Load, { run: "
   return { perSecond: done / ((performance.now() - before) / 1000) };
 }
 
-process.on("message", (load: Load) => {
-  const running: Promise<unknown> = load.run === "orders" ? orders(load) : gets(load);
-  running.then(
-    (answer) => process.send?.({ answer }),
-    (error: unknown) => process.send?.({ error: error instanceof Error ? (error.stack ?? error.message) : String(error) }),
-  );
-});
-process.send?.({ ready: {} });
+obeyParent({}, async (load: Load) => (load.run === "orders" ? orders(load) : gets(load)));

@@ -4,6 +4,7 @@ import { verify } from "@kontor/kontor/verify/verify.ts";
 import { heapUsed } from "@kontor/platform/testing/heap-used.ts";
 import { createLogger } from "@kontor/platform/telemetry/create-logger.ts";
 import { fill, shoppers } from "./furnish.ts";
+import { obeyParent } from "./obey.ts";
 
 // The measured process: a whole shop with its own PostgreSQL, told by messages what to do.
 
@@ -45,10 +46,4 @@ async function obey(order: Order): Promise<unknown> {
   }
 }
 
-process.on("message", (order: Order) => {
-  obey(order).then(
-    (answer) => process.send?.({ answer }),
-    (error: unknown) => process.send?.({ error: error instanceof Error ? (error.stack ?? error.message) : String(error) }),
-  );
-});
-process.send?.({ ready: { addresses: house.addresses, superuser: house.postgres?.superuser } });
+obeyParent({ addresses: house.addresses, superuser: house.postgres?.superuser }, obey);

@@ -5,13 +5,14 @@ import { findText } from "./find-text.ts";
 import { asKeeper } from "./keeper.ts";
 import { startShop } from "./shop-process.ts";
 import type { ShopProcess } from "./shop-process.ts";
+import { startTimeout, suiteTimeoutMs } from "./topologies.ts";
 import type { Topology } from "./topologies.ts";
 import { readEvents, watch } from "./server-sent-events.ts";
 import { Shopper } from "./shopper.ts";
 
 /** A shopper's way from registration to the confirmation mail, as the README shows it. */
 export function firstOrder(topology: Topology): void {
-  describe(`a first order, as the README shows it: ${topology.name}`, () => {
+  describe(`a first order, as the README shows it: ${topology.name}`, { timeout: suiteTimeoutMs }, () => {
     let shop: ShopProcess;
     let ada: Shopper;
     let sku = "";
@@ -21,7 +22,7 @@ export function firstOrder(topology: Topology): void {
       ada = await new Shopper(shop).join();
       const { body } = await ada.expect(200, "GET", "/v1/products?limit=5");
       sku = body.items[0].variants[0].sku;
-    });
+    }, startTimeout);
 
     it("TST-06 TST-05 API-11 ID-07 SCA-05: register, browse, order, pay, and the confirmation mail comes", async () => {
       const found = await ada.expect(200, "GET", `/v1/products?q=${encodeURIComponent("coffee")}`);

@@ -9,6 +9,7 @@ import { openProviderDesk } from "./provider-desk.ts";
 import type { ProviderDesk } from "./provider-desk.ts";
 import { startShop } from "./shop-process.ts";
 import type { ShopProcess } from "./shop-process.ts";
+import { startTimeout, suiteTimeoutMs } from "./topologies.ts";
 import type { Topology } from "./topologies.ts";
 import type { Answer, Shopper } from "./shopper.ts";
 
@@ -23,7 +24,7 @@ const shoppersCount = 10;
 
 /** Many at once, and everything twice. */
 export function races(topology: Topology): void {
-  describe(`many at once: ${topology.name}`, () => {
+  describe(`many at once: ${topology.name}`, { timeout: suiteTimeoutMs }, () => {
     let shop: ShopProcess;
     let desk: ProviderDesk;
     let shoppers: readonly Shopper[];
@@ -32,7 +33,7 @@ export function races(topology: Topology): void {
       shop = await startShop({}, topology);
       desk = await openProviderDesk(shop);
       shoppers = await keep((keeper) => keeper.shoppers(shop, shoppersCount));
-    });
+    }, startTimeout);
 
     const keep = <T>(work: (keeper: Keeper) => Promise<T>): Promise<T> => asKeeper(shop.environment, work);
     const someone = (nth: number): Shopper => shoppers[nth % shoppersCount]!;

@@ -14,6 +14,10 @@ export interface Topology {
   readonly embedded: boolean;
 }
 
+/** In how long all scenarios of a kind must be done: of many processes the start alone takes a while. */
+export const suiteTimeoutMs = 240_000;
+export const startTimeout = { timeout: 180_000 } as const;
+
 const nothing = async () => ({});
 
 export const oneProcess: Topology = { name: "one process", command: ["start"], environment: nothing, embedded: true };

@@ -2,6 +2,7 @@ import { getOption, hasOption } from "@bufbuild/protobuf";
 import type { DescEnum, DescFile, DescMessage, DescService } from "@bufbuild/protobuf";
 import { file_kontor_api_v1_common } from "@kontor/contracts/gen/kontor/api/v1/common_pb.js";
 import { refusal as refusalOption } from "@kontor/contracts/gen/kontor/api/v1/options_pb.js";
+import { httpStatusOf } from "@kontor/platform/errors/http-status.ts";
 import type { Code, Refusal } from "@kontor/platform/errors/refusal.ts";
 
 /** A reason that the contracts know, as the edge tells it. */
@@ -12,22 +13,6 @@ export interface Reason {
   readonly title: string;
 }
 
-/** The HTTP status of each code. A reason may have one of its own. */
-export const statusOfCode: Readonly<Record<Code, number>> = {
-  invalid_argument: 400,
-  unauthenticated: 401,
-  permission_denied: 403,
-  not_found: 404,
-  failed_precondition: 409,
-  aborted: 409,
-  already_exists: 409,
-  resource_exhausted: 429,
-  internal: 500,
-  unimplemented: 501,
-  unavailable: 503,
-  deadline_exceeded: 504,
-};
-
 /** All reasons in the files of these services, in what those import, and the common ones. */
 export function reasonsOf(services: Iterable<DescService>): ReadonlyMap<string, Reason> {
   const reasons = new Map<string, Reason>();
@@ -36,7 +21,7 @@ export function reasonsOf(services: Iterable<DescService>): ReadonlyMap<string, 
     for (const value of description.values) {
       if (!hasOption(value, refusalOption)) continue;
       const { code, status, title } = getOption(value, refusalOption);
-      const own = statusOfCode[code as Code];
+      const own = httpStatusOf[code as Code];
       if (own === undefined) throw new Error(`the reason ${value.name} has the code "${code}", which is none of ours`);
       reasons.set(value.name, { reason: value.name, code, status: status === 0 ? own : status, title });
     }
@@ -75,7 +60,7 @@ export function problemOf(
 ): Problem {
   const known = reasons.get(refusal.reason);
   // A reason's own status belongs to its code: a service that gives another code means another thing.
-  const status = forced ?? (known !== undefined && known.code === refusal.code ? known.status : statusOfCode[refusal.code]);
+  const status = forced ?? (known !== undefined && known.code === refusal.code ? known.status : httpStatusOf[refusal.code]);
   const title = known?.title ?? sentence(refusal.reason);
   const problem = {
     type: reasonPath(refusal.reason),

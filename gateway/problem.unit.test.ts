@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { httpStatusOf } from "@kontor/platform/errors/http-status.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import type { Code } from "@kontor/platform/errors/refusal.ts";
 import { decodeRefusal, encodeRefusal, statusOf } from "@kontor/platform/rpc/wire-problem.ts";
-import { problemOf, statusOfCode } from "./problem.ts";
+import { problemOf } from "./problem.ts";
 
 /** gRPC's statuses by number and name, what they are in our closed set, and what the edge answers. */
 const table: readonly [number: number, name: string, code: Code | undefined, http: number | undefined][] = [
@@ -32,7 +33,7 @@ describe("problems", () => {
     if (code !== undefined)
       it(`GW-09: gRPC's ${name} (${number}) is ${http} over REST, also when it has come over a wire`, () => {
         const refusal = refuse({ reason: "TEA_IS_COLD", code, message: "Warm it", details: { degrees: 20 }, retryAfterMs: 1500 });
-        assert.deepEqual([statusOf[code], statusOfCode[code]], [number, http]);
+        assert.deepEqual([statusOf[code], httpStatusOf[code]], [number, http]);
         const [here, there] = [refusal, decodeRefusal(encodeRefusal(refusal))!].map((one) => problemOf(one, { reasons, traceId: "0" }));
         assert.equal(here!.status, http);
         assert.deepEqual(here, there);
@@ -40,7 +41,7 @@ describe("problems", () => {
 
   it("GW-09: no other code is told to anybody", () => {
     const ours = table.flatMap(([, , code]) => (code === undefined ? [] : [code]));
-    assert.deepEqual(Object.keys(statusOfCode).toSorted(), ours.toSorted());
+    assert.deepEqual(Object.keys(httpStatusOf).toSorted(), ours.toSorted());
     assert.deepEqual(Object.keys(statusOf).toSorted(), ours.toSorted());
     assert.deepEqual(new Set(Object.values(statusOf)), new Set(table.flatMap(([number, , code]) => (code === undefined ? [] : [number]))));
   });

@@ -1,6 +1,5 @@
 import { hostname } from "node:os";
 import { contracts } from "@kontor/contracts/registry.ts";
-import type { Gateway } from "@kontor/gateway/gateway.ts";
 import { systemClock } from "@kontor/platform/clock/clock.ts";
 import type { Clock } from "@kontor/platform/clock/clock.ts";
 import { ConfigError } from "@kontor/platform/config/read-config.ts";
@@ -13,9 +12,8 @@ import { createWakeups } from "@kontor/platform/events/wakeups.ts";
 import { createIds } from "@kontor/platform/ids/ids.ts";
 import { createLifecycle } from "@kontor/platform/lifecycle/lifecycle.ts";
 import type { Lifecycle } from "@kontor/platform/lifecycle/lifecycle.ts";
-import { createMailCatcher } from "@kontor/platform/mail/mail-catcher.ts";
 import { createSmtpMailer } from "@kontor/platform/mail/smtp-mailer.ts";
-import { certificateCallers, tokenCallers } from "@kontor/platform/rpc/callers.ts";
+import { tokenCallers } from "@kontor/platform/rpc/callers.ts";
 import { createInProcessRpc } from "@kontor/platform/rpc/in-process.ts";
 import { openRemotes } from "@kontor/platform/rpc/remotes.ts";
 import type { Clients } from "@kontor/platform/rpc/rpc.ts";
@@ -31,7 +29,11 @@ import { placementOf } from "./placement.ts";
 import type { Placement } from "./placement.ts";
 import { databaseNames, serviceNames } from "./roles.ts";
 import type { Role } from "./roles.ts";
-import { loadServices, serviceContracts } from "./services.ts";
+import { gatewayPart } from "./parts/gateway-part.ts";
+import { opsPart } from "./parts/ops-part.ts";
+import { openOutsiders } from "./parts/outsiders.ts";
+import { rpcServerPart } from "./parts/rpc-server-part.ts";
+import { loadServices } from "./services.ts";
 import { openStorage } from "./storage.ts";
 import type { Storage } from "./storage.ts";
 import { openTls } from "./tls.ts";
@@ -198,6 +200,7 @@ async function furnish(
   );
 
   const life = createLifecycle({ log });
+  const ready = async () => (await life.ready()).ready;
   life.add({ name: "storage", stop: () => storage.stop() });
   life.add({ name: "house lock", stop: () => storage.release() });
   life.add({
@@ -224,7 +227,8 @@ async function furnish(
   const startRelays = async () => void (await Promise.all(relays.map((relay) => relay.start())));
   const stopRelays = async () => void (await Promise.all(relays.map((relay) => relay.stop())));
   if (shop && relays.length > 0) life.add({ name: "relays", start: startRelays, stop: stopRelays });
-  const outsiders = shop ? await addOutsiders() : undefined;
+  const outsiders = shop ? await openOutsiders({ config, roles, databases, houseConfig, addresses, clock, log }) : undefined;
+  for (const part of outsiders?.parts ?? []) life.add(part);
   // An attached house answers calls; it does not go on with the shop's sagas and tasks.
   if (shop) {
     if (names.length > 0) life.add({ name: "mailer", start: () => mailer.start(), stop: () => mailer.stop() });
@@ -233,7 +237,10 @@ async function furnish(
       start: () => each(hosted, ({ service }) => service.start?.()),
       stop: () => each(hosted, ({ service }) => service.stop?.()),
     });
-    if (placement.listen !== undefined && names.length > 0) await addRpcServer(placement.listen);
+    if (placement.listen !== undefined && names.length > 0)
+      life.add(
+        await rpcServerPart({ config, listen: placement.listen, methods: rpc.methods, tokens, tls: tls?.identity, instance, ready, log }),
+      );
     life.add({
       name: "subscriptions",
       start: () => each(hosted, (service) => service.subscriptions.start()),
@@ -244,16 +251,23 @@ async function furnish(
       start: () => each(hosted, (service) => service.tasks.start()),
       stop: () => each(hosted, (service) => service.tasks.stop()),
     });
-    if (roles.has("gateway")) {
-      const gateway = await openGateway();
-      life.add({
-        name: "gateway",
-        start: async () => void (await gateway.start(config.port, config.host, { shared: config.sharePort })),
-        stop: () => gateway.stop(),
-      });
-    }
+    if (roles.has("gateway"))
+      life.add(
+        await gatewayPart({
+          config,
+          alone: placement.alone,
+          clientsFor: (caller) => rpc.clientsFor(caller),
+          cache: engines.cache,
+          publicUrl: houseConfig.publicUrl,
+          addresses,
+          clock,
+          ready,
+          log,
+        }),
+      );
+    if (config.opsPort !== undefined)
+      life.add(await opsPart({ config, port: config.opsPort, shown: { instance, remotes, services: hosted, databases }, life, log }));
   }
-  if (shop && config.opsPort !== undefined) await addOpsServer(config.opsPort);
   begun(life);
   await life.start();
   return {
@@ -267,96 +281,6 @@ async function furnish(
     settle: () => settleServices(hosted, async () => outsiders?.idle()),
     stop: () => life.stop(),
   };
-
-  /** The mail catcher and the payment provider, where they run here. */
-  async function addOutsiders() {
-    const { host } = config;
-    if (roles.has("mailbox")) {
-      const catcher = createMailCatcher({
-        database: databases.get("mailbox")!,
-        log: log.child({ service: "mailbox" }),
-        host,
-        smtpPort: config.smtpPort,
-        httpPort: config.mailboxPort,
-        clock,
-      });
-      life.add({ name: "mail catcher", start: async () => void (await catcher.start()), stop: () => catcher.stop() });
-    }
-    if (!roles.has("provider")) return undefined;
-    const { createProviderServer } = await import("@kontor/payments/provider/src/provider-server.ts");
-    const provider = createProviderServer({
-      database: databases.get("provider")!,
-      log: log.child({ service: "provider" }),
-      host,
-      port: config.providerPort,
-      apiKey: houseConfig.payments.apiKey,
-      webhookSecret: houseConfig.payments.webhookSecret,
-      webhookUrl: `${roles.has("gateway") ? addresses.api : houseConfig.publicUrl}/v1/payments/webhooks/builtin`,
-      clock,
-    });
-    life.add({ name: "payment provider", start: async () => void (await provider.start()), stop: () => provider.stop() });
-    return provider;
-  }
-
-  async function addRpcServer({ protocol, host, port }: NonNullable<Placement["listen"]>): Promise<void> {
-    const secure = protocol === "grpcs" || protocol === "https";
-    const needs = {
-      methods: rpc.methods,
-      // Over TLS a certificate says who calls, and nothing else does.
-      callers: secure ? certificateCallers : tokens,
-      ready: async () => (await life.ready()).ready,
-      instance,
-      log: log.child({ service: "rpc" }),
-      ...(secure && tls && { tls: tls.identity }),
-    };
-    const server = protocol.startsWith("grpc")
-      ? (await import("@kontor/platform/rpc/grpc-server.ts")).createGrpcServer({ ...needs, reflection: config.reflection })
-      : (await import("@kontor/platform/rpc/http-server.ts")).createHttpRpcServer(needs);
-    life.add({ name: "rpc server", start: async () => void (await server.start(host, port)), stop: () => server.stop() });
-  }
-
-  async function addOpsServer(port: number): Promise<void> {
-    const [{ createMetrics }, { createOpsServer }] = await Promise.all([import("./ops/metrics.ts"), import("./ops/ops-server.ts")]);
-    const metrics = createMetrics({ instance, remotes, services: hosted, databases });
-    const server = createOpsServer({ metrics, ready: () => life.ready(), log: log.child({ service: "ops" }) });
-    life.add({ name: "ops server", start: () => server.start(config.host, port), stop: () => server.stop() });
-  }
-
-  async function openGateway(): Promise<Gateway> {
-    const [{ createGateway }, { parseRateLimits }] = await Promise.all([
-      import("@kontor/gateway/gateway.ts"),
-      import("@kontor/gateway/rate-limits.ts"),
-    ]);
-    return createGateway({
-      rpc: { served: () => serviceContracts, clientsFor: (caller) => rpc.clientsFor(caller) },
-      log: log.child({ service: "gateway" }),
-      clock,
-      cache: engines.cache,
-      publicUrl: houseConfig.publicUrl,
-      shopName: config.shopName,
-      timeoutMs: config.requestTimeoutMs,
-      ...(config.rateLimits !== undefined && { rates: readVariable("KONTOR_RATE_LIMITS", () => parseRateLimits(config.rateLimits!)) }),
-      proxies: config.proxies,
-      // Alone, nobody else can end a session without this process knowing.
-      ...(placement.alone && { sessionLeaseMs: 60_000 }),
-      ready: async () => (await life.ready()).ready,
-      pages: {
-        links: [
-          { name: "Mailbox", url: addresses.mailbox, about: "every mail that the shop has sent" },
-          { name: "Payment provider", url: addresses.provider, about: "the built-in one, with its test cards" },
-        ],
-      },
-    });
-  }
-}
-
-/** What a variable's text gives. Throws a `ConfigError` that names it, with what was wrong. */
-function readVariable<T>(variable: string, read: () => T): T {
-  try {
-    return read();
-  } catch (error) {
-    throw new ConfigError([{ variable, message: error instanceof Error ? error.message : String(error) }]);
-  }
 }
 
 /** Where this machine's house is reached. */

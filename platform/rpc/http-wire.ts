@@ -1,3 +1,4 @@
+import { httpStatusOf } from "../errors/http-status.ts";
 import { refuse } from "../errors/refusal.ts";
 import type { Code, FieldError, Refusal } from "../errors/refusal.ts";
 import type { MethodContract } from "../contract/contract.ts";
@@ -18,22 +19,6 @@ export const mediaTypes = {
   lines: "application/x-ndjson",
   problem: "application/problem+json",
 } as const;
-
-/** The HTTP status of each code between services. The edge has its own, which the contracts may override. */
-export const httpStatusOf: Readonly<Record<Code, number>> = {
-  invalid_argument: 400,
-  unauthenticated: 401,
-  permission_denied: 403,
-  not_found: 404,
-  failed_precondition: 409,
-  aborted: 409,
-  already_exists: 409,
-  resource_exhausted: 429,
-  internal: 500,
-  unimplemented: 501,
-  unavailable: 503,
-  deadline_exceeded: 504,
-};
 
 /** What a line of a stream holds: one of the two. */
 export interface StreamLine {

@@ -5,9 +5,10 @@ import { status } from "@grpc/grpc-js";
 import { refusal as refusalOption } from "@kontor/contracts/gen/kontor/api/v1/options_pb.js";
 import { StatusSchema } from "@kontor/contracts/gen/kontor/rpc/v1/problem_pb.js";
 import { contracts } from "@kontor/contracts/registry.ts";
+import { httpStatusOf } from "../errors/http-status.ts";
 import { refuse } from "../errors/refusal.ts";
 import type { Code, Refusal } from "../errors/refusal.ts";
-import { decodeProblem, encodeProblem, httpStatusOf } from "./http-wire.ts";
+import { decodeProblem, encodeProblem } from "./http-wire.ts";
 import { decodeRefusal, encodeRefusal, statusOf } from "./wire-problem.ts";
 
 /** Each reason of the contracts, with the codes that are given for it. */

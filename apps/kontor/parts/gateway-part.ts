@@ -1,0 +1,65 @@
+import type { Cache } from "@kontor/platform/cache/cache.ts";
+import type { Clock } from "@kontor/platform/clock/clock.ts";
+import { ConfigError } from "@kontor/platform/config/read-config.ts";
+import type { Part } from "@kontor/platform/lifecycle/lifecycle.ts";
+import type { Clients } from "@kontor/platform/rpc/rpc.ts";
+import type { Logger } from "@kontor/platform/telemetry/logger.ts";
+import type { Configuration } from "../configuration.ts";
+import type { Addresses } from "../house.ts";
+import { serviceContracts } from "../services.ts";
+
+interface Needs {
+  readonly config: Configuration;
+  /** Whether this process is the whole house. */
+  readonly alone: boolean;
+  readonly clientsFor: (caller: string) => Clients;
+  readonly cache: Cache;
+  readonly publicUrl: string;
+  readonly addresses: Addresses;
+  readonly clock: Clock;
+  readonly ready: () => Promise<boolean>;
+  readonly log: Logger;
+}
+
+/** The front door. */
+export async function gatewayPart(needs: Needs): Promise<Part> {
+  const { config, alone, clientsFor, cache, publicUrl, addresses, clock, ready, log } = needs;
+  const [{ createGateway }, { parseRateLimits }] = await Promise.all([
+    import("@kontor/gateway/gateway.ts"),
+    import("@kontor/gateway/rate-limits.ts"),
+  ]);
+  const gateway = createGateway({
+    rpc: { served: () => serviceContracts, clientsFor },
+    log: log.child({ service: "gateway" }),
+    clock,
+    cache,
+    publicUrl,
+    shopName: config.shopName,
+    timeoutMs: config.requestTimeoutMs,
+    ...(config.rateLimits !== undefined && { rates: readVariable("KONTOR_RATE_LIMITS", () => parseRateLimits(config.rateLimits!)) }),
+    proxies: config.proxies,
+    // Alone, nobody else can end a session without this process knowing.
+    ...(alone && { sessionLeaseMs: 60_000 }),
+    ready,
+    pages: {
+      links: [
+        { name: "Mailbox", url: addresses.mailbox, about: "every mail that the shop has sent" },
+        { name: "Payment provider", url: addresses.provider, about: "the built-in one, with its test cards" },
+      ],
+    },
+  });
+  return {
+    name: "gateway",
+    start: async () => void (await gateway.start(config.port, config.host, { shared: config.sharePort })),
+    stop: () => gateway.stop(),
+  };
+}
+
+/** What a variable's text gives. Throws a `ConfigError` that names it, with what was wrong. */
+function readVariable<T>(variable: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    throw new ConfigError([{ variable, message: error instanceof Error ? error.message : String(error) }]);
+  }
+}
