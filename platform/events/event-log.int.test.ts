@@ -269,6 +269,21 @@ describe("event log", () => {
     );
   });
 
+  it("answers who waits for some types when one of these comes, and tells where to read on behind the others", async () => {
+    const after = (await head())!;
+    const stream = newStream();
+    const wanted = reader.readEvents({ after, types: ["test.thing.renamed"], limit: 10, waitMs: 20_000 }, reading());
+    for (let version = 0; version < 5; version++) await database.transaction((tx) => append(tx, stream, version, 1));
+    await database.transaction((tx) => log.append(tx, call, [{ stream, expectedVersion: 5, events: [renamed("x")] }]));
+    const { events } = await wanted;
+    assert.deepEqual(
+      events.map(({ version }) => version),
+      [6],
+    );
+    const unwanted = await reader.readEvents({ after, types: ["test.thing.other"], limit: 10, waitMs: 5 }, reading());
+    assert.deepEqual([unwanted.events, comparePlaces(unwanted.next!, after) > 0], [[], true]);
+  });
+
   it("answers a waiting reader when something comes, and when the time is over", async () => {
     const after = (await head())!;
     const stream = newStream();

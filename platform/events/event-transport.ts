@@ -1,3 +1,4 @@
+import { eventTypeOf } from "../contract/contract.ts";
 import type { Clients } from "../rpc/rpc.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { readReach, rpcSource } from "./event-source.ts";
@@ -27,18 +28,20 @@ export interface EventTransport {
 export interface RpcTransportNeeds {
   /** The service that subscribes. */
   readonly service: string;
+  readonly subscriptions: readonly Subscription[];
   readonly clients: Clients;
   readonly wakeups: Wakeups;
   readonly log: Logger;
 }
 
 /** Subscribers read each publisher's log through its own rpc, here or elsewhere. */
-export function rpcTransport({ service, clients, wakeups, log }: RpcTransportNeeds): EventTransport {
+export function rpcTransport({ service, subscriptions, clients, wakeups, log }: RpcTransportNeeds): EventTransport {
   const followed = new Map<string, { count: number; readonly end: () => Promise<void> }>();
 
   function follow(publisher: string): () => Promise<void> | void {
     if (wakeups.reaches(publisher)) return () => undefined;
-    const one = followed.get(publisher) ?? { count: 0, end: followRemote({ clients, service, publisher, wakeups, log }) };
+    const types = subscriptions.filter((one) => one.publisher === publisher).flatMap(({ schemas }) => schemas.map(eventTypeOf));
+    const one = followed.get(publisher) ?? { count: 0, end: followRemote({ clients, service, publisher, types, wakeups, log }) };
     followed.set(publisher, one);
     one.count++;
     return () => {

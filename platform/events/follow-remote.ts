@@ -3,7 +3,7 @@ import { EventLogService } from "@kontor/contracts/gen/kontor/events/v1/events_p
 import { rootCall } from "../rpc/call.ts";
 import type { Clients } from "../rpc/rpc.ts";
 import type { Logger } from "../telemetry/logger.ts";
-import { beginning, comparePlaces } from "./place.ts";
+import { beginning } from "./place.ts";
 import type { Place } from "./place.ts";
 import { Waker } from "./waker.ts";
 import type { Wakeups } from "./wakeups.ts";
@@ -17,19 +17,21 @@ export interface RemoteNeeds {
   readonly clients: Clients;
   readonly service: string;
   readonly publisher: string;
+  /** The types of events that somebody here wants to hear of. */
+  readonly types: readonly string[];
   readonly wakeups: Wakeups;
   readonly log: Logger;
 }
 
 /**
  * Turns the news of a publisher in another process into signals here: asks its log, and each answer waits over there until there
- * is something. Gives what stops it.
+ * is something that is wanted. Gives what stops it.
  */
-export function followRemote({ clients, service, publisher, wakeups, log }: RemoteNeeds): () => Promise<void> {
+export function followRemote({ clients, service, publisher, types, wakeups, log }: RemoteNeeds): () => Promise<void> {
   const client = clients.of(publisher, EventLogService);
   const stopping = new AbortController();
   const waker = new Waker();
-  let head: Place = beginning;
+  let from: Place = beginning;
   const following = follow();
 
   async function follow(): Promise<void> {
@@ -39,9 +41,10 @@ export function followRemote({ clients, service, publisher, wakeups, log }: Remo
       try {
         const signal = AbortSignal.any([stopping.signal, AbortSignal.timeout(timeoutMs)]);
         const call = rootCall({ caller: service, timeoutMs, signal });
-        const answer = await client.readEvents({ after: head, limit: 1, waitMs }, call);
-        const news = answer.head !== undefined && comparePlaces(answer.head, head) > 0;
-        if (answer.head !== undefined) head = answer.head;
+        const answer = await client.readEvents({ after: from, types: [...types], limit: 1, waitMs }, call);
+        const news = answer.events.length > 0;
+        // Who is woken reads all that there is.
+        from = (news ? answer.head : answer.next) ?? from;
         if (away || news) wakeups.signal(publisher);
         away = false;
         // One that is stopping answers at once, and busy ones have news all the time.

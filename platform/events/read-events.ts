@@ -1,3 +1,4 @@
+import { performance } from "node:perf_hooks";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { EventLogService, EventSchema, ReadEventsRequest } from "@kontor/contracts/gen/kontor/events/v1/events_pb.js";
@@ -29,6 +30,9 @@ interface ReaderNeeds {
 
 /** A waiting read answers this much before its deadline. */
 const marginMs = 200;
+/** How long the log is let alone after a look in vain: there may be many events that are not wanted. */
+const restMsMin = 10;
+const restMsMax = 50;
 
 /** The implementation of ReadEvents over the log in `database`. `stop` ends the reads that wait. */
 export function readEvents({
@@ -47,11 +51,22 @@ export function readEvents({
     const unlisten = wakeups.listen(service, wake);
     waiting.add(waker);
     call.signal.addEventListener("abort", close, { once: true });
+    const endsMs = performance.now() + Math.min(request.waitMs, call.remainingMs() - marginMs);
     try {
-      const answer = await readLog(database, after, request);
-      if (comparePlaces(answer.head, after) > 0) return answer;
-      await waker.wait(Math.max(0, Math.min(request.waitMs, call.remainingMs() - marginMs)));
-      return call.signal.aborted ? answer : await readLog(database, after, request);
+      let from = after;
+      let restMs = 0;
+      for (;;) {
+        waker.lower();
+        const answer = await readLog(database, from, request);
+        const leftMs = endsMs - performance.now();
+        if (answer.events.length > 0 || leftMs <= 0 || call.signal.aborted || waker.closed) return answer;
+        from = answer.next;
+        await waker.pause(Math.min(restMs, leftMs));
+        // What is there and may not be read yet becomes so without a signal.
+        const hidden = comparePlaces(answer.head, answer.next) > 0;
+        if (!hidden) await waker.wait(leftMs);
+        restMs = hidden ? Math.min(Math.max(restMs * 2, restMsMin), restMsMax) : restMsMin;
+      }
     } finally {
       unlisten();
       waiting.delete(waker);

@@ -89,7 +89,7 @@ interface Lane {
 export function createSubscriptions(needs: SubscriptionsNeeds): Subscriptions {
   const { service, subscriptions, database, clients, wakeups, log } = needs;
   const options = { ...defaults, ...needs.options };
-  const transport = needs.transport ?? rpcTransport({ service, clients, wakeups, log });
+  const transport = needs.transport ?? rpcTransport({ service, subscriptions, clients, wakeups, log });
   const keeper = new LeaseKeeper({
     service,
     database,

@@ -139,7 +139,7 @@ export declare type ReadEventsRequest = Message<"kontor.events.v1.ReadEventsRequ
   limit: number;
 
   /**
-   * How long to wait, in milliseconds, when the log has nothing after the cursor: for a reader that no signal reaches.
+   * How long to wait, in milliseconds, while the log has nothing of these types after the cursor: for a reader that no signal reaches.
    *
    * @generated from field: int32 wait_ms = 4;
    */
