@@ -52,6 +52,7 @@ async function startSeconds(env: Readonly<Record<string, string>>): Promise<{ re
   const ended = new Promise((resolve) => shop.once("exit", resolve));
   let ready = 0;
   while (ready === 0 && shop.exitCode === null) {
+    // Nobody listens yet.
     const answer = await fetch(`http://127.0.0.1:${env["KONTOR_PORT"]}/readyz`).catch(() => undefined);
     if (answer?.ok === true) ready = (performance.now() - before) / 1000;
     else await new Promise((resolve) => setTimeout(resolve, 20));

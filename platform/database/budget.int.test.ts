@@ -2,10 +2,22 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { refusalIn } from "../errors/refusal.ts";
 import { connectionsMin, createBudget } from "./budget.ts";
+import type { Database } from "./database.ts";
 import { openTestDatabase } from "./open-test-database.ts";
 import { sql } from "./sql.ts";
 
 const letOthersRun = () => new Promise(setImmediate);
+
+/** So many transactions that are open at the same time. */
+async function allInside(database: Database, count: number): Promise<void> {
+  const all = Promise.withResolvers<void>();
+  let inside = 0;
+  const enter = async () => {
+    if (++inside === count) all.resolve();
+    await all.promise;
+  };
+  await Promise.all(Array.from({ length: count }, () => database.transaction((tx) => tx.run(sql`select 1`).then(enter))));
+}
 
 test("DAT-08: 500 concurrent transactions over several databases never exceed the pool, and leave nothing behind", async () => {
   const budget = createBudget({ connections: 10, background: 3, idleMs: 200, waitMs: 30_000 });
@@ -49,15 +61,9 @@ test("a database's unused connections, the one for single statements too, make r
   const first = await openTestDatabase({ name: "first", budget });
   const second = await openTestDatabase({ name: "second", budget });
   await first.database.run(sql`select 1`);
-  await Promise.all([1, 2].map(() => first.database.transaction((tx) => tx.run(sql`select pg_sleep(0.01)`))));
+  await allInside(first.database, 2);
   assert.equal(budget.figures("requests").open, 3);
-  let inside = 0;
-  const { promise: all, resolve } = Promise.withResolvers<void>();
-  const together = async () => {
-    if (++inside === 3) resolve();
-    await all;
-  };
-  await Promise.all([1, 2, 3].map(() => second.database.transaction((tx) => tx.run(sql`select 1`).then(together))));
+  await allInside(second.database, 3);
   assert.equal((await first.database.rows(sql`select 1`)).length, 1);
 });
 
@@ -94,7 +100,7 @@ test("DAT-08: with the fewest connections that do, databases keep theirs instead
   const heard: string[] = [];
   for (const database of databases) await database.listen("c", (payload) => heard.push(`${database.name} ${payload}`));
   const look = (at: number) => databases[at]!.one<{ at: number }>(sql`select ${at}::int as at`);
-  const change = (at: number) => databases[at]!.transaction((tx) => tx.one(sql`select pg_sleep(0.001)::text as slept`));
+  const change = (at: number) => databases[at]!.transaction((tx) => tx.one(sql`select 1 as one`));
   const client = async () => {
     for (let order = 0; order < 25; order++) {
       for (let at = 0; at < count; at++) assert.equal((await look(at)).at, at);

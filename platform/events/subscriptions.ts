@@ -18,6 +18,7 @@ import type { LoopOptions } from "./subscription-loop.ts";
 import { SharedBatches } from "./shared-batches.ts";
 import { joinSubscription, splitSubscription } from "./subscription-parts.ts";
 import { registerSubscriptions, subscriptionRows } from "./subscription-store.ts";
+import type { SubscriptionTotals } from "./subscription-store.ts";
 import { Waker } from "./waker.ts";
 import type { Wakeups } from "./wakeups.ts";
 
@@ -189,7 +190,7 @@ export function createSubscriptions(needs: SubscriptionsNeeds): Subscriptions {
     const reach = await transport.reach(one.subscription.publisher, true);
     await one.opened.promise;
     while (!stopping.closed) {
-      const stands = await standsOf(one);
+      const stands = standsOf(one, await rowOf(one));
       const behind = one.lanes.filter((_, nth) => !hasPassed(stands[nth]!, reach));
       if (behind.length === 0) return;
       for (const { loop } of behind) loop.wake();
@@ -198,11 +199,16 @@ export function createSubscriptions(needs: SubscriptionsNeeds): Subscriptions {
     throw new Error(`${one.subscription.name} was stopped before it had caught up`);
   }
 
-  /** Where each lane stands: as this process knows it while it holds the lease, or as it is stored. */
-  async function standsOf({ subscription, lanes }: Running): Promise<LaneStand[]> {
+  async function rowOf({ subscription }: Running): Promise<SubscriptionTotals> {
     const row = (await subscriptionRows(database)).find(({ name }) => name === subscription.name);
+    if (row === undefined) throw new Error(`${subscription.name} has not been started`);
+    return row;
+  }
+
+  /** Where each lane stands: as this process knows it while it holds the lease, or as it is stored. */
+  function standsOf({ lanes }: Running, row: SubscriptionTotals): LaneStand[] {
     return lanes.map(({ part, loop }) => {
-      const stored = part === undefined ? row : row?.parts.find((each) => each.part === part);
+      const stored = part === undefined ? row : row.parts.find((each) => each.part === part);
       if (stored === undefined) throw new Error(`${loop.name} has not been started`);
       if (loop.stand !== undefined && loop.lease?.fence === stored.fence) return { part, stand: loop.stand };
       // Somebody has taken it back to the beginning, or has it now, and this process has not heard of it yet.
@@ -212,11 +218,10 @@ export function createSubscriptions(needs: SubscriptionsNeeds): Subscriptions {
   }
 
   async function statusOf(one: Running): Promise<SubscriptionStatus> {
-    const row = (await subscriptionRows(database)).find(({ name }) => name === one.subscription.name);
-    if (row === undefined) throw new Error(`${one.subscription.name} has not been started`);
+    const row = await rowOf(one);
     const { name, publisher, applied, parked, skipped } = row;
     const reach = await transport.reach(publisher, false);
-    const stands = one.lanes.length === 0 ? [{ part: undefined, stand: row }] : await standsOf(one);
+    const stands = one.lanes.length === 0 ? [{ part: undefined, stand: row }] : standsOf(one, row);
     const places = stands.map(({ part, stand }) => reachedPlace(stand, part, reach.relayed));
     const { epoch, xid, position } = places.toSorted(comparePlaces)[0]!;
     return { name, publisher, applied, parked, skipped, position: { epoch, xid, position }, lag: lagOf(stands, reach) };
