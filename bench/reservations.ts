@@ -16,7 +16,7 @@ import { sql } from "@kontor/platform/database/sql.ts";
 import { refusalIn } from "@kontor/platform/errors/refusal.ts";
 import { createWakeups } from "@kontor/platform/events/wakeups.ts";
 import { createIds } from "@kontor/platform/ids/ids.ts";
-import { rootCall } from "@kontor/platform/rpc/call.ts";
+import { rootCall } from "@kontor/platform/call/call.ts";
 import { createInProcessRpc } from "@kontor/platform/rpc/in-process.ts";
 import type { Client } from "@kontor/platform/rpc/rpc.ts";
 import { hostService, platformMigrations } from "@kontor/platform/service/host-service.ts";

@@ -3,13 +3,13 @@ import { createGrpcServer } from "@kontor/platform/rpc/grpc-server.ts";
 import { createHttpRpcServer } from "@kontor/platform/rpc/http-server.ts";
 import { createInProcessRpc } from "@kontor/platform/rpc/in-process.ts";
 import { tokenCallers } from "@kontor/platform/rpc/callers.ts";
-import { desk, silent } from "./rpc-desk.ts";
+import { greeter, silent } from "./rpc-greeter.ts";
 
 // Serves the desk over each wire, and says what CPU that took so far.
 
 const masterKey = randomBytes(32);
 const rpc = createInProcessRpc({ log: silent });
-rpc.serve("desk", [desk]);
+rpc.serve("greeter", [greeter]);
 const options = { methods: rpc.methods, callers: tokenCallers(masterKey), ready: async () => true, instance: "bench-1", log: silent };
 const [grpc, http] = [createGrpcServer(options), createHttpRpcServer(options)];
 const ports = { grpc: await grpc.start("127.0.0.1", 0), http: await http.start("127.0.0.1", 0) };

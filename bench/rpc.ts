@@ -1,11 +1,11 @@
 import { performance } from "node:perf_hooks";
 import { createInProcessRpc } from "@kontor/platform/rpc/in-process.ts";
 import { tokenCallers } from "@kontor/platform/rpc/callers.ts";
-import { rootCall } from "@kontor/platform/rpc/call.ts";
+import { rootCall } from "@kontor/platform/call/call.ts";
 import { openRemotes } from "@kontor/platform/rpc/remotes.ts";
 import type { Remotes } from "@kontor/platform/rpc/transport.ts";
 import { startChild } from "./child.ts";
-import { desk, DeskService, silent } from "./rpc-desk.ts";
+import { greeter, GreeterService, silent } from "./rpc-greeter.ts";
 
 // What a call of another service costs, by the way that it takes. With the server in a process of its own:
 //   node bench/rpc.ts [--calls 20000] [--at-once 16]
@@ -28,7 +28,7 @@ const callers = tokenCallers(Buffer.from(masterKey, "hex"));
 
 const rows = [await measure("in process", undefined)];
 for (const protocol of ["grpc", "http"] as const) {
-  const services = new Map([["desk", { protocol, addresses: [`127.0.0.1:${ports[protocol]}`] }]]);
+  const services = new Map([["greeter", { protocol, addresses: [`127.0.0.1:${ports[protocol]}`] }]]);
   const remotes = await openRemotes({ services, callers, log: silent });
   rows.push(await measure(protocol, remotes));
   remotes.close();
@@ -46,8 +46,8 @@ for (const { way, callsPerSecond, clientMs, serverMs, p50Ms, p99Ms } of rows)
 
 async function measure(way: string, remotes: Remotes | undefined): Promise<Row> {
   const rpc = createInProcessRpc({ log: silent, ...(remotes && { remotes }) });
-  if (remotes === undefined) rpc.serve("desk", [desk]);
-  const client = rpc.clientsFor("orders").of("desk", DeskService);
+  if (remotes === undefined) rpc.serve("greeter", [greeter]);
+  const client = rpc.clientsFor("orders").of("greeter", GreeterService);
   const user = { id: "usr_0123456789abcdef", session: "ses_0123456789abcdef", roles: [], verified: true };
   const run = async (count: number): Promise<readonly number[]> => {
     const took: number[] = [];

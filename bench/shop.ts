@@ -1,9 +1,9 @@
 import { readConfiguration } from "@kontor/kontor/configuration.ts";
-import { openHouse } from "@kontor/kontor/house.ts";
+import { openApp } from "@kontor/kontor/app.ts";
 import { verify } from "@kontor/kontor/verify/verify.ts";
 import { heapUsed } from "@kontor/platform/testing/heap-used.ts";
 import { createLogger } from "@kontor/platform/telemetry/create-logger.ts";
-import { fill, shoppers } from "./furnish.ts";
+import { fill, shoppers } from "./compose-shop.ts";
 import { obeyParent } from "./obey.ts";
 
 // The measured process: a whole shop with its own PostgreSQL, told by messages what to do.
@@ -18,32 +18,32 @@ export type Order =
   | { readonly do: "stop" };
 
 const log = createLogger({ service: "kontor", level: "warn", format: "json" });
-const house = await openHouse({
+const app = await openApp({
   config: readConfiguration(process.env),
   log,
   as: "shop",
   settings: { shared_preload_libraries: "pg_stat_statements", "pg_stat_statements.max": "10000", "pg_stat_statements.track_utility": "on" },
 });
-const clients = house.clientsFor("bench");
+const clients = app.clientsFor("bench");
 
 async function obey(order: Order): Promise<unknown> {
   switch (order.do) {
     case "fill":
       await fill(clients, order);
-      return house.settle();
+      return app.settle();
     case "shoppers":
       return shoppers(clients, order.count);
     case "settle":
-      return house.settle();
+      return app.settle();
     case "heap":
       return { heapBytes: await heapUsed(), rssBytes: process.memoryUsage.rss() };
     case "verify":
-      return (await verify(house.databases)).filter(({ broken }) => broken > 0);
+      return (await verify(app.databases)).filter(({ broken }) => broken > 0);
     case "stop":
-      await house.stop();
+      await app.stop();
       setImmediate(() => process.exit(0));
       return undefined;
   }
 }
 
-obeyParent({ addresses: house.addresses, superuser: house.postgres?.superuser }, obey);
+obeyParent({ addresses: app.addresses, superuser: app.postgres?.superuser }, obey);

@@ -12,7 +12,7 @@ import { startChild } from "./child.ts";
 import { environment, newFolder, postmasterOf } from "./environment.ts";
 import type { Figures } from "./figures.ts";
 import { percentile } from "./figures.ts";
-import type { KeeperOrder } from "./keeper.ts";
+import type { OperatorCommand } from "./operator.ts";
 import type { Load, OrdersDone } from "./load.ts";
 import { cpuSecondsByName, memoryMb } from "./processes.ts";
 
@@ -58,12 +58,12 @@ export async function measureTopology({ name, seconds, products, shoppers, figur
   const env = { ...shared, ...(await variables(name, opsPort, rpcPort)) };
   const distributed = name.startsWith("cluster");
   const shop = await startShop(distributed ? "cluster" : "start", env);
-  const keeper = await startChild<KeeperOrder>("./keeper.ts", env);
+  const operator = await startChild<OperatorCommand>("./operator.ts", env);
   const load = await startChild<Load>("./load.ts");
   try {
-    const { superuser } = keeper.ready as { superuser: pg.ClientConfig | undefined };
-    await keeper.tell({ do: "fill", products, stock: 1_000_000 });
-    const accounts = await keeper.tell<{ email: string; password: string }[]>({ do: "shoppers", count: shoppers });
+    const { superuser } = operator.ready as { superuser: pg.ClientConfig | undefined };
+    await operator.tell({ do: "fill", products, stock: 1_000_000 });
+    const accounts = await operator.tell<{ email: string; password: string }[]>({ do: "shoppers", count: shoppers });
     const api = `http://127.0.0.1:${env["KONTOR_PORT"]}`;
     const orders = (length: number) => load.tell<OrdersDone>({ run: "orders", api, accounts, seconds: length, products });
     await orders(3);
@@ -95,20 +95,20 @@ export async function measureTopology({ name, seconds, products, shoppers, figur
     );
     if (superuser !== undefined) per("order_statements", (after.statements - before.statements) / done.orders, "statements");
     per("order_rpcs", (after.rpcs - before.rpcs) / done.orders, "calls over a wire");
-    const { events, tasks } = await keeper.tell<{ events: number; tasks: number }>({ do: "count" });
-    const all = await keeper.tell<number>({ do: "orders" });
+    const { events, tasks } = await operator.tell<{ events: number; tasks: number }>({ do: "count" });
+    const all = await operator.tell<number>({ do: "orders" });
     per(
       "order_messages",
       (events + tasks) / all,
       `events and tasks, ${name.endsWith("servers") ? "over Kafka and RabbitMQ" : "over PostgreSQL"}`,
     );
     per("memory_mb", memoryMb(family), "MB");
-    const broken = await keeper.tell<unknown[]>({ do: "verify" });
+    const broken = await operator.tell<unknown[]>({ do: "verify" });
     if (broken.length > 0) throw new Error(`the invariants do not hold: ${JSON.stringify(broken).slice(0, 2000)}`);
     console.log(`${name}: every invariant holds`);
-    await keeper.tell({ do: "stop" });
+    await operator.tell({ do: "stop" });
   } finally {
-    keeper.kill();
+    operator.kill();
     load.kill();
     shop.kill("SIGTERM");
     if (shop.exitCode === null) await once(shop, "exit");

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { before, describe, it } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
-import { asKeeper } from "./keeper.ts";
+import { asOperator } from "./operator.ts";
 import { startShop } from "./shop-process.ts";
 import type { ShopProcess } from "./shop-process.ts";
 import type { Shopper } from "./shopper.ts";
-import { assertKept, orderAndPay, until } from "./told.ts";
-import type { Told } from "./told.ts";
+import { assertKept, orderAndPay, until } from "./acknowledged.ts";
+import type { Told } from "./acknowledged.ts";
 import type { Topology } from "./topologies.ts";
 
 const kills = Number(process.env["KONTOR_KILLS"] ?? 3);
@@ -23,9 +23,9 @@ export function crashes(topology: Topology): void {
 
     before(async () => {
       shop = await startShop({}, topology);
-      await asKeeper(shop.environment, async (keeper) => {
-        shoppers = await keeper.shoppers(shop, shoppersCount);
-        [sku] = (await keeper.goods([100_000])) as [string];
+      await asOperator(shop.environment, async (operator) => {
+        shoppers = await operator.shoppers(shop, shoppersCount);
+        [sku] = (await operator.goods([100_000])) as [string];
       });
     });
 

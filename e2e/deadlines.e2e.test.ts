@@ -4,8 +4,8 @@ import { before, describe, it } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { openObserver } from "./observer.ts";
 import type { Observer } from "./observer.ts";
-import { openProviderDesk } from "./provider-desk.ts";
-import type { ProviderDesk } from "./provider-desk.ts";
+import { openProviderControl } from "./provider-control.ts";
+import type { ProviderControl } from "./provider-control.ts";
 import { openScene } from "./scene.ts";
 import type { Scene } from "./scene.ts";
 import type { Answer, Shopper } from "./shopper.ts";
@@ -17,12 +17,12 @@ const lateMs = 700;
 describe("a shop whose requests may take a second", () => {
   let scene: Scene;
   let observer: Observer;
-  let desk: ProviderDesk;
+  let control: ProviderControl;
 
   before(async () => {
     scene = await openScene({ env: { KONTOR_REQUEST_TIMEOUT: "1s" } });
     observer = await openObserver(scene.shop);
-    desk = await openProviderDesk(scene.shop);
+    control = await openProviderControl(scene.shop);
   });
 
   /** The answer, which must come in time. */
@@ -106,10 +106,10 @@ describe("a shop whose requests may take a second", () => {
   it("RES-03 GW-13 PAY-02: a provider that is silent is given up in time, nothing is charged, and the same try goes on later", async () => {
     const { body: order } = await scene.ada.order([{ sku: scene.ids["sku"]!, quantity: 1 }]);
     const stall = { stall: { next: 1, ms: 3_000, on: ["open"] } } as const;
-    await desk.faults(stall);
+    await control.faults(stall);
     const opened = await inTime(scene.ada.call("GET", order.payment.url));
     assert.deepEqual([opened.status, opened.body.reason], [504, "DEADLINE_EXCEEDED"], opened.text);
-    await desk.faults({});
+    await control.faults({});
     const paid = await scene.ada.pay(order.payment.url);
     assert.equal(paid.status, 303);
     await scene.ada.until(order.id, "PAID");
@@ -120,7 +120,7 @@ describe("a shop whose requests may take a second", () => {
     const { body: order } = await scene.ada.order([{ sku: scene.ids["sku"]!, quantity: 1 }]);
     const opened = await scene.ada.call("GET", order.payment.url);
     assert.equal(opened.status, 303);
-    await desk.faults({ stall: { next: 1_000, ms: 20_000 } });
+    await control.faults({ stall: { next: 1_000, ms: 20_000 } });
     const complete = await inTime(scene.ada.call("POST", `/v1/payments/${order.payment.id}/complete`, { json: {} }));
     assert.ok([503, 504].includes(complete.status), complete.text);
     const back = await inTime(scene.ada.call("GET", `${order.payment.url}/done`));
@@ -130,7 +130,7 @@ describe("a shop whose requests may take a second", () => {
     assert.equal((await scene.ada.expect(200, "GET", `/v1/orders/${order.id}`)).body.status, "PENDING", "asked again before it is decided");
     const another = await inTime(scene.ada.order([{ sku: scene.ids["sku"]!, quantity: 1 }]));
     assert.equal(another.status, 201, "ordering needs no provider");
-    await desk.faults({});
+    await control.faults({});
     const cancelled = await scene.ada.expect(200, "POST", `/v1/orders/${order.id}/cancel`, { json: {} });
     assert.equal(cancelled.body.status, "CANCELLED");
     assert.equal(attemptsOf(await payment(scene.ada, order)), "ABANDONED");

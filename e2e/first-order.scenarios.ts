@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { before, describe, it } from "node:test";
 import { findText } from "./find-text.ts";
-import { asKeeper } from "./keeper.ts";
+import { asOperator } from "./operator.ts";
 import { startShop } from "./shop-process.ts";
 import type { ShopProcess } from "./shop-process.ts";
 import { startTimeout, suiteTimeoutMs } from "./topologies.ts";
@@ -143,7 +143,7 @@ export function firstOrder(topology: Topology): void {
       for (const [what, text] of Object.entries({ ...nowhere, ...rarely }))
         assert.ok(!logged.includes(text.toLowerCase()), `${what} is logged`);
 
-      const found = await asKeeper(shop.environment, ({ house }) => findText(house.databases, { ...nowhere, ...rarely }));
+      const found = await asOperator(shop.environment, ({ app }) => findText(app.databases, { ...nowhere, ...rarely }));
       const where = (what: string) =>
         found
           .filter((one) => one.what === what)

@@ -7,14 +7,14 @@ import { readConfiguration } from "@kontor/kontor/configuration.ts";
 import { serviceContracts } from "@kontor/kontor/services.ts";
 import { createLogger } from "@kontor/platform/telemetry/create-logger.ts";
 import { refusalIn } from "@kontor/platform/errors/refusal.ts";
-import { rootCall } from "@kontor/platform/rpc/call.ts";
-import type { Call } from "@kontor/platform/rpc/call.ts";
+import { rootCall } from "@kontor/platform/call/call.ts";
+import type { Call } from "@kontor/platform/call/call.ts";
 import { tokenCallers } from "@kontor/platform/rpc/callers.ts";
 import { createInProcessRpc } from "@kontor/platform/rpc/in-process.ts";
 import { openRemotes } from "@kontor/platform/rpc/remotes.ts";
 import { afterTests } from "@kontor/platform/testing/postgres.ts";
 import { freePorts } from "./free-ports.ts";
-import { asKeeper } from "./keeper.ts";
+import { asOperator } from "./operator.ts";
 import { startShop } from "./shop-process.ts";
 import type { ShopProcess } from "./shop-process.ts";
 import { overGrpc } from "./topologies.ts";
@@ -61,9 +61,9 @@ describe("the services over gRPC", () => {
   });
 
   it("API-02 RES-01: the calls that an order is made of go over it, and the breakers are closed", async () => {
-    const [[ada], [sku]] = await asKeeper(
+    const [[ada], [sku]] = await asOperator(
       shop.environment,
-      async (keeper) => [await keeper.shoppers(shop, 1), await keeper.goods([5])] as const,
+      async (operator) => [await operator.shoppers(shop, 1), await operator.goods([5])] as const,
     );
     const placed = await ada!.order([{ sku: sku!, quantity: 1 }]);
     assert.equal(placed.status, 201);

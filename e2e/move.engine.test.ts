@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, it } from "node:test";
-import { asKeeper } from "./keeper.ts";
+import { asOperator } from "./operator.ts";
 import { runCommand, startShop } from "./shop-process.ts";
 import { onServers } from "./topologies.ts";
 
@@ -12,9 +12,9 @@ describe("moving house", () => {
     { timeout: 150_000 },
     async () => {
       const small = await startShop();
-      const [[ada], [sku]] = await asKeeper(
+      const [[ada], [sku]] = await asOperator(
         small.environment,
-        async (keeper) => [await keeper.shoppers(small, 1), await keeper.goods([50])] as const,
+        async (operator) => [await operator.shoppers(small, 1), await operator.goods([50])] as const,
       );
       const lines = [{ sku: sku!, quantity: 2 }];
       const paid = (await ada!.order(lines)).body;

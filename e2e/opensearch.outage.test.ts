@@ -3,7 +3,7 @@ import { performance } from "node:perf_hooks";
 import { before, describe, it } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { controlEngine, engineAddress } from "@kontor/platform/testing/engines.ts";
-import { asKeeper } from "./keeper.ts";
+import { asOperator } from "./operator.ts";
 import { assertWell, bringBack, openOutageShop, startTraffic } from "./outage-shop.ts";
 import type { OutageShop } from "./outage-shop.ts";
 import { onServers } from "./topologies.ts";
@@ -46,7 +46,7 @@ describe("a shop whose OpenSearch is killed", () => {
       await untilIndexed(namespace, await found(open.sku, 5_000), healedWithinMs);
       await controlEngine("kill", "opensearch");
       await found(open.sku, 5_000);
-      const [missed] = (await asKeeper(shop.environment, (keeper) => keeper.goods([1]))) as [string];
+      const [missed] = (await asOperator(shop.environment, (operator) => operator.goods([1]))) as [string];
       const product = await found(missed, 5_000);
       const [placed] = await Promise.all([traffic.more(orders, 20_000), pause(awayMs)]);
       await controlEngine("start", "opensearch");

@@ -3,12 +3,12 @@ import { performance } from "node:perf_hooks";
 import { after } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { controlEngine } from "@kontor/platform/testing/engines.ts";
-import { asKeeper } from "./keeper.ts";
+import { asOperator } from "./operator.ts";
 import { startShop } from "./shop-process.ts";
 import type { ShopProcess } from "./shop-process.ts";
 import type { Shopper } from "./shopper.ts";
-import { assertKept, orderAndPay } from "./told.ts";
-import type { Told } from "./told.ts";
+import { assertKept, orderAndPay } from "./acknowledged.ts";
+import type { Told } from "./acknowledged.ts";
 import type { Topology } from "./topologies.ts";
 
 /** A shop with goods, and shoppers who are signed in. */
@@ -24,9 +24,9 @@ const shoppersCount = Number(process.env["KONTOR_SHOPPERS"] ?? 4);
 /** Opens a shop in which something is to be hurt. */
 export async function openOutageShop(topology: Topology, env: Readonly<Record<string, string>> = {}): Promise<OutageShop> {
   const shop = await startShop(env, topology);
-  return asKeeper(shop.environment, async (keeper) => {
-    const shoppers = await keeper.shoppers(shop, shoppersCount);
-    const [sku] = (await keeper.goods([1_000_000])) as [string];
+  return asOperator(shop.environment, async (operator) => {
+    const shoppers = await operator.shoppers(shop, shoppersCount);
+    const [sku] = (await operator.goods([1_000_000])) as [string];
     return { shop, shoppers, sku };
   });
 }

@@ -5,8 +5,8 @@ import { setTimeout as pause } from "node:timers/promises";
 import { listParked } from "@kontor/platform/events/parked.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import { openBrokerNoise } from "@kontor/platform/testing/broker-noise.ts";
-import { asKeeper } from "./keeper.ts";
-import type { Keeper } from "./keeper.ts";
+import { asOperator } from "./operator.ts";
+import type { Operator } from "./operator.ts";
 import { assertWell, openOutageShop, startTraffic } from "./outage-shop.ts";
 import type { OutageShop } from "./outage-shop.ts";
 import type { Shopper } from "./shopper.ts";
@@ -37,23 +37,23 @@ describe("poison among the events of a shop on Kafka", () => {
       const noise = openBrokerNoise(shop.environment["KONTOR_NAMESPACE"]!);
       const traffic = startTraffic(open);
       await traffic.more(orders, 20_000);
-      await asKeeper(shop.environment, async (keeper) => {
-        await setCurse(keeper, cursed);
-        const [records, undecodable] = await Promise.all([noise.litter(litter), recordUndecodable(keeper)]);
+      await asOperator(shop.environment, async (operator) => {
+        await setCurse(operator, cursed);
+        const [records, undecodable] = await Promise.all([noise.litter(litter), recordUndecodable(operator)]);
         await traffic.more(orders, 30_000);
-        const [neighbour] = await keeper.shoppers(shop, 1);
+        const [neighbour] = await operator.shoppers(shop, 1);
         const lags = await lagOf(neighbour!, open.sku);
         t.diagnostic(`${records} records that are no events; neighbours paid and confirmed after ${lags.join(", ")} ms`);
         assert(Math.max(...lags) <= lagMs, `${lags.join(", ")} ms`);
 
-        const givenUp = await untilGivenUp(keeper, "notifications", "notifications.orders");
+        const givenUp = await untilGivenUp(operator, "notifications", "notifications.orders");
         assert.match(givenUp.cause, /cursed/);
         await traffic.stop();
         assert.deepEqual([...traffic.refused], []);
-        const unread = await untilGivenUp(keeper, "orders", "orders.payments");
+        const unread = await untilGivenUp(operator, "orders", "orders.payments");
         assert.equal(unread.id, undecodable);
 
-        await liftCurse(keeper);
+        await liftCurse(operator);
       });
       const aside = shop.lines.filter((line) => line.includes("a record on a topic is no event")).map((line) => JSON.parse(line) as Aside);
       const found = Map.groupBy(aside, ({ subscription }) => subscription);
@@ -79,23 +79,23 @@ interface Aside {
 }
 
 /** Whatever is to be confirmed to this shopper fails, as it would with a fault in the code or its data. */
-async function setCurse({ house }: Keeper, shopper: Shopper): Promise<void> {
+async function setCurse({ app }: Operator, shopper: Shopper): Promise<void> {
   const { sub } = JSON.parse(Buffer.from(shopper.token!.split(".")[1]!, "base64url").toString()) as { sub: string };
   assert.match(sub, /^\w+$/);
-  await house.databases.get("notifications")!.maintenance((tx) =>
+  await app.databases.get("notifications")!.maintenance((tx) =>
     tx.script(`
       create function curse() returns trigger language plpgsql as $$ begin raise exception 'cursed'; end $$;
       create trigger curse before insert on notifications for each row when (new.kind = 'ORDER_CONFIRMATION' and new.account = '${sub}') execute function curse();`),
   );
 }
 
-async function liftCurse({ house }: Keeper): Promise<void> {
-  await house.databases.get("notifications")!.maintenance((tx) => tx.script("drop trigger curse on notifications; drop function curse()"));
+async function liftCurse({ app }: Operator): Promise<void> {
+  await app.databases.get("notifications")!.maintenance((tx) => tx.script("drop trigger curse on notifications; drop function curse()"));
 }
 
 /** An event of payments' log whose data nobody can read. Gives its id. */
-async function recordUndecodable({ house }: Keeper): Promise<string> {
-  const { id } = await house.databases.get("payments")!.one<{ id: string }>(sql`
+async function recordUndecodable({ app }: Operator): Promise<string> {
+  const { id } = await app.databases.get("payments")!.one<{ id: string }>(sql`
     insert into events (epoch, xid, id, stream, version, type, data, actor, trace, correlation, causation, at)
     select epoch, pg_current_xact_id(), 'evt_undecodable', 'pay_undecodable', 1, 'payments.payment.captured', '\\xff', 'payments', '', '', '', now()
     from log_epoch returning id`);
@@ -118,9 +118,9 @@ async function lagOf(shopper: Shopper, sku: string): Promise<number[]> {
 }
 
 /** Waits until the tries of a subscription's first parked event are used up. */
-async function untilGivenUp({ house }: Keeper, service: string, subscription: string) {
+async function untilGivenUp({ app }: Operator, service: string, subscription: string) {
   for (const startMs = performance.now(); ; await pause(100)) {
-    const parked = await listParked(house.databases.get(service)!, { subscription });
+    const parked = await listParked(app.databases.get(service)!, { subscription });
     const givenUp = parked.find(({ attempts, nextAttemptAt }) => attempts === 5 && nextAttemptAt === null);
     if (givenUp !== undefined) return givenUp;
     assert(performance.now() - startMs < givenUpWithinMs, JSON.stringify(parked));

@@ -3,10 +3,10 @@ import { randomInt, randomUUID } from "node:crypto";
 import { before, describe, it } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { sql } from "@kontor/platform/database/sql.ts";
-import { asKeeper } from "./keeper.ts";
-import type { Keeper } from "./keeper.ts";
-import { openProviderDesk } from "./provider-desk.ts";
-import type { ProviderDesk } from "./provider-desk.ts";
+import { asOperator } from "./operator.ts";
+import type { Operator } from "./operator.ts";
+import { openProviderControl } from "./provider-control.ts";
+import type { ProviderControl } from "./provider-control.ts";
 import { startShop } from "./shop-process.ts";
 import type { ShopProcess } from "./shop-process.ts";
 import { startTimeout, suiteTimeoutMs } from "./topologies.ts";
@@ -26,26 +26,26 @@ const shoppersCount = 10;
 export function races(topology: Topology): void {
   describe(`many at once: ${topology.name}`, { timeout: suiteTimeoutMs }, () => {
     let shop: ShopProcess;
-    let desk: ProviderDesk;
+    let control: ProviderControl;
     let shoppers: readonly Shopper[];
 
     before(async () => {
       shop = await startShop({}, topology);
-      desk = await openProviderDesk(shop);
-      shoppers = await keep((keeper) => keeper.shoppers(shop, shoppersCount));
+      control = await openProviderControl(shop);
+      shoppers = await keep((operator) => operator.shoppers(shop, shoppersCount));
     }, startTimeout);
 
-    const keep = <T>(work: (keeper: Keeper) => Promise<T>): Promise<T> => asKeeper(shop.environment, work);
+    const keep = <T>(work: (operator: Operator) => Promise<T>): Promise<T> => asOperator(shop.environment, work);
     const someone = (nth: number): Shopper => shoppers[nth % shoppersCount]!;
     const stockOf = (sku: string) =>
-      keep(({ house }) =>
-        house.databases
+      keep(({ app }) =>
+        app.databases
           .get("inventory")!
           .one<{ on_hand: number; reserved: number }>(sql`select on_hand, reserved from stock where sku = ${sku}`),
       );
 
     it(`R1 R4 INV-05: ${buyers} checkouts at once for the last unit, ${lastUnits} times: one gets it, the others are told so`, async () => {
-      const skus = await keep((keeper) => keeper.goods(Array.from({ length: lastUnits }, () => 1)));
+      const skus = await keep((operator) => operator.goods(Array.from({ length: lastUnits }, () => 1)));
       for (const sku of skus) {
         const carts = await Promise.all(
           Array.from(
@@ -68,7 +68,7 @@ export function races(topology: Topology): void {
     });
 
     it("R3 INV-05 INV-04: carts of several things in any order, 100 at once for 60 units: as many are sold as are asked for and there", async () => {
-      const skus = await keep((keeper) => keeper.goods([30, 20, 10]));
+      const skus = await keep((operator) => operator.goods([30, 20, 10]));
       const answers = await Promise.all(
         Array.from({ length: 100 }, async (_, nth) => {
           const wanted = skus.toSorted(() => randomInt(3) - 1).slice(0, 1 + randomInt(3));
@@ -95,7 +95,7 @@ export function races(topology: Topology): void {
     });
 
     it(`R5 ORD-04 S12: ${checkouts} checkouts, each sent five times at once with one key: one order, the same bytes; another body is refused`, async () => {
-      const [sku] = (await keep((keeper) => keeper.goods([10_000]))) as [string];
+      const [sku] = (await keep((operator) => operator.goods([10_000]))) as [string];
       const lines = [{ sku, quantity: 1 }];
       const orders = new Set<string>();
       await Promise.all(
@@ -120,7 +120,7 @@ export function races(topology: Topology): void {
     });
 
     it(`R6 PAY-06: ${payments} payments, each paid twice, completed thrice and told 0 to 5 times, all at once: one charge, one order`, async () => {
-      const [sku] = (await keep((keeper) => keeper.goods([10_000]))) as [string];
+      const [sku] = (await keep((operator) => operator.goods([10_000]))) as [string];
       const paid = await Promise.all(
         Array.from({ length: payments }, async (_, nth) => {
           const ada = someone(nth);
@@ -131,7 +131,7 @@ export function races(topology: Topology): void {
         }),
       );
       for (const { ada, order, page } of paid) {
-        await desk.faults({ webhook: { next: 1, times: randomInt(6) }, reset: { next: 1, on: [randomInt(2) === 0 ? "read" : "pay"] } });
+        await control.faults({ webhook: { next: 1, times: randomInt(6) }, reset: { next: 1, on: [randomInt(2) === 0 ? "read" : "pay"] } });
         const soon = async (work: () => Promise<unknown>): Promise<void> => {
           await pause(randomInt(12));
           await work();
@@ -149,8 +149,8 @@ export function races(topology: Topology): void {
         await Promise.all([pay, pay, complete, complete, complete, comeBack, comeBack, again].map(soon));
         await complete();
       }
-      await desk.faults({});
-      const charges = await desk.charges();
+      await control.faults({});
+      const charges = await control.charges();
       for (const { ada, order } of paid) {
         const { body } = await ada.until(order.id, "PAID");
         assert.equal(body.history.length, 2, "PAID once");
@@ -161,15 +161,15 @@ export function races(topology: Topology): void {
     });
 
     it("RES-02 PAY-02: a try whose answer is lost is not repeated behind the shopper's back, and the next goes on with the same one", async () => {
-      const [sku] = (await keep((keeper) => keeper.goods([10]))) as [string];
+      const [sku] = (await keep((operator) => operator.goods([10]))) as [string];
       for (const fault of ["error", "reset"] as const) {
         const { body: order } = await someone(0).order([{ sku, quantity: 1 }]);
-        await desk.faults({ [fault]: { next: 2, on: ["open"] } });
+        await control.faults({ [fault]: { next: 2, on: ["open"] } });
         const lost = await someone(0).call("GET", order.payment.url);
         assert.deepEqual([lost.status, lost.body.reason], [503, "DEPENDENCY_UNAVAILABLE"], lost.text);
         assert.ok(Number(lost.headers.get("retry-after")) >= 1);
-        assert.deepEqual(await desk.left(), { [fault]: { next: 1, on: ["open"] } }, "the provider was called once");
-        await desk.faults({});
+        assert.deepEqual(await control.left(), { [fault]: { next: 1, on: ["open"] } }, "the provider was called once");
+        await control.faults({});
         await someone(0).pay(order.payment.url);
         await someone(0).until(order.id, "PAID");
         const { body: payment } = await someone(0).expect(200, "GET", `/v1/payments/${order.payment.id}`);
@@ -181,9 +181,9 @@ export function races(topology: Topology): void {
     });
 
     it(`R7 PAY-02 I11: the provider fails, loses answers and stalls, and ${payments} orders are paid, or cancelled, all the same`, async () => {
-      const [sku] = (await keep((keeper) => keeper.goods([10_000]))) as [string];
+      const [sku] = (await keep((operator) => operator.goods([10_000]))) as [string];
       const usual = ["open", "read", "close", "refund"] as const;
-      await desk.faults({
+      await control.faults({
         error: { probability: 0.15, on: [...usual] },
         reset: { probability: 0.15, on: [...usual, "pay"] },
         stall: { probability: 0.05, ms: 1_000, on: [...usual] },
@@ -211,7 +211,7 @@ export function races(topology: Topology): void {
           return { ada, order, expected: cancels ? "CANCELLED" : number.endsWith("2") && !number.startsWith("4242") ? "PENDING" : "PAID" };
         }),
       );
-      await desk.faults({});
+      await control.faults({});
       for (const { ada, order, expected } of ended) {
         if (expected === "PAID") await patiently(() => ada.call("POST", `/v1/payments/${order.payment.id}/complete`, { json: {} }));
         const { body } = await ada.until(order.id, expected);

@@ -1,5 +1,5 @@
-import { asKeeper } from "./keeper.ts";
-import type { Keeper } from "./keeper.ts";
+import { asOperator } from "./operator.ts";
+import type { Operator } from "./operator.ts";
 import { startShop } from "./shop-process.ts";
 import type { ShopProcess } from "./shop-process.ts";
 import { Shopper } from "./shopper.ts";
@@ -19,16 +19,16 @@ export interface Scene {
 export interface SceneOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** What else is to be made past the front door. */
-  readonly prepare?: (keeper: Keeper, shop: ShopProcess) => Promise<void>;
+  readonly prepare?: (operator: Operator, shop: ShopProcess) => Promise<void>;
 }
 
 export async function openScene({ env = {}, prepare }: SceneOptions = {}): Promise<Scene> {
   const shop = await startShop(env);
-  const [admin, ada, eve, sku] = await asKeeper(shop.environment, async (keeper) => {
-    const [boss] = await keeper.shoppers(shop, 1, ["admin"]);
-    const [first, second] = await keeper.shoppers(shop, 2);
-    const [made] = await keeper.goods([1_000]);
-    await prepare?.(keeper, shop);
+  const [admin, ada, eve, sku] = await asOperator(shop.environment, async (operator) => {
+    const [boss] = await operator.shoppers(shop, 1, ["admin"]);
+    const [first, second] = await operator.shoppers(shop, 2);
+    const [made] = await operator.goods([1_000]);
+    await prepare?.(operator, shop);
     return [boss!, first!, second!, made!] as const;
   });
   const lines = [{ sku, quantity: 1 }];

@@ -4,18 +4,18 @@ import { rm } from "node:fs/promises";
 import { before, describe, it } from "node:test";
 import { InventoryService } from "@kontor/contracts/gen/kontor/inventory/v1/inventory_pb.js";
 import { readConfiguration } from "@kontor/kontor/configuration.ts";
-import { openHouse } from "@kontor/kontor/house.ts";
-import type { House } from "@kontor/kontor/house.ts";
+import { openApp } from "@kontor/kontor/app.ts";
+import type { App } from "@kontor/kontor/app.ts";
 import { verify } from "@kontor/kontor/verify/verify.ts";
 import { ManualClock } from "@kontor/platform/clock/clock.ts";
 import { eraseEmbeddedPostgres } from "@kontor/platform/database/embedded.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
-import { rootCall } from "@kontor/platform/rpc/call.ts";
+import { rootCall } from "@kontor/platform/call/call.ts";
 import { createLogger } from "@kontor/platform/telemetry/create-logger.ts";
 import { afterTests } from "@kontor/platform/testing/postgres.ts";
 import { testFolder } from "@kontor/platform/testing/server.ts";
-import { keeperOf } from "./keeper.ts";
-import type { Keeper } from "./keeper.ts";
+import { operatorOf } from "./operator.ts";
+import type { Operator } from "./operator.ts";
 import { freePorts } from "./free-ports.ts";
 import { Shopper } from "./shopper.ts";
 import type { Answer, Places } from "./shopper.ts";
@@ -29,8 +29,8 @@ const opened = new Date("2026-03-02T09:00:00Z");
 describe("a house whose clock is moved", () => {
   const clock = new ManualClock(opened);
   const lines: string[] = [];
-  let house: House;
-  let keeper: Keeper;
+  let app: App;
+  let operator: Operator;
   let places: Places;
   let admin: Shopper;
 
@@ -46,35 +46,35 @@ describe("a house whose clock is moved", () => {
       KONTOR_PROVIDER_PORT: String(provider),
     });
     afterTests(async () => {
-      await house?.stop();
+      await app?.stop();
       await eraseEmbeddedPostgres(folder);
       await rm(folder, { recursive: true, force: true });
     });
     const log = createLogger({ service: "kontor", format: "json", stream: { write: (line) => void lines.push(line) } });
-    house = await openHouse({ config, log, clock, as: "shop", settings: { fsync: "off" }, freeze: true });
-    keeper = keeperOf(house);
-    places = house.addresses;
-    [admin] = (await keeper.shoppers(places, 1, ["admin"])) as [Shopper];
+    app = await openApp({ config, log, clock, as: "shop", settings: { fsync: "off" }, freeze: true });
+    operator = operatorOf(app);
+    places = app.addresses;
+    [admin] = (await operator.shoppers(places, 1, ["admin"])) as [Shopper];
   });
 
   /** Moves the clock on and lets everything happen that is due then. An access token lasts ten minutes, so all sign in anew. */
   async function pass(ms: number, ...shoppers: readonly Shopper[]): Promise<void> {
     clock.advance(ms);
-    await house.settle();
+    await app.settle();
     for (const shopper of shoppers) await shopper.login();
   }
 
   /** A shopper, a SKU with 5 units, and the shopper's order of 2. */
   async function order(): Promise<{ readonly ada: Shopper; readonly sku: string; readonly placed: Answer["body"] }> {
-    const [ada] = (await keeper.shoppers(places, 1)) as [Shopper];
-    const [sku] = (await keeper.goods([5])) as [string];
+    const [ada] = (await operator.shoppers(places, 1)) as [Shopper];
+    const [sku] = (await operator.goods([5])) as [string];
     const { status, body: placed } = await ada.order([{ sku, quantity: 2 }]);
     assert.equal(status, 201, JSON.stringify(placed));
     return { ada, sku, placed };
   }
 
   async function stock(sku: string): Promise<{ readonly onHand: number; readonly reserved: number }> {
-    const { items } = await house
+    const { items } = await app
       .clientsFor("kontor")
       .of("inventory", InventoryService)
       .listStock({ sku: [sku] }, rootCall({ caller: "kontor", user, timeoutMs: 5_000 }));
@@ -136,7 +136,7 @@ describe("a house whose clock is moved", () => {
     await pass(4 * hourMs, ada);
     await pass(hourMs, ada);
     await ada.pay(placed.payment.url);
-    await house.settle();
+    await app.settle();
     assert.equal((await ada.expect(200, "GET", `/v1/orders/${placed.id}`)).body.status, "PAID");
     assert.deepEqual(await stock(sku), { onHand: 3, reserved: 0 });
     await pass(18 * hourMs, ada);
@@ -144,7 +144,7 @@ describe("a house whose clock is moved", () => {
     await pass(hourMs, ada);
     assert.equal((await ada.expect(200, "GET", `/v1/orders/${placed.id}`)).body.status, "COMPLETED");
     assert.deepEqual(await subjects(ada), [reminder, confirmation]);
-    const { count } = await house.databases
+    const { count } = await app.databases
       .get("orders")!
       .one<{ count: bigint | number }>(sql`select count(*) as count from tasks where key = ${placed.id} and state = 'waiting'`);
     assert.equal(Number(count), 0, "nothing is left to do for it");
@@ -153,7 +153,7 @@ describe("a house whose clock is moved", () => {
   it("ORD-12 ORD-05 NTF-03: fulfilled before, it is completed at once and stays so", async () => {
     const { ada, placed } = await order();
     await ada.pay(placed.payment.url);
-    await house.settle();
+    await app.settle();
     await pass(6 * hourMs, ada, admin);
     await admin.expect(201, "POST", `/v1/orders/${placed.id}/fulfilments`, { json: { carrier: "Hanse Post", tracking: "HP 1" } });
     await pass(18 * hourMs, ada, admin);
@@ -199,7 +199,7 @@ describe("a house whose clock is moved", () => {
     );
     clock.advance(24 * hourMs);
     await Promise.all([
-      house.settle(),
+      app.settle(),
       ...pages.map(async (page, nth) => {
         // One after the other, so that some come before the closing and some after.
         await new Promise((resolve) => setTimeout(resolve, (nth * 200) / races));
@@ -207,7 +207,7 @@ describe("a house whose clock is moved", () => {
         await paid.arrayBuffer();
       }),
     ]);
-    await house.settle();
+    await app.settle();
     const ends: Record<string, number> = {};
     for (const { ada, sku, placed } of all) {
       await ada.login();
@@ -228,7 +228,7 @@ describe("a house whose clock is moved", () => {
       await shopper.expect(201, "POST", "/v1/register", {
         json: { email: shopper.email, password: shopper.password, name: "Ada Shopper" },
       });
-      await house.settle();
+      await app.settle();
       return shopper;
     };
     const codeOf = async (shopper: Shopper): Promise<string | undefined> =>
@@ -243,7 +243,7 @@ describe("a house whose clock is moved", () => {
     assert.ok(Number(soon.headers.get("retry-after")) >= 1);
     await pass(2_000);
     await ada.expect(202, "POST", "/v1/register/resend", { json: { email: ada.email } });
-    await house.settle();
+    await app.settle();
     assert.equal((await ada.inbox()).length, 2);
     // Eve's code is a minute older than Ada's second.
     await pass(9 * minuteMs);
@@ -253,8 +253,8 @@ describe("a house whose clock is moved", () => {
   });
 
   it("CON-05: every invariant holds, and nothing failed on the way", async () => {
-    await house.settle();
-    const findings = await verify(house.databases, { running: true, now: () => clock.now() });
+    await app.settle();
+    const findings = await verify(app.databases, { running: true, now: () => clock.now() });
     assert.deepEqual(
       findings.filter(({ broken }) => broken > 0),
       [],

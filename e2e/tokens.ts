@@ -4,7 +4,7 @@ import { createAccessTokens } from "@kontor/identity/src/access-tokens.ts";
 import { createSecrets } from "@kontor/identity/src/secrets.ts";
 import { masterKeyOf } from "@kontor/kontor/master-key.ts";
 import { ManualClock } from "@kontor/platform/clock/clock.ts";
-import { asKeeper } from "./keeper.ts";
+import { asOperator } from "./operator.ts";
 import type { ShopProcess } from "./shop-process.ts";
 
 type Part = Readonly<Record<string, unknown>>;
@@ -48,9 +48,9 @@ export async function badTokens(shop: ShopProcess, good: string): Promise<Readon
 /** One that the shop itself signed, long ago. */
 async function expiredToken(shop: ShopProcess, claims: Part): Promise<string> {
   const secrets = createSecrets(await masterKeyOf(shop.environment["KONTOR_MASTER_KEY"], shop.folder));
-  return asKeeper(shop.environment, async ({ house }) => {
+  return asOperator(shop.environment, async ({ app }) => {
     const clock = new ManualClock(new Date(Date.now() - 3_600_000));
-    const tokens = createAccessTokens({ database: house.databases.get("identity")!, clock, secrets });
+    const tokens = createAccessTokens({ database: app.databases.get("identity")!, clock, secrets });
     await tokens.start();
     return tokens.sign({ account: String(claims["sub"]), session: String(claims["sid"]), roles: ["admin"], verified: true });
   });

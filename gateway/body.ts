@@ -3,7 +3,7 @@ import type { IncomingMessage } from "node:http";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import type { Refusal } from "@kontor/platform/errors/refusal.ts";
 import type { HeldBytes } from "./held-bytes.ts";
-import { whereJsonBreaks } from "./json-place.ts";
+import { whereJsonBreaks } from "./json-position.ts";
 
 /** How much of a body that nobody will read is let pass, so that a client gets its answer before the line is cut. */
 const discardBytesMax = 16 * 1024 * 1024;

@@ -7,11 +7,11 @@ import { createMemoryCache } from "@kontor/platform/cache/memory.ts";
 import type { Clock } from "@kontor/platform/clock/clock.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import type { Refusal } from "@kontor/platform/errors/refusal.ts";
-import { Admission, Crowd } from "@kontor/platform/rpc/admission.ts";
-import type { AdmissionLimits } from "@kontor/platform/rpc/admission.ts";
+import { ConcurrencyLimiter, SharedQueueLimit } from "@kontor/platform/rpc/concurrency-limiter.ts";
+import type { ConcurrencyLimits } from "@kontor/platform/rpc/concurrency-limiter.ts";
 import type { Rpc } from "@kontor/platform/rpc/rpc.ts";
 import type { Logger } from "@kontor/platform/telemetry/logger.ts";
-import { createGuesses } from "./guesses.ts";
+import { createBruteForceLimits } from "./brute-force-limits.ts";
 import { EventStreams } from "./event-stream.ts";
 import { createHandler } from "./handle.ts";
 import { corsFor, securityHeaders } from "./headers.ts";
@@ -20,7 +20,7 @@ import { identityKeys, identitySessions } from "./identity.ts";
 import { createPages } from "./pages.ts";
 import type { PagesOptions } from "./pages.ts";
 import { problemOf, reasonsOf } from "./problem.ts";
-import { createLimiter, rateLimitDefaults } from "./rate-limits.ts";
+import { createRateLimiter, rateLimitDefaults } from "./rate-limits.ts";
 import type { Count, RateLimits } from "./rate-limits.ts";
 import { createRouteTable } from "./routes.ts";
 import type { Route } from "./routes.ts";
@@ -29,7 +29,7 @@ import type { SessionsOptions } from "./sessions.ts";
 import { createTokens } from "./tokens.ts";
 import type { PublicKey } from "./tokens.ts";
 import { newTrace } from "./trace.ts";
-import { createWhoAsks } from "./who-asks.ts";
+import { createAuthenticate } from "./authenticate.ts";
 
 export interface GatewayOptions {
   /** What is served, and the way to it. Everything must be served before the gateway is created: the routes are read once. */
@@ -66,7 +66,7 @@ export interface GatewayOptions {
   /** What all bodies under way may take together: 64 MiB. */
   readonly bodyBytesHeldMax?: number;
   /** For each service by itself. */
-  readonly limits?: Partial<AdmissionLimits>;
+  readonly limits?: Partial<ConcurrencyLimits>;
   /** How many requests may wait, for whichever service: 2,000, and past that each service's share of them. */
   readonly waitingMax?: number;
   /** How long a request may take to arrive: 15 s. Slower senders get 408. */
@@ -108,7 +108,7 @@ export function createGateway(options: GatewayOptions): Gateway {
   });
   const table = createRouteTable(rpc, pages);
   const names = [...rpc.served().keys()];
-  const crowd = new Crowd(options.waitingMax ?? 2_000, names.length);
+  const sharedQueue = new SharedQueueLimit(options.waitingMax ?? 2_000, names.length);
   // A cache that is away counts in this process too.
   const counters = cache ?? createMemoryCache({ maxEntries: 50_000 });
   const count: Count = (key, by, ttlMs) => counters.increment(key, by, ttlMs);
@@ -119,7 +119,7 @@ export function createGateway(options: GatewayOptions): Gateway {
     reasons,
     security,
     log,
-    whoAsks: createWhoAsks({
+    authenticate: createAuthenticate({
       tokens: createTokens({ keys: options.keys ?? identityKeys(rpc), clock, log }),
       isLive: createSessions({
         check: options.checkSessions ?? identitySessions(rpc),
@@ -128,12 +128,12 @@ export function createGateway(options: GatewayOptions): Gateway {
         log,
         ...(options.sessionLeaseMs !== undefined && { leaseMs: options.sessionLeaseMs }),
       }),
-      limiter: createLimiter(rates, { count, services: names }),
+      limiter: createRateLimiter(rates, { count, services: names }),
       proxies,
     }),
-    guesses: createGuesses(rates.guesses, count),
+    guesses: createBruteForceLimits(rates.guesses, count),
     cors: corsFor(options.origins ?? []),
-    doors: new Map(names.map((name) => [name, new Admission(options.limits, crowd)])),
+    limiters: new Map(names.map((name) => [name, new ConcurrencyLimiter(options.limits, sharedQueue)])),
     memory: new HeldBytes(options.bodyBytesHeldMax ?? 64 * 1024 * 1024),
     timeoutMs: options.timeoutMs ?? 10_000,
     bodyBytesMax: options.bodyBytesMax ?? 256 * 1024,

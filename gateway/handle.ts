@@ -5,9 +5,9 @@ import type { Message } from "@bufbuild/protobuf";
 import { refusalIn, refuse } from "@kontor/platform/errors/refusal.ts";
 import type { Refusal } from "@kontor/platform/errors/refusal.ts";
 import { checkAccess, edgeCaller } from "@kontor/platform/rpc/access.ts";
-import type { Admission } from "@kontor/platform/rpc/admission.ts";
-import { Call } from "@kontor/platform/rpc/call.ts";
-import type { Trace } from "@kontor/platform/rpc/call.ts";
+import type { ConcurrencyLimiter } from "@kontor/platform/rpc/concurrency-limiter.ts";
+import { Call } from "@kontor/platform/call/call.ts";
+import type { Trace } from "@kontor/platform/call/call.ts";
 import { refusalFor } from "@kontor/platform/rpc/faults.ts";
 import type { Logger } from "@kontor/platform/telemetry/logger.ts";
 import type { Answer } from "./answer.ts";
@@ -15,25 +15,25 @@ import { discardBody, hasBody, readBody, requireIdentity, requireJson, requireNo
 import { clientAddress } from "./client-address.ts";
 import { resumed, streamMs } from "./event-stream.ts";
 import type { EventStreams } from "./event-stream.ts";
-import type { Guesses } from "./guesses.ts";
+import type { BruteForceLimits } from "./brute-force-limits.ts";
 import type { Cors, Policy } from "./headers.ts";
 import type { HeldBytes } from "./held-bytes.ts";
 import { problemOf } from "./problem.ts";
 import type { Reason } from "./problem.ts";
 import type { Match, RouteTable, RpcRoute } from "./routes.ts";
 import { correlationOf, traceOf } from "./trace.ts";
-import { dueToDoubt } from "./who-asks.ts";
-import type { Asker, WhoAsks } from "./who-asks.ts";
+import { blameRejectedToken } from "./authenticate.ts";
+import type { Principal, Authenticate } from "./authenticate.ts";
 
 export interface HandlerOptions {
   readonly table: RouteTable;
-  readonly whoAsks: WhoAsks;
-  readonly guesses: Guesses;
+  readonly authenticate: Authenticate;
+  readonly guesses: BruteForceLimits;
   readonly reasons: ReadonlyMap<string, Reason>;
   readonly security: Readonly<Record<Policy, readonly string[]>>;
   readonly cors: Cors;
   /** A door for each service: who waits for one is not in the way of the others. */
-  readonly doors: ReadonlyMap<string, Admission>;
+  readonly limiters: ReadonlyMap<string, ConcurrencyLimiter>;
   readonly streams: EventStreams;
   readonly memory: HeldBytes;
   readonly log: Logger;
@@ -61,8 +61,22 @@ const unlogged = new Set(["/livez", "/readyz"]);
 
 /** Answers every request: nothing is thrown out of it. */
 export function createHandler(options: HandlerOptions): (request: IncomingMessage, response: ServerResponse) => Promise<void> {
-  const { table, whoAsks, guesses, reasons, security, cors, doors, streams, memory, log, timeoutMs, bodyBytesMax, proxies, draining } =
-    options;
+  const {
+    table,
+    authenticate,
+    guesses,
+    reasons,
+    security,
+    cors,
+    limiters,
+    streams,
+    memory,
+    log,
+    timeoutMs,
+    bodyBytesMax,
+    proxies,
+    draining,
+  } = options;
   const varyOnRead = ["Vary", cors.none ? "Authorization" : "Authorization, Origin"];
   const varyOnWrite = cors.none ? [] : ["Vary", "Origin"];
 
@@ -84,32 +98,38 @@ export function createHandler(options: HandlerOptions): (request: IncomingMessag
 
   async function serveRpc(exchange: Exchange, route: RpcRoute, match: Match, query: string): Promise<void> {
     const { request } = exchange;
-    const door = doors.get(route.service)!; // made from the same table
-    door.refuseWhenFull(route.urgent);
-    const asker = await whoAsks(request, route);
-    exchange.headers = asker.headers;
-    if (asker.refused !== undefined) throw asker.refused;
-    checkAccess(route.contract, { caller: edgeCaller, user: asker.user });
-    if (route.stream !== undefined) return serveStream(exchange, route, match, query, asker);
+    const limiter = limiters.get(route.service)!; // made from the same table
+    limiter.refuseWhenFull(route.urgent);
+    const principal = await authenticate(request, route);
+    exchange.headers = principal.headers;
+    if (principal.refused !== undefined) throw principal.refused;
+    checkAccess(route.contract, { caller: edgeCaller, user: principal.user });
+    if (route.stream !== undefined) return serveStream(exchange, route, match, query, principal);
     const idempotencyKey = keyIn(request.headers["idempotency-key"], route.keyRequired);
     // Before a place is taken: a slow sender would hold it.
     const body = await bodyOf(exchange, route);
     try {
       const message = route.read({ path: match.params, query, body, headers: request.headers });
-      const call = callFor(exchange, asker, idempotencyKey);
-      const wait = door.enter(route.urgent, call.deadlineMs);
+      const call = callFor(exchange, principal, idempotencyKey);
+      const wait = limiter.enter(route.urgent, call.deadlineMs);
       if (wait !== undefined) await wait;
       try {
-        answer(exchange, route, asker, await invoke(exchange, route, asker, message, call));
+        answer(exchange, route, principal, await invoke(exchange, route, principal, message, call));
       } finally {
-        door.leave();
+        limiter.leave();
       }
     } finally {
       memory.give(body?.length ?? 0);
     }
   }
 
-  function serveStream(exchange: Exchange, { stream, read, write }: RpcRoute, match: Match, query: string, asker: Asker): Promise<void> {
+  function serveStream(
+    exchange: Exchange,
+    { stream, read, write }: RpcRoute,
+    match: Match,
+    query: string,
+    principal: Principal,
+  ): Promise<void> {
     const { request, response, trace, correlation } = exchange;
     const { open, idOf, resumeBy } = stream!; // whoever calls this has looked
     requireNoBody(request);
@@ -122,13 +142,13 @@ export function createHandler(options: HandlerOptions): (request: IncomingMessag
       idOf,
       begin: (headers) => begin(exchange, 200, "api", [...headers, ...varyOnRead]),
       nothing: () => send(exchange, 204, "api", ["Cache-Control", "no-store", ...varyOnRead], undefined),
-      open: (signal) => open(message, new Call({ caller: edgeCaller, user: asker.user, deadlineMs, trace, correlation, signal })),
+      open: (signal) => open(message, new Call({ caller: edgeCaller, user: principal.user, deadlineMs, trace, correlation, signal })),
       encode: (answer) => String(write(answer).body),
       problem: (error) => problemOf(refusalOf(exchange, error), { reasons, traceId: trace.traceId }).body,
     });
   }
 
-  function callFor({ trace, correlation }: Exchange, { user }: Asker, idempotencyKey: string | undefined): Call {
+  function callFor({ trace, correlation }: Exchange, { user }: Principal, idempotencyKey: string | undefined): Call {
     return new Call({ caller: edgeCaller, user, deadlineMs: performance.now() + timeoutMs, idempotencyKey, trace, correlation });
   }
 
@@ -144,23 +164,29 @@ export function createHandler(options: HandlerOptions): (request: IncomingMessag
     return readBody(request, { bytesMax: bodyBytesMax, memory });
   }
 
-  async function invoke({ request }: Exchange, route: RpcRoute, { doubt }: Asker, message: Message, call: Call): Promise<Message> {
-    if (route.takesGuesses) return guesses.at(clientAddress(request, proxies), () => route.invoke(message, call));
+  async function invoke(
+    { request }: Exchange,
+    route: RpcRoute,
+    { rejectedToken }: Principal,
+    message: Message,
+    call: Call,
+  ): Promise<Message> {
+    if (route.takesSecret) return guesses.at(clientAddress(request, proxies), () => route.invoke(message, call));
     try {
       return await route.invoke(message, call);
     } catch (error) {
-      throw dueToDoubt(error, doubt);
+      throw blameRejectedToken(error, rejectedToken);
     }
   }
 
-  function answer(exchange: Exchange, route: RpcRoute, asker: Asker, message: Message): void {
+  function answer(exchange: Exchange, route: RpcRoute, principal: Principal, message: Message): void {
     const written = route.write(message);
-    if (route.verb === "GET") return sendRead(exchange, route, asker, written);
+    if (route.verb === "GET") return sendRead(exchange, route, principal, written);
     const headers = [...written.headers, "Cache-Control", "no-store", ...varyOnWrite];
     send(exchange, written.status, written.page ? "answer" : "api", headers, written.body);
   }
 
-  function sendRead(exchange: Exchange, route: RpcRoute, { user, advice }: Asker, { status, headers, body, page }: Answer): void {
+  function sendRead(exchange: Exchange, route: RpcRoute, { user, advice }: Principal, { status, headers, body, page }: Answer): void {
     const policy = page ? "answer" : "api";
     // What a signed-in caller sees may be theirs alone, also at a public address.
     const caching = ["Cache-Control", user === undefined ? route.cacheControl : "no-store", ...varyOnRead, ...advice];

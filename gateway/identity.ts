@@ -1,6 +1,6 @@
 import { IdentityService } from "@kontor/contracts/gen/kontor/identity/v1/identity_pb.js";
 import { edgeCaller } from "@kontor/platform/rpc/access.ts";
-import { rootCall } from "@kontor/platform/rpc/call.ts";
+import { rootCall } from "@kontor/platform/call/call.ts";
 import type { Rpc } from "@kontor/platform/rpc/rpc.ts";
 import type { SessionsOptions } from "./sessions.ts";
 import type { PublicKey } from "./tokens.ts";

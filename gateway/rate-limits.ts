@@ -61,13 +61,13 @@ export interface Counted {
 }
 
 /** Counts a request of a client to a service; undefined, at once and without asking for the client, where there is no limit. */
-export type Limiter = (service: string, client: () => string) => Promise<Counted> | undefined;
+export type RateLimiter = (service: string, client: () => string) => Promise<Counted> | undefined;
 
 /** Throws when a limit is for a service that is none of `services`. */
-export function createLimiter(
+export function createRateLimiter(
   limits: RateLimits,
   { count, services }: { readonly count: Count; readonly services: Iterable<string> },
-): Limiter {
+): RateLimiter {
   const known = [...services];
   for (const name of Object.keys(limits.byService))
     if (!known.includes(name))

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { createMemoryCache } from "@kontor/platform/cache/memory.ts";
-import { createLimiter, parseRateLimits, rateLimitDefaults } from "./rate-limits.ts";
+import { createRateLimiter, parseRateLimits, rateLimitDefaults } from "./rate-limits.ts";
 
 const guesses = rateLimitDefaults.guesses;
 
@@ -50,7 +50,7 @@ describe("rate limiter", () => {
   let nowMs = 0;
   const open = (limits: string) => {
     const { increment } = createMemoryCache({ maxEntries: 100, clock: () => nowMs });
-    return createLimiter(parseRateLimits(limits), { count: increment, services: ["catalog", "identity", "carts"] });
+    return createRateLimiter(parseRateLimits(limits), { count: increment, services: ["catalog", "identity", "carts"] });
   };
   const ann = () => "usr_ann";
 

@@ -6,13 +6,13 @@ import { access, Allow, Idempotency } from "@kontor/contracts/gen/kontor/api/v1/
 import { methodsOf } from "@kontor/platform/contract/contract.ts";
 import type { HttpBinding, MethodContract } from "@kontor/platform/contract/contract.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
-import { isUrgent } from "@kontor/platform/rpc/admission.ts";
+import { isUrgent } from "@kontor/platform/rpc/concurrency-limiter.ts";
 import { edgeCaller } from "@kontor/platform/rpc/access.ts";
-import type { Call } from "@kontor/platform/rpc/call.ts";
+import type { Call } from "@kontor/platform/call/call.ts";
 import type { Rpc } from "@kontor/platform/rpc/rpc.ts";
 import { answerWriter } from "./answer.ts";
 import type { WriteAnswer } from "./answer.ts";
-import { takesGuesses } from "./guesses.ts";
+import { takesSecret } from "./brute-force-limits.ts";
 import { streamWords } from "./event-stream.ts";
 import type { StreamWords } from "./event-stream.ts";
 import type { Page } from "./page.ts";
@@ -40,7 +40,7 @@ export interface RpcRoute {
   /** A token that is sent, perhaps an old one, is not looked at. */
   readonly ignoresToken: boolean;
   /** Whether what is sent may be a guess at a password or a code. */
-  readonly takesGuesses: boolean;
+  readonly takesSecret: boolean;
   readonly cacheControl: string;
 }
 
@@ -142,7 +142,7 @@ function rpcRoute(of: { service: string; contract: MethodContract; binding: Http
     keyRequired: rest?.idempotency === Idempotency.REQUIRED,
     isPublic,
     ignoresToken,
-    takesGuesses: ignoresToken && takesGuesses(contract),
+    takesSecret: ignoresToken && takesSecret(contract),
     cacheControl: isPublic && rest !== undefined && rest.cacheControl !== "" ? rest.cacheControl : "no-store",
   };
 }

@@ -17,90 +17,90 @@ export interface Sharing {
 export function sharingContract(name: string, { open }: Sharing): void {
   describe(`gateways that share a cache: ${name}`, () => {
     it("ID-05: after signing out at one gateway the access token is refused by both at every route, and no other session's is", async () => {
-      await using house = await openHouse(await open());
-      const [token, other] = [await house.tokenOf("ses_1"), await house.tokenOf("ses_2")];
-      for (let n = 0; n < 5; n++) for (const me of house.me) assert.equal((await me(token)).status, 200);
-      assert.equal(house.questions.length, 1, "what one has asked both know");
-      await house.signOut(0, token);
-      for (const route of house.shop.gateway.routes)
+      await using app = await openApp(await open());
+      const [token, other] = [await app.tokenOf("ses_1"), await app.tokenOf("ses_2")];
+      for (let n = 0; n < 5; n++) for (const me of app.me) assert.equal((await me(token)).status, 200);
+      assert.equal(app.questions.length, 1, "what one has asked both know");
+      await app.signOut(0, token);
+      for (const route of app.shop.gateway.routes)
         if (route.kind === "rpc" && !route.isPublic)
-          for (const url of house.urls) {
+          for (const url of app.urls) {
             const path = url + route.template.replaceAll(/\{[^}]+\}/g, "some_id-1");
             const response = await fetch(path, { method: route.verb, headers: { Authorization: `Bearer ${token}` } });
             await problemIn(response, 401, "UNAUTHENTICATED");
             assert.match(response.headers.get("www-authenticate") ?? "", /invalid_token/);
           }
-      for (const me of house.me) assert.equal((await me(other)).status, 200);
+      for (const me of app.me) assert.equal((await me(other)).status, 200);
     });
 
     it("ID-05: a session that ends while one gateway asks for it is not taken for live afterwards", async () => {
       const opened = await open();
       const [asked, answer] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
       let slow = true;
-      await using house = await openHouse(opened, async (live) => {
+      await using app = await openApp(opened, async (live) => {
         if (!slow) return live;
         slow = false;
         asked.resolve();
         await answer.promise; // it was true when it was read
         return live;
       });
-      const token = await house.tokenOf("ses_1");
-      const early = house.me[0]!(token);
+      const token = await app.tokenOf("ses_1");
+      const early = app.me[0]!(token);
       await asked.promise;
-      await house.end("ses_1");
+      await app.end("ses_1");
       // Came after it, and finds the old question under way.
-      const late = [house.me[0]!(token), house.me[1]!(token)];
+      const late = [app.me[0]!(token), app.me[1]!(token)];
       answer.resolve();
       assert.ok([200, 401].includes((await early).status), "it began before the session ended");
       for (const response of await Promise.all(late)) assert.equal(response.status, 401);
-      for (const me of house.me) assert.equal((await me(token)).status, 401);
+      for (const me of app.me) assert.equal((await me(token)).status, 401);
     });
 
     it("ID-05, R14: a cache that is emptied brings no session back and ends none", async () => {
       const opened = await open();
-      await using house = await openHouse(opened);
-      const [token, other] = [await house.tokenOf("ses_1"), await house.tokenOf("ses_2")];
-      for (const me of house.me) await me(token);
-      await house.signOut(1, token);
+      await using app = await openApp(opened);
+      const [token, other] = [await app.tokenOf("ses_1"), await app.tokenOf("ses_2")];
+      for (const me of app.me) await me(token);
+      await app.signOut(1, token);
       await opened.flush();
-      for (const me of house.me) assert.deepEqual([(await me(token)).status, (await me(other)).status], [401, 200]);
+      for (const me of app.me) assert.deepEqual([(await me(token)).status, (await me(other)).status], [401, 200]);
     });
 
     it("GW-07: request N+1 is refused with 429 and Retry-After, whichever gateway it comes to; each service has its own limit", async () => {
-      await using house = await openHouse(await open(), undefined, parseRateLimits("6/h,catalog=3/h"));
-      const token = await house.tokenOf("ses_1");
+      await using app = await openApp(await open(), undefined, parseRateLimits("6/h,catalog=3/h"));
+      const token = await app.tokenOf("ses_1");
       for (let n = 1; n <= 6; n++) {
-        const response = await house.me[n % 2]!(token);
+        const response = await app.me[n % 2]!(token);
         assert.deepEqual([response.status, response.headers.get("ratelimit-policy")], [200, '"default";q=6;w=3600']);
         assert.match(response.headers.get("ratelimit") ?? "", new RegExp(`^"default";r=${6 - n};t=\\d+$`));
       }
-      for (const me of house.me) {
+      for (const me of app.me) {
         const response = await me(token);
         await problemIn(response, 429, "RATE_LIMITED");
         const retryAfter = Number(response.headers.get("retry-after"));
         assert.ok(retryAfter > 3500 && retryAfter <= 3600, `${retryAfter}`);
         assert.match(response.headers.get("ratelimit") ?? "", /^"default";r=0;t=\d+$/);
       }
-      const products = (at: number) => fetch(`${house.urls[at]}/v1/products`, { headers: { Authorization: `Bearer ${token}` } });
+      const products = (at: number) => fetch(`${app.urls[at]}/v1/products`, { headers: { Authorization: `Bearer ${token}` } });
       for (let n = 0; n < 3; n++) assert.equal((await products(n % 2)).status, 200);
       await problemIn(await products(0), 429, "RATE_LIMITED");
       await problemIn(await products(1), 429, "RATE_LIMITED");
-      assert.equal((await house.me[0]!(await house.tokenOf("ses_3", "usr_bo"))).status, 200, "another client has his own");
+      assert.equal((await app.me[0]!(await app.tokenOf("ses_3", "usr_bo"))).status, 200, "another client has his own");
     });
 
     it("GW-07: of many at once exactly as many pass as may", async () => {
-      await using house = await openHouse(await open(), undefined, parseRateLimits("20/h"));
-      const token = await house.tokenOf("ses_1");
-      const answers = await Promise.all(Array.from({ length: 40 }, (_, n) => house.me[n % 2]!(token)));
+      await using app = await openApp(await open(), undefined, parseRateLimits("20/h"));
+      const token = await app.tokenOf("ses_1");
+      const answers = await Promise.all(Array.from({ length: 40 }, (_, n) => app.me[n % 2]!(token)));
       assert.equal(answers.filter(({ status }) => status === 200).length, 20);
       assert.equal(answers.filter(({ status }) => status === 429).length, 20);
     });
 
     it("S9: wrong guesses from one address are counted over all accounts and gateways; right ones and broken ones are not", async () => {
       const opened = await open();
-      await using house = await openHouse(opened, undefined, parseRateLimits("guesses=3/h"));
+      await using app = await openApp(opened, undefined, parseRateLimits("guesses=3/h"));
       const login = (at: number, password: string, email = "ann@shop.example") =>
-        fetch(`${house.urls[at]}/v1/login`, {
+        fetch(`${app.urls[at]}/v1/login`, {
           method: "POST",
           body: JSON.stringify({ email, password }),
           headers: { "Content-Type": "application/json" },
@@ -113,13 +113,13 @@ export function sharingContract(name: string, { open }: Sharing): void {
         await problemIn(refused, 429, "RATE_LIMITED");
         assert.ok(Number(refused.headers.get("retry-after")) > 3500);
       }
-      assert.equal((await fetch(`${house.urls[0]}/v1/products`)).status, 200, "what cannot be guessed goes on");
+      assert.equal((await fetch(`${app.urls[0]}/v1/products`)).status, 200, "what cannot be guessed goes on");
     });
   });
 }
 
 /** Two gateways in front of a stand-in for identity, beside the first, that does with the cache what identity does. */
-export async function openHouse(
+export async function openApp(
   { caches }: { readonly caches: readonly [Cache, Cache] },
   answer: (live: string[]) => Promise<string[]> = async (live) => live,
   rates = parseRateLimits("guesses=off"),

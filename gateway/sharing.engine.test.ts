@@ -5,7 +5,7 @@ import { deleteKeys, openWatchedCache, openWay } from "@kontor/platform/cache/te
 import { engineAddress } from "@kontor/platform/testing/engines.ts";
 import { afterTests } from "@kontor/platform/testing/postgres.ts";
 import { parseRateLimits } from "./rate-limits.ts";
-import { openHouse, sharingContract } from "./sharing.contract.ts";
+import { openApp, sharingContract } from "./sharing.contract.ts";
 
 const server = engineAddress("ENGINE_REDIS");
 
@@ -32,29 +32,28 @@ describe("gateways whose redis is away", () => {
     const prefix = newPrefix();
     const way = await openWay(server, prefix);
     const caches = [await openWatchedCache([way.url], prefix), await openWatchedCache([way.url], prefix)] as const;
-    await using house = await openHouse({ caches }, undefined, parseRateLimits("50/h"));
-    const [one, two, three] = [await house.tokenOf("ses_1"), await house.tokenOf("ses_2"), await house.tokenOf("ses_3")];
-    const seen = async () =>
-      Promise.all([one, two, three].map((token) => Promise.all(house.me.map(async (me) => (await me(token)).status))));
+    await using app = await openApp({ caches }, undefined, parseRateLimits("50/h"));
+    const [one, two, three] = [await app.tokenOf("ses_1"), await app.tokenOf("ses_2"), await app.tokenOf("ses_3")];
+    const seen = async () => Promise.all([one, two, three].map((token) => Promise.all(app.me.map(async (me) => (await me(token)).status))));
     const [live, ended] = [
       [200, 200],
       [401, 401],
     ];
     assert.deepEqual(await seen(), [live, live, live]);
-    await house.signOut(0, one);
+    await app.signOut(0, one);
     assert.deepEqual(await seen(), [ended, live, live]);
 
     await way.cut();
     await Promise.all(caches.map((cache) => cache.logged(1)));
     assert.deepEqual(await seen(), [ended, live, live]);
-    await house.signOut(1, two);
+    await app.signOut(1, two);
     assert.deepEqual(await seen(), [ended, ended, live]);
-    for (const me of house.me) assert.match((await me(three)).headers.get("ratelimit") ?? "", /^"default";r=4\d;/);
+    for (const me of app.me) assert.match((await me(three)).headers.get("ratelimit") ?? "", /^"default";r=4\d;/);
 
     await way.mend();
     await Promise.all(caches.map((cache) => cache.logged(2)));
     assert.deepEqual(await seen(), [ended, ended, live], "what redis still holds of a session that has ended since is not used");
-    await house.signOut(0, three);
+    await app.signOut(0, three);
     assert.deepEqual(await seen(), [ended, ended, ended]);
   });
 });

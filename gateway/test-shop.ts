@@ -11,7 +11,7 @@ import { ManualClock } from "@kontor/platform/clock/clock.ts";
 import { createInProcessRpc } from "@kontor/platform/rpc/in-process.ts";
 import { implement } from "@kontor/platform/rpc/rpc.ts";
 import type { Implementation, Rpc } from "@kontor/platform/rpc/rpc.ts";
-import type { Call } from "@kontor/platform/rpc/call.ts";
+import type { Call } from "@kontor/platform/call/call.ts";
 import type { LogFields, Logger } from "@kontor/platform/telemetry/logger.ts";
 import type { DescService } from "@bufbuild/protobuf";
 import { createGateway } from "./gateway.ts";

@@ -3,7 +3,7 @@ import type { CryptoKey, JWTPayload } from "jose";
 import type { Clock } from "@kontor/platform/clock/clock.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import type { Refusal } from "@kontor/platform/errors/refusal.ts";
-import type { User } from "@kontor/platform/rpc/call.ts";
+import type { User } from "@kontor/platform/call/call.ts";
 import type { Logger } from "@kontor/platform/telemetry/logger.ts";
 import { createKeyRing } from "./key-ring.ts";
 import { ofBadToken } from "./problem.ts";
@@ -41,7 +41,7 @@ export interface Tokens {
 }
 
 /** Who signs and for whom: both are this house. */
-const house = "kontor";
+const app = "kontor";
 /** How far apart clocks may be. */
 export const skewSeconds = 60;
 const tokenLengthMax = 4096;
@@ -135,8 +135,8 @@ async function signedPayload(token: string, key: CryptoKey, now: Date): Promise<
     const { payload } = await jwtVerify(token, key, {
       algorithms: ["ES256"],
       typ: "at+jwt",
-      issuer: house,
-      audience: house,
+      issuer: app,
+      audience: app,
       clockTolerance: skewSeconds,
       currentDate: now,
       requiredClaims: ["exp", "sub"],
@@ -155,7 +155,7 @@ function userIn({ sub, sid, roles, ver, aud, exp }: JWTPayload): User {
     typeof sid === "string" &&
     sid.startsWith("ses_") &&
     typeof ver === "boolean" &&
-    aud === house &&
+    aud === app &&
     typeof exp === "number";
   if (!fits || !Array.isArray(roles) || !roles.every((role) => typeof role === "string")) throw badToken();
   return { id: sub, session: sid, roles: Object.freeze(roles), verified: ver };

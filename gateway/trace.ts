@@ -1,6 +1,6 @@
 import { randomFillSync } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
-import type { Trace } from "@kontor/platform/rpc/call.ts";
+import type { Trace } from "@kontor/platform/call/call.ts";
 
 const traceBytes = 24;
 const pool = Buffer.alloc(traceBytes * 256);

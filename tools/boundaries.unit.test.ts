@@ -47,7 +47,7 @@ const planted: readonly [path: string, line: string, message: RegExp | undefined
   ["gateway/a.ts", 'import { service } from "@kontor/orders";', /gateway must not import services\/orders/],
   ["apps/kontor/a.ts", 'import { service } from "@kontor/orders";', undefined],
   ["apps/kontor/a.ts", 'import { run } from "@kontor/e2e/run.ts";', /must not import e2e/],
-  ["e2e/a.ts", 'import { startHouse } from "@kontor/kontor/house.ts";', undefined],
+  ["e2e/a.ts", 'import { startHouse } from "@kontor/kontor/app.ts";', undefined],
 ];
 
 describe("boundaries", () => {

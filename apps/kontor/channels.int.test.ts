@@ -17,11 +17,11 @@ const registered = JSON.parse(readFileSync(new URL("../../contracts/channels.jso
 
 describe("the registry of channels", () => {
   it("MSG-03 MSG-04: names every event and every queue with its schema; events go over Kafka and work over RabbitMQ, never the other way", async () => {
-    const house = await openTestServices({ services: await loadServices(), registry: contracts });
+    const app = await openTestServices({ services: await loadServices(), registry: contracts });
     const found: Record<string, Channel> = {};
     for (const schema of eventMessages(contracts))
       found[eventTypeOf(schema)] = { kind: "event", transport: "kafka", schema: schema.typeName };
-    for (const [name, { service }] of house.services)
+    for (const [name, { service }] of app.services)
       for (const { name: queue, schema } of service.queues ?? [])
         found[`${name}/${queue}`] = { kind: "task", transport: "rabbitmq", schema: schema.typeName };
     assert.deepEqual(registered, found);

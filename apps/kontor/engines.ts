@@ -11,7 +11,7 @@ import type { Logger } from "@kontor/platform/telemetry/logger.ts";
 import type { Configuration } from "./configuration.ts";
 
 /** What this process's services stand on, beside PostgreSQL. */
-export interface HouseEngines {
+export interface AppEngines {
   readonly cache: Cache;
   /** Those that are not embedded. */
   readonly forServices: Partial<Engines>;
@@ -35,7 +35,7 @@ interface Living {
 }
 
 /** Makes the engines that the configuration names; a driver is loaded only where one is named. */
-export async function openEngines({ config, alone, log }: EnginesOptions): Promise<HouseEngines> {
+export async function openEngines({ config, alone, log }: EnginesOptions): Promise<AppEngines> {
   const living: Living[] = [];
   const having = <Engine extends Living>(engine: Engine): Engine => {
     living.push(engine);

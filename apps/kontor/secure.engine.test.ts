@@ -12,7 +12,7 @@ import { openTlsServer, writtenLog } from "@kontor/platform/testing/test-tls-ser
 import type { TlsServer } from "@kontor/platform/testing/test-tls-server.ts";
 import { readConfiguration } from "./configuration.ts";
 import { seedDemo } from "./demo/seed-demo.ts";
-import { openHouse } from "./house.ts";
+import { openApp } from "./app.ts";
 
 /** The plain server's address, of the server with TLS before it. */
 function secured(plain: string, { port }: TlsServer, scheme: string): string {
@@ -64,14 +64,14 @@ describe("a shop whose servers speak TLS alone", () => {
       KONTOR_CARTS_DOCUMENTS: `${secured(plain.mongodb, mongodb, "mongodb")}/?tls=true`,
     });
     const { log } = writtenLog();
-    const house = await openHouse({ config, log, as: "shop" });
-    afterTests(() => house.stop());
+    const app = await openApp({ config, log, as: "shop" });
+    afterTests(() => app.stop());
     // Products and their stock go into the logs, over Kafka to other services, and into OpenSearch.
-    const { created } = await seedDemo(house.clientsFor("kontor"));
-    await house.settle();
+    const { created } = await seedDemo(app.clientsFor("kontor"));
+    await app.settle();
     assert.ok(created > 0);
     const passedBy = Object.entries(servers).map(([name, server]) => [name, server.heard() > 0, server.passedBy()]);
-    await house.stop();
+    await app.stop();
     assert.deepEqual(
       passedBy,
       Object.keys(servers).map((name) => [name, true, 0]),

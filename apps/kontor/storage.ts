@@ -4,7 +4,7 @@ import { connectionFrom } from "@kontor/platform/database/connection.ts";
 import type { Connection } from "@kontor/platform/database/connection.ts";
 import { startEmbeddedPostgres } from "@kontor/platform/database/embedded.ts";
 import type { EmbeddedPostgres } from "@kontor/platform/database/embedded.ts";
-import { holdHouse } from "@kontor/platform/database/house-lock.ts";
+import { acquireInstallationLock } from "@kontor/platform/database/installation-lock.ts";
 import { provision } from "@kontor/platform/database/provision.ts";
 import type { Logger } from "@kontor/platform/telemetry/logger.ts";
 import type { Configuration } from "./configuration.ts";
@@ -14,7 +14,7 @@ import type { DatabaseName } from "./roles.ts";
 export const movedFile = "moved";
 
 /** Another shop runs on the same data. */
-export class HouseTaken extends Error {}
+export class InstallationInUse extends Error {}
 
 /** Where the databases are. */
 export interface Storage {
@@ -86,10 +86,12 @@ export async function openStorage({ config, names, masterKey, shop, log, setting
   });
   let taken = true;
   try {
-    const lock = shop ? await holdHouse(postgres.superuser) : undefined;
+    const lock = shop ? await acquireInstallationLock(postgres.superuser) : undefined;
     taken = shop && lock === undefined;
     if (taken)
-      throw new HouseTaken(`a shop is running on ${config.data} already; stop it first, or give this one another folder with KONTOR_DATA`);
+      throw new InstallationInUse(
+        `a shop is running on ${config.data} already; stop it first, or give this one another folder with KONTOR_DATA`,
+      );
     for (const [name, connection] of await provision(postgres.superuser, rest, masterKey)) connections.set(name, connection);
     return {
       connections,
@@ -113,7 +115,7 @@ function settingsIn(text = ""): Record<string, string> {
 /** An adopted PostgreSQL belongs to the shop that runs on it, and one that we have started may have been adopted by a shop since. */
 async function stopUnlessShopRuns(postgres: EmbeddedPostgres): Promise<void> {
   if (postgres.adopted) return postgres.leave();
-  const lock = await holdHouse(postgres.superuser);
+  const lock = await acquireInstallationLock(postgres.superuser);
   if (lock === undefined) return postgres.leave();
   await lock.release();
   await postgres.stop();

@@ -32,7 +32,7 @@ export class WaitingCalls {
   readonly #options: WaitingCallsOptions;
   readonly #waiting = new Set<Waiting>();
   #watchTimer: NodeJS.Timeout | undefined;
-  #doubt: Doubt | undefined;
+  #rejectedToken: Doubt | undefined;
 
   constructor(options: WaitingCallsOptions) {
     this.#options = options;
@@ -40,7 +40,7 @@ export class WaitingCalls {
 
   /** Whether a call had no answer in time, and no sign of life has come in time since. */
   get inDoubt(): boolean {
-    return this.#doubt !== undefined;
+    return this.#rejectedToken !== undefined;
   }
 
   /** The reply, or `away` when there is none in time; patient calls wait until `end`. Rejects as the reply does. */
@@ -94,7 +94,7 @@ export class WaitingCalls {
         const [oldest] = this.#waiting;
         if (oldest === undefined) return;
         const leftMs = oldest.sinceMs + this.#options.callTimeoutMs - performance.now();
-        if (leftMs <= 0 && this.#doubt === undefined) this.#beginDoubt();
+        if (leftMs <= 0 && this.#rejectedToken === undefined) this.#beginDoubt();
         this.#watch(leftMs > 0 ? Math.ceil(leftMs) : this.#options.callTimeoutMs);
       });
     }, afterMs);
@@ -104,12 +104,12 @@ export class WaitingCalls {
   #beginDoubt(): void {
     const sinceMs = performance.now();
     const look = (): void => {
-      if (this.#doubt !== doubt) return;
+      if (this.#rejectedToken !== rejectedToken) return;
       const doubtMs = performance.now() - sinceMs;
       if (doubtMs > doubts * this.#options.callTimeoutMs) this.#options.lost(new Error(`no answer in time for ${Math.round(doubtMs)} ms`));
       else this.ping();
     };
-    const doubt = (this.#doubt = { sinceMs, timer: setInterval(() => setImmediate(look), pingMs) });
+    const rejectedToken = (this.#rejectedToken = { sinceMs, timer: setInterval(() => setImmediate(look), pingMs) });
     for (const waiting of this.#waiting)
       if (!waiting.patient) {
         this.#waiting.delete(waiting);
@@ -119,7 +119,7 @@ export class WaitingCalls {
   }
 
   #noDoubt(): void {
-    clearInterval(this.#doubt?.timer);
-    this.#doubt = undefined;
+    clearInterval(this.#rejectedToken?.timer);
+    this.#rejectedToken = undefined;
   }
 }

@@ -13,7 +13,7 @@ import { complete } from "./embedded-binaries.ts";
 import { dataIn } from "./embedded-home.ts";
 import { readPidFile } from "./embedded-pid.ts";
 import { eraseEmbeddedPostgres, startEmbeddedPostgres, type EmbeddedPostgres, type EmbeddedPostgresOptions } from "./embedded.ts";
-import { holdHouse } from "./house-lock.ts";
+import { acquireInstallationLock } from "./installation-lock.ts";
 
 let root: string;
 /** The shop that most tests use, one after the other, each leaving it stopped. */
@@ -103,17 +103,17 @@ test("the death of a server that was taken over is reported too", async () => {
 
 test("a second shop on the same data is told so, until the first has let go or is gone", async () => {
   const server = await start(shop);
-  const first = await holdHouse(server.superuser);
+  const first = await acquireInstallationLock(server.superuser);
   assert.ok(first !== undefined);
-  assert.equal(await holdHouse(server.superuser), undefined);
+  assert.equal(await acquireInstallationLock(server.superuser), undefined);
   await first.release();
   await first.release();
   const lost = Promise.withResolvers<Error>();
-  const second = await holdHouse(server.superuser, lost.resolve);
+  const second = await acquireInstallationLock(server.superuser, lost.resolve);
   assert.ok(second !== undefined);
   await rows(server.superuser, "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory'");
   await lost.promise;
-  const third = await holdHouse(server.superuser);
+  const third = await acquireInstallationLock(server.superuser);
   assert.ok(third !== undefined);
   await third.release();
   await server.stop();

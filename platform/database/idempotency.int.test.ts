@@ -11,8 +11,8 @@ import {
 import { ManualClock } from "../clock/clock.ts";
 import { refusalIn, refuse } from "../errors/refusal.ts";
 import type { Refusal } from "../errors/refusal.ts";
-import { rootCall } from "../rpc/call.ts";
-import type { User } from "../rpc/call.ts";
+import { rootCall } from "../call/call.ts";
+import type { User } from "../call/call.ts";
 import { sqlState } from "./database.ts";
 import type { Transaction } from "./database.ts";
 import { answerGiven, fingerprintOf, idempotencyKeyOf, idempotent, keepAnswerSql, sweepIdempotencyKeys } from "./idempotency.ts";

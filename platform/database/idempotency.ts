@@ -3,7 +3,7 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import type { DescMessage, DescMethodUnary, Message, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import type { Clock } from "../clock/clock.ts";
 import { refusalIn } from "../errors/refusal.ts";
-import type { Call } from "../rpc/call.ts";
+import type { Call } from "../call/call.ts";
 import type { Database, Queries, Transaction } from "./database.ts";
 import { sqlState } from "./database.ts";
 import { asGiven, isDecided, storable } from "./given-answer.ts";

@@ -1,5 +1,5 @@
 import { refuse } from "../errors/refusal.ts";
-import type { Call } from "../rpc/call.ts";
+import type { Call } from "../call/call.ts";
 import type { Database } from "./database.ts";
 
 const turns = new WeakMap<Database, Map<string, Promise<void>>>();

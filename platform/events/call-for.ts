@@ -1,5 +1,5 @@
-import { rootCall } from "../rpc/call.ts";
-import type { Call, Trace } from "../rpc/call.ts";
+import { rootCall } from "../call/call.ts";
+import type { Call, Trace } from "../call/call.ts";
 import type { RecordedEvent } from "./events.ts";
 
 /** How a call's trace is written into an event. */

@@ -12,7 +12,7 @@ import { openDatabase } from "../database/postgres.ts";
 import { sql } from "../database/sql.ts";
 import { refusalIn } from "../errors/refusal.ts";
 import { createIds } from "../ids/ids.ts";
-import { rootCall } from "../rpc/call.ts";
+import { rootCall } from "../call/call.ts";
 import { createInProcessRpc } from "../rpc/in-process.ts";
 import type { Client } from "../rpc/rpc.ts";
 import type { Logger } from "../telemetry/logger.ts";

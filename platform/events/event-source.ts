@@ -3,7 +3,7 @@ import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { EventLogService } from "@kontor/contracts/gen/kontor/events/v1/events_pb.js";
 import type { Event } from "@kontor/contracts/gen/kontor/events/v1/events_pb.js";
 import { eventTypeOf } from "../contract/contract.ts";
-import { rootCall } from "../rpc/call.ts";
+import { rootCall } from "../call/call.ts";
 import type { Clients } from "../rpc/rpc.ts";
 import type { EventRow } from "./event-log.ts";
 import { comparePlaces } from "./place.ts";

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import type { ManualClock } from "../clock/clock.ts";
 import type { Database, Transaction } from "../database/database.ts";
 import { sql } from "../database/sql.ts";
-import { rootCall } from "../rpc/call.ts";
+import { rootCall } from "../call/call.ts";
 import { callFor } from "./call-for.ts";
 import { isEvent, subscription } from "./events.ts";
 import type { RecordedEvent, Subscription } from "./events.ts";
@@ -26,7 +26,7 @@ export interface EventsProcess {
   subscribe(subscriptions: readonly Subscription[], options?: Partial<LoopOptions>): Promise<Subscriptions>;
 }
 
-export interface EventsHouse {
+export interface EventsApp {
   readonly clock: ManualClock;
   /** Another process of the same house. All end with the test. */
   process(): Promise<EventsProcess>;
@@ -45,7 +45,7 @@ const quick = { lingerMs: 0, pauseMs: 0, pollMs: 60_000 };
 /** What every engine that carries events promises. `open` gives a new house with empty databases, and ends it with the test. */
 export function eventsContract(
   name: string,
-  open: () => Promise<EventsHouse>,
+  open: () => Promise<EventsApp>,
   { events: eventsCount = 10_000, crashes = 20 }: EventsCounts = {},
 ): void {
   describe(`events: ${name}`, () => {
@@ -106,8 +106,8 @@ export function eventsContract(
     });
 
     it("wakes subscribers in other processes, and by appends of other processes", async () => {
-      const house = await open();
-      const [shop, shell] = [await house.process(), await house.process()];
+      const app = await open();
+      const [shop, shell] = [await app.process(), await app.process()];
       const watching = await shop.subscribe([recording("watch")], { pollMs: 600_000 });
       await append(shell.publisher, shell.log, "a", 0, 1);
       await applied(shop.subscriber, "watch", 1);
@@ -117,8 +117,8 @@ export function eventsContract(
     });
 
     it("two processes on one subscription apply each event once, and one goes on at once when the other stops", async () => {
-      const house = await open();
-      const [one, two] = [await house.process(), await house.process()];
+      const app = await open();
+      const [one, two] = [await app.process(), await app.process()];
       const first = await one.subscribe([recording("watch")], quick);
       const second = await two.subscribe([recording("watch")], quick);
       for (let version = 0; version < 20; version++)
@@ -132,8 +132,8 @@ export function eventsContract(
     });
 
     it("a holder that hung past its lease writes nothing when it wakes", async () => {
-      const house = await open();
-      const [one, two] = [await house.process(), await house.process()];
+      const app = await open();
+      const [one, two] = [await app.process(), await app.process()];
       const [entered, released] = [gate(), gate()];
       const hanging = recording("watch", async () => {
         entered.open();
@@ -166,8 +166,8 @@ export function eventsContract(
     });
 
     it("MSG-09, I8, I9: connections cut at random cost no event and double none", async () => {
-      const house = await open();
-      const [one, two] = [await house.process(), await house.process()];
+      const app = await open();
+      const [one, two] = [await app.process(), await app.process()];
       const names = ["watch", "count"];
       const watching = [
         await one.subscribe(
@@ -202,11 +202,11 @@ export function eventsContract(
     });
 
     it("MSG-07: a handler that fails twice and then succeeds has its effect once, after the backoff", async () => {
-      const house = await open();
-      const { log, publisher, subscriber, subscribe } = await house.process();
+      const app = await open();
+      const { log, publisher, subscriber, subscribe } = await app.process();
       const triedAt: number[] = [];
       const failing = recording("watch", async () => {
-        triedAt.push(house.clock.now().getTime());
+        triedAt.push(app.clock.now().getTime());
         if (triedAt.length <= 2) throw new Error("not yet");
       });
       const watching = await subscribe([failing], quick);
@@ -218,9 +218,9 @@ export function eventsContract(
           return rows[0]?.attempts === attempts && rows;
         });
         assert.match(parked!.cause, /not yet/);
-        const waitMs = parked!.nextAttemptAt!.getTime() - house.clock.now().getTime();
+        const waitMs = parked!.nextAttemptAt!.getTime() - app.clock.now().getTime();
         assert.ok(waitMs >= attempts * 800 && waitMs <= attempts * 1_200, `waits ${waitMs} ms`);
-        house.clock.set(parked!.nextAttemptAt!);
+        app.clock.set(parked!.nextAttemptAt!);
       }
       await applied(subscriber, "watch", 1);
       assert.equal(triedAt.length, 3);
@@ -229,8 +229,8 @@ export function eventsContract(
     });
 
     it("MSG-06: a poison message parks with its cause and its stream, the rest flow on, and a replay empties the parking", async () => {
-      const house = await open();
-      const { log, publisher, subscriber, subscribe } = await house.process();
+      const app = await open();
+      const { log, publisher, subscriber, subscribe } = await app.process();
       let broken = true;
       const picky = recording("watch", async (_, events) => {
         if (broken && events.some(({ data }) => (data as Counted).amount === 2)) throw new Error("cannot digest");
@@ -257,11 +257,11 @@ export function eventsContract(
       );
 
       for (let attempts = 2; attempts <= 5; attempts++) {
-        house.clock.advance(60_000);
+        app.clock.advance(60_000);
         await until(async () => (await listParked(subscriber))[0]?.attempts === attempts);
       }
       assert.equal((await listParked(subscriber))[0]?.nextAttemptAt, null);
-      house.clock.advance(3_600_000);
+      app.clock.advance(3_600_000);
       await append(publisher, log, "bad", 5, 1);
       await watching.caughtUp();
       assert.deepEqual(
@@ -340,8 +340,8 @@ export function eventsContract(
     });
 
     it("an operator who skips an event during its retry wins: it is skipped and has no effect", async () => {
-      const house = await open();
-      const { log, publisher, subscriber, subscribe } = await house.process();
+      const app = await open();
+      const { log, publisher, subscriber, subscribe } = await app.process();
       const [entered, released] = [gate(), gate()];
       let tries = 0;
       const failing = recording("watch", async () => {
@@ -353,7 +353,7 @@ export function eventsContract(
       const watching = await subscribe([failing], quick);
       await append(publisher, log, "a", 0, 1);
       await watching.caughtUp();
-      house.clock.advance(60_000);
+      app.clock.advance(60_000);
       await entered.passed;
       assert.equal(await skipParked(subscriber, { stream: "a" }), 1);
       released.open();

@@ -1,7 +1,7 @@
 import type { DescMessage, Message, MessageShape } from "@bufbuild/protobuf";
 import type { Queries, Transaction } from "../database/database.ts";
 import type { Sql } from "../database/sql.ts";
-import type { Call } from "../rpc/call.ts";
+import type { Call } from "../call/call.ts";
 
 /** An event to be recorded: a message of a type that has the option `(kontor.api.v1.event)`, made with `create`. */
 export interface NewEvents {

@@ -1,6 +1,6 @@
 import { performance } from "node:perf_hooks";
 import { EventLogService } from "@kontor/contracts/gen/kontor/events/v1/events_pb.js";
-import { rootCall } from "../rpc/call.ts";
+import { rootCall } from "../call/call.ts";
 import type { Clients } from "../rpc/rpc.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { beginning } from "./place.ts";

@@ -1,6 +1,6 @@
 import type { MessageToProduce } from "@platformatic/kafka";
 import type { SourceEvent } from "./event-source.ts";
-import { partOfStream } from "./parts.ts";
+import { partOfStream } from "./partitions.ts";
 import type { Place } from "./place.ts";
 
 // CloudEvents in Kafka's binary mode: attributes are headers "ce_…", what is ours are extensions of it.

@@ -5,7 +5,7 @@ import { openTlsServer, tlsFaults, writtenLog } from "../testing/test-tls-server
 import { append, assertExactlyOnce, recording } from "./events.contract.ts";
 import { createKafkaEvents } from "./kafka-events.ts";
 import type { KafkaOptions } from "./kafka-options.ts";
-import { openTestHouse } from "./open-test-house.ts";
+import { openTestApp } from "./open-test-app.ts";
 import { testKafka } from "./test-kafka-topics.ts";
 import { openTlsBroker } from "./test-kafka-tls.ts";
 
@@ -15,8 +15,8 @@ const quick = { lingerMs: 0, pauseMs: 0, pollMs: 60_000 };
 async function openProcess(options: Partial<KafkaOptions>) {
   const kafka = { ...testKafka(), ...options };
   const written = writtenLog();
-  const house = await openTestHouse({ broker: (log) => createKafkaEvents({ ...kafka, log }), log: written.log });
-  return { process: await house.process(), ...written };
+  const app = await openTestApp({ broker: (log) => createKafkaEvents({ ...kafka, log }), log: written.log });
+  return { process: await app.process(), ...written };
 }
 
 describe("events: Kafka with TLS", () => {

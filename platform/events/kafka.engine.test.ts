@@ -6,15 +6,15 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { Admin, Producer } from "@platformatic/kafka";
 import { sql } from "../database/sql.ts";
-import { rootCall } from "../rpc/call.ts";
+import { rootCall } from "../call/call.ts";
 import { append, applied, assertExactlyOnce, effectsOf, eventsContract, recording, until } from "./events.contract.ts";
 import type { ChildOrders } from "./test-kafka-crash.ts";
 import { createKafkaEvents } from "./kafka-events.ts";
 import { readTopic, testKafka } from "./test-kafka-topics.ts";
-import { openTestHouse } from "./open-test-house.ts";
-import type { TestHouse } from "./open-test-house.ts";
+import { openTestApp } from "./open-test-app.ts";
+import type { TestApp } from "./open-test-app.ts";
 import { listParked, replayParked } from "./parked.ts";
-import { partOfStream } from "./parts.ts";
+import { partOfStream } from "./partitions.ts";
 import { leaseChannel, subscriptionRows } from "./subscription-store.ts";
 import { renamed, RenamedSchema } from "./test-events.ts";
 
@@ -22,19 +22,19 @@ const count = (name: string, plain: number): number => Number(process.env[name] 
 const call = rootCall({ caller: "things", timeoutMs: 60_000 });
 const quick = { lingerMs: 0, pauseMs: 0, pollMs: 60_000 };
 
-eventsContract("Kafka", async () => (await openKafkaHouse()).house, { crashes: count("KONTOR_EVENT_CRASHES", 20) });
+eventsContract("Kafka", async () => (await openKafkaApp()).app, { crashes: count("KONTOR_EVENT_CRASHES", 20) });
 
-async function openKafkaHouse(partitions?: number) {
+async function openKafkaApp(partitions?: number) {
   const kafka = testKafka("ENGINE_KAFKA", partitions === undefined ? {} : { partitions });
-  const house: TestHouse = await openTestHouse({ broker: (log) => createKafkaEvents({ ...kafka, log }) });
+  const app: TestApp = await openTestApp({ broker: (log) => createKafkaEvents({ ...kafka, log }) });
   const topic = `${kafka.prefix}.things`;
-  return { kafka, house, topic, parked: `${kafka.prefix}.watchers.parked` };
+  return { kafka, app, topic, parked: `${kafka.prefix}.watchers.parked` };
 }
 
 describe("events: on Kafka's topics", () => {
   it("MSG-01, I9: events are there for everybody, as CloudEvents, keyed by their stream and in its order", async () => {
-    const { house, kafka, topic } = await openKafkaHouse();
-    const { log, publisher, subscribe } = await house.process();
+    const { app, kafka, topic } = await openKafkaApp();
+    const { log, publisher, subscribe } = await app.process();
     for (let version = 0; version < 6; version += 2)
       for (const stream of ["a", "b", "c", "d"]) await append(publisher, log, stream, version, 2);
     await (await subscribe([recording("watch")])).caughtUp();
@@ -70,8 +70,8 @@ describe("events: on Kafka's topics", () => {
   });
 
   it("MSG-05: how far a subscription is behind can be seen, here and with Kafka's own tools", async () => {
-    const { house, kafka, topic } = await openKafkaHouse(2);
-    const { log, publisher, subscribe } = await house.process();
+    const { app, kafka, topic } = await openKafkaApp(2);
+    const { log, publisher, subscribe } = await app.process();
     const watching = await subscribe([recording("watch")], quick);
     await append(publisher, log, "a", 0, 40);
     await watching.caughtUp();
@@ -95,8 +95,8 @@ describe("events: on Kafka's topics", () => {
   });
 
   it("R17, MSG-06: records that are no events are put aside with their cause, and the rest flow on", async () => {
-    const { house, kafka, topic, parked } = await openKafkaHouse(1);
-    const { log, publisher, subscriber, subscribe } = await house.process();
+    const { app, kafka, topic, parked } = await openKafkaApp(1);
+    const { log, publisher, subscriber, subscribe } = await app.process();
     const watching = await subscribe([recording("watch")]);
     await append(publisher, log, "a", 0, 1);
     await watching.caughtUp();
@@ -140,8 +140,8 @@ describe("events: on Kafka's topics", () => {
   });
 
   it("R17, MSG-06: an event that always fails is a dead letter when it parks, and again when it is given up", async () => {
-    const { house, kafka, parked } = await openKafkaHouse(3);
-    const { log, publisher, subscriber, subscribe } = await house.process();
+    const { app, kafka, parked } = await openKafkaApp(3);
+    const { log, publisher, subscriber, subscribe } = await app.process();
     const failing = recording("watch", async (_, events) => {
       if (events.some(({ stream }) => stream === "bad")) throw new Error("cannot digest");
     });
@@ -150,7 +150,7 @@ describe("events: on Kafka's topics", () => {
     await append(publisher, log, "good", 0, 2);
     await watching.caughtUp();
     for (let attempts = 2; attempts <= 5; attempts++) {
-      house.clock.advance(60_000);
+      app.clock.advance(60_000);
       await until(async () => (await listParked(subscriber, { subscription: "watch" }))[0]?.attempts === attempts);
     }
     assert.deepEqual(
@@ -181,8 +181,8 @@ describe("events: on Kafka's topics", () => {
   });
 
   it("an event too large for a record is carried without its data, which its readers fetch", async () => {
-    const { house, kafka, topic } = await openKafkaHouse(2);
-    const { log, publisher, subscribe } = await house.process();
+    const { app, kafka, topic } = await openKafkaApp(2);
+    const { log, publisher, subscribe } = await app.process();
     const text = "x".repeat(1_500_000);
     await publisher.transaction((tx) =>
       log.append(tx, call, [{ stream: "a", expectedVersion: 0, events: [renamed("small"), renamed(text), renamed("last")] }]),
@@ -209,19 +209,19 @@ describe("events: on Kafka's topics", () => {
   });
 
   it("a topic that takes only small requests is served with those", async () => {
-    const { house, kafka, topic } = await openKafkaHouse(1);
+    const { app, kafka, topic } = await openKafkaApp(1);
     const admin = new Admin({ clientId: "test", bootstrapBrokers: [...kafka.brokers] });
     await admin.createTopics({ topics: [topic], partitions: 1, replicas: 1, configs: [{ name: "max.message.bytes", value: "20000" }] });
     await admin.close();
-    const { log, publisher, subscriber, subscribe } = await house.process();
+    const { log, publisher, subscriber, subscribe } = await app.process();
     await append(publisher, log, "a", 0, 400);
     await (await subscribe([recording("watch")])).caughtUp();
     await assertExactlyOnce(publisher, subscriber, "watch");
   });
 
   it("I8: a topic that was lost is made and filled anew, and nothing is applied again", async () => {
-    const { house, kafka, topic } = await openKafkaHouse(3);
-    const { log, publisher, subscriber, subscribe } = await house.process();
+    const { app, kafka, topic } = await openKafkaApp(3);
+    const { log, publisher, subscriber, subscribe } = await app.process();
     const watching = await subscribe([recording("watch")]);
     for (const stream of ["a", "b", "c"]) await append(publisher, log, stream, 0, 4);
     await watching.caughtUp();
@@ -237,8 +237,8 @@ describe("events: on Kafka's topics", () => {
   });
 
   it("CON-02: a new projection is built from the topic's beginning", async () => {
-    const { house } = await openKafkaHouse();
-    const { log, publisher, subscriber, subscribe } = await house.process();
+    const { app } = await openKafkaApp();
+    const { log, publisher, subscriber, subscribe } = await app.process();
     const first = await subscribe([recording("watch")]);
     for (let version = 0; version < 10; version++) await append(publisher, log, `s${version % 4}`, Math.floor(version / 4), 1);
     await first.caughtUp();
@@ -251,8 +251,8 @@ describe("events: on Kafka's topics", () => {
 
 describe("events: the replicas of a subscriber on Kafka", () => {
   it("SCA-02: share the parts about equally, and one that stops leaves its parts to the others at once", async () => {
-    const { house } = await openKafkaHouse(6);
-    const [one, two] = [await house.process(), await house.process()];
+    const { app } = await openKafkaApp(6);
+    const [one, two] = [await app.process(), await app.process()];
     const names = ["watch", "count"];
     const first = await one.subscribe(names.map((name) => recording(name)));
     const holders = async () => {
@@ -274,8 +274,8 @@ describe("events: the replicas of a subscriber on Kafka", () => {
   });
 
   it("R18, I8, I9: everything delivered again and again while the leases move costs no event and doubles none", async () => {
-    const { house } = await openKafkaHouse(4);
-    const [one, two] = [await house.process(), await house.process()];
+    const { app } = await openKafkaApp(4);
+    const [one, two] = [await app.process(), await app.process()];
     const watching = [await one.subscribe([recording("watch")], quick), await two.subscribe([recording("watch")], quick)];
     const versions = new Map<string, number>();
     let events = 0;
@@ -306,13 +306,13 @@ describe("events: the replicas of a subscriber on Kafka", () => {
 describe("events: a process that dies, on Kafka", () => {
   const places = ["after commit", "after publishing", "after handling", "any time"] as const;
   it("MSG-09, I8, I9: kill -9 between commit and publishing, and between handling and the place, costs no event and doubles none", async () => {
-    const { house, kafka } = await openKafkaHouse(3);
+    const { app, kafka } = await openKafkaApp(3);
     for (let crash = 0; crash < count("KONTOR_EVENT_KILLS", 4); crash++) {
       const dies = places[crash % places.length]!;
       const after = 1 + Math.floor(Math.random() * 25);
-      await childThatDies({ kafka, connections: house.connections, writer: `w${crash}`, dies, after });
+      await childThatDies({ kafka, connections: app.connections, writer: `w${crash}`, dies, after });
     }
-    const shop = await house.process();
+    const shop = await app.process();
     const watching = await shop.subscribe([recording("watch")], quick);
     await watching.caughtUp();
     await assertExactlyOnce(shop.publisher, shop.subscriber, "watch");
@@ -335,14 +335,14 @@ async function childThatDies(orders: ChildOrders): Promise<void> {
 
 describe("events: moving to Kafka and back", () => {
   it("goes on where it was, with what is parked, and nothing is applied again", async () => {
-    const { house } = await openKafkaHouse(3);
+    const { app } = await openKafkaApp(3);
     let broken = true;
     const picky = recording("watch", async (_, events) => {
       if (broken && events.some(({ stream }) => stream === "b")) throw new Error("not now");
     });
     const streams = ["a", "b", "c", "d"];
     const round = async (version: number, other?: object) => {
-      const shop = await house.process(other);
+      const shop = await app.process(other);
       for (const stream of streams) await append(shop.publisher, shop.log, stream, version, 2);
       const watching = await shop.subscribe([picky], quick);
       await watching.caughtUp();
@@ -356,7 +356,7 @@ describe("events: moving to Kafka and back", () => {
     assert.deepEqual(await round(6, {}), [24, 8, 0]);
     assert.deepEqual(await round(8), [30, 10, 0]);
     broken = false;
-    const shop = await house.process();
+    const shop = await app.process();
     const watching = await shop.subscribe([picky], quick);
     await replayParked(shop.subscriber);
     await applied(shop.subscriber, "watch", 40);
@@ -365,8 +365,8 @@ describe("events: moving to Kafka and back", () => {
   });
 
   it("refuses to go back while a part has not applied what was relayed, and says what to do", async () => {
-    const { house } = await openKafkaHouse(2);
-    const shop = await house.process();
+    const { app } = await openKafkaApp(2);
+    const shop = await app.process();
     await append(shop.publisher, shop.log, "a", 0, 2);
     const watching = await shop.subscribe([recording("watch")], quick);
     await watching.caughtUp();
@@ -378,13 +378,13 @@ describe("events: moving to Kafka and back", () => {
       return row.done;
     });
     await shop.stop();
-    const plain = await house.process({});
+    const plain = await app.process({});
     await assert.rejects(plain.subscribe([recording("watch")], quick), /watch has been reading its events from a broker.*KONTOR_EVENTS/);
   });
 
   it("R10: with Kafka away at the start the shop starts and its log grows; whoever waits for events can stop", async () => {
-    const house = await openTestHouse({ broker: (log) => createKafkaEvents({ brokers: ["127.0.0.1:1"], log }) });
-    const shop = await house.process();
+    const app = await openTestApp({ broker: (log) => createKafkaEvents({ brokers: ["127.0.0.1:1"], log }) });
+    const shop = await app.process();
     const watching = await shop.subscribe([recording("watch")], quick);
     await append(shop.publisher, shop.log, "a", 0, 3);
     const [status] = await watching.status();

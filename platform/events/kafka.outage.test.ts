@@ -6,8 +6,8 @@ import { controlEngine } from "../testing/engines.ts";
 import { append, assertExactlyOnce, recording, until } from "./events.contract.ts";
 import { createKafkaEvents } from "./kafka-events.ts";
 import { readTopic, testKafka } from "./test-kafka-topics.ts";
-import { openTestHouse } from "./open-test-house.ts";
-import type { TestProcess } from "./open-test-house.ts";
+import { openTestApp } from "./open-test-app.ts";
+import type { TestProcess } from "./open-test-app.ts";
 
 const count = (name: string, plain: number): number => Number(process.env[name] ?? plain);
 const quick = { lingerMs: 0, pauseMs: 0 };
@@ -43,8 +43,8 @@ describe("events: the loss of Kafka", () => {
       error: (_, text) => told.push(text),
       child: () => log,
     };
-    const house = await openTestHouse({ broker: (theLog) => createKafkaEvents({ ...kafka, log: theLog }), log });
-    const [one, two] = [await house.process(), await house.process()];
+    const app = await openTestApp({ broker: (theLog) => createKafkaEvents({ ...kafka, log: theLog }), log });
+    const [one, two] = [await app.process(), await app.process()];
     const watching = [await one.subscribe([recording("watch")], quick), await two.subscribe([recording("watch")], quick)];
     const writer = writing(one, "s");
     await until(async () => writer.written() > 20);
@@ -73,8 +73,8 @@ describe("events: the loss of Kafka", () => {
 
   it("R10: a broker that hangs is waited for, and nothing is lost", async () => {
     const kafka = testKafka();
-    const house = await openTestHouse({ broker: (log) => createKafkaEvents({ ...kafka, log }) });
-    const shop = await house.process();
+    const app = await openTestApp({ broker: (log) => createKafkaEvents({ ...kafka, log }) });
+    const shop = await app.process();
     const watching = await shop.subscribe([recording("watch")], quick);
     await append(shop.publisher, shop.log, "a", 0, 5);
     await watching.caughtUp();
@@ -92,8 +92,8 @@ describe("events: the loss of Kafka", () => {
 
   it("MSG-11, R10: of three brokers one is killed: events go on and nothing is lost", async () => {
     const kafka = testKafka("ENGINE_KAFKA_CLUSTER", { replicas: 3 });
-    const house = await openTestHouse({ broker: (log) => createKafkaEvents({ ...kafka, log }) });
-    const shop = await house.process();
+    const app = await openTestApp({ broker: (log) => createKafkaEvents({ ...kafka, log }) });
+    const shop = await app.process();
     const watching = await shop.subscribe([recording("watch")], quick);
     const writer = writing(shop, "s");
     await until(async () => ((await watching.status())[0]?.applied ?? 0) > 20);

@@ -3,7 +3,7 @@ import { sql } from "../database/sql.ts";
 import { describeError } from "../telemetry/describe-error.ts";
 import type { SourceEvent } from "./event-source.ts";
 import type { EventRow } from "./event-log.ts";
-import { baseName } from "./parts.ts";
+import { baseName } from "./partitions.ts";
 import type { Place } from "./place.ts";
 import { LeaseLost } from "./subscription-store.ts";
 import type { Lease } from "./subscription-store.ts";

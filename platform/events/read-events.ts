@@ -4,7 +4,7 @@ import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { EventLogService, EventSchema, ReadEventsRequest } from "@kontor/contracts/gen/kontor/events/v1/events_pb.js";
 import type { Database } from "../database/database.ts";
 import { sql } from "../database/sql.ts";
-import type { Call } from "../rpc/call.ts";
+import type { Call } from "../call/call.ts";
 import type { Implementation } from "../rpc/rpc.ts";
 import type { EventRow } from "./event-log.ts";
 import type { SourceEvent } from "./event-source.ts";

@@ -9,8 +9,8 @@ import type { SharedBatches } from "./shared-batches.ts";
 import type { Stand } from "./place.ts";
 import { LeaseLost } from "./subscription-store.ts";
 import type { Lease } from "./subscription-store.ts";
-import { SubscriptionTenure } from "./subscription-tenure.ts";
-import type { TenureNeeds } from "./subscription-tenure.ts";
+import { LeaseSession } from "./lease-session.ts";
+import type { LeaseSessionNeeds } from "./lease-session.ts";
 import { Waker } from "./waker.ts";
 
 export interface LoopOptions {
@@ -57,11 +57,11 @@ const quietMs = 1_000;
 /** Reads one subscription's events and has them applied, while it holds the lease that its keeper gives it. */
 export class SubscriptionLoop {
   readonly #needs: LoopNeeds;
-  readonly #tenureNeeds: TenureNeeds;
+  readonly #tenureNeeds: LeaseSessionNeeds;
   readonly #waker = new Waker();
   readonly #watchers = new Set<() => void>();
   #given: Lease | undefined;
-  #tenure: SubscriptionTenure | undefined;
+  #session: LeaseSession | undefined;
   #working = false;
   #renewedMs = 0;
   #hiddenMs = hiddenMsMin;
@@ -88,12 +88,12 @@ export class SubscriptionLoop {
 
   /** The lease that it works under, with the place last stored. */
   get lease(): Lease | undefined {
-    return this.#given ?? this.#tenure?.lease;
+    return this.#given ?? this.#session?.lease;
   }
 
   /** How far it has applied or parked; only while it holds the lease. */
   get stand(): Stand | undefined {
-    return this.#given ?? this.#tenure?.stand;
+    return this.#given ?? this.#session?.stand;
   }
 
   /** The lease with the place reached, stored or not. */
@@ -113,7 +113,7 @@ export class SubscriptionLoop {
 
   /** When its lease was last made longer, on the monotonic clock. */
   get leasedMs(): number {
-    return Math.max(this.#renewedMs, this.#tenure?.storedMs ?? 0);
+    return Math.max(this.#renewedMs, this.#session?.storedMs ?? 0);
   }
 
   start(): void {
@@ -157,7 +157,7 @@ export class SubscriptionLoop {
   /** Takes the lease away, unless it is a newer one by now. */
   drop(fence: bigint): void {
     if (this.#given?.fence === fence) this.#given = undefined;
-    if (this.#tenure?.lease.fence === fence) this.#tenure = undefined;
+    if (this.#session?.lease.fence === fence) this.#session = undefined;
   }
 
   /** Resolves when the place has moved, or after `ms`. */
@@ -180,26 +180,26 @@ export class SubscriptionLoop {
       if (this.#leaving !== undefined) {
         const lease = this.standing;
         this.#given = undefined;
-        this.#tenure = undefined;
+        this.#session = undefined;
         this.#left(lease);
       }
       const given = this.#given;
-      let tenure = this.#tenure;
+      let session = this.#session;
       try {
         if (given !== undefined) {
-          tenure = await SubscriptionTenure.begin(this.#tenureNeeds, given);
+          session = await LeaseSession.begin(this.#tenureNeeds, given);
           // Taken away or replaced meanwhile.
           if (this.#given !== given) continue;
-          this.#tenure = tenure;
+          this.#session = session;
           this.#given = undefined;
         }
-        if (tenure === undefined) {
+        if (session === undefined) {
           await this.#waker.wait(options.pollMs);
           continue;
         }
         this.#waker.lower();
         this.#working = true;
-        const restMs = await this.#round(tenure);
+        const restMs = await this.#round(session);
         this.#working = false;
         failures = 0;
         if (restMs === 0) continue;
@@ -209,7 +209,7 @@ export class SubscriptionLoop {
       } catch (error) {
         this.#working = false;
         if (error instanceof LeaseLost) {
-          if (tenure !== undefined) this.drop(tenure.lease.fence);
+          if (session !== undefined) this.drop(session.lease.fence);
           this.#needs.lost();
           continue;
         }
@@ -222,17 +222,17 @@ export class SubscriptionLoop {
   }
 
   /** Retries what is due, reads and applies a batch. Gives how long to rest: 0 when there is more at once. */
-  async #round(tenure: SubscriptionTenure): Promise<number> {
+  async #round(session: LeaseSession): Promise<number> {
     const { source, options } = this.#needs;
-    await tenure.retryDue(() => this.#waker.closed);
+    await session.retryDue(() => this.#waker.closed);
     this.#readMs = performance.now();
-    const batch = await source.read(tenure.stand, options.batchMax);
-    await tenure.take(batch);
-    this.#setAlarm(tenure.dueMs);
+    const batch = await source.read(session.stand, options.batchMax);
+    await session.take(batch);
+    this.#setAlarm(session.dueMs);
 
     if (batch.behind === "nothing") {
       this.#hiddenMs = hiddenMsMin;
-      return tenure.stored ? options.pollMs : Math.min(options.pollMs, quietMs);
+      return session.stored ? options.pollMs : Math.min(options.pollMs, quietMs);
     }
     if (batch.behind === "more") return 0;
     // What is committed and may not be read yet becomes so without a signal: when an older transaction ends, of whatever database.

@@ -1,6 +1,6 @@
 import type { Database, Queries } from "../database/database.ts";
 import { sql } from "../database/sql.ts";
-import { baseName, partOf } from "./parts.ts";
+import { baseName, partOf } from "./partitions.ts";
 import { comparePlaces } from "./place.ts";
 import type { Stand } from "./place.ts";
 import { relayName } from "./relayed.ts";

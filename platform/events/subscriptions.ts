@@ -7,8 +7,8 @@ import { readReach } from "./event-source.ts";
 import { rpcTransport } from "./event-transport.ts";
 import type { EventTransport } from "./event-transport.ts";
 import type { Subscription } from "./events.ts";
-import { LeaseKeeper } from "./lease-keeper.ts";
-import { partName } from "./parts.ts";
+import { LeaseManager } from "./lease-manager.ts";
+import { partName } from "./partitions.ts";
 import { comparePlaces } from "./place.ts";
 import type { Place, Stand } from "./place.ts";
 import { reachedPlace, recordsLeft } from "./reach.ts";
@@ -16,7 +16,7 @@ import type { Reach } from "./reach.ts";
 import { SubscriptionLoop } from "./subscription-loop.ts";
 import type { LoopOptions } from "./subscription-loop.ts";
 import { SharedBatches } from "./shared-batches.ts";
-import { joinSubscription, splitSubscription } from "./subscription-parts.ts";
+import { joinSubscription, splitSubscription } from "./subscription-partitions.ts";
 import { registerSubscriptions, subscriptionRows } from "./subscription-store.ts";
 import type { SubscriptionTotals } from "./subscription-store.ts";
 import { Waker } from "./waker.ts";
@@ -91,7 +91,7 @@ export function createSubscriptions(needs: SubscriptionsNeeds): Subscriptions {
   const { service, subscriptions, database, clients, wakeups, log } = needs;
   const options = { ...defaults, ...needs.options };
   const transport = needs.transport ?? rpcTransport({ service, subscriptions, clients, wakeups, log });
-  const keeper = new LeaseKeeper({
+  const keeper = new LeaseManager({
     service,
     database,
     log,

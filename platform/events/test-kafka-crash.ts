@@ -3,13 +3,13 @@ import { sql } from "../database/sql.ts";
 import { append, recording } from "./events.contract.ts";
 import { createKafkaEvents } from "./kafka-events.ts";
 import type { KafkaOptions } from "./kafka-options.ts";
-import { openTestProcess } from "./open-test-house.ts";
-import type { TestHouse } from "./open-test-house.ts";
+import { openTestProcess } from "./open-test-app.ts";
+import type { TestApp } from "./open-test-app.ts";
 
 /** What the child works on, and where it kills itself: after so many times. The parent may kill it at any time. */
 export interface ChildOrders {
   readonly kafka: KafkaOptions;
-  readonly connections: TestHouse["connections"];
+  readonly connections: TestApp["connections"];
   readonly writer: string;
   readonly dies: "after commit" | "after publishing" | "after handling" | "any time";
   readonly after: number;

@@ -2,7 +2,7 @@ import type { Logger } from "../telemetry/logger.ts";
 import { within } from "./within.ts";
 
 /** Something with a life. All of it is optional; `stop` is called only for what has been started, and must bear being called twice. */
-export interface Part {
+export interface Component {
   readonly name: string;
   readonly start?: () => Promise<void> | void;
   readonly stop?: () => Promise<void> | void;
@@ -18,7 +18,7 @@ export interface Readiness {
 
 export interface Lifecycle {
   /** Adds a part that starts after those already there. Throws once starting has begun. */
-  add(part: Part): void;
+  add(component: Component): void;
   /** Starts the parts in order. When one fails, those already started are stopped in reverse and its error is thrown. */
   start(): Promise<void>;
   /**
@@ -35,38 +35,38 @@ export interface Lifecycle {
 const readyTimeoutMs = 1_000;
 
 /** The life of a process: parts that start in order and stop in reverse. */
-export function createLifecycle({ log, parts = [] }: { readonly log: Logger; readonly parts?: readonly Part[] }): Lifecycle {
-  const all = [...parts];
-  const started: Part[] = [];
+export function createLifecycle({ log, components = [] }: { readonly log: Logger; readonly components?: readonly Component[] }): Lifecycle {
+  const all = [...components];
+  const started: Component[] = [];
   let starting: Promise<void> | undefined;
   let stopping: Promise<void> | undefined;
   let serving = false;
 
   async function startAll(): Promise<void> {
-    for (const part of all) {
+    for (const component of all) {
       // Asked before each part, because a stop may come while one is starting.
-      if (stopping !== undefined) throw new Error(`stopped before ${part.name} was started`);
+      if (stopping !== undefined) throw new Error(`stopped before ${component.name} was started`);
       const before = performance.now();
       try {
-        await part.start?.();
+        await component.start?.();
       } catch (error) {
-        log.error({ part: part.name, error }, "could not be started");
+        log.error({ component: component.name, error }, "could not be started");
         throw error;
       }
-      started.push(part);
-      log.debug({ part: part.name, ms: Math.round(performance.now() - before) }, "started");
+      started.push(component);
+      log.debug({ component: component.name, ms: Math.round(performance.now() - before) }, "started");
     }
     serving = stopping === undefined;
   }
 
   async function stopStarted(): Promise<void> {
     const failures: unknown[] = [];
-    for (let part = started.pop(); part !== undefined; part = started.pop()) {
+    for (let component = started.pop(); component !== undefined; component = started.pop()) {
       try {
-        await part.stop?.();
-        log.debug({ part: part.name }, "stopped");
+        await component.stop?.();
+        log.debug({ component: component.name }, "stopped");
       } catch (error) {
-        log.error({ part: part.name, error }, "could not be stopped");
+        log.error({ component: component.name, error }, "could not be stopped");
         failures.push(error);
       }
     }
@@ -81,9 +81,9 @@ export function createLifecycle({ log, parts = [] }: { readonly log: Logger; rea
   }
 
   return {
-    add(part) {
-      if (starting !== undefined) throw new Error(`${part.name} was added after the start`);
-      all.push(part);
+    add(component) {
+      if (starting !== undefined) throw new Error(`${component.name} was added after the start`);
+      all.push(component);
     },
     start: () =>
       (starting ??= startAll().catch(async (error: unknown) => {
@@ -97,18 +97,18 @@ export function createLifecycle({ log, parts = [] }: { readonly log: Logger; rea
     },
     async ready() {
       if (!serving) return { ready: false, notReady: ["process"] };
-      const answers = await Promise.all(started.map((part) => isReady(part)));
-      const notReady = started.filter((_, at) => answers[at] !== true).map((part) => part.name);
+      const answers = await Promise.all(started.map((component) => isReady(component)));
+      const notReady = started.filter((_, at) => answers[at] !== true).map((component) => component.name);
       return { ready: serving && notReady.length === 0, notReady };
     },
   };
 
-  async function isReady(part: Part): Promise<boolean> {
+  async function isReady(component: Component): Promise<boolean> {
     try {
-      const answer = part.ready?.() ?? true;
+      const answer = component.ready?.() ?? true;
       return typeof answer === "boolean" ? answer : (await within(readyTimeoutMs, answer)) === true;
     } catch (error) {
-      log.warn({ part: part.name, error }, "is not ready");
+      log.warn({ component: component.name, error }, "is not ready");
       return false;
     }
   }

@@ -1,39 +1,39 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { createLogger } from "../telemetry/create-logger.ts";
-import { createLifecycle, type Part } from "./lifecycle.ts";
+import { createLifecycle, type Component } from "./lifecycle.ts";
 
 const log = createLogger({ service: "test", level: "silent" });
 
 function setup(count = 3) {
   const happened: string[] = [];
-  const part = (name: string, change: Partial<Part> = {}): Part => ({
+  const component = (name: string, change: Partial<Component> = {}): Component => ({
     name,
     start: async () => void happened.push(`start ${name}`),
     stop: async () => void happened.push(`stop ${name}`),
     ...change,
   });
-  const parts = ["a", "b", "c"].slice(0, count).map((name) => part(name));
-  return { happened, part, parts };
+  const components = ["a", "b", "c"].slice(0, count).map((name) => component(name));
+  return { happened, component, components };
 }
 
 describe("createLifecycle", () => {
   it("starts in order and stops in reverse, once", async () => {
-    const { happened, part, parts } = setup(2);
-    const life = createLifecycle({ log, parts });
-    life.add(part("c"));
+    const { happened, component, components } = setup(2);
+    const life = createLifecycle({ log, components });
+    life.add(component("c"));
     await Promise.all([life.start(), life.start()]);
     await Promise.all([life.stop(), life.stop()]);
     await life.stop();
     assert.deepEqual(happened, ["start a", "start b", "start c", "stop c", "stop b", "stop a"]);
-    assert.throws(() => life.add(part("d")), /d was added after the start/);
+    assert.throws(() => life.add(component("d")), /d was added after the start/);
   });
 
   it("stops what was started when one fails, and throws that one's error", async () => {
-    const { happened, part, parts } = setup(2);
+    const { happened, component, components } = setup(2);
     const failure = new Error("port taken");
-    const broken = part("broken", { start: () => Promise.reject(failure) });
-    const life = createLifecycle({ log, parts: [...parts, broken, part("never")] });
+    const broken = component("broken", { start: () => Promise.reject(failure) });
+    const life = createLifecycle({ log, components: [...components, broken, component("never")] });
     await assert.rejects(life.start(), failure);
     assert.deepEqual(happened, ["start a", "start b", "stop b", "stop a"]);
     assert.equal((await life.ready()).ready, false);
@@ -42,24 +42,27 @@ describe("createLifecycle", () => {
   });
 
   it("stops all others when one cannot be stopped, then throws", async () => {
-    const { happened, part, parts } = setup(1);
-    const life = createLifecycle({ log, parts: [...parts, part("broken", { stop: () => Promise.reject(new Error("stuck")) }), part("z")] });
+    const { happened, component, components } = setup(1);
+    const life = createLifecycle({
+      log,
+      components: [...components, component("broken", { stop: () => Promise.reject(new Error("stuck")) }), component("z")],
+    });
     await life.start();
     await assert.rejects(life.stop(), (error: AggregateError) => /stuck/.test(String(error.errors[0])));
     assert.deepEqual(happened, ["start a", "start broken", "start z", "stop z", "stop a"]);
   });
 
   it("does not start the rest when it is stopped while starting", async () => {
-    const { happened, part, parts } = setup(1);
+    const { happened, component, components } = setup(1);
     const gate = Promise.withResolvers<void>();
     const asked = Promise.withResolvers<void>();
-    const slow = part("slow", {
+    const slow = component("slow", {
       start: () => {
         asked.resolve();
         return gate.promise;
       },
     });
-    const life = createLifecycle({ log, parts: [...parts, slow, part("never")] });
+    const life = createLifecycle({ log, components: [...components, slow, component("never")] });
     const start = life.start();
     await asked.promise;
     const stop = life.stop();
@@ -70,20 +73,20 @@ describe("createLifecycle", () => {
   });
 
   it("can be stopped without having been started", async () => {
-    const { happened, parts } = setup();
-    await createLifecycle({ log, parts }).stop();
+    const { happened, components } = setup();
+    await createLifecycle({ log, components }).stop();
     assert.deepEqual(happened, []);
   });
 
-  it("OBS-16: is ready when started and every part is, and names those that are not", async () => {
-    const { part, parts } = setup(1);
+  it("OBS-16: is ready when started and every component is, and names those that are not", async () => {
+    const { component, components } = setup(1);
     let up = true;
     const life = createLifecycle({
       log,
-      parts: [
-        ...parts,
-        part("database", { ready: () => up }),
-        part("broker", { ready: () => (up ? Promise.resolve(true) : Promise.reject(new Error("gone"))) }),
+      components: [
+        ...components,
+        component("database", { ready: () => up }),
+        component("broker", { ready: () => (up ? Promise.resolve(true) : Promise.reject(new Error("gone"))) }),
       ],
     });
     assert.deepEqual(await life.ready(), { ready: false, notReady: ["process"] });
@@ -97,10 +100,10 @@ describe("createLifecycle", () => {
     await life.stop();
   });
 
-  it("OBS-16: a part that does not answer within a second is not ready", async (t) => {
+  it("OBS-16: a component that does not answer within a second is not ready", async (t) => {
     t.mock.timers.enable({ apis: ["setTimeout"] });
-    const { part } = setup();
-    const life = createLifecycle({ log, parts: [part("mute", { ready: () => new Promise<boolean>(() => undefined) })] });
+    const { component } = setup();
+    const life = createLifecycle({ log, components: [component("mute", { ready: () => new Promise<boolean>(() => undefined) })] });
     await life.start();
     const ready = life.ready();
     t.mock.timers.tick(1_000);

@@ -90,7 +90,7 @@ describe("stopOnSignals", () => {
     assert.equal(await exited, 1);
   });
 
-  it("can be undone", () => {
+  it("can be removed", () => {
     const { target, undo } = setup();
     undo();
     assert.deepEqual(target.eventNames(), []);

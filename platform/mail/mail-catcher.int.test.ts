@@ -118,9 +118,9 @@ describe("createMailCatcher", () => {
       /552/,
     );
     assert.equal((await shared.list({ to: "large@example.com" })).messages.length, 0);
-    const crowd = Array.from({ length: 101 }, (_, n) => `crowd${n}@example.com`);
-    await sendRaw(shared, "Message-ID: <crowd@x>\r\n\r\nx", crowd);
-    assert.equal((await shared.list({ query: "crowd1@" })).messages[0]?.to.length, 100);
+    const many = Array.from({ length: 101 }, (_, n) => `many${n}@example.com`);
+    await sendRaw(shared, "Message-ID: <many@x>\r\n\r\nx", many);
+    assert.equal((await shared.list({ query: "many1@" })).messages[0]?.to.length, 100);
   });
 
   it("says which port is taken", async () => {

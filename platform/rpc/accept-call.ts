@@ -1,7 +1,7 @@
 import type { DescService } from "@bufbuild/protobuf";
 import { refuse } from "../errors/refusal.ts";
 import { edgeCaller } from "./access.ts";
-import type { Call } from "./call.ts";
+import type { Call } from "../call/call.ts";
 import { checkCaller } from "./callers.ts";
 import type { Callers } from "./callers.ts";
 import type { ServedMethod, ServedMethods } from "./served-methods.ts";

@@ -1,7 +1,7 @@
 import { Allow } from "@kontor/contracts/gen/kontor/api/v1/options_pb.js";
 import type { MethodContract } from "../contract/contract.ts";
 import { refuse } from "../errors/refusal.ts";
-import type { Call } from "./call.ts";
+import type { Call } from "../call/call.ts";
 
 /** The name under which the edge calls. It is never a service of the house. */
 export const edgeCaller = "gateway";

@@ -1,7 +1,7 @@
 import { refusalIn, refuse } from "../errors/refusal.ts";
 import type { Refusal } from "../errors/refusal.ts";
 import type { Logger } from "../telemetry/logger.ts";
-import type { Call } from "./call.ts";
+import type { Call } from "../call/call.ts";
 
 export interface FaultPlace {
   readonly log: Logger;

@@ -119,11 +119,11 @@ export function createGrpcServer(options: GrpcServerOptions): RpcServer {
   }
 
   function failureOf(error: unknown): grpc.ServiceError {
-    const undone = error instanceof NotServedHere;
-    const told = undone ? notServed(error.message) : toldFor(error);
+    const notExecuted = error instanceof NotServedHere;
+    const told = notExecuted ? notServed(error.message) : toldFor(error);
     const metadata = identity.clone();
     metadata.set("grpc-status-details-bin", Buffer.from(encodeRefusal(told)));
-    if (undone) metadata.set(answerHeaders.undone, "1");
+    if (notExecuted) metadata.set(answerHeaders.notExecuted, "1");
     // The text travels as a header, which has no half characters and is not long; all of it is in the details.
     return Object.assign(new Error(told.message), {
       code: statusOf[told.code],

@@ -15,7 +15,7 @@ import type { ServerReflectionRequest, ServerReflectionResponse } from "@kontor/
 import * as grpc from "@grpc/grpc-js";
 import { definitionOf } from "./grpc-methods.ts";
 import { createReflection } from "./grpc-reflection.ts";
-import { deskHandlers, DeskService } from "./rpc.contract.ts";
+import { greeterHandlers, GreeterService } from "./rpc.contract.ts";
 import { implement } from "./rpc.ts";
 import { serveOver } from "./test-wire.ts";
 
@@ -27,7 +27,7 @@ after(async () => {
 });
 
 async function open(options: { readonly ready?: () => Promise<boolean>; readonly reflection?: boolean } = {}) {
-  const server = await serveOver("grpc", { services: { desk: [implement(DeskService, deskHandlers)] }, ...options });
+  const server = await serveOver("grpc", { services: { greeter: [implement(GreeterService, greeterHandlers)] }, ...options });
   const client = new grpc.Client(server.address, grpc.credentials.createInsecure());
   closing.push(() => server.stop());
   closing.push(() => client.close());
@@ -106,16 +106,16 @@ describe("gRPC reflection", () => {
     const { stream, about } = ask(client);
     const list = await about({ case: "listServices", value: "" });
     assert.ok(list.case === "listServicesResponse");
-    assert.deepEqual(list.value.service.map(({ name }) => name).toSorted(), [Health.typeName, DeskService.typeName].toSorted());
-    for (const value of [DeskService.typeName, `${DeskService.typeName}.Greet`]) {
+    assert.deepEqual(list.value.service.map(({ name }) => name).toSorted(), [Health.typeName, GreeterService.typeName].toSorted());
+    for (const value of [GreeterService.typeName, `${GreeterService.typeName}.Greet`]) {
       const found = await about({ case: "fileContainingSymbol", value });
       assert.ok(found.case === "fileDescriptorResponse");
       const file = found.value.fileDescriptorProto.map((bytes) => fromBinary(FileDescriptorProtoSchema, bytes));
-      assert.equal(file[0]?.service[0]?.name, "DeskService");
+      assert.equal(file[0]?.service[0]?.name, "GreeterService");
       const registry = createFileRegistry(create(FileDescriptorSetSchema, { file: file.toReversed() }));
       assert.deepEqual(
-        registry.getService(DeskService.typeName)?.methods.map(({ name, methodKind }) => `${name} ${methodKind}`),
-        DeskService.methods.map(({ name, methodKind }) => `${name} ${methodKind}`),
+        registry.getService(GreeterService.typeName)?.methods.map(({ name, methodKind }) => `${name} ${methodKind}`),
+        GreeterService.methods.map(({ name, methodKind }) => `${name} ${methodKind}`),
       );
     }
     const unknown = await about({ case: "fileContainingSymbol", value: "nowhere.At.All" });

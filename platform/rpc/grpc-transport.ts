@@ -3,7 +3,7 @@ import type { Message } from "@bufbuild/protobuf";
 import * as grpc from "@grpc/grpc-js";
 import type { MethodContract } from "../contract/contract.ts";
 import { refuse } from "../errors/refusal.ts";
-import type { Call } from "./call.ts";
+import type { Call } from "../call/call.ts";
 import { definitionOf } from "./grpc-methods.ts";
 import { startUnary } from "./grpc-unary.ts";
 import { patienceMs, TransportFailure } from "./transport.ts";
@@ -154,10 +154,10 @@ const isStatus = (error: unknown): error is grpc.ServiceError => error instanceo
 
 /** The callee's refusal, or what happened on the way. */
 function failureOf({ code, details, metadata }: grpc.StatusObject): Error {
-  const undone = metadata.get(answerHeaders.undone).length > 0;
+  const notExecuted = metadata.get(answerHeaders.notExecuted).length > 0;
   const [problem] = metadata.get("grpc-status-details-bin");
   const refusal = typeof problem === "object" ? decodeRefusal(problem) : undefined;
-  if (refusal !== undefined && !undone) return refusal;
+  if (refusal !== undefined && !notExecuted) return refusal;
   const cause = new Error(`${grpc.status[code]}: ${details}`);
   if (code === grpc.status.DEADLINE_EXCEEDED || code === grpc.status.CANCELLED)
     return refuse({ reason: "DEADLINE_EXCEEDED", code: "deadline_exceeded", cause });
@@ -165,5 +165,5 @@ function failureOf({ code, details, metadata }: grpc.StatusObject): Error {
   if (code === grpc.status.RESOURCE_EXHAUSTED) return refuse({ reason: "INTERNAL_ERROR", code: "internal", cause });
   // The first is grpc-js's answer for a method that the server does not have; the other its word for a connection that was being closed.
   const unasked = code === grpc.status.UNIMPLEMENTED || details === "Stream refused by server";
-  return new TransportFailure(cause.message, { undone: undone || unasked });
+  return new TransportFailure(cause.message, { notExecuted: notExecuted || unasked });
 }

@@ -1,7 +1,7 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { LineSchema } from "@kontor/contracts/gen/kontor/testing/v1/testing_pb.js";
 import * as grpc from "@grpc/grpc-js";
-import { DeskService, rpcContract } from "./rpc.contract.ts";
+import { GreeterService, rpcContract } from "./rpc.contract.ts";
 import { overWire } from "./test-wire.ts";
 import { wireContract } from "./wire.contract.ts";
 import type { SendRaw } from "./wire.contract.ts";
@@ -27,6 +27,6 @@ const send: SendRaw = (address, { path, headers, body = new Uint8Array() }) => {
 wireContract({
   protocol: "grpc",
   send,
-  path: `/${DeskService.typeName}/Greet`,
+  path: `/${GreeterService.typeName}/Greet`,
   body: toBinary(LineSchema, create(LineSchema, { sku: "tea", quantity: 1 })),
 });

@@ -2,9 +2,9 @@ import { request as plainRequest } from "node:http";
 import type { IncomingMessage, OutgoingHttpHeaders, RequestOptions } from "node:http";
 import { request as secureRequest } from "node:https";
 import { Refusal, refuse } from "../errors/refusal.ts";
-import type { Call } from "./call.ts";
-import { Deadlines } from "./deadlines.ts";
-import type { Pending } from "./deadlines.ts";
+import type { Call } from "../call/call.ts";
+import { Deadlines } from "../call/deadlines.ts";
+import type { Pending } from "../call/deadlines.ts";
 import { TransportFailure } from "./transport.ts";
 
 export interface ExchangeOptions {
@@ -59,7 +59,7 @@ export class Exchange {
     const syscall = error instanceof Error && "syscall" in error ? error.syscall : undefined;
     // Of several addresses behind one name each has its own failure.
     const unconnected = syscall === "connect" || syscall === "getaddrinfo" || error instanceof AggregateError;
-    return new TransportFailure(error instanceof Error ? error.message : String(error), { cause: error, undone: unconnected });
+    return new TransportFailure(error instanceof Error ? error.message : String(error), { cause: error, notExecuted: unconnected });
   }
 
   readonly #leave = (): void => this.#cut(refuse({ reason: "DEADLINE_EXCEEDED", code: "deadline_exceeded" }));

@@ -11,7 +11,7 @@ import { httpStatusOf } from "../errors/http-status.ts";
 import { refusalIn, refuse } from "../errors/refusal.ts";
 import type { Refusal } from "../errors/refusal.ts";
 import { acceptCall, NotServedHere } from "./accept-call.ts";
-import type { Call } from "./call.ts";
+import type { Call } from "../call/call.ts";
 import { textOf } from "./http-body.ts";
 import { encodeProblem, mediaTypes, pathOf, readyPath } from "./http-wire.ts";
 import { defaultTimeoutMs, stopMs } from "./rpc-server.ts";
@@ -109,10 +109,10 @@ export function createHttpRpcServer(options: RpcServerOptions): RpcServer {
   function fail(request: IncomingMessage, response: ServerResponse, error: unknown): void {
     // Its reader has gone, so nobody is told.
     if (response.destroyed || response.headersSent) return;
-    const undone = error instanceof NotServedHere;
-    const told = toldFor(undone ? notServed(error.message) : error);
+    const notExecuted = error instanceof NotServedHere;
+    const told = toldFor(notExecuted ? notServed(error.message) : error);
     send(response, httpStatusOf[told.code], mediaTypes.problem, encodeProblem(told), {
-      ...(undone && { [answerHeaders.undone]: "1" }),
+      ...(notExecuted && { [answerHeaders.notExecuted]: "1" }),
       // What is left of a body that nobody reads would have to be read before the next call.
       ...(!request.complete && { connection: "close" }),
     });

@@ -7,12 +7,12 @@ import { jsonCodec } from "../contract/json.ts";
 import type { JsonCodec } from "../contract/json.ts";
 import { refuse } from "../errors/refusal.ts";
 import type { Refusal } from "../errors/refusal.ts";
-import type { Call } from "./call.ts";
+import type { Call } from "../call/call.ts";
 import { createAgents } from "./http-agents.ts";
 import { linesOf, textOf } from "./http-body.ts";
 import { Exchange } from "./http-exchange.ts";
-import { Places } from "./http-places.ts";
-import type { Place } from "./http-places.ts";
+import { Endpoints } from "./http-endpoints.ts";
+import type { Endpoint } from "./http-endpoints.ts";
 import { decodeProblem, mediaTypes, pathOf } from "./http-wire.ts";
 import type { StreamLine } from "./http-wire.ts";
 import { patienceMs, TransportFailure } from "./transport.ts";
@@ -30,7 +30,7 @@ interface Asked {
 
 /** Calls to one service as JSON over HTTP: to each address in turn, leaving out those that cannot be reached. */
 export function createHttpTransport({ service, addresses, callers, tls, heard }: TransportOptions): Transport {
-  const places = new Places(addresses);
+  const endpoints = new Endpoints(addresses);
   const agents = createAgents(service, tls);
   const paths = new WeakMap<MethodContract, string>();
   const patientUntilMs = performance.now() + patienceMs;
@@ -50,7 +50,7 @@ export function createHttpTransport({ service, addresses, callers, tls, heard }:
     };
   }
 
-  /** Asks one place after the other until one answers with a message, or refuses. Who was not asked at all is no reason to give up. */
+  /** Asks one endpoint after the other until one answers with a message, or refuses. Who was not asked at all is no reason to give up. */
   async function ask(method: MethodContract, request: Message, call: Call): Promise<{ exchange: Exchange; response: IncomingMessage }> {
     const body = jsonCodec(method.method.input).encode(request);
     const bytes = Buffer.byteLength(body);
@@ -58,22 +58,22 @@ export function createHttpTransport({ service, addresses, callers, tls, heard }:
     let path = paths.get(method);
     if (path === undefined) paths.set(method, (path = pathOf(method)));
     for (let tries = 1; ; tries++) {
-      const place = places.next();
+      const endpoint = endpoints.next();
       try {
-        const begun = await begin(place, { path, body, bytes, call });
-        places.reached(place);
+        const begun = await begin(endpoint, { path, body, bytes, call });
+        endpoints.reached(endpoint);
         return begun;
       } catch (error) {
-        if (!(error instanceof TransportFailure && error.undone)) throw error;
-        places.lost(place);
-        if (tries < places.count) continue;
+        if (!(error instanceof TransportFailure && error.notExecuted)) throw error;
+        endpoints.lost(endpoint);
+        if (tries < endpoints.count) continue;
         if (answered || performance.now() > patientUntilMs || call.remainingMs() <= pauseMs || call.gone?.aborted === true) throw error;
         await delay(pauseMs);
       }
     }
   }
 
-  async function begin({ host, port }: Place, { path, body, bytes, call }: Asked) {
+  async function begin({ host, port }: Endpoint, { path, body, bytes, call }: Asked) {
     const request = { agent: agents.current(), host, port, path };
     const exchange = new Exchange({ secure: tls !== undefined, request, headers: headersOf(call, bytes), body, call });
     let response: IncomingMessage | undefined;
@@ -130,10 +130,10 @@ const tooLarge = () => refuse({ reason: "INTERNAL_ERROR", code: "internal", caus
 /** The callee's refusal, or what else an answer that is not one says. */
 async function failureIn(response: IncomingMessage): Promise<Error> {
   const text = await textOf(response, tooLarge);
-  const undone = response.headers[answerHeaders.undone] !== undefined;
+  const notExecuted = response.headers[answerHeaders.notExecuted] !== undefined;
   const refusal = response.headers["content-type"] === mediaTypes.problem ? decodeProblem(JSON.parse(text)) : undefined;
-  if (refusal !== undefined && !undone) return refusal;
-  return new TransportFailure(`the answer was ${response.statusCode}`, { undone });
+  if (refusal !== undefined && !notExecuted) return refusal;
+  return new TransportFailure(`the answer was ${response.statusCode}`, { notExecuted });
 }
 
 /** An answer that is none is the callee's fault, and no refusal of what was asked. */

@@ -1,7 +1,7 @@
 import { request } from "node:http";
 import { decodeProblem } from "./http-wire.ts";
 import { textOf } from "./http-body.ts";
-import { DeskService, rpcContract } from "./rpc.contract.ts";
+import { GreeterService, rpcContract } from "./rpc.contract.ts";
 import { overWire } from "./test-wire.ts";
 import { wireContract } from "./wire.contract.ts";
 import type { SendRaw } from "./wire.contract.ts";
@@ -27,6 +27,6 @@ const send: SendRaw = (address, { path, headers, body = new Uint8Array() }) =>
 wireContract({
   protocol: "http",
   send,
-  path: `/rpc/${DeskService.typeName}/Greet`,
+  path: `/rpc/${GreeterService.typeName}/Greet`,
   body: Buffer.from(JSON.stringify({ sku: "tea", quantity: 1 })),
 });

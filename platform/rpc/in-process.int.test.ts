@@ -3,11 +3,11 @@ import { describe, it } from "node:test";
 import { create } from "@bufbuild/protobuf";
 import { LineSchema } from "@kontor/contracts/gen/kontor/testing/v1/testing_pb.js";
 import type { Logger } from "../telemetry/logger.ts";
-import { rootCall } from "./call.ts";
+import { rootCall } from "../call/call.ts";
 import { createInProcessRpc } from "./in-process.ts";
 import type { InProcessRpcOptions } from "./in-process.ts";
 import { implement } from "./rpc.ts";
-import { deskHandlers, DeskService, rpcContract } from "./rpc.contract.ts";
+import { greeterHandlers, GreeterService, rpcContract } from "./rpc.contract.ts";
 import type { OpenRpc } from "./rpc.contract.ts";
 
 const openWith =
@@ -31,8 +31,8 @@ describe("in-process rpc", () => {
       assert.throws(() => (request.sku = "coffee"), TypeError);
       return { lines: [{ sku: "tea" }] };
     };
-    rpc.serve("desk", [implement(DeskService, { ...deskHandlers, greet })]);
-    const client = rpc.clientsFor("orders").of("desk", DeskService);
+    rpc.serve("greeter", [implement(GreeterService, { ...greeterHandlers, greet })]);
+    const client = rpc.clientsFor("orders").of("greeter", GreeterService);
     const answer = await client.greet(create(LineSchema, { sku: "tea", quantity: 1 }), rootCall({ caller: "orders", timeoutMs: 1000 }));
     assert.throws(() => (answer.lines[0]!.sku = "coffee"), TypeError);
     await rpc.stop();
@@ -40,13 +40,13 @@ describe("in-process rpc", () => {
 
   it("does not start with a contract served twice or not implemented", () => {
     const rpc = createInProcessRpc({ log });
-    const { greet: _, ...some } = deskHandlers;
+    const { greet: _, ...some } = greeterHandlers;
     assert.throws(
-      () => rpc.serve("desk", [implement(DeskService, some as typeof deskHandlers)]),
-      /desk does not implement .*DeskService.Greet/,
+      () => rpc.serve("greeter", [implement(GreeterService, some as typeof greeterHandlers)]),
+      /greeter does not implement .*GreeterService.Greet/,
     );
-    rpc.serve("shop", [implement(DeskService, deskHandlers)]);
-    assert.throws(() => rpc.serve("shop", [implement(DeskService, deskHandlers)]), /twice/);
+    rpc.serve("shop", [implement(GreeterService, greeterHandlers)]);
+    assert.throws(() => rpc.serve("shop", [implement(GreeterService, greeterHandlers)]), /twice/);
     assert.deepEqual([...rpc.served().keys()], ["shop"]);
   });
 });

@@ -1,5 +1,5 @@
 import type { DescService, Message } from "@bufbuild/protobuf";
-import type { Call } from "./call.ts";
+import type { Call } from "../call/call.ts";
 import type { Client, Rpc } from "./rpc.ts";
 import { notServed, ServedMethods } from "./served-methods.ts";
 import type { Fields, ServedMethod, ServedMethodsOptions } from "./served-methods.ts";
@@ -11,14 +11,14 @@ export interface InProcessRpcOptions extends ServedMethodsOptions {
 }
 
 /** Rpc with what the servers of this process need: they offer to others what is served here. */
-export interface HouseRpc extends Rpc {
+export interface InProcessRpc extends Rpc {
   readonly methods: ServedMethods;
 }
 
 type AnyClient = Record<string, (request: Fields, call: Call) => Promise<Message> | AsyncIterable<Message>>;
 
 /** Rpc by direct calls, with everything that a wire would do; by a wire to the services that run elsewhere. */
-export function createInProcessRpc({ remotes, ...options }: InProcessRpcOptions): HouseRpc {
+export function createInProcessRpc({ remotes, ...options }: InProcessRpcOptions): InProcessRpc {
   const methods = new ServedMethods(options);
 
   function localClient(caller: string, service: string, contract: DescService): AnyClient {

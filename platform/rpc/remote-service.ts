@@ -9,7 +9,7 @@ import { refusalIn, refuse } from "../errors/refusal.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { Breaker } from "./breaker.ts";
 import type { BreakerOptions } from "./breaker.ts";
-import type { Call } from "./call.ts";
+import type { Call } from "../call/call.ts";
 import { RetryBudget } from "./retry-budget.ts";
 import { TransportFailure } from "./transport.ts";
 import type { RemoteFigures, RemoteMethod, RemoteService, Transport } from "./transport.ts";
@@ -80,7 +80,7 @@ export function createRemoteService(options: RemoteServiceOptions): RemoteServic
         return answer;
       } catch (error) {
         const told = failure(error, call, method, hadMs);
-        if (!(error instanceof TransportFailure) || !(repeatable || error.undone) || tries === triesMax) throw told;
+        if (!(error instanceof TransportFailure) || !(repeatable || error.notExecuted) || tries === triesMax) throw told;
         const pauseMs = Math.min(backoffMsMin * 2 ** (tries - 1), backoffMsMax) * (0.5 + random());
         if (breaker.state === "open" || pauseMs >= call.remainingMs() || !budget.take()) throw told;
         await pause(pauseMs);

@@ -8,8 +8,8 @@ import { LineSchema, ThingSchema } from "@kontor/contracts/gen/kontor/testing/v1
 import { insideTransaction } from "../database/in-transaction.ts";
 import { refusalIn, refuse } from "../errors/refusal.ts";
 import type { LogFields, Logger } from "../telemetry/logger.ts";
-import { Call } from "./call.ts";
-import type { CallInit } from "./call.ts";
+import { Call } from "../call/call.ts";
+import type { CallInit } from "../call/call.ts";
 import { describeService } from "./describe-service.ts";
 import { createRemoteService } from "./remote-service.ts";
 import type { Client } from "./rpc.ts";
@@ -28,7 +28,7 @@ const ShopService = describeService("kontor.testing.v1.ShopService", {
 const tea = { sku: "tea", quantity: 1 };
 const thing = create(ThingSchema, { id: "thg_1" });
 const away = () => new TransportFailure("connection reset");
-const neverSent = () => new TransportFailure("connection refused", { undone: true });
+const neverSent = () => new TransportFailure("connection refused", { notExecuted: true });
 const callOf = (init: Partial<CallInit> = {}) => new Call({ caller: "test", deadlineMs: performance.now() + 10_000, ...init });
 
 /** A service behind a transport that does what the script says, call by call, and then answers. */

@@ -8,9 +8,9 @@ import type { Thing } from "@kontor/contracts/gen/kontor/testing/v1/testing_pb.j
 import { insideTransaction } from "../database/in-transaction.ts";
 import { Refusal, refuse } from "../errors/refusal.ts";
 import type { LogFields, Logger } from "../telemetry/logger.ts";
-import type { AdmissionLimits } from "./admission.ts";
-import { Call } from "./call.ts";
-import type { CallInit, User } from "./call.ts";
+import type { ConcurrencyLimits } from "./concurrency-limiter.ts";
+import { Call } from "../call/call.ts";
+import type { CallInit, User } from "../call/call.ts";
 import { describeService } from "./describe-service.ts";
 import { implement } from "./rpc.ts";
 import type { Clients, Implementation, Route } from "./rpc.ts";
@@ -18,7 +18,7 @@ import type { Clients, Implementation, Route } from "./rpc.ts";
 const line = { input: LineSchema, output: ThingSchema } as const;
 
 /** The contract that the suite serves: one method for each kind of access. */
-export const DeskService = describeService("kontor.testing.v1.DeskService", {
+export const GreeterService = describeService("kontor.testing.v1.GreeterService", {
   greet: { ...line, allow: [Allow.PUBLIC] },
   buy: { ...line, allow: [Allow.PUBLIC], rest: { idempotency: Idempotency.REQUIRED } },
   whoAmI: { ...line, allow: [Allow.AUTHENTICATED] },
@@ -31,13 +31,13 @@ export const DeskService = describeService("kontor.testing.v1.DeskService", {
   watchInside: { ...line, allow: [Allow.INTERNAL], streams: true },
 });
 
-export type DeskHandlers = Implementation<typeof DeskService>;
+export type GreeterHandlers = Implementation<typeof GreeterService>;
 
 const nothing = async () => ({});
 async function* nothingAtAll() {}
 
 /** Answers with nothing where nothing else is given. */
-export const deskHandlers: DeskHandlers = {
+export const greeterHandlers: GreeterHandlers = {
   greet: nothing,
   buy: nothing,
   whoAmI: nothing,
@@ -58,31 +58,31 @@ export interface RpcUnderTest {
 export type OpenRpc = (options: {
   readonly services: Readonly<Record<string, readonly Route[]>>;
   readonly log: Logger;
-  readonly limits?: Partial<AdmissionLimits>;
+  readonly limits?: Partial<ConcurrencyLimits>;
 }) => Promise<RpcUnderTest>;
 
 /** What every rpc engine does alike. */
 export function rpcContract(engine: string, open: OpenRpc): void {
   describe(`rpc: ${engine}`, { concurrency: true }, () => {
     it("carries the request and the answer", async () => {
-      await using desk = await setup(open, {
+      await using greeter = await setup(open, {
         greet: async ({ sku, quantity }) => ({
           id: sku,
           version: quantity,
           lines: [{ sku, quantity, unitPrice: { currency: "EUR", amount: "1.00" } }],
         }),
       });
-      const answer = await desk.of("gateway").greet({ sku: "tea", quantity: 3 }, callOf());
+      const answer = await greeter.of("gateway").greet({ sku: "tea", quantity: 3 }, callOf());
       assert.equal(answer.$typeName, ThingSchema.typeName);
       assert.deepEqual([answer.id, answer.version, answer.lines[0]?.unitPrice?.amount], ["tea", 3, "1.00"]);
-      const again = await desk.of("gateway").greet(create(LineSchema, { sku: "tea", quantity: 4 }), callOf());
+      const again = await greeter.of("gateway").greet(create(LineSchema, { sku: "tea", quantity: 4 }), callOf());
       assert.equal(again.version, 4);
     });
 
     it("refuses a request that breaks the contract's rules before the handler sees it", async () => {
       let seen = 0;
-      await using desk = await setup(open, { greet: async () => (seen++, {}) });
-      const refusal = await refusalOf(desk.of("orders").greet({ sku: "", quantity: 0 }, callOf()));
+      await using greeter = await setup(open, { greet: async () => (seen++, {}) });
+      const refusal = await refusalOf(greeter.of("orders").greet({ sku: "", quantity: 0 }, callOf()));
       assert.equal(refusal.reason, "INVALID_REQUEST");
       assert.equal(refusal.code, "invalid_argument");
       assert.deepEqual(refusal.fields.map(({ field }) => field).sort(), ["quantity", "sku"]);
@@ -91,7 +91,7 @@ export function rpcContract(engine: string, open: OpenRpc): void {
 
     it("carries who asks, for what cause, and the key that the one who calls gave", async () => {
       const calls: Call[] = [];
-      await using desk = await setup(open, { greet: async (_, call) => (calls.push(call), {}) });
+      await using greeter = await setup(open, { greet: async (_, call) => (calls.push(call), {}) });
       const call = callOf({
         caller: "nobody-in-particular",
         user: ann,
@@ -100,8 +100,8 @@ export function rpcContract(engine: string, open: OpenRpc): void {
         correlation: "cause-1",
         causation: "evt_1",
       });
-      await desk.of("checkout").greet(tea, call);
-      await desk.of("checkout").greet(tea, call.with({ user: undefined }));
+      await greeter.of("checkout").greet(tea, call);
+      await greeter.of("checkout").greet(tea, call.with({ user: undefined }));
       assert.equal(calls[0]?.caller, "checkout", "the host says who calls, not the one who calls");
       assert.deepEqual(calls[0]?.user, ann);
       assert.deepEqual([calls[0]?.trace.traceId, calls[0]?.correlation, calls[0]?.causation], ["a".repeat(32), "cause-1", "evt_1"]);
@@ -111,24 +111,24 @@ export function rpcContract(engine: string, open: OpenRpc): void {
     });
 
     it("lets nobody call a method without an access option", async () => {
-      await using desk = await setup(open);
+      await using greeter = await setup(open);
       for (const caller of ["gateway", "orders"])
-        assert.equal((await refusalOf(desk.of(caller).nobody(tea, callOf({ user: admin })))).reason, "PERMISSION_DENIED");
+        assert.equal((await refusalOf(greeter.of(caller).nobody(tea, callOf({ user: admin })))).reason, "PERMISSION_DENIED");
     });
 
     it("keeps internal methods from the edge, whoever is signed in", async () => {
-      await using desk = await setup(open);
+      await using greeter = await setup(open);
       assert.equal(
-        (await refusalOf(desk.of("gateway").inside(tea, callOf({ user: admin, caller: "orders" })))).reason,
+        (await refusalOf(greeter.of("gateway").inside(tea, callOf({ user: admin, caller: "orders" })))).reason,
         "PERMISSION_DENIED",
       );
-      await desk.of("orders").inside(tea, callOf());
+      await greeter.of("orders").inside(tea, callOf());
     });
 
     it("asks for a user, or for one of the roles, from services too", async () => {
-      await using desk = await setup(open);
+      await using greeter = await setup(open);
       for (const caller of ["gateway", "orders"]) {
-        const client = desk.of(caller);
+        const client = greeter.of(caller);
         assert.equal((await refusalOf(client.whoAmI(tea, callOf()))).reason, "UNAUTHENTICATED");
         await client.whoAmI(tea, callOf({ user: ann }));
         assert.equal((await refusalOf(client.manage(tea, callOf()))).reason, "UNAUTHENTICATED");
@@ -139,7 +139,7 @@ export function rpcContract(engine: string, open: OpenRpc): void {
     });
 
     it("passes a refusal on as it is, also through services in between", async () => {
-      await using desk = await setup(open, {
+      await using greeter = await setup(open, {
         inside: async () => {
           throw new Error("could not hold", {
             cause: refuse({
@@ -152,40 +152,40 @@ export function rpcContract(engine: string, open: OpenRpc): void {
             }),
           });
         },
-        greet: async (request, call) => desk.of("orders").inside(request, call),
+        greet: async (request, call) => greeter.of("orders").inside(request, call),
       });
-      const refusal = await refusalOf(desk.of("gateway").greet(tea, callOf()));
+      const refusal = await refusalOf(greeter.of("gateway").greet(tea, callOf()));
       assert.deepEqual(
         [refusal.reason, refusal.code, refusal.message, refusal.details, refusal.retryAfterMs],
         ["OUT_OF_STOCK", "failed_precondition", "Only 2 are left", { free: 2 }, 3000],
       );
       assert.deepEqual(refusal.fields, [{ field: "quantity", reason: "TOO_MANY", message: "at most 2" }]);
-      assert.deepEqual(desk.faults, []);
+      assert.deepEqual(greeter.faults, []);
     });
 
     it("tells nothing of a fault, and logs it once with its causes", async () => {
-      await using desk = await setup(open, {
+      await using greeter = await setup(open, {
         inside: async () => {
           throw new Error("select failed", { cause: new Error("password of kontor is hunter2") });
         },
-        greet: async (request, call) => desk.of("orders").inside(request, call),
+        greet: async (request, call) => greeter.of("orders").inside(request, call),
       });
-      const refusal = await refusalOf(desk.of("gateway").greet(tea, callOf({ correlation: "cause-2" })));
+      const refusal = await refusalOf(greeter.of("gateway").greet(tea, callOf({ correlation: "cause-2" })));
       assert.deepEqual(
         [refusal.reason, refusal.code, refusal.message, refusal.details],
         ["INTERNAL_ERROR", "internal", "INTERNAL_ERROR", {}],
       );
       assert.equal(refusal.cause, undefined);
-      assert.equal(desk.faults.length, 1);
-      const [fault] = desk.faults;
+      assert.equal(greeter.faults.length, 1);
+      const [fault] = greeter.faults;
       assert.ok(fault?.error instanceof Error && fault.error.cause instanceof Error);
       assert.equal(fault.call?.correlation, "cause-2");
     });
 
     it("refuses a call whose deadline has passed, without asking the handler", async () => {
       let seen = 0;
-      await using desk = await setup(open, { greet: async () => (seen++, {}) });
-      const refusal = await refusalOf(desk.of("gateway").greet(tea, callOf({ deadlineMs: performance.now() - 1 })));
+      await using greeter = await setup(open, { greet: async () => (seen++, {}) });
+      const refusal = await refusalOf(greeter.of("gateway").greet(tea, callOf({ deadlineMs: performance.now() - 1 })));
       assert.equal(refusal.reason, "DEADLINE_EXCEEDED");
       assert.equal(seen, 0);
     });
@@ -194,7 +194,7 @@ export function rpcContract(engine: string, open: OpenRpc): void {
       let begun = false;
       const finish = Promise.withResolvers<void>();
       const finished = Promise.withResolvers<string>();
-      await using desk = await setup(open, {
+      await using greeter = await setup(open, {
         greet: async () => {
           begun = true;
           await finish.promise;
@@ -205,7 +205,7 @@ export function rpcContract(engine: string, open: OpenRpc): void {
       // On a busy machine a call may not have reached its handler by then.
       while (!begun) {
         const startedMs = performance.now();
-        const refusal = await refusalOf(desk.of("gateway").greet(tea, callOf({ deadlineMs: startedMs + 60 })));
+        const refusal = await refusalOf(greeter.of("gateway").greet(tea, callOf({ deadlineMs: startedMs + 60 })));
         const tookMs = performance.now() - startedMs;
         assert.deepEqual([refusal.reason, refusal.code], ["DEADLINE_EXCEEDED", "deadline_exceeded"]);
         // Wires count in whole milliseconds, at each end.
@@ -216,26 +216,26 @@ export function rpcContract(engine: string, open: OpenRpc): void {
     });
 
     it("refuses as unavailable what is served nowhere", async () => {
-      await using desk = await setup(open);
-      const client = desk.rpc.clientsFor("orders").of("tailor", DeskService);
+      await using greeter = await setup(open);
+      const client = greeter.rpc.clientsFor("orders").of("tailor", GreeterService);
       const refusal = await refusalOf(client.greet(tea, callOf()));
       assert.deepEqual([refusal.reason, refusal.code], ["DEPENDENCY_UNAVAILABLE", "unavailable"]);
     });
 
     it("GW-11: 200 calls at once for different users each keep their own", async () => {
-      await using desk = await setup(open, {
+      await using greeter = await setup(open, {
         inside: async (_, call) => {
           await turns(3);
           return { id: call.signedIn().id, displayName: call.correlation };
         },
         whoAmI: async (request, call) => {
           await turns(request.quantity % 7);
-          const inner = await desk.of("orders").inside(request, call);
+          const inner = await greeter.of("orders").inside(request, call);
           assert.equal(call.signedIn().id, inner.id);
           return inner;
         },
       });
-      const client = desk.of("gateway");
+      const client = greeter.of("gateway");
       const answers = await Promise.all(
         Array.from({ length: 200 }, (_, n) =>
           client.whoAmI({ sku: "tea", quantity: n + 1 }, callOf({ user: { ...ann, id: `usr_${n}` }, correlation: `cause-${n}` })),
@@ -247,23 +247,23 @@ export function rpcContract(engine: string, open: OpenRpc): void {
     it("refuses what comes from the edge beyond its limits, and lets the house's own calls pass", async () => {
       const gate = Promise.withResolvers<void>();
       const started = Promise.withResolvers<void>();
-      await using desk = await setup(
+      await using greeter = await setup(
         open,
         {
           greet: async (request, call) => {
             started.resolve();
             await gate.promise;
-            return desk.of("orders").inside(request, call);
+            return greeter.of("orders").inside(request, call);
           },
         },
         { inFlight: 1, waiting: 1 },
       );
-      const client = desk.of("gateway");
+      const client = greeter.of("gateway");
       const first = client.greet(tea, callOf());
       await started.promise;
       const later = [client.greet(tea, callOf()), client.greet(tea, callOf())].map((call) => call.then(() => "served", reasonOf));
       assert.equal(await Promise.race(later), "OVERLOADED");
-      await desk.of("orders").inside(tea, callOf());
+      await greeter.of("orders").inside(tea, callOf());
       gate.resolve();
       await first;
       assert.deepEqual((await Promise.all(later)).sort(), ["OVERLOADED", "served"]);
@@ -272,8 +272,12 @@ export function rpcContract(engine: string, open: OpenRpc): void {
     it("gives an urgent call the place of one that waits", async () => {
       const gate = Promise.withResolvers<void>();
       const started = Promise.withResolvers<void>();
-      await using desk = await setup(open, { greet: async () => (started.resolve(), await gate.promise, {}) }, { inFlight: 1, waiting: 1 });
-      const client = desk.of("gateway");
+      await using greeter = await setup(
+        open,
+        { greet: async () => (started.resolve(), await gate.promise, {}) },
+        { inFlight: 1, waiting: 1 },
+      );
+      const client = greeter.of("gateway");
       const first = client.greet(tea, callOf());
       await started.promise;
       const browsing = client.greet(tea, callOf()).then(() => "served", reasonOf);
@@ -287,37 +291,37 @@ export function rpcContract(engine: string, open: OpenRpc): void {
     it("RES-08: stopping waits for calls under way, with those that they make, and takes no more", async () => {
       const gate = Promise.withResolvers<void>();
       const started = Promise.withResolvers<void>();
-      await using desk = await setup(open, {
+      await using greeter = await setup(open, {
         greet: async (request, call) => {
           started.resolve();
           await gate.promise;
-          return desk.of("orders").inside(request, call);
+          return greeter.of("orders").inside(request, call);
         },
         inside: async () => ({ id: "inside" }),
       });
-      const under = desk.of("gateway").greet(tea, callOf());
+      const under = greeter.of("gateway").greet(tea, callOf());
       await started.promise;
       let stopped = false;
-      const stopping = desk.rpc.stop().then(() => (stopped = true));
-      assert.equal((await refusalOf(desk.of("gateway").greet(tea, callOf()))).code, "unavailable");
+      const stopping = greeter.rpc.stop().then(() => (stopped = true));
+      assert.equal((await refusalOf(greeter.of("gateway").greet(tea, callOf()))).code, "unavailable");
       assert.equal(stopped, false);
       gate.resolve();
       assert.equal((await under).id, "inside");
       await stopping;
-      assert.equal((await refusalOf(desk.of("orders").inside(tea, callOf()))).code, "unavailable");
-      await desk.rpc.stop();
+      assert.equal((await refusalOf(greeter.of("orders").inside(tea, callOf()))).code, "unavailable");
+      await greeter.rpc.stop();
     });
 
     it("API-04: a stream delivers all in order, and is not asked for before it is read", async () => {
       let asked = 0;
-      await using desk = await setup(open, {
+      await using greeter = await setup(open, {
         async *watch({ sku }) {
           asked++;
           for (let version = 1; version <= 200; version++) yield { id: sku, version };
         },
       });
-      const stream = desk.of("gateway").watch(tea, callOf());
-      await desk.of("gateway").greet(tea, callOf());
+      const stream = greeter.of("gateway").watch(tea, callOf());
+      await greeter.of("gateway").greet(tea, callOf());
       assert.equal(asked, 0);
       const answers = await Array.fromAsync(stream);
       assert.deepEqual(
@@ -329,14 +333,14 @@ export function rpcContract(engine: string, open: OpenRpc): void {
 
     it("API-04: a stream carries who asks and for what cause, and may end without a message", async () => {
       const calls: Call[] = [];
-      await using desk = await setup(open, {
+      await using greeter = await setup(open, {
         async *watch(_, call) {
           calls.push(call);
           yield* [];
         },
       });
       const call = callOf({ user: ann, correlation: "cause-3", idempotencyKey: "key-3" });
-      assert.deepEqual(await Array.fromAsync(desk.of("orders").watch(tea, call)), []);
+      assert.deepEqual(await Array.fromAsync(greeter.of("orders").watch(tea, call)), []);
       assert.deepEqual(
         calls.map(({ caller, user, correlation, idempotencyKey }) => [caller, user, correlation, idempotencyKey]),
         [["orders", ann, "cause-3", "key-3"]],
@@ -349,18 +353,18 @@ export function rpcContract(engine: string, open: OpenRpc): void {
         seen++;
         yield {};
       };
-      await using desk = await setup(open, { watch, watchInside: watch });
-      const { refusal } = await readAll(desk.of("gateway").watch({ sku: "", quantity: 0 }, callOf()));
+      await using greeter = await setup(open, { watch, watchInside: watch });
+      const { refusal } = await readAll(greeter.of("gateway").watch({ sku: "", quantity: 0 }, callOf()));
       assert.deepEqual([refusal?.reason, refusal?.fields.map(({ field }) => field).sort()], ["INVALID_REQUEST", ["quantity", "sku"]]);
-      assert.equal((await readAll(desk.of("gateway").watchInside(tea, callOf()))).refusal?.reason, "PERMISSION_DENIED");
-      const late = await readAll(desk.of("gateway").watch(tea, callOf({ deadlineMs: performance.now() - 1 })));
+      assert.equal((await readAll(greeter.of("gateway").watchInside(tea, callOf()))).refusal?.reason, "PERMISSION_DENIED");
+      const late = await readAll(greeter.of("gateway").watch(tea, callOf({ deadlineMs: performance.now() - 1 })));
       assert.equal(late.refusal?.reason, "DEADLINE_EXCEEDED");
       assert.equal(seen, 0);
-      assert.equal((await readAll(desk.of("orders").watchInside(tea, callOf()))).messages.length, 1);
+      assert.equal((await readAll(greeter.of("orders").watchInside(tea, callOf()))).messages.length, 1);
     });
 
     it("API-04: a stream is refused before its first message, and in the middle behind those that came", async () => {
-      await using desk = await setup(open, {
+      await using greeter = await setup(open, {
         async *watch({ quantity }) {
           for (let version = 1; version < quantity; version++) yield { version };
           throw refuse({ reason: "OUT_OF_STOCK", code: "failed_precondition", message: "All gone", details: { free: 0 } });
@@ -371,23 +375,23 @@ export function rpcContract(engine: string, open: OpenRpc): void {
         },
       });
       for (const quantity of [1, 4]) {
-        const { messages, refusal } = await readAll(desk.of("orders").watch({ sku: "tea", quantity }, callOf()));
+        const { messages, refusal } = await readAll(greeter.of("orders").watch({ sku: "tea", quantity }, callOf()));
         assert.equal(messages.length, quantity - 1);
         assert.deepEqual(
           [refusal?.reason, refusal?.code, refusal?.message, refusal?.details],
           ["OUT_OF_STOCK", "failed_precondition", "All gone", { free: 0 }],
         );
       }
-      assert.deepEqual(desk.faults, []);
-      const { messages, refusal } = await readAll(desk.of("orders").watchInside(tea, callOf()));
+      assert.deepEqual(greeter.faults, []);
+      const { messages, refusal } = await readAll(greeter.of("orders").watchInside(tea, callOf()));
       assert.deepEqual([messages.length, refusal?.reason, refusal?.message], [1, "INTERNAL_ERROR", "INTERNAL_ERROR"]);
-      assert.equal(desk.faults.length, 1);
+      assert.equal(greeter.faults.length, 1);
     });
 
     it("API-04: a stream ends with its reader: the handler is told by its signal", async () => {
       const ended = Promise.withResolvers<void>();
       const left = Promise.withResolvers<void>();
-      await using desk = await setup(open, {
+      await using greeter = await setup(open, {
         async *watch(_, call) {
           call.signal.addEventListener("abort", () => ended.resolve());
           try {
@@ -401,16 +405,16 @@ export function rpcContract(engine: string, open: OpenRpc): void {
           }
         },
       });
-      for await (const { version } of desk.of("gateway").watch(tea, callOf())) if (version === 3) break;
+      for await (const { version } of greeter.of("gateway").watch(tea, callOf())) if (version === 3) break;
       await ended.promise;
       await left.promise;
-      assert.deepEqual(desk.faults, []);
+      assert.deepEqual(greeter.faults, []);
     });
 
     it("API-04: a stream that waits for news ends when its caller goes away", async () => {
       const gone = new AbortController();
       const ended = Promise.withResolvers<void>();
-      await using desk = await setup(open, {
+      await using greeter = await setup(open, {
         async *watch(_, call) {
           yield { version: 1 };
           await aborted(call.signal);
@@ -420,7 +424,7 @@ export function rpcContract(engine: string, open: OpenRpc): void {
       // The deadline is too far away to end it.
       const call = callOf({ signal: gone.signal, deadlineMs: performance.now() + 300_000 });
       const reading = (async () => {
-        for await (const _ of desk.of("gateway").watch(tea, call)) gone.abort();
+        for await (const _ of greeter.of("gateway").watch(tea, call)) gone.abort();
       })();
       assert.equal((await refusalOf(reading)).reason, "DEADLINE_EXCEEDED");
       await ended.promise;
@@ -428,7 +432,7 @@ export function rpcContract(engine: string, open: OpenRpc): void {
 
     it("API-04: a stream ends at its deadline, whatever way its handler takes that", async () => {
       const ended = Promise.withResolvers<void>();
-      await using desk = await setup(open, {
+      await using greeter = await setup(open, {
         async *watch(_, call) {
           yield { version: 1 };
           await aborted(call.signal);
@@ -440,7 +444,7 @@ export function rpcContract(engine: string, open: OpenRpc): void {
           throw call.signal.reason;
         },
       });
-      const until = [desk.of("orders").watch, desk.of("orders").watchInside].map(async (ask) => {
+      const until = [greeter.of("orders").watch, greeter.of("orders").watchInside].map(async (ask) => {
         for (;;) {
           const outcome = await readAll(ask(tea, callOf({ deadlineMs: performance.now() + 100 })));
           assert.equal(outcome.refusal?.reason, "DEADLINE_EXCEEDED");
@@ -450,24 +454,24 @@ export function rpcContract(engine: string, open: OpenRpc): void {
       });
       await Promise.all(until);
       await ended.promise;
-      assert.deepEqual(desk.faults, []);
+      assert.deepEqual(greeter.faults, []);
     });
 
     it("API-04: a handler does not run far ahead of a slow reader, and the reader loses nothing", async () => {
       const count = 400;
       const displayName = "n".repeat(64 * 1024);
       let made = 0;
-      await using desk = await setup(open, {
+      await using greeter = await setup(open, {
         async *watch() {
           while (made < count) yield { version: ++made, displayName };
         },
       });
       let read = 0;
-      for await (const { version, displayName: name } of desk.of("orders").watch(tea, callOf())) {
+      for await (const { version, displayName: name } of greeter.of("orders").watch(tea, callOf())) {
         assert.deepEqual([version, name.length], [++read, displayName.length]);
         // Whatever would run ahead has had the time for it when these have come back.
         if (read === 2) {
-          for (let n = 0; n < 20; n++) await desk.of("orders").greet(tea, callOf());
+          for (let n = 0; n < 20; n++) await greeter.of("orders").greet(tea, callOf());
           // What a network's own buffers hold is some megabytes.
           assert.ok(made < count / 2, `${made} of ${count} were made`);
         }
@@ -476,7 +480,7 @@ export function rpcContract(engine: string, open: OpenRpc): void {
     });
 
     it("API-04 RES-08: stopping ends streams, and tells their readers that they may ask elsewhere", async () => {
-      await using desk = await setup(open, {
+      await using greeter = await setup(open, {
         async *watch(_, call) {
           yield { version: 1 };
           await aborted(call.signal);
@@ -484,19 +488,19 @@ export function rpcContract(engine: string, open: OpenRpc): void {
       });
       const read = Promise.withResolvers<void>();
       const reading = (async () => {
-        for await (const _ of desk.of("gateway").watch(tea, callOf())) read.resolve();
+        for await (const _ of greeter.of("gateway").watch(tea, callOf())) read.resolve();
       })();
       const refused = refusalOf(reading);
       await read.promise;
-      await desk.rpc.stop();
+      await greeter.rpc.stop();
       assert.deepEqual([(await refused).reason, (await refused).code], ["DEPENDENCY_UNAVAILABLE", "unavailable"]);
-      assert.deepEqual(desk.faults, []);
+      assert.deepEqual(greeter.faults, []);
     });
 
     it("does not call while a transaction is open", async () => {
-      await using desk = await setup(open);
+      await using greeter = await setup(open);
       await assert.rejects(
-        insideTransaction("orders", () => desk.of("orders").inside(tea, callOf())),
+        insideTransaction("orders", () => greeter.of("orders").inside(tea, callOf())),
         /while a transaction of orders is open/,
       );
     });
@@ -509,19 +513,19 @@ const admin: User = { id: "usr_admin", session: "ses_2", roles: ["admin"], verif
 
 const callOf = (init: Partial<CallInit> = {}) => new Call({ caller: "test", deadlineMs: performance.now() + 20_000, ...init });
 
-async function setup(open: OpenRpc, handlers: Partial<DeskHandlers> = {}, limits?: Partial<AdmissionLimits>) {
+async function setup(open: OpenRpc, handlers: Partial<GreeterHandlers> = {}, limits?: Partial<ConcurrencyLimits>) {
   const faults: LogFields[] = [];
   const silent = () => undefined;
   const log: Logger = { debug: silent, info: silent, warn: silent, error: (fields) => void faults.push(fields), child: () => log };
   const rpc = await open({
-    services: { desk: [implement(DeskService, { ...deskHandlers, ...handlers })] },
+    services: { greeter: [implement(GreeterService, { ...greeterHandlers, ...handlers })] },
     log,
     ...(limits && { limits }),
   });
   return {
     rpc,
     faults,
-    of: (caller: string) => rpc.clientsFor(caller).of("desk", DeskService),
+    of: (caller: string) => rpc.clientsFor(caller).of("greeter", GreeterService),
     [Symbol.asyncDispose]: () => rpc.stop(),
   };
 }

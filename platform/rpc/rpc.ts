@@ -1,5 +1,5 @@
 import type { DescMethodServerStreaming, DescMethodUnary, DescService, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
-import type { Call } from "./call.ts";
+import type { Call } from "../call/call.ts";
 
 /** The methods of a service, by their local (lowerCamelCase) names. */
 type Methods<S extends DescService> = S["method"];

@@ -8,10 +8,10 @@ import { refusalIn, refuse } from "../errors/refusal.ts";
 import type { Refusal } from "../errors/refusal.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { checkAccess, edgeCaller } from "./access.ts";
-import { Admission, isUrgent } from "./admission.ts";
-import type { AdmissionLimits } from "./admission.ts";
-import type { Call } from "./call.ts";
-import { Deadlines } from "./deadlines.ts";
+import { ConcurrencyLimiter, isUrgent } from "./concurrency-limiter.ts";
+import type { ConcurrencyLimits } from "./concurrency-limiter.ts";
+import type { Call } from "../call/call.ts";
+import { Deadlines } from "../call/deadlines.ts";
 import { refusalFor } from "./faults.ts";
 import { deepFreeze } from "./freeze.ts";
 import type { Route } from "./rpc.ts";
@@ -19,7 +19,7 @@ import type { Route } from "./rpc.ts";
 export interface ServedMethodsOptions {
   readonly log: Logger;
   /** For each service, on calls that come from the edge. Calls within the house pass: they hold a place already. */
-  readonly limits?: Partial<AdmissionLimits>;
+  readonly limits?: Partial<ConcurrencyLimits>;
   /** Freezes requests and answers, so that whoever changes one is found. For tests: it costs more than the call. */
   readonly freeze?: boolean;
 }
@@ -36,7 +36,7 @@ export interface ServedMethod {
   readonly contract: MethodContract;
   readonly validate: (message: Message) => void;
   readonly answer: Answer;
-  readonly door: Admission;
+  readonly door: ConcurrencyLimiter;
   readonly urgent: boolean;
 }
 
@@ -48,7 +48,7 @@ export class ServedMethods {
   readonly #options: ServedMethodsOptions;
   readonly #methods = new Map<string, ServedMethod>();
   readonly #routes = new Map<string, readonly Route[]>();
-  readonly #doors = new Map<string, Admission>();
+  readonly #doors = new Map<string, ConcurrencyLimiter>();
   readonly #deadlines = new Deadlines();
   readonly #streams = new Set<AbortController>();
   #running = 0;
@@ -65,7 +65,7 @@ export class ServedMethods {
 
   /** Offers routes as the named service. Throws for what is served already or not implemented. */
   serve(service: string, routes: readonly Route[]): void {
-    const door = this.#doors.get(service) ?? new Admission(this.#options.limits);
+    const door = this.#doors.get(service) ?? new ConcurrencyLimiter(this.#options.limits);
     this.#doors.set(service, door);
     for (const route of routes)
       for (const contract of methodsOf(route.service)) {

@@ -4,7 +4,7 @@ import { tokenCallers } from "./callers.ts";
 import { createGrpcServer } from "./grpc-server.ts";
 import { createHttpRpcServer } from "./http-server.ts";
 import { createInProcessRpc } from "./in-process.ts";
-import type { HouseRpc } from "./in-process.ts";
+import type { InProcessRpc } from "./in-process.ts";
 import { openRemotes } from "./remotes.ts";
 import type { OpenRpc } from "./rpc.contract.ts";
 import type { Route } from "./rpc.ts";
@@ -23,7 +23,7 @@ export const silentLog: Logger = { debug: silent, info: silent, warn: silent, er
 export const createServerOf = { grpc: createGrpcServer, http: createHttpRpcServer } as const;
 
 export interface TestServer {
-  readonly rpc: HouseRpc;
+  readonly rpc: InProcessRpc;
   readonly server: RpcServer;
   readonly port: number;
   /** "127.0.0.1:1234" */
@@ -34,7 +34,7 @@ export interface TestServer {
 export interface TestServerOptions {
   readonly services: Readonly<Record<string, readonly Route[]>>;
   readonly log?: Logger;
-  readonly rpc?: HouseRpc;
+  readonly rpc?: InProcessRpc;
   readonly instance?: string;
   readonly host?: string;
   readonly port?: number;

@@ -5,14 +5,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
 import { refusalIn } from "../errors/refusal.ts";
-import { rootCall } from "./call.ts";
+import { rootCall } from "../call/call.ts";
 import { certificateCallers } from "./callers.ts";
 import { createAuthority, issueCertificate } from "./certificates.ts";
 import type { KeyPair } from "./certificates.ts";
 import { tlsIdentity } from "./grpc-tls.ts";
 import { createInProcessRpc } from "./in-process.ts";
 import { openRemotes } from "./remotes.ts";
-import { deskHandlers, DeskService } from "./rpc.contract.ts";
+import { greeterHandlers, GreeterService } from "./rpc.contract.ts";
 import { implement } from "./rpc.ts";
 import { createServerOf, silentLog } from "./test-wire.ts";
 import { openTlsFiles } from "./tls-files.ts";
@@ -52,10 +52,10 @@ for (const [plain, secure] of [
 ] as const)
   describe(`TLS: ${secure}`, { concurrency: true }, () => {
     /** A server with a certificate, and what a caller with another one gets of it. */
-    async function setup(served: KeyPair = certificateOf(["desk"])) {
+    async function setup(served: KeyPair = certificateOf(["greeter"])) {
       const { files, replace } = await filesOf(served);
       const rpc = createInProcessRpc({ log: silentLog });
-      rpc.serve("desk", [implement(DeskService, deskHandlers)]);
+      rpc.serve("greeter", [implement(GreeterService, greeterHandlers)]);
       const identity = tlsIdentity(files);
       const read: unknown[] = [];
       const server = createServerOf[plain]({
@@ -74,10 +74,10 @@ for (const [plain, secure] of [
         { ca = authority, protocol = secure }: { readonly ca?: KeyPair; readonly protocol?: typeof plain | typeof secure } = {},
       ) {
         const own = await filesOf(pair, ca);
-        const services = new Map([["desk", { protocol, addresses: [`127.0.0.1:${port}`] }]]);
+        const services = new Map([["greeter", { protocol, addresses: [`127.0.0.1:${port}`] }]]);
         const remotes = await openRemotes({ services, callers: certificateCallers, tls: tlsIdentity(own.files), log: silentLog });
         open.push(() => (remotes.close(), own.files.stop()));
-        const client = createInProcessRpc({ log: silentLog, remotes }).clientsFor(caller).of("desk", DeskService);
+        const client = createInProcessRpc({ log: silentLog, remotes }).clientsFor(caller).of("greeter", GreeterService);
         return {
           replace: own.replace,
           ledger: () =>
@@ -108,33 +108,33 @@ for (const [plain, secure] of [
     const unreached = /^DEPENDENCY_UNAVAILABLE$|^DEADLINE_EXCEEDED$/;
 
     it("ID-12 SEC-01: lets in who is who it says, and on the method's list", async () => {
-      await using desk = await setup();
-      assert.equal(await desk.ask("orders", certificateOf(["orders"])), "answered");
-      assert.equal(await desk.ask("orders", certificateOf(["catalog", "orders"])), "answered");
-      assert.equal(await desk.ask("orders", certificateOf(["catalog"])), "UNAUTHENTICATED");
-      assert.equal(await desk.ask("catalog", certificateOf(["catalog"])), "PERMISSION_DENIED");
+      await using greeter = await setup();
+      assert.equal(await greeter.ask("orders", certificateOf(["orders"])), "answered");
+      assert.equal(await greeter.ask("orders", certificateOf(["catalog", "orders"])), "answered");
+      assert.equal(await greeter.ask("orders", certificateOf(["catalog"])), "UNAUTHENTICATED");
+      assert.equal(await greeter.ask("catalog", certificateOf(["catalog"])), "PERMISSION_DENIED");
     });
 
     it("reads a certificate once for each connection", async () => {
-      await using desk = await setup();
-      const { ledger } = await desk.callAs("orders", certificateOf(["orders"]));
+      await using greeter = await setup();
+      const { ledger } = await greeter.callAs("orders", certificateOf(["orders"]));
       for (let n = 0; n < 10; n++) assert.equal(await ledger(), "answered");
-      assert.equal(desk.reads(), 1);
+      assert.equal(greeter.reads(), 1);
     });
 
     it("SEC-01: a certificate of another authority is not taken, on either side", async () => {
-      await using desk = await setup();
+      await using greeter = await setup();
       const foreign = createAuthority({ days: 2, now: new Date() });
-      assert.match(await desk.ask("orders", certificateOf(["orders"], foreign)), unreached);
-      assert.match(await desk.ask("orders", certificateOf(["orders"]), { ca: foreign }), unreached);
+      assert.match(await greeter.ask("orders", certificateOf(["orders"], foreign)), unreached);
+      assert.match(await greeter.ask("orders", certificateOf(["orders"]), { ca: foreign }), unreached);
     });
 
     it("SEC-01: plaintext gets nothing", async () => {
-      await using desk = await setup();
-      assert.match(await desk.ask("orders", certificateOf(["orders"]), { protocol: plain }), unreached);
+      await using greeter = await setup();
+      assert.match(await greeter.ask("orders", certificateOf(["orders"]), { protocol: plain }), unreached);
       const said = await new Promise<string>((resolve) => {
         let text = "";
-        const socket = createConnection(desk.port, "127.0.0.1", () => socket.end("GET / HTTP/1.1\r\nHost: x\r\n\r\n"));
+        const socket = createConnection(greeter.port, "127.0.0.1", () => socket.end("GET / HTTP/1.1\r\nHost: x\r\n\r\n"));
         socket.on("data", (chunk) => (text += chunk.toString("latin1")));
         socket.on("error", () => undefined);
         socket.on("close", () => resolve(text));
@@ -143,20 +143,20 @@ for (const [plain, secure] of [
     });
 
     it("SEC-01: whoever answers must be the service that is called", async () => {
-      await using desk = await setup(certificateOf(["catalog"]));
-      assert.match(await desk.ask("orders", certificateOf(["orders"])), unreached);
+      await using greeter = await setup(certificateOf(["catalog"]));
+      assert.match(await greeter.ask("orders", certificateOf(["orders"])), unreached);
     });
 
     it("SEC-01: new certificates are taken without a restart, on both sides", async () => {
-      await using desk = await setup();
-      const before = await desk.callAs("orders", certificateOf(["catalog"]));
+      await using greeter = await setup();
+      const before = await greeter.callAs("orders", certificateOf(["catalog"]));
       assert.equal(await before.ledger(), "UNAUTHENTICATED");
-      await desk.replace(certificateOf(["desk"]));
-      assert.equal(await desk.ask("orders", certificateOf(["orders"])), "answered");
+      await greeter.replace(certificateOf(["greeter"]));
+      assert.equal(await greeter.ask("orders", certificateOf(["orders"])), "answered");
       // From now on it is not the service any more: connections that are made now fail.
-      await desk.replace(certificateOf(["catalog"]));
-      assert.match(await desk.ask("orders", certificateOf(["orders"])), unreached);
-      await desk.replace(certificateOf(["desk"]));
+      await greeter.replace(certificateOf(["catalog"]));
+      assert.match(await greeter.ask("orders", certificateOf(["orders"])), unreached);
+      await greeter.replace(certificateOf(["greeter"]));
       await before.replace(certificateOf(["orders"]));
       assert.match(await before.ledger(), /^answered$|^UNAUTHENTICATED$/, "a connection that is there goes on as it was");
     });

@@ -1,6 +1,6 @@
 import type { DescService, Message } from "@bufbuild/protobuf";
 import type { MethodContract } from "../contract/contract.ts";
-import type { Call } from "./call.ts";
+import type { Call } from "../call/call.ts";
 import type { Callers } from "./callers.ts";
 import type { TlsIdentity } from "./tls-identity.ts";
 
@@ -12,18 +12,18 @@ export interface Transport {
 }
 
 export interface TransportFailureOptions extends ErrorOptions {
-  readonly undone?: boolean;
+  readonly notExecuted?: boolean;
 }
 
 /** The callee could not be reached, or went away without an answer: what was asked may have been done, unless it is `undone`. */
 export class TransportFailure extends Error {
   override readonly name = "TransportFailure";
   /** It never came to a handler: it may be asked again, whatever it was. */
-  readonly undone: boolean;
+  readonly notExecuted: boolean;
 
-  constructor(message: string, { undone = false, ...options }: TransportFailureOptions = {}) {
+  constructor(message: string, { notExecuted = false, ...options }: TransportFailureOptions = {}) {
     super(message, options);
-    this.undone = undone;
+    this.notExecuted = notExecuted;
   }
 }
 

@@ -1,6 +1,6 @@
 import { performance } from "node:perf_hooks";
-import { Call } from "./call.ts";
-import type { User } from "./call.ts";
+import { Call } from "../call/call.ts";
+import type { User } from "../call/call.ts";
 
 /** No message may be larger. A batch of a thousand events fits. */
 export const messageBytesMax = 16 * 1024 * 1024;
@@ -26,7 +26,7 @@ export const answerHeaders = {
   /** The process that answered. */
   instance: "kontor-instance",
   /** Nothing was done: the caller may ask another process. */
-  undone: "kontor-undone",
+  notExecuted: "kontor-not-executed",
 } as const;
 
 /** What of a call stands in the header `facts`, in few letters: it goes with every call. */

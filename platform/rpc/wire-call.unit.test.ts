@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { performance } from "node:perf_hooks";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import { Call } from "./call.ts";
+import { Call } from "../call/call.ts";
 import { decodeCall, encodeFacts } from "./wire-call.ts";
 
 const text = fc.string({ unit: "grapheme" });

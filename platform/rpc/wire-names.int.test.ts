@@ -4,9 +4,9 @@ import type { LookupAddress } from "node:dns";
 import { syncBuiltinESMExports } from "node:module";
 import { performance } from "node:perf_hooks";
 import { after, before, describe, it, mock } from "node:test";
-import { rootCall } from "./call.ts";
+import { rootCall } from "../call/call.ts";
 import { createInProcessRpc } from "./in-process.ts";
-import { deskHandlers, DeskService } from "./rpc.contract.ts";
+import { greeterHandlers, GreeterService } from "./rpc.contract.ts";
 import { implement } from "./rpc.ts";
 import { remotesOver, serveOver, silentLog } from "./test-wire.ts";
 import type { TestServer, WireProtocol } from "./test-wire.ts";
@@ -37,7 +37,7 @@ const tea = { sku: "tea", quantity: 1 };
 for (const protocol of ["grpc", "http"] as const satisfies readonly WireProtocol[])
   describe(`names: ${protocol}`, () => {
     const serve = (instance: string, host: string, port = 0) =>
-      serveOver(protocol, { services: { desk: [implement(DeskService, deskHandlers)] }, instance, host, port });
+      serveOver(protocol, { services: { greeter: [implement(GreeterService, greeterHandlers)] }, instance, host, port });
     const stop = async ({ server, rpc }: TestServer) => {
       await server.stop();
       await rpc.stop();
@@ -45,8 +45,8 @@ for (const protocol of ["grpc", "http"] as const satisfies readonly WireProtocol
 
     async function open(name: string, port: number) {
       const heard = new Set<string>();
-      const remotes = await remotesOver(protocol, { desk: [`${name}:${port}`] }, { heard: (_, instance) => heard.add(instance) });
-      const client = createInProcessRpc({ log: silentLog, remotes }).clientsFor("orders").of("desk", DeskService);
+      const remotes = await remotesOver(protocol, { greeter: [`${name}:${port}`] }, { heard: (_, instance) => heard.add(instance) });
+      const client = createInProcessRpc({ log: silentLog, remotes }).clientsFor("orders").of("greeter", GreeterService);
       const ask = () => client.greet(tea, rootCall({ caller: "test", timeoutMs: 10_000 }));
       return { heard, ask, close: () => remotes.close() };
     }

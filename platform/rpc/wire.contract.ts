@@ -5,14 +5,14 @@ import { monitorEventLoopDelay, performance } from "node:perf_hooks";
 import { describe, it } from "node:test";
 import { refusalIn, refuse } from "../errors/refusal.ts";
 import type { LogFields, Logger } from "../telemetry/logger.ts";
-import { Call } from "./call.ts";
-import type { CallInit } from "./call.ts";
+import { Call } from "../call/call.ts";
+import type { CallInit } from "../call/call.ts";
 import { tokenCallers } from "./callers.ts";
 import type { Callers } from "./callers.ts";
 import { createInProcessRpc } from "./in-process.ts";
 import { openRemotes } from "./remotes.ts";
-import { deskHandlers, DeskService } from "./rpc.contract.ts";
-import type { DeskHandlers } from "./rpc.contract.ts";
+import { greeterHandlers, GreeterService } from "./rpc.contract.ts";
+import type { GreeterHandlers } from "./rpc.contract.ts";
 import { implement } from "./rpc.ts";
 import type { Clients } from "./rpc.ts";
 import { callers, remotesOver, serveOver, silentLog } from "./test-wire.ts";
@@ -35,49 +35,54 @@ export interface WireUnderTest {
 
 /** What every wire does alike beyond what every rpc engine does: who may call, how instances share the work, what strangers get. */
 export function wireContract({ protocol, send, path, body }: WireUnderTest): void {
-  const desk = (handlers: Partial<DeskHandlers> = {}) => ({ desk: [implement(DeskService, { ...deskHandlers, ...handlers })] });
-  const serve = (handlers?: Partial<DeskHandlers>, options?: Partial<TestServerOptions>) =>
-    serveOver(protocol, { services: desk(handlers), ...options });
+  const greeter = (handlers: Partial<GreeterHandlers> = {}) => ({
+    greeter: [implement(GreeterService, { ...greeterHandlers, ...handlers })],
+  });
+  const serve = (handlers?: Partial<GreeterHandlers>, options?: Partial<TestServerOptions>) =>
+    serveOver(protocol, { services: greeter(handlers), ...options });
 
   describe(`wire: ${protocol}`, { concurrency: true }, () => {
     it("GW-17: two instances share the calls: both are heard in 20 answers", async () => {
-      await using house = new House();
-      const servers = await Promise.all(["desk-1", "desk-2"].map((instance) => serve({}, { instance })));
-      servers.forEach((server) => house.add(() => stop(server)));
+      await using app = new App();
+      const servers = await Promise.all(["greeter-1", "greeter-2"].map((instance) => serve({}, { instance })));
+      servers.forEach((server) => app.add(() => stop(server)));
       const heard: string[] = [];
-      const clients = await house.clients({ desk: servers.map(({ address }) => address) }, (_, instance) => heard.push(instance));
-      const client = clients.of("desk", DeskService);
+      const clients = await app.clients({ greeter: servers.map(({ address }) => address) }, (_, instance) => heard.push(instance));
+      const client = clients.of("greeter", GreeterService);
       // Until both are connected the first one may answer alone.
       while (new Set(heard).size < 2) await client.greet(tea, callOf());
       heard.length = 0;
       for (let n = 0; n < 20; n++) await client.greet(tea, callOf());
-      assert.deepEqual([...new Set(heard)].toSorted(), ["desk-1", "desk-2"]);
+      assert.deepEqual([...new Set(heard)].toSorted(), ["greeter-1", "greeter-2"]);
       assert.equal(heard.length, 20);
     });
 
     it("GW-17: refusals and streams tell which instance it was too", async () => {
-      await using house = new House();
+      await using app = new App();
       const server = await serve({
         async *watch() {
           yield {};
         },
       });
-      house.add(() => stop(server));
+      app.add(() => stop(server));
       const heard: string[] = [];
-      const client = (await house.clients({ desk: [server.address] }, (_, instance) => heard.push(instance))).of("desk", DeskService);
+      const client = (await app.clients({ greeter: [server.address] }, (_, instance) => heard.push(instance))).of(
+        "greeter",
+        GreeterService,
+      );
       await assert.rejects(client.greet({ sku: "", quantity: 0 }, callOf()), { reason: "INVALID_REQUEST" });
       await Array.fromAsync(client.watch(tea, callOf()));
       assert.deepEqual(heard, ["test-1", "test-1"]);
     });
 
     it("API-08: goes on with another address while one is away, and with what is there again in its place", async () => {
-      await using house = new House();
+      await using app = new App();
       const [first, second] = await Promise.all([serve({}, { instance: "first" }), serve({}, { instance: "second" })]);
-      house.add(() => Promise.all([stop(first), stop(second)]));
+      app.add(() => Promise.all([stop(first), stop(second)]));
       const heard = new Set<string>();
-      const client = (await house.clients({ desk: [first.address, second.address] }, (_, instance) => heard.add(instance))).of(
-        "desk",
-        DeskService,
+      const client = (await app.clients({ greeter: [first.address, second.address] }, (_, instance) => heard.add(instance))).of(
+        "greeter",
+        GreeterService,
       );
       const until = async (instance: string) => {
         heard.clear();
@@ -90,23 +95,23 @@ export function wireContract({ protocol, send, path, body }: WireUnderTest): voi
       await stop(first);
       await until("second");
       const third = await serve({}, { instance: "third", port: first.port });
-      house.add(() => stop(third));
+      app.add(() => stop(third));
       await until("third");
     });
 
     it("RES-08 GW-17: an instance that stops under load ends what is under way; no call fails while there is another", async () => {
-      await using house = new House();
+      await using app = new App();
       const greet = async () => {
         await new Promise((resolve) => setImmediate(resolve));
         return {};
       };
       const [first, second] = await Promise.all([serve({ greet }, { instance: "first" }), serve({ greet }, { instance: "second" })]);
-      house.add(() => Promise.all([stop(first), stop(second)]));
+      app.add(() => Promise.all([stop(first), stop(second)]));
       const heard = new Map<string, number>();
-      const clients = await house.clients({ desk: [first.address, second.address] }, (_, instance) => {
+      const clients = await app.clients({ greeter: [first.address, second.address] }, (_, instance) => {
         heard.set(instance, (heard.get(instance) ?? 0) + 1);
       });
-      const client = clients.of("desk", DeskService);
+      const client = clients.of("greeter", GreeterService);
       while (heard.size < 2) await client.greet(tea, callOf());
       let over = false;
       const failures: unknown[] = [];
@@ -130,7 +135,7 @@ export function wireContract({ protocol, send, path, body }: WireUnderTest): voi
     });
 
     it("RES-08: stopping the server first ends streams too, and what is under way", async () => {
-      await using house = new House();
+      await using app = new App();
       const finish = Promise.withResolvers<void>();
       const begun = Promise.withResolvers<void>();
       const server = await serve({
@@ -144,8 +149,8 @@ export function wireContract({ protocol, send, path, body }: WireUnderTest): voi
           await new Promise((resolve) => call.signal.addEventListener("abort", resolve));
         },
       });
-      house.add(() => stop(server));
-      const client = (await house.clients({ desk: [server.address] })).of("desk", DeskService);
+      app.add(() => stop(server));
+      const client = (await app.clients({ greeter: [server.address] })).of("greeter", GreeterService);
       const answer = client.greet(tea, callOf());
       await begun.promise;
       const first = Promise.withResolvers<void>();
@@ -162,9 +167,9 @@ export function wireContract({ protocol, send, path, body }: WireUnderTest): voi
     });
 
     it("RES-03: a deadline of 1 s at the edge ends all work behind it, two hops away too", async () => {
-      await using house = new House();
+      await using app = new App();
       const over: Promise<number>[] = [];
-      const clients = await twoHops(house, (call) => {
+      const clients = await twoHops(app, (call) => {
         const aborted = new Promise<number>((resolve) => call.signal.addEventListener("abort", () => resolve(performance.now())));
         over.push(aborted);
         return aborted;
@@ -178,7 +183,7 @@ export function wireContract({ protocol, send, path, body }: WireUnderTest): voi
         delays.reset();
         startedMs = performance.now();
         const call = callOf({ deadlineMs: startedMs + 1_000 });
-        await assert.rejects(clients.of("desk", DeskService).greet(tea, call), { reason: "DEADLINE_EXCEEDED" });
+        await assert.rejects(clients.of("greeter", GreeterService).greet(tea, call), { reason: "DEADLINE_EXCEEDED" });
         const endsMs = await Promise.all(over);
         const lateMs = delays.max / 1e6;
         for (const endedMs of endsMs)
@@ -191,10 +196,10 @@ export function wireContract({ protocol, send, path, body }: WireUnderTest): voi
     });
 
     it("RES-03: a caller that goes away ends all work behind it", async () => {
-      await using house = new House();
+      await using app = new App();
       const gone = new AbortController();
       const over: Promise<unknown>[] = [];
-      const clients = await twoHops(house, (call) => {
+      const clients = await twoHops(app, (call) => {
         const aborted = new Promise((resolve) => call.signal.addEventListener("abort", resolve));
         over.push(aborted);
         if (over.length === 2) gone.abort();
@@ -202,19 +207,19 @@ export function wireContract({ protocol, send, path, body }: WireUnderTest): voi
       });
       // The deadline is too far away to end it.
       const call = callOf({ signal: gone.signal, deadlineMs: performance.now() + 300_000 });
-      await assert.rejects(clients.of("desk", DeskService).greet(tea, call), { reason: "DEADLINE_EXCEEDED" });
+      await assert.rejects(clients.of("greeter", GreeterService).greet(tea, call), { reason: "DEADLINE_EXCEEDED" });
       assert.equal(over.length, 2);
       await Promise.all(over);
     });
 
     it("ID-12 SEC-01: a call without a token, or with another's, is unauthenticated", async () => {
-      await using house = new House();
+      await using app = new App();
       const server = await serve();
-      house.add(() => stop(server));
+      app.add(() => stop(server));
       const showing = async (shown: Pick<Callers, "token">, caller = "orders") => {
-        const services = new Map([["desk", { protocol, addresses: [server.address] }]]);
+        const services = new Map([["greeter", { protocol, addresses: [server.address] }]]);
         const remotes = await openRemotes({ services, callers: { ...callers, ...shown }, log: silentLog });
-        const client = createInProcessRpc({ log: silentLog, remotes }).clientsFor(caller).of("desk", DeskService);
+        const client = createInProcessRpc({ log: silentLog, remotes }).clientsFor(caller).of("greeter", GreeterService);
         const outcome = await client.inside(tea, callOf()).then(
           () => "answered",
           (error: unknown) => refusalIn(error)?.reason,
@@ -231,25 +236,26 @@ export function wireContract({ protocol, send, path, body }: WireUnderTest): voi
     });
 
     it("SEC-01: a caller that is not on the method's list is refused, though it is of the house", async () => {
-      await using house = new House();
+      await using app = new App();
       const server = await serve();
-      house.add(() => stop(server));
-      const of = async (caller: string) => (await house.clients({ desk: [server.address] }, undefined, caller)).of("desk", DeskService);
+      app.add(() => stop(server));
+      const of = async (caller: string) =>
+        (await app.clients({ greeter: [server.address] }, undefined, caller)).of("greeter", GreeterService);
       await (await of("orders")).ledger(tea, callOf());
       await assert.rejects((await of("catalog")).ledger(tea, callOf()), { reason: "PERMISSION_DENIED" });
       await assert.rejects((await of("gateway")).ledger(tea, callOf()), { reason: "PERMISSION_DENIED" });
     });
 
     it("SEC-01: what is no call of the house is refused, and harms nothing", async () => {
-      await using house = new House();
+      await using app = new App();
       const faults: LogFields[] = [];
       let seen = 0;
       const log: Logger = { ...silentLog, error: (fields) => void faults.push(fields), child: () => log };
       const server = await serve({ greet: async () => (seen++, {}) }, { log });
-      house.add(() => stop(server));
+      app.add(() => stop(server));
       const { address } = server;
       const good: Record<string, string> = {
-        [wireHeaders.service]: "desk",
+        [wireHeaders.service]: "greeter",
         [wireHeaders.caller]: "orders",
         [wireHeaders.token]: callers.token("orders")!,
         [wireHeaders.facts]: encodeFacts(callOf()),
@@ -291,10 +297,10 @@ export function wireContract({ protocol, send, path, body }: WireUnderTest): voi
     });
 
     it("a message that is too large is refused, once, and the connection goes on", async () => {
-      await using house = new House();
+      await using app = new App();
       const server = await serve({ inside: async () => ({ displayName: "n".repeat(17 * 1024 * 1024) }) });
-      house.add(() => stop(server));
-      const client = (await house.clients({ desk: [server.address] })).of("desk", DeskService);
+      app.add(() => stop(server));
+      const client = (await app.clients({ greeter: [server.address] })).of("greeter", GreeterService);
       const outcome = (call: Promise<unknown>) =>
         call.then(
           () => "answered",
@@ -309,15 +315,15 @@ export function wireContract({ protocol, send, path, body }: WireUnderTest): voi
     });
 
     it("a refusal of hundreds of fields arrives, if not with all of them", async () => {
-      await using house = new House();
+      await using app = new App();
       const fields = Array.from({ length: 2_000 }, (_, n) => ({ field: `lines[${n}].quantity`, reason: "TOO_MANY", message: "at most 2" }));
       const server = await serve({
         inside: async () => {
           throw refuse({ reason: "INVALID_REQUEST", code: "invalid_argument", fields });
         },
       });
-      house.add(() => stop(server));
-      const client = (await house.clients({ desk: [server.address] })).of("desk", DeskService);
+      app.add(() => stop(server));
+      const client = (await app.clients({ greeter: [server.address] })).of("greeter", GreeterService);
       await assert.rejects(client.inside(tea, callOf()), (error) => {
         const refusal = refusalIn(error);
         assert.equal(refusal?.reason, "INVALID_REQUEST");
@@ -327,11 +333,11 @@ export function wireContract({ protocol, send, path, body }: WireUnderTest): voi
     });
 
     it("RES-01: a callee that is away is left alone, and called again when it is back", async () => {
-      await using house = new House();
+      await using app = new App();
       const server = await serve();
-      const remotes = await remotesOver(protocol, { desk: [server.address] });
-      house.add(() => remotes.close());
-      const client = createInProcessRpc({ log: silentLog, remotes }).clientsFor("orders").of("desk", DeskService);
+      const remotes = await remotesOver(protocol, { greeter: [server.address] });
+      app.add(() => remotes.close());
+      const client = createInProcessRpc({ log: silentLog, remotes }).clientsFor("orders").of("greeter", GreeterService);
       const state = () => remotes.figures()[0]?.breaker;
       const failed = () => assert.rejects(client.greet(tea, callOf()), { reason: "DEPENDENCY_UNAVAILABLE" });
       await client.greet(tea, callOf());
@@ -341,7 +347,7 @@ export function wireContract({ protocol, send, path, body }: WireUnderTest): voi
       assert.equal(state(), "open");
       await failed();
       const again = await serve({}, { port: server.port });
-      house.add(() => stop(again));
+      app.add(() => stop(again));
       const endsMs = performance.now() + 30_000;
       const answered = () =>
         client.greet(tea, callOf()).then(
@@ -356,10 +362,10 @@ export function wireContract({ protocol, send, path, body }: WireUnderTest): voi
     });
 
     it("a server that is not there yet is waited for at the start; later its absence is told at once", async () => {
-      await using house = new House();
+      await using app = new App();
       const early = await serve();
       await stop(early);
-      const client = (await house.clients({ desk: [early.address] })).of("desk", DeskService);
+      const client = (await app.clients({ greeter: [early.address] })).of("greeter", GreeterService);
       const waiting = client.greet(tea, callOf());
       const server = await serve({}, { port: early.port });
       await waiting;
@@ -368,31 +374,31 @@ export function wireContract({ protocol, send, path, body }: WireUnderTest): voi
     });
   });
 
-  async function twoHops(house: House, seen: (call: Call) => Promise<unknown>): Promise<Clients> {
+  async function twoHops(app: App, seen: (call: Call) => Promise<unknown>): Promise<Clients> {
     const inner = await serveOver(protocol, {
-      services: { store: [implement(DeskService, { ...deskHandlers, inside: async (_, call) => (await seen(call), {}) })] },
+      services: { store: [implement(GreeterService, { ...greeterHandlers, inside: async (_, call) => (await seen(call), {}) })] },
     });
-    house.add(() => stop(inner));
-    const ahead = await house.clients({ store: [inner.address] }, undefined, "desk");
+    app.add(() => stop(inner));
+    const ahead = await app.clients({ store: [inner.address] }, undefined, "greeter");
     const outer = await serve({
       greet: async (request, call) => {
         void seen(call);
-        return ahead.of("store", DeskService).inside(request, call);
+        return ahead.of("store", GreeterService).inside(request, call);
       },
     });
-    house.add(() => stop(outer));
-    const clients = await house.clients({ desk: [outer.address] }, undefined, "gateway");
+    app.add(() => stop(outer));
+    const clients = await app.clients({ greeter: [outer.address] }, undefined, "gateway");
     // Connected on both hops, so that the time of the test's call is its own.
-    await clients.of("desk", DeskService).buy(tea, callOf());
+    await clients.of("greeter", GreeterService).buy(tea, callOf());
     await ahead
-      .of("store", DeskService)
+      .of("store", GreeterService)
       .ledger(tea, callOf())
       .catch(() => undefined);
     return clients;
   }
 
   /** What is opened in a test, closed in reverse. */
-  class House {
+  class App {
     readonly #closing: (() => unknown)[] = [];
 
     add(close: () => unknown): void {

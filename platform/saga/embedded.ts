@@ -9,7 +9,7 @@ import type { MigrationSet } from "../database/migrate.ts";
 import { sql } from "../database/sql.ts";
 import { refuse } from "../errors/refusal.ts";
 import type { Ids } from "../ids/ids.ts";
-import type { Call } from "../rpc/call.ts";
+import type { Call } from "../call/call.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { attemptDefaults } from "./saga-attempt.ts";
 import type { AttemptOptions } from "./saga-attempt.ts";

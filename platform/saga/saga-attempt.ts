@@ -2,7 +2,7 @@ import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { Message } from "@bufbuild/protobuf";
 import { outcomeUnknown, refusalIn, refuse } from "../errors/refusal.ts";
 import type { Refusal } from "../errors/refusal.ts";
-import { Call } from "../rpc/call.ts";
+import { Call } from "../call/call.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { AnySaga, SagaStep } from "./saga.ts";
 import type { SagaRow, SagaStore } from "./saga-store.ts";

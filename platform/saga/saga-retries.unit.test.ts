@@ -4,7 +4,7 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { StringValueSchema } from "@bufbuild/protobuf/wkt";
 import fc from "fast-check";
 import { refuse } from "../errors/refusal.ts";
-import type { Call } from "../rpc/call.ts";
+import type { Call } from "../call/call.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { attemptDefaults as options, SagaAttempt } from "./saga-attempt.ts";
 import type { SagaRow, SagaStore } from "./saga-store.ts";

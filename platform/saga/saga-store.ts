@@ -1,6 +1,6 @@
 import type { Database } from "../database/database.ts";
 import { sql } from "../database/sql.ts";
-import type { User, Trace } from "../rpc/call.ts";
+import type { User, Trace } from "../call/call.ts";
 import type { StoredRefusal } from "./stored-refusal.ts";
 
 /** What is kept of the call that began a saga. */

@@ -8,8 +8,8 @@ import type { Database } from "../database/database.ts";
 import { sql } from "../database/sql.ts";
 import { Refusal, refuse } from "../errors/refusal.ts";
 import type { RefusalInit } from "../errors/refusal.ts";
-import { rootCall } from "../rpc/call.ts";
-import type { Call } from "../rpc/call.ts";
+import { rootCall } from "../call/call.ts";
+import type { Call } from "../call/call.ts";
 import { countingDatabase, killableDatabase } from "../tasks/wrapped-database.ts";
 import type { LogFields, Logger } from "../telemetry/logger.ts";
 import type { SagaDefinition, SagaStep } from "./saga.ts";
@@ -46,7 +46,7 @@ export function sagasContract(name: string, open: () => Promise<SagasHarness>): 
     after(() => harness.close());
 
     /** A saga of the test's own over `steps`, with the processes that run it. `asked` is what the steps' other sides have heard. */
-    const house = (t: TestContext, steps: (ask: (what: string, call: Call) => void) => readonly SagaStep<readonly string[]>[]) => {
+    const app = (t: TestContext, steps: (ask: (what: string, call: Call) => void) => readonly SagaStep<readonly string[]>[]) => {
       const asked: { what: string; call: Call }[] = [];
       const clock = new ManualClock(new Date("2026-03-01T12:00:00.000Z"));
       const alarm = Promise.withResolvers<LogFields>();
@@ -108,7 +108,7 @@ export function sagasContract(name: string, open: () => Promise<SagasHarness>): 
     const done = (id: string, value: string) => ({ status: "done", id, answer: create(StringValueSchema, { value }) });
 
     it("asks the steps in order, as the one who asked, and keeps the answer", async (t) => {
-      const { engine, trip, request, asked, calls, row } = house(t, (ask) => [step(ask, "a"), step(ask, "b")]);
+      const { engine, trip, request, asked, calls, row } = app(t, (ask) => [step(ask, "a"), step(ask, "b")]);
       const one = engine();
       const made = request();
       assert.deepEqual(await one.run(trip, made), done(made.id, "start a b"));
@@ -128,7 +128,7 @@ export function sagasContract(name: string, open: () => Promise<SagasHarness>): 
     });
 
     it("writes twice when all goes well", async (t) => {
-      const { engine, trip, request } = house(t, (ask) => ["a", "b", "c", "d"].map((each) => step(ask, each)));
+      const { engine, trip, request } = app(t, (ask) => ["a", "b", "c", "d"].map((each) => step(ask, each)));
       const counted = countingDatabase(harness.database);
       const one = engine({}, counted.database);
       for (let run = 1; run <= 3; run++) {
@@ -140,7 +140,7 @@ export function sagasContract(name: string, open: () => Promise<SagasHarness>): 
     for (const failing of [0, 1, 2, 3])
       it(`CON-01: when step ${failing + 1} of 4 is refused, the compensations of those before run once, in reverse`, async (t) => {
         const steps = ["a", "b", "c", "d"];
-        const { engine, trip, request, asked, calls, row } = house(t, (ask) =>
+        const { engine, trip, request, asked, calls, row } = app(t, (ask) =>
           steps.map((each, at) =>
             step(ask, each, () => {
               if (at === failing) throw refuse(soldOut);
@@ -162,7 +162,7 @@ export function sagasContract(name: string, open: () => Promise<SagasHarness>): 
       });
 
     it("writes a refusal once when there is nothing to take back, and steps without undo are left alone", async (t) => {
-      const { engine, trip, request, asked } = house(t, (ask) => {
+      const { engine, trip, request, asked } = app(t, (ask) => {
         const { undo: _, ...look } = step(ask, "look");
         return [look, step(ask, "b", () => Promise.reject(refuse(soldOut)))];
       });
@@ -174,7 +174,7 @@ export function sagasContract(name: string, open: () => Promise<SagasHarness>): 
 
     it("a key whose refusal is not kept is free again", async (t) => {
       let found = false;
-      const { engine, trip, request } = house(t, (ask) => [
+      const { engine, trip, request } = app(t, (ask) => [
         step(ask, "a", () => {
           if (!found) throw refuse({ reason: "NOT_FOUND", code: "not_found" });
         }),
@@ -191,7 +191,7 @@ export function sagasContract(name: string, open: () => Promise<SagasHarness>): 
         refuse({ reason: "DEPENDENCY_UNAVAILABLE", code: "unavailable" }),
         refuse({ reason: "DEADLINE_EXCEEDED", code: "deadline_exceeded" }),
       ];
-      const { engine, trip, request, asked, calls } = house(t, (ask) => [
+      const { engine, trip, request, asked, calls } = app(t, (ask) => [
         step(ask, "a", () => {
           const next = trouble.shift();
           if (next !== undefined) throw next;
@@ -216,7 +216,7 @@ export function sagasContract(name: string, open: () => Promise<SagasHarness>): 
     });
 
     it("fifty at once with one key are one saga, and get fifty equal answers", async (t) => {
-      const { engine, trip, request, asked } = house(t, (ask) => [step(ask, "a", () => new Promise(setImmediate)), step(ask, "b")]);
+      const { engine, trip, request, asked } = app(t, (ask) => [step(ask, "a", () => new Promise(setImmediate)), step(ask, "b")]);
       const engines = [engine(), engine()];
       const key = `${trip.name}/key`;
       const results = await Promise.all(Array.from({ length: 50 }, (_, at) => engines[at % 2]!.run(trip, request({ key }))));
@@ -231,7 +231,7 @@ export function sagasContract(name: string, open: () => Promise<SagasHarness>): 
     });
 
     it("refuses a key that comes with another request", async (t) => {
-      const { engine, trip, request, asked } = house(t, (ask) => [step(ask, "a")]);
+      const { engine, trip, request, asked } = app(t, (ask) => [step(ask, "a")]);
       const one = engine();
       const key = `${trip.name}/key`;
       await one.run(trip, request({ key }));
@@ -240,7 +240,7 @@ export function sagasContract(name: string, open: () => Promise<SagasHarness>): 
     });
 
     it("joins the saga of a key without beginning one", async (t) => {
-      const { engine, trip, request } = house(t, (ask) => [step(ask, "a")]);
+      const { engine, trip, request } = app(t, (ask) => [step(ask, "a")]);
       const one = engine();
       const { call, fingerprint } = request();
       const key = `${trip.name}/key`;
@@ -252,7 +252,7 @@ export function sagasContract(name: string, open: () => Promise<SagasHarness>): 
 
     it("one subject has one live saga, whatever the key, until it is released or refused", async (t) => {
       let refused = false;
-      const { engine, trip, request, asked, clock, row } = house(t, (ask) => [
+      const { engine, trip, request, asked, clock, row } = app(t, (ask) => [
         step(ask, "a", () => {
           if (refused) throw refuse(soldOut);
         }),
@@ -278,7 +278,7 @@ export function sagasContract(name: string, open: () => Promise<SagasHarness>): 
 
     it("past its caller's deadline it runs on by itself, and is found done", async (t) => {
       const leave = Promise.withResolvers<void>();
-      const { engine, trip, request } = house(t, (ask) => [step(ask, "a", () => leave.promise), step(ask, "b")]);
+      const { engine, trip, request } = app(t, (ask) => [step(ask, "a", () => leave.promise), step(ask, "b")]);
       const one = engine();
       await one.start();
       const key = `${trip.name}/key`;
@@ -293,7 +293,7 @@ export function sagasContract(name: string, open: () => Promise<SagasHarness>): 
 
     it("one whose step stays unknown is left for a pause, raises an alarm, and is done when the other side is back", async (t) => {
       let away = true;
-      const { engine, trip, request, row, alarm, asked } = house(t, (ask) => [
+      const { engine, trip, request, row, alarm, asked } = app(t, (ask) => [
         step(ask, "a"),
         step(ask, "b", () => {
           if (away) throw refuse({ reason: "DEPENDENCY_UNAVAILABLE", code: "unavailable" });
@@ -315,7 +315,7 @@ export function sagasContract(name: string, open: () => Promise<SagasHarness>): 
 
     it("RES-06: who waits for a step whose other side is away is told soon that it runs, and it is done when that is back", async (t) => {
       let away = true;
-      const { engine, trip, request } = house(t, (ask) => [
+      const { engine, trip, request } = app(t, (ask) => [
         step(ask, "a", () => {
           if (away) throw refuse({ reason: "DEPENDENCY_UNAVAILABLE", code: "unavailable" });
         }),
@@ -333,7 +333,7 @@ export function sagasContract(name: string, open: () => Promise<SagasHarness>): 
       const gone = () => {
         if (away) throw refuse({ reason: "DEPENDENCY_UNAVAILABLE", code: "unavailable", retryAfterMs: 1 });
       };
-      const { engine, trip, request, row, asked } = house(t, (ask) => [
+      const { engine, trip, request, row, asked } = app(t, (ask) => [
         {
           ...step(ask, "a", gone),
           givesUp: true,
@@ -363,7 +363,7 @@ export function sagasContract(name: string, open: () => Promise<SagasHarness>): 
 
     it("an undo is asked until it succeeds, and only then the saga is refused", async (t) => {
       let failures = 4;
-      const { engine, trip, request, asked } = house(t, (ask) => [
+      const { engine, trip, request, asked } = app(t, (ask) => [
         {
           ...step(ask, "a"),
           undo: async (_, call) => {
@@ -382,7 +382,7 @@ export function sagasContract(name: string, open: () => Promise<SagasHarness>): 
     it("an undo that does not succeed in an attempt goes on in the next", async (t) => {
       let away = true;
       const left = Promise.withResolvers<void>();
-      const { engine, trip, request, row } = house(t, (ask) => [
+      const { engine, trip, request, row } = app(t, (ask) => [
         {
           ...step(ask, "a"),
           undo: async (_, call) => {
@@ -408,7 +408,7 @@ export function sagasContract(name: string, open: () => Promise<SagasHarness>): 
         const entered = Promise.withResolvers<void>();
         const leave = Promise.withResolvers<void>();
         let killed = false;
-        const { engine, trip, request, asked, calls, row } = house(t, (ask) =>
+        const { engine, trip, request, asked, calls, row } = app(t, (ask) =>
           ["a", "b", "c"].map((each, stepAt) =>
             step(ask, each, async () => {
               if (stepAt !== at || killed) return;
@@ -441,7 +441,7 @@ export function sagasContract(name: string, open: () => Promise<SagasHarness>): 
 
     it("CON-01: a refusal met after a take-over takes back every step, since the one before may have been further", async (t) => {
       const entered = Promise.withResolvers<void>();
-      const { engine, trip, request, asked } = house(t, (ask) => [
+      const { engine, trip, request, asked } = app(t, (ask) => [
         step(ask, "a", () => {
           if (asked().length > 2) throw refuse(soldOut);
         }),
@@ -466,7 +466,7 @@ export function sagasContract(name: string, open: () => Promise<SagasHarness>): 
 
     it("keeps its lease while it runs, so that nobody else takes it", async (t) => {
       const leave = Promise.withResolvers<void>();
-      const { engine, trip, request, row, asked } = house(t, (ask) => [step(ask, "a", () => leave.promise)]);
+      const { engine, trip, request, row, asked } = app(t, (ask) => [step(ask, "a", () => leave.promise)]);
       const options = { leaseMs: 150, recoverEveryMs: 10 };
       const one = engine(options);
       const other = engine(options);
@@ -481,7 +481,7 @@ export function sagasContract(name: string, open: () => Promise<SagasHarness>): 
     });
 
     it("gives up a step that does not keep to its deadline, and asks again", async (t) => {
-      const { engine, trip, request, asked } = house(t, (ask) => [
+      const { engine, trip, request, asked } = app(t, (ask) => [
         step(ask, "a", () => (asked().length === 1 ? new Promise(() => undefined) : undefined)),
       ]);
       const one = engine({ stepMs: 10, leaseMs: 120, stepGraceMs: 10 });
@@ -495,7 +495,7 @@ export function sagasContract(name: string, open: () => Promise<SagasHarness>): 
       const entered = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
       const leave = Promise.withResolvers<void>();
       let hanging = true;
-      const { engine, trip, request, row } = house(t, (ask) => [
+      const { engine, trip, request, row } = app(t, (ask) => [
         step(ask, "a", async (call) => {
           const at = call.idempotencyKey?.includes("slow") ? 0 : 1;
           entered[at]!.resolve();

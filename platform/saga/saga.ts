@@ -1,7 +1,7 @@
 import type { DescMessage, Message, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import type { Transaction } from "../database/database.ts";
 import type { Refusal } from "../errors/refusal.ts";
-import type { Call } from "../rpc/call.ts";
+import type { Call } from "../call/call.ts";
 
 /**
  * One step: what it does elsewhere, and how that is taken back. Both are called with the idempotency key `<saga>/<step>`, and both may be

@@ -18,7 +18,7 @@ import type { Rpc } from "../rpc/rpc.ts";
 import { sagaMigrations } from "../saga/embedded.ts";
 import { createPostgresSearch, searchMigrations } from "../search/postgres.ts";
 import type { Search } from "../search/search.ts";
-import type { HouseConfig, Service, ServiceDefinition } from "./service.ts";
+import type { InstallationConfig, Service, ServiceDefinition } from "./service.ts";
 import { createTasks, taskMigrations } from "../tasks/embedded.ts";
 import type { TasksEngine, TasksInit } from "../tasks/embedded.ts";
 import type { Logger } from "../telemetry/logger.ts";
@@ -62,7 +62,7 @@ export interface HostNeeds {
   readonly mail: Mailer;
   readonly clock: Clock;
   readonly ids: Ids;
-  readonly config: HouseConfig;
+  readonly config: InstallationConfig;
   readonly registry: Registry;
   readonly log: Logger;
 }

@@ -3,7 +3,7 @@ import { EmptySchema } from "@bufbuild/protobuf/wkt";
 import type { Clock } from "../clock/clock.ts";
 import type { Database } from "../database/database.ts";
 import { sweepIdempotencyKeys } from "../database/idempotency.ts";
-import { rootCall } from "../rpc/call.ts";
+import { rootCall } from "../call/call.ts";
 import { queue } from "../tasks/tasks.ts";
 import type { Queue, Tasks } from "../tasks/tasks.ts";
 

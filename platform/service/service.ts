@@ -11,7 +11,7 @@ import type { Queue, Tasks } from "../tasks/tasks.ts";
 import type { Logger } from "../telemetry/logger.ts";
 
 /** What the host gives a service: its own database and seams, and a way to call the others. */
-export interface Surroundings {
+export interface ServiceContext {
   readonly database: Database;
   readonly clients: Clients;
   readonly events: EventLog;
@@ -25,11 +25,11 @@ export interface Surroundings {
   readonly ids: Ids;
   readonly log: Logger;
   /** A variable of this service's own, already read and validated by the host. */
-  readonly config: HouseConfig;
+  readonly config: InstallationConfig;
 }
 
 /** Facts about the house that services need to know. */
-export interface HouseConfig {
+export interface InstallationConfig {
   /** The shop's address as its customers see it: "http://localhost:4000". */
   readonly publicUrl: string;
   /** The name in mails and on pages. */
@@ -59,5 +59,5 @@ export interface ServiceDefinition {
   readonly name: string;
   /** The folder of its migrations, `0001-….sql` and on; absent when it has no tables of its own. */
   readonly migrations?: URL;
-  readonly create: (surroundings: Surroundings) => Service;
+  readonly create: (context: ServiceContext) => Service;
 }

@@ -4,7 +4,7 @@ import { fromBinary } from "@bufbuild/protobuf";
 import type { Clock } from "../clock/clock.ts";
 import type { Database, Queries } from "../database/database.ts";
 import { refusalIn, refuse } from "../errors/refusal.ts";
-import { rootCall } from "../rpc/call.ts";
+import { rootCall } from "../call/call.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { Completions } from "./completions.ts";
 import type { RunLease } from "./completions.ts";

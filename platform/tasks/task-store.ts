@@ -1,7 +1,7 @@
 import type { Database, Queries, Transaction } from "../database/database.ts";
 import { sql } from "../database/sql.ts";
 import type { Sql } from "../database/sql.ts";
-import type { Call } from "../rpc/call.ts";
+import type { Call } from "../call/call.ts";
 
 /** A task as it is written. */
 export interface TaskRow {

@@ -3,7 +3,7 @@ import type { Clock } from "../clock/clock.ts";
 import type { Database } from "../database/database.ts";
 import { outsideTransaction } from "../database/in-transaction.ts";
 import type { Ids } from "../ids/ids.ts";
-import type { Call } from "../rpc/call.ts";
+import type { Call } from "../call/call.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { countTasks } from "./admin.ts";
 import type { QueueCounts } from "./admin.ts";

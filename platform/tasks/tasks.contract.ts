@@ -11,8 +11,8 @@ import type { Database, Transaction } from "../database/database.ts";
 import { forbidInTransaction } from "../database/in-transaction.ts";
 import { sql } from "../database/sql.ts";
 import { refuse } from "../errors/refusal.ts";
-import { rootCall } from "../rpc/call.ts";
-import type { Call } from "../rpc/call.ts";
+import { rootCall } from "../call/call.ts";
+import type { Call } from "../call/call.ts";
 import type { LogFields, Logger } from "../telemetry/logger.ts";
 import { countTasks, listTasks, replayTask, skipTask } from "./admin.ts";
 import type { ListedTask } from "./admin.ts";
@@ -125,11 +125,11 @@ export function tasksContract(name: string, open: () => Promise<TasksHarness>): 
       const { engine, list, queue } = shop(t, async () => assert.fail("ran"));
       const tasks = engine();
       await tasks.start();
-      const undone = harness.database.transaction(async (tx) => {
+      const rolledBack = harness.database.transaction(async (tx) => {
         await tasks.add(tx, call, [{ queue: queue.name, key: "1", payload: value("x") }]);
         throw new Error("rolled back");
       });
-      await assert.rejects(undone, /rolled back/);
+      await assert.rejects(rolledBack, /rolled back/);
       await tasks.idle();
       assert.deepEqual(await list("waiting"), []);
     });

@@ -1,7 +1,7 @@
 import type { DescMessage, Message, MessageShape } from "@bufbuild/protobuf";
 import type { Transaction } from "../database/database.ts";
 import type { Sql } from "../database/sql.ts";
-import type { Call } from "../rpc/call.ts";
+import type { Call } from "../call/call.ts";
 
 /** Work to be done: a row written in the same transaction as its cause. */
 export interface NewTask {

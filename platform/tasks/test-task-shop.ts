@@ -5,7 +5,7 @@ import { systemClock } from "../clock/clock.ts";
 import { connectionUrl } from "../database/connection.ts";
 import type { PostgresDatabase } from "../database/postgres.ts";
 import { sql } from "../database/sql.ts";
-import { rootCall } from "../rpc/call.ts";
+import { rootCall } from "../call/call.ts";
 import type { LogFields, Logger } from "../telemetry/logger.ts";
 import { afterTests, openTestDatabase } from "../testing/postgres.ts";
 import { listTasks } from "./admin.ts";

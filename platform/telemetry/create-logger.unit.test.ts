@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { ManualClock } from "../clock/clock.ts";
 import { refuse } from "../errors/refusal.ts";
-import { rootCall } from "../rpc/call.ts";
+import { rootCall } from "../call/call.ts";
 import { createLogger, type LoggerOptions } from "./create-logger.ts";
 
 function setup(options: Partial<LoggerOptions> = {}) {

@@ -6,13 +6,13 @@ import { ManualClock } from "../clock/clock.ts";
 import { createWakeups } from "../events/wakeups.ts";
 import { createIds } from "../ids/ids.ts";
 import type { Mail, Mailer } from "../mail/mail.ts";
-import { rootCall } from "../rpc/call.ts";
-import type { Call, User } from "../rpc/call.ts";
+import { rootCall } from "../call/call.ts";
+import type { Call, User } from "../call/call.ts";
 import { createInProcessRpc } from "../rpc/in-process.ts";
 import type { Clients, Route, Rpc } from "../rpc/rpc.ts";
 import { hostService, platformMigrations, settleServices } from "../service/host-service.ts";
 import type { Engines, HostedService } from "../service/host-service.ts";
-import type { HouseConfig, ServiceDefinition } from "../service/service.ts";
+import type { InstallationConfig, ServiceDefinition } from "../service/service.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { afterTests, openTestDatabase } from "./postgres.ts";
 
@@ -30,14 +30,14 @@ export interface TestServicesOptions {
   readonly cache?: Cache;
   /** Engines over the embedded ones; started and stopped by whoever gives them. */
   readonly engines?: Partial<Engines>;
-  readonly config?: Partial<HouseConfig>;
+  readonly config?: Partial<InstallationConfig>;
   readonly log?: Logger;
 }
 
 export interface TestServices {
   readonly clock: ManualClock;
   readonly rpc: Rpc;
-  readonly config: HouseConfig;
+  readonly config: InstallationConfig;
   readonly services: ReadonlyMap<string, HostedService>;
   /** Mails that were sent, when no mailer was given. */
   readonly mails: Mail[];
@@ -67,7 +67,7 @@ export async function openTestServices(options: TestServicesOptions): Promise<Te
     await Promise.all(hosted.map((service) => service.log.stop()));
     await rpc.stop();
   });
-  const config: HouseConfig = {
+  const config: InstallationConfig = {
     publicUrl: "http://shop.test",
     shopName: "Test Shop",
     mailFrom: "shop@shop.test",

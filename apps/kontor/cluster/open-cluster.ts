@@ -4,8 +4,8 @@ import type { Lifecycle } from "@kontor/platform/lifecycle/lifecycle.ts";
 import type { Logger } from "@kontor/platform/telemetry/logger.ts";
 import type { Configuration } from "../configuration.ts";
 import { seedDemo } from "../demo/seed-demo.ts";
-import { addressesOf, openHouse } from "../house.ts";
-import type { Addresses } from "../house.ts";
+import { addressesOf, openApp } from "../app.ts";
+import type { Addresses } from "../app.ts";
 import { masterKeyOf } from "../master-key.ts";
 import { databaseNames, serviceNames } from "../roles.ts";
 import { openStorage } from "../storage.ts";
@@ -61,7 +61,7 @@ export async function openCluster({ config, log, replicas, ports, certs, env, li
   });
   const supervisor = new Supervisor({ processes, env: { KONTOR_CONNECTIONS: String(connectionsEach), ...env }, line, changed });
   lifecycle.add({ name: "storage", stop: () => storage.stop() });
-  lifecycle.add({ name: "house lock", stop: () => storage.release() });
+  lifecycle.add({ name: "installation lock", stop: () => storage.release() });
   lifecycle.add({
     name: "processes",
     start: async () => {
@@ -80,11 +80,11 @@ export async function openCluster({ config, log, replicas, ports, certs, env, li
 
   /** Fills an empty shop through its own services, beside the cluster. */
   async function seed(): Promise<void> {
-    const house = await openHouse({ config, log, as: "attached" });
+    const app = await openApp({ config, log, as: "attached" });
     try {
-      if (await isUntouched(house.databases.get("catalog")!)) await seedDemo(house.clientsFor("kontor"));
+      if (await isUntouched(app.databases.get("catalog")!)) await seedDemo(app.clientsFor("kontor"));
     } finally {
-      await house.stop();
+      await app.stop();
     }
   }
 }

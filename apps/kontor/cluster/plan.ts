@@ -61,10 +61,10 @@ export function planCluster({ config, masterKey, replicas, connections, replicaC
     const name = `gateway-${at + 1}`;
     return { name, role: "gateway", env: { ...shared, KONTOR_INSTANCE: name, KONTOR_SHARE_PORT: String(gatewayCount > 1) } };
   });
-  const outsiders = allRoles
+  const developmentServers = allRoles
     .filter((role) => (role === "mailbox" && config.smtpUrl === undefined) || (role === "provider" && config.providerUrl === undefined))
     .map((role): PlannedProcess => ({ name: role, role, env: { ...shared, ...databaseOf(role), KONTOR_INSTANCE: role } }));
-  const all = [...outsiders, ...services, ...gateways].map((process) => ({
+  const all = [...developmentServers, ...services, ...gateways].map((process) => ({
     ...process,
     env: { ...process.env, ...certificateOf(process.role) },
   }));

@@ -8,7 +8,7 @@ import { readConfiguration } from "../configuration.ts";
 import { allRoles, serviceNames } from "../roles.ts";
 import { CommandError, readArgs, UsageError } from "./command.ts";
 import type { Command, Output } from "./command.ts";
-import { explainOpening } from "./house/explain-opening.ts";
+import { explainOpening } from "./app/explain-opening.ts";
 import { paint } from "./terminal/paint.ts";
 
 const replicasMax = 8;
@@ -35,7 +35,7 @@ own; they call each other over gRPC. One that ends is started again. Until Ctrl-
     const format = config.logFormat ?? (stdout.isTTY === true ? "pretty" : "json");
     const log = createLogger({ service: "kontor", level: config.logLevel, format });
     const ports = await freePorts(serviceNames.length * replicas, config.port);
-    const house = await openCluster({
+    const app = await openCluster({
       config,
       env: { ...env, KONTOR_LOG_FORMAT: format },
       log,
@@ -51,12 +51,12 @@ own; they call each other over gRPC. One that ends is started again. Until Ctrl-
     }).catch((error: unknown) => {
       throw explainOpening(error, config);
     });
-    stopOnSignals({ lifecycle: house.lifecycle, log, timeoutMs: 30_000 });
+    stopOnSignals({ lifecycle: app.lifecycle, log, timeoutMs: 30_000 });
     const seconds = process.uptime().toFixed(1);
-    if (format === "json") log.info({ ...house.addresses, seconds: Number(seconds) }, "ready");
+    if (format === "json") log.info({ ...app.addresses, seconds: Number(seconds) }, "ready");
     else
       stdout.write(
-        `\n  API  ${paint(stdout, "cyan", house.addresses.api)}\n\nKontor is ready after ${seconds} s in ${house.processes} processes. Ctrl-C stops it.\n`,
+        `\n  API  ${paint(stdout, "cyan", app.addresses.api)}\n\nKontor is ready after ${seconds} s in ${app.processes} processes. Ctrl-C stops it.\n`,
       );
     return 0;
   },

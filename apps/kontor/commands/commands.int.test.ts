@@ -8,7 +8,7 @@ import { eraseEmbeddedPostgres, startEmbeddedPostgres } from "@kontor/platform/d
 import { sql } from "@kontor/platform/database/sql.ts";
 import { createLogger } from "@kontor/platform/telemetry/create-logger.ts";
 import { run } from "../main.ts";
-import { withDatabases } from "./house/with-databases.ts";
+import { withDatabases } from "./app/with-databases.ts";
 
 /** A data folder without a running shop, on which commands work one after the other. */
 let folder = "";

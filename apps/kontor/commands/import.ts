@@ -5,7 +5,7 @@ import { importCatalogue } from "./catalogue/import-catalogue.ts";
 import type { ImportTally } from "./catalogue/import-catalogue.ts";
 import { CommandError, readArgs, subcommand, UsageError } from "./command.ts";
 import type { Command } from "./command.ts";
-import { withHouse } from "./house/with-house.ts";
+import { withApp } from "./app/with-app.ts";
 import { createProgress } from "./terminal/progress.ts";
 
 export const importCommand: Command = {
@@ -54,9 +54,9 @@ their handles and leaves stock as it is.
     try {
       tally = dryRun
         ? await importCatalogue(products, shared)
-        : await withHouse(context, (house) => {
+        : await withApp(context, (app) => {
             startedMs = performance.now();
-            return importCatalogue(products, { ...shared, clients: house.clientsFor("kontor") });
+            return importCatalogue(products, { ...shared, clients: app.clientsFor("kontor") });
           });
     } finally {
       progress.end();

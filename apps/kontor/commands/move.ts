@@ -1,12 +1,12 @@
 import { readConfiguration } from "../configuration.ts";
-import { moveHouse } from "../move/move-house.ts";
+import { moveInstallation } from "../move/move-installation.ts";
 import { openDatabases } from "../verify/open-databases.ts";
 import { findingText, summaryText } from "../verify/report.ts";
 import { verify } from "../verify/verify.ts";
 import { readArgs } from "./command.ts";
 import type { Command } from "./command.ts";
-import { explainOpening } from "./house/explain-opening.ts";
-import { quietLogger } from "./house/with-house.ts";
+import { explainOpening } from "./app/explain-opening.ts";
+import { quietLogger } from "./app/with-app.ts";
 
 export const move: Command = {
   name: "move",
@@ -22,7 +22,7 @@ kontor cluster; with KONTOR_SEARCH, kontor rebuild catalog once. The data folder
     const { env, stdout } = context;
     const config = readConfiguration(env);
     const log = quietLogger(context);
-    await moveHouse({
+    await moveInstallation({
       config,
       log,
       moved: (what, rows) => stdout.write(`${what.padEnd(18)} ${rows.toLocaleString("en").padStart(12)} rows\n`),

@@ -2,7 +2,7 @@ import { listParked, replayParked, skipParked } from "@kontor/platform/events/pa
 import type { ParkedSelection } from "@kontor/platform/events/parked.ts";
 import { parsedArgs, readArgs, subcommand, UsageError } from "./command.ts";
 import type { Command } from "./command.ts";
-import { withDatabases } from "./house/with-databases.ts";
+import { withDatabases } from "./app/with-databases.ts";
 import { table } from "./terminal/table.ts";
 
 const listMax = 1_000;

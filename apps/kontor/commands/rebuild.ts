@@ -3,14 +3,14 @@ import { compareProducts, rebuildAvailability, rebuildIndex } from "@kontor/cata
 import { compareStock } from "@kontor/inventory/src/rebuild.ts";
 import { compareOrders } from "@kontor/orders/src/rebuild.ts";
 import type { Queries } from "@kontor/platform/database/database.ts";
-import { rootCall } from "@kontor/platform/rpc/call.ts";
+import { rootCall } from "@kontor/platform/call/call.ts";
 import type { HostedService } from "@kontor/platform/service/host-service.ts";
 import { listTasks } from "@kontor/platform/tasks/admin.ts";
-import type { House } from "../house.ts";
+import type { App } from "../app.ts";
 import { parsedArgs, UsageError } from "./command.ts";
 import type { Command, Output } from "./command.ts";
-import { shopRuns } from "./house/shop-runs.ts";
-import { withHouse } from "./house/with-house.ts";
+import { shopRuns } from "./app/shop-runs.ts";
+import { withApp } from "./app/with-app.ts";
 import { paint, plain } from "./terminal/paint.ts";
 
 /** Compares a page of a service's state with its events: undefined behind the last one. */
@@ -43,23 +43,23 @@ compares products, stock and orders with what their events say, and exits with 1
     const unknown = positionals.find((name) => !compared.some(({ service }) => service === name));
     if (unknown !== undefined) throw new UsageError(`"${unknown}" is none of ${compared.map(({ service }) => service).join(", ")}`);
     const wanted = compared.filter(({ service }) => positionals.length === 0 || positionals.includes(service));
-    return withHouse(context, async (house) => {
-      if (values.check !== true && wanted.some(({ service }) => service === "catalog")) await rebuildCatalog(house, context.stdout);
+    return withApp(context, async (app) => {
+      if (values.check !== true && wanted.some(({ service }) => service === "catalog")) await rebuildCatalog(app, context.stdout);
       let differing = 0;
       for (const { service, what, compare } of wanted)
-        differing += await compareAll(house.databases.get(service)!, { service, what, compare }, context.stdout);
+        differing += await compareAll(app.databases.get(service)!, { service, what, compare }, context.stdout);
       return differing === 0 ? 0 : 1;
     });
   },
 };
 
-async function rebuildCatalog(house: House, output: Output): Promise<void> {
-  const catalog = house.services.find(({ name }) => name === "catalog")!;
+async function rebuildCatalog(app: App, output: Output): Promise<void> {
+  const catalog = app.services.find(({ name }) => name === "catalog")!;
   const { database, tasks } = catalog;
   const call = rootCall({ caller: "kontor", timeoutMs: 60_000 });
   // A shop that runs does the work; without one, or where that cannot be told, this process does (too).
-  const helped = house.postgres !== undefined && (await shopRuns(house.postgres.superuser));
-  if (!helped) await Promise.all([tasks.start(), house.relays.start(), catalog.subscriptions.start()]);
+  const helped = app.postgres !== undefined && (await shopRuns(app.postgres.superuser));
+  if (!helped) await Promise.all([tasks.start(), app.relays.start(), catalog.subscriptions.start()]);
   try {
     const products = await rebuildIndex({ database, tasks }, call);
     await rebuildAvailability(database);
@@ -68,7 +68,7 @@ async function rebuildCatalog(house: House, output: Output): Promise<void> {
   } finally {
     if (!helped) {
       await catalog.subscriptions.stop();
-      await house.relays.stop();
+      await app.relays.stop();
       await tasks.stop();
     }
   }

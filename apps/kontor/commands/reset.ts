@@ -9,8 +9,8 @@ import { readConfiguration } from "../configuration.ts";
 import type { Configuration } from "../configuration.ts";
 import { CommandError, readArgs } from "./command.ts";
 import type { Command } from "./command.ts";
-import { explainOpening } from "./house/explain-opening.ts";
-import { shopRuns } from "./house/shop-runs.ts";
+import { explainOpening } from "./app/explain-opening.ts";
+import { shopRuns } from "./app/shop-runs.ts";
 import { ask } from "./terminal/ask.ts";
 
 /** What we put into the data folder beside PostgreSQL. */

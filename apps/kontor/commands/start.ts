@@ -2,13 +2,13 @@ import { isUntouched } from "@kontor/catalog/src/rebuild.ts";
 import { createLogger } from "@kontor/platform/telemetry/create-logger.ts";
 import { stopOnSignals } from "@kontor/platform/lifecycle/stop-on-signals.ts";
 import { readConfiguration } from "../configuration.ts";
-import type { House } from "../house.ts";
+import type { App } from "../app.ts";
 import type { Logger } from "@kontor/platform/telemetry/logger.ts";
 import { allRoles } from "../roles.ts";
 import type { Role } from "../roles.ts";
 import { parsedArgs, UsageError } from "./command.ts";
 import type { Command, Output } from "./command.ts";
-import { open } from "./house/with-house.ts";
+import { open } from "./app/with-app.ts";
 import { paint } from "./terminal/paint.ts";
 
 export const start: Command = {
@@ -26,18 +26,18 @@ KONTOR_<SERVICE>_URL tells where the others are, and KONTOR_RPC where these list
     const config = readConfiguration(env);
     const format = config.logFormat ?? (stdout.isTTY === true ? "pretty" : "json");
     const log = createLogger({ service: "kontor", level: config.logLevel, format });
-    const house = await open(config, log, "shop", roles);
-    stopOnSignals({ lifecycle: house.lifecycle, log });
+    const app = await open(config, log, "shop", roles);
+    stopOnSignals({ lifecycle: app.lifecycle, log });
     if (roles !== undefined) {
-      stopWithSupervisor(house, log);
+      stopWithSupervisor(app, log);
       log.info({ roles }, "ready");
       process.send?.({ ready: true });
       return 0;
     }
-    const seeded = config.seed === "demo" ? await seedWhenEmpty(house) : undefined;
+    const seeded = config.seed === "demo" ? await seedWhenEmpty(app) : undefined;
     const seconds = process.uptime().toFixed(1);
-    if (format === "json") log.info({ ...house.addresses, seeded: seeded ?? 0, seconds: Number(seconds) }, "ready");
-    else stdout.write(welcome(stdout, house, seeded, seconds));
+    if (format === "json") log.info({ ...app.addresses, seeded: seeded ?? 0, seconds: Number(seconds) }, "ready");
+    else stdout.write(welcome(stdout, app, seeded, seconds));
     return 0;
   },
 };
@@ -54,26 +54,26 @@ function rolesIn(args: readonly string[]): readonly Role[] | undefined {
 }
 
 /** A process of a cluster does not outlive who started it. */
-function stopWithSupervisor(house: House, log: Logger): void {
+function stopWithSupervisor(app: App, log: Logger): void {
   process.once("disconnect", () => {
     log.info({}, "whoever started this process is gone, it stops");
-    house.stop().then(
+    app.stop().then(
       () => process.exit(0),
       () => process.exit(1),
     );
   });
 }
 
-async function seedWhenEmpty(house: House): Promise<number | undefined> {
-  if (!(await isUntouched(house.databases.get("catalog")!))) return undefined;
+async function seedWhenEmpty(app: App): Promise<number | undefined> {
+  if (!(await isUntouched(app.databases.get("catalog")!))) return undefined;
   const { seedDemo } = await import("../demo/seed-demo.ts");
-  const { created } = await seedDemo(house.clientsFor("kontor"));
+  const { created } = await seedDemo(app.clientsFor("kontor"));
   // Until its search index is filled the shop would still look empty.
-  await house.settle();
+  await app.settle();
   return created;
 }
 
-function welcome(output: Output, { addresses }: House, seeded: number | undefined, seconds: string): string {
+function welcome(output: Output, { addresses }: App, seeded: number | undefined, seconds: string): string {
   const rows = [
     ["API", addresses.api],
     ["Documentation", `${addresses.api}/docs`],

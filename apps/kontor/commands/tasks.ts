@@ -3,7 +3,7 @@ import { listTasks, replayTask, skipTask } from "@kontor/platform/tasks/admin.ts
 import type { TaskState } from "@kontor/platform/tasks/admin.ts";
 import { parsedArgs, readArgs, subcommand, UsageError } from "./command.ts";
 import type { Command } from "./command.ts";
-import { withDatabases } from "./house/with-databases.ts";
+import { withDatabases } from "./app/with-databases.ts";
 import { table } from "./terminal/table.ts";
 
 const states: readonly TaskState[] = ["waiting", "done", "dead"];
@@ -17,7 +17,7 @@ export const tasks: Command = {
        kontor tasks skip ID …
 
 A task whose tries are used up is dead and stays until somebody decides: replay makes it due now, with its tries counted anew; skip ends it
-undone. list shows dead tasks unless told otherwise.
+not executed. list shows dead tasks unless told otherwise.
 
   --service NAME   only of this service
   --queue NAME     only of this queue

@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import { ConfigError } from "@kontor/platform/config/read-config.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import { CommandError, UsageError } from "./command.ts";
-import { explainOpening } from "./house/explain-opening.ts";
+import { explainOpening } from "./app/explain-opening.ts";
 import { readConfiguration } from "../configuration.ts";
 import { tellFailure } from "./tell-failure.ts";
 
@@ -14,7 +14,7 @@ function told(error: unknown): readonly [code: number, text: string] {
 }
 
 /** What the house throws when another shop has it: only its kind's name is known without loading all services. */
-class HouseTaken extends Error {}
+class InstallationInUse extends Error {}
 
 describe("what a command says when it fails", () => {
   it("tells known causes in a sentence, with the exit code", () => {
@@ -60,7 +60,7 @@ describe("what kept the house from opening", () => {
   });
 
   it("passes on what was written to be read, and leaves faults as they are", () => {
-    assert.equal(explained(new HouseTaken("a shop is running")), "a shop is running");
+    assert.equal(explained(new InstallationInUse("a shop is running")), "a shop is running");
     assert.equal(explained(new Error("No space is left on the disk")), "No space is left on the disk");
     assert.equal(explained(new TypeError("x is undefined")), undefined);
     assert.equal(explained(Object.assign(new Error("connect"), { code: "ECONNREFUSED", port: 5432 })), undefined);

@@ -1,9 +1,9 @@
 import { randomBytes } from "node:crypto";
 import { IdentityService } from "@kontor/contracts/gen/kontor/identity/v1/identity_pb.js";
-import { rootCall } from "@kontor/platform/rpc/call.ts";
+import { rootCall } from "@kontor/platform/call/call.ts";
 import { readArgs, subcommand, UsageError } from "./command.ts";
 import type { Command, Context } from "./command.ts";
-import { withHouse } from "./house/with-house.ts";
+import { withApp } from "./app/with-app.ts";
 import { ask } from "./terminal/ask.ts";
 
 const roles: readonly string[] = ["admin", "seller", "support"];
@@ -32,8 +32,8 @@ option can be seen by others on this machine while the command runs.
     const unknown = role.find((one) => !roles.includes(one));
     if (unknown !== undefined) throw new UsageError(`there is no role "${unknown}": ${roles.join(", ")}`);
     const { password, made } = await passwordFor(values.password, context);
-    const { id } = await withHouse(context, (house) =>
-      house
+    const { id } = await withApp(context, (app) =>
+      app
         .clientsFor("kontor")
         .of("identity", IdentityService)
         .createAccount({ email, name, password, roles: [...new Set(role)] }, rootCall({ caller: "kontor", timeoutMs: 10_000 })),

@@ -4,8 +4,8 @@ import { findingText, summaryText } from "../verify/report.ts";
 import { invariants, verify as verifyDatabases } from "../verify/verify.ts";
 import { readArgs, UsageError } from "./command.ts";
 import type { Command } from "./command.ts";
-import { explainOpening } from "./house/explain-opening.ts";
-import { quietLogger } from "./house/with-house.ts";
+import { explainOpening } from "./app/explain-opening.ts";
+import { quietLogger } from "./app/with-app.ts";
 
 export const verify: Command = {
   name: "verify",

@@ -2,13 +2,13 @@ import { performance } from "node:perf_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Queries } from "@kontor/platform/database/database.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
-import { partOf, partOfStream } from "@kontor/platform/events/parts.ts";
+import { partOf, partOfStream } from "@kontor/platform/events/partitions.ts";
 import { beginning, comparePlaces } from "@kontor/platform/events/place.ts";
 import type { Place, Stand } from "@kontor/platform/events/place.ts";
 import { reachedPlace } from "@kontor/platform/events/reach.ts";
 import { readRelayed } from "@kontor/platform/events/relayed.ts";
-import { houseSubscriptions } from "./house-subscriptions.ts";
-import type { HouseSubscription } from "./house-subscriptions.ts";
+import { knownSubscriptions } from "./known-subscriptions.ts";
+import type { KnownSubscription } from "./known-subscriptions.ts";
 
 /** Which events have not had their effect yet. */
 export interface Backlog {
@@ -18,7 +18,7 @@ export interface Backlog {
 
 /** Where a subscription stands, or one of its parts. */
 interface Standing extends Place {
-  readonly subscription: HouseSubscription;
+  readonly subscription: KnownSubscription;
   /** Absent when it is whole. */
   readonly part?: { readonly nth: number; readonly of: number };
 }
@@ -35,7 +35,7 @@ export async function waitForSubscribers(databases: ReadonlyMap<string, Queries>
   const heads = new Map(
     await Promise.all(
       Array.from(
-        new Set(houseSubscriptions.map(({ publisher }) => publisher)),
+        new Set(knownSubscriptions.map(({ publisher }) => publisher)),
         async (publisher) => [publisher, await headOf(databases.get(publisher))] as const,
       ),
     ),
@@ -89,7 +89,7 @@ function subjectOf(stream: string): string {
 /** Where the subscriptions stand whose subscriber and publisher are among the databases. */
 async function standings(databases: ReadonlyMap<string, Queries>): Promise<Standing[]> {
   const found = await Promise.all(
-    houseSubscriptions.map(async (subscription): Promise<Standing[]> => {
+    knownSubscriptions.map(async (subscription): Promise<Standing[]> => {
       const [database, log] = [databases.get(subscription.subscriber), databases.get(subscription.publisher)];
       if (database === undefined || log === undefined) return [];
       const rows = await database.rows<Stand & { name: string }>(sql`

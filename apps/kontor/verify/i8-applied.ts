@@ -1,21 +1,21 @@
 import type { Queries } from "@kontor/platform/database/database.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
-import { partOfStream } from "@kontor/platform/events/parts.ts";
+import { partOfStream } from "@kontor/platform/events/partitions.ts";
 import { beginning, comparePlaces } from "@kontor/platform/events/place.ts";
 import type { Place, Stand } from "@kontor/platform/events/place.ts";
 import { reachedPlace } from "@kontor/platform/events/reach.ts";
 import { readRelayed } from "@kontor/platform/events/relayed.ts";
 import { subscriptionRows } from "@kontor/platform/events/subscription-store.ts";
 import type { SubscriptionTotals } from "@kontor/platform/events/subscription-store.ts";
-import { houseSubscriptions } from "./house-subscriptions.ts";
-import type { HouseSubscription } from "./house-subscriptions.ts";
+import { knownSubscriptions } from "./known-subscriptions.ts";
+import type { KnownSubscription } from "./known-subscriptions.ts";
 import type { Invariant, Look } from "./invariant.ts";
 import { groupBy } from "./pages.ts";
 
 const atOnce = 50_000;
 
 interface Standing {
-  readonly subscription: HouseSubscription;
+  readonly subscription: KnownSubscription;
   readonly row: SubscriptionTotals;
 }
 
@@ -30,7 +30,7 @@ export const appliedInvariant: Invariant = {
       if (!hasEvents(service)) continue;
       // A row shows the counters and the place as one transaction left them.
       for (const row of await subscriptionRows(database)) {
-        const subscription = houseSubscriptions.find(({ name }) => name === row.name);
+        const subscription = knownSubscriptions.find(({ name }) => name === row.name);
         if (subscription === undefined) yield { about: row.name, text: `nothing is known of the subscription ${row.name} of ${service}` };
         else standings.push({ subscription, row });
       }
@@ -128,7 +128,7 @@ class LogWalk {
   }
 }
 
-async function noteParked(look: Look, { name, subscriber }: HouseSubscription): Promise<void> {
+async function noteParked(look: Look, { name, subscriber }: KnownSubscription): Promise<void> {
   const { parked, given_up } = await look.of(subscriber).one<{ parked: number; given_up: number }>(sql`
     select count(*)::int as parked, count(*) filter (where attempts > 0 and next_attempt_at is null)::int as given_up
     from parked_events where split_part(subscription, '#', 1) = ${name}`);

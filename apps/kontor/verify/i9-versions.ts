@@ -1,9 +1,9 @@
 import type { Queries } from "@kontor/platform/database/database.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import type { Place } from "@kontor/platform/events/place.ts";
-import { partName, partOfStream } from "@kontor/platform/events/parts.ts";
-import { houseSubscriptions } from "./house-subscriptions.ts";
-import type { HouseSubscription } from "./house-subscriptions.ts";
+import { partName, partOfStream } from "@kontor/platform/events/partitions.ts";
+import { knownSubscriptions } from "./known-subscriptions.ts";
+import type { KnownSubscription } from "./known-subscriptions.ts";
 import { hasEvents } from "./i8-applied.ts";
 import type { Breach, Invariant, Look } from "./invariant.ts";
 import { byId, pages } from "./pages.ts";
@@ -67,7 +67,7 @@ async function* streamsInOrder(look: Look, service: string, log: Queries): Async
 
 /** Behind a parked event its stream waits: whatever of it is in the log up to the place must be parked too, or have been skipped. */
 async function* overtakenParked(look: Look): AsyncGenerator<Breach> {
-  for (const { name: subscription, subscriber, publisher, types } of houseSubscriptions) {
+  for (const { name: subscription, subscriber, publisher, types } of knownSubscriptions) {
     if (!look.databases.has(subscriber) || !look.databases.has(publisher)) continue;
     // Where events come over a broker each part has a row, a place and parked events of its own.
     const found = await look
@@ -77,7 +77,7 @@ async function* overtakenParked(look: Look): AsyncGenerator<Breach> {
   }
 }
 
-async function* overtakenIn(look: Look, { name, subscriber, publisher, types }: HouseSubscription): AsyncGenerator<Breach> {
+async function* overtakenIn(look: Look, { name, subscriber, publisher, types }: KnownSubscription): AsyncGenerator<Breach> {
   const rows = await look.of(subscriber).rows<
     Place & { stream: string; first: number; parked: number; in_order: boolean; skipped: number }
   >(sql`

@@ -7,7 +7,7 @@ import type { Logger } from "@kontor/platform/telemetry/logger.ts";
 import type { Configuration } from "../configuration.ts";
 import { masterKeyOf } from "../master-key.ts";
 import { CommandError } from "../commands/command.ts";
-import { shopRuns } from "../commands/house/shop-runs.ts";
+import { shopRuns } from "../commands/app/shop-runs.ts";
 import { databaseNames } from "../roles.ts";
 import { openStorage } from "../storage.ts";
 

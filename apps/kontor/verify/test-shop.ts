@@ -11,7 +11,7 @@ import { createProviderServer, providerMigrations, testCards } from "@kontor/pay
 import { ManualClock } from "@kontor/platform/clock/clock.ts";
 import type { PostgresDatabase } from "@kontor/platform/database/postgres.ts";
 import { openTestCatcher, openTestMailer, silent } from "@kontor/platform/mail/open-test-catcher.ts";
-import type { User } from "@kontor/platform/rpc/call.ts";
+import type { User } from "@kontor/platform/call/call.ts";
 import { afterTests, openTestDatabase } from "@kontor/platform/testing/postgres.ts";
 import { openTestServices, testCall } from "@kontor/platform/testing/test-services.ts";
 import type { TestServices } from "@kontor/platform/testing/test-services.ts";
@@ -21,7 +21,7 @@ export type CardName = "approve" | "decline" | "never-told";
 
 /** A whole house without its gateway, on test databases, with the provider and the mail catcher. */
 export interface TestShop {
-  readonly house: TestServices;
+  readonly app: TestServices;
   /** As `verify` takes them. */
   readonly databases: ReadonlyMap<string, PostgresDatabase>;
   database(name: string): PostgresDatabase;
@@ -54,17 +54,17 @@ export async function openTestShop(stock: Readonly<Record<string, number>>): Pro
   });
   const { url: providerUrl } = await provider.start();
   afterTests(() => provider.stop());
-  const house = await openTestServices({
+  const app = await openTestServices({
     services: await loadServices(),
     registry: contracts,
     clock,
     mail: openTestMailer({ url: catcher.smtpUrl, clock }),
     config: { payments: { ...payments, providerUrl } },
   });
-  const databases = new Map(Array.from(house.services, ([name, { database }]) => [name, database] as const));
+  const databases = new Map(Array.from(app.services, ([name, { database }]) => [name, database] as const));
   databases.set("mailbox", catcher.database).set("provider", books);
 
-  const of = house.clients.of.bind(house.clients);
+  const of = app.clients.of.bind(app.clients);
   const { id } = await of("identity", IdentityService).createAccount(
     { email: "ada@shop.test", password: "correct horse", name: "Ada" },
     testCall(),
@@ -84,12 +84,12 @@ export async function openTestShop(stock: Readonly<Record<string, number>>): Pro
   );
 
   const settle = async () => {
-    await house.settle();
+    await app.settle();
     await provider.idle();
-    await house.settle();
+    await app.settle();
   };
   return {
-    house,
+    app,
     databases,
     database: (name) => databases.get(name)!,
     async place(lines) {

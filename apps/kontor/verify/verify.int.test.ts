@@ -5,10 +5,10 @@ import { eventTypeOf } from "@kontor/platform/contract/contract.ts";
 import type { Queries } from "@kontor/platform/database/database.ts";
 import { compile, sql } from "@kontor/platform/database/sql.ts";
 import type { Sql } from "@kontor/platform/database/sql.ts";
-import { partName, partOfStream } from "@kontor/platform/events/parts.ts";
+import { partName, partOfStream } from "@kontor/platform/events/partitions.ts";
 import { beginning } from "@kontor/platform/events/place.ts";
 import type { Place } from "@kontor/platform/events/place.ts";
-import { houseSubscriptions } from "./house-subscriptions.ts";
+import { knownSubscriptions } from "./known-subscriptions.ts";
 import { openTestShop } from "./test-shop.ts";
 import type { TestShop } from "./test-shop.ts";
 import { verify } from "./verify.ts";
@@ -74,7 +74,7 @@ describe("verify", () => {
     orders = { pending, paid, completed, expired, cancelled, takenBack, partlyRefunded, unclaimed };
   });
 
-  const now = (seconds = 0) => new Date(shop.house.clock.now().getTime() + seconds * 1_000);
+  const now = (seconds = 0) => new Date(shop.app.clock.now().getTime() + seconds * 1_000);
   const change = (name: string, statements: readonly Sql[]) =>
     shop.database(name).transaction(async (tx) => {
       await tx.run(sql`set local session_replication_role = replica`);
@@ -167,15 +167,15 @@ describe("verify", () => {
   });
 
   it("knows the subscriptions of all services", () => {
-    const known = (name: string) => houseSubscriptions.find((one) => one.name === name);
-    const real = [...shop.house.services.values()].flatMap(({ name, service }) =>
+    const known = (name: string) => knownSubscriptions.find((one) => one.name === name);
+    const real = [...shop.app.services.values()].flatMap(({ name, service }) =>
       (service.subscriptions ?? []).map((one) => ({ ...one, subscriber: name })),
     );
     assert.deepEqual(
       real.map(({ name, subscriber, publisher, schemas }) => ({ name, subscriber, publisher, types: schemas.map(eventTypeOf) })),
       real.map(({ name }) => known(name)),
     );
-    assert.equal(real.length, houseSubscriptions.length);
+    assert.equal(real.length, knownSubscriptions.length);
   });
 
   it("I1: more on hand than the movements sum to", () =>
@@ -524,7 +524,7 @@ describe("verify", () => {
 
   it("I8, I9: a subscription whose events come in parts is checked by the places of its parts", async () => {
     for (const name of ["inventory.orders", "catalog.availability"]) {
-      const { subscriber, publisher, types } = houseSubscriptions.find((one) => one.name === name)!;
+      const { subscriber, publisher, types } = knownSubscriptions.find((one) => one.name === name)!;
       const events = await shop.database(publisher).rows<Place & { readonly stream: string }>(sql`
         select epoch, xid, position::text as position, stream from events where type = any(${types}::text[]) order by epoch, xid, events.position`);
       const parts = [0, 1, 2].map((part) => events.filter(({ stream }) => partOfStream(stream, 3) === part));
@@ -568,7 +568,7 @@ describe("verify", () => {
   it("I3, I8: what waits for its subscriber is no breach; a subscriber that does not move beside a running shop is", async () => {
     const order = await shop.place([{ sku: "A", quantity: 1 }]);
     await shop.settle();
-    await shop.house.services.get("orders")!.subscriptions.stop();
+    await shop.app.services.get("orders")!.subscriptions.stop();
     await shop.pay(order);
     assert.deepEqual(brokenIn(await verify(shop.databases)), {});
     const findings = brokenIn(await verify(shop.databases, { running: true, now, waitMs: 300 }));

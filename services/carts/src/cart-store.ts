@@ -1,6 +1,6 @@
 import type { Collection } from "@kontor/platform/documents/documents.ts";
 import { refuse, refusalIn } from "@kontor/platform/errors/refusal.ts";
-import type { Surroundings } from "@kontor/platform/service/service.ts";
+import type { ServiceContext } from "@kontor/platform/service/service.ts";
 import { cartKey, opensTo } from "./cart.ts";
 import type { StoredCart } from "./cart.ts";
 
@@ -47,7 +47,7 @@ export interface Carts {
   sweep(): Promise<number>;
 }
 
-export function createCarts({ documents, clock }: Pick<Surroundings, "documents" | "clock">): Carts {
+export function createCarts({ documents, clock }: Pick<ServiceContext, "documents" | "clock">): Carts {
   const collection: Collection<StoredCart> = documents.collection("carts");
   const turns = new Map<string, Promise<void>>();
   const expiry = () => new Date(clock.now().getTime() + lifeMs);

@@ -6,10 +6,10 @@ import { OrderPaidSchema } from "@kontor/contracts/gen/kontor/orders/v1/events_p
 import { contracts } from "@kontor/contracts/registry.ts";
 import type { PostgresDatabase } from "@kontor/platform/database/postgres.ts";
 import type { Documents } from "@kontor/platform/documents/documents.ts";
-import type { Call } from "@kontor/platform/rpc/call.ts";
+import type { Call } from "@kontor/platform/call/call.ts";
 import { implement } from "@kontor/platform/rpc/rpc.ts";
 import type { Client, Implementation } from "@kontor/platform/rpc/rpc.ts";
-import type { ServiceDefinition, Surroundings } from "@kontor/platform/service/service.ts";
+import type { ServiceDefinition, ServiceContext } from "@kontor/platform/service/service.ts";
 import { openTestServices, testCall } from "@kontor/platform/testing/test-services.ts";
 import type { TestServices } from "@kontor/platform/testing/test-services.ts";
 import { carts } from "./service.ts";
@@ -48,28 +48,28 @@ export async function openTestCarts({ documents = (plain) => plain }: TestCartsO
     Object.assign(catalog, {
       [localName]: catalog[localName as keyof typeof catalog] ?? (() => Promise.reject(new Error(`${localName} is not for carts`))),
     });
-  let orders: Surroundings | undefined;
+  let orders: ServiceContext | undefined;
   const fakeOrders: ServiceDefinition = {
     name: "orders",
-    create: (surroundings) => {
-      orders = surroundings;
+    create: (context) => {
+      orders = context;
       return { routes: [] };
     },
   };
   const definition: ServiceDefinition = {
     ...carts,
-    create: (surroundings) => carts.create({ ...surroundings, documents: documents(surroundings.documents) }),
+    create: (context) => carts.create({ ...context, documents: documents(context.documents) }),
   };
-  const house = await openTestServices({
+  const app = await openTestServices({
     services: [fakeOrders, definition],
     registry: contracts,
     others: { catalog: [implement(CatalogService, catalog as Implementation<typeof CatalogService>)] },
   });
   let made = 0;
   return {
-    ...house,
-    client: house.clients.of("carts", CartsService),
-    database: house.services.get("carts")!.database,
+    ...app,
+    client: app.clients.of("carts", CartsService),
+    database: app.services.get("carts")!.database,
     asked,
     sell: (sku, amount, currency = "EUR") =>
       void sold.set(

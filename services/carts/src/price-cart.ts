@@ -6,7 +6,7 @@ import type { CatalogService, PricedVariant } from "@kontor/contracts/gen/kontor
 import { add, moneyFrom, moneyTo, times } from "@kontor/contracts/money.ts";
 import type { Money } from "@kontor/contracts/money.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
-import type { Call } from "@kontor/platform/rpc/call.ts";
+import type { Call } from "@kontor/platform/call/call.ts";
 import type { Client } from "@kontor/platform/rpc/rpc.ts";
 import type { ReadCart } from "./cart-store.ts";
 

@@ -2,10 +2,10 @@ import { CartsService } from "@kontor/contracts/gen/kontor/carts/v1/carts_pb.js"
 import type { Cart } from "@kontor/contracts/gen/kontor/carts/v1/carts_pb.js";
 import { CatalogService } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
 import { secretId } from "@kontor/platform/ids/ids.ts";
-import type { Call } from "@kontor/platform/rpc/call.ts";
+import type { Call } from "@kontor/platform/call/call.ts";
 import { implement } from "@kontor/platform/rpc/rpc.ts";
 import type { Route } from "@kontor/platform/rpc/rpc.ts";
-import type { Surroundings } from "@kontor/platform/service/service.ts";
+import type { ServiceContext } from "@kontor/platform/service/service.ts";
 import { addUnits, cartKey, removeLine, setQuantity, take } from "./cart.ts";
 import type { StoredCart } from "./cart.ts";
 import type { Carts, Holder, ReadCart } from "./cart-store.ts";
@@ -13,7 +13,7 @@ import { mergeCarts } from "./merge-carts.ts";
 import { expectBuyable, pricedCart, pricesOf } from "./price-cart.ts";
 import type { Prices } from "./price-cart.ts";
 
-export function cartsRoute({ carts, clients, ids }: Pick<Surroundings, "clients" | "ids"> & { readonly carts: Carts }): Route {
+export function cartsRoute({ carts, clients, ids }: Pick<ServiceContext, "clients" | "ids"> & { readonly carts: Carts }): Route {
   const catalog = clients.of("catalog", CatalogService);
   const newId = () => ids.next("lin");
   const holder = (id: string, call: Call): Holder => ({ id, account: call.user?.id });

@@ -4,7 +4,7 @@ import { ClearCartsSchema } from "@kontor/contracts/gen/kontor/carts/v1/carts_pb
 import { OrderPaidSchema } from "@kontor/contracts/gen/kontor/orders/v1/events_pb.js";
 import { callFor } from "@kontor/platform/events/call-for.ts";
 import { subscription } from "@kontor/platform/events/events.ts";
-import { rootCall } from "@kontor/platform/rpc/call.ts";
+import { rootCall } from "@kontor/platform/call/call.ts";
 import type { ServiceDefinition } from "@kontor/platform/service/service.ts";
 import { queue } from "@kontor/platform/tasks/tasks.ts";
 import { createCarts } from "./cart-store.ts";
@@ -16,11 +16,11 @@ const sweepEveryMs = 3_600_000;
 
 export const carts: ServiceDefinition = {
   name: "carts",
-  create: (surroundings) => {
-    const { database, tasks, clock } = surroundings;
-    const store = createCarts(surroundings);
+  create: (context) => {
+    const { database, tasks, clock } = context;
+    const store = createCarts(context);
     return {
-      routes: [cartsRoute({ ...surroundings, carts: store })],
+      routes: [cartsRoute({ ...context, carts: store })],
       subscriptions: [
         subscription({
           name: "carts.orders",

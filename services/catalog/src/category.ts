@@ -8,12 +8,12 @@ import { invalidCursor } from "@kontor/platform/database/cursor.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import type { Sql } from "@kontor/platform/database/sql.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
-import type { Call } from "@kontor/platform/rpc/call.ts";
-import type { Surroundings } from "@kontor/platform/service/service.ts";
+import type { Call } from "@kontor/platform/call/call.ts";
+import type { ServiceContext } from "@kontor/platform/service/service.ts";
 import { invalid } from "./product.ts";
 import { slugOf } from "./slug.ts";
 
-type Needs = Pick<Surroundings, "events" | "clock" | "ids">;
+type Needs = Pick<ServiceContext, "events" | "clock" | "ids">;
 
 interface Row {
   readonly id: string;

@@ -57,10 +57,10 @@ function copyOf(events: readonly Event[]): Map<string, { version: number; produc
 
 describe("catalog: events", { concurrency: 4 }, () => {
   it("CAT-09, R18: a copy made of events that come shuffled and more than once equals the catalogue", async () => {
-    const house = await openCatalog();
-    await work(house);
-    const events = await house.log();
-    const catalogue = new Map((await house.listAll({})).map((product) => [product.id, product]));
+    const app = await openCatalog();
+    await work(app);
+    const events = await app.log();
+    const catalogue = new Map((await app.listAll({})).map((product) => [product.id, product]));
     assert.equal(catalogue.size, 4);
     fc.assert(
       fc.property(
@@ -79,9 +79,9 @@ describe("catalog: events", { concurrency: 4 }, () => {
   });
 
   it("CAT-10, CON-02: the events of a product's stream make its row, byte for byte, and its versions have no gap", async () => {
-    const house = await openCatalog();
-    await work(house);
-    const { hosted } = house;
+    const app = await openCatalog();
+    await work(app);
+    const { hosted } = app;
     const rows = await hosted.database.rows<{
       id: string;
       version: number;

@@ -1,8 +1,8 @@
 import type { ImportOutcome, ImportProductsRequest, Product } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
 import type { Transaction } from "@kontor/platform/database/database.ts";
 import { refusalIn } from "@kontor/platform/errors/refusal.ts";
-import type { Call } from "@kontor/platform/rpc/call.ts";
-import type { Surroundings } from "@kontor/platform/service/service.ts";
+import type { Call } from "@kontor/platform/call/call.ts";
+import type { ServiceContext } from "@kontor/platform/service/service.ts";
 import { categoriesByName } from "./category.ts";
 import { invalid, newProduct, withContent } from "./product.ts";
 import type { ProductContent } from "./product.ts";
@@ -19,7 +19,7 @@ type Outcome = Omit<ImportOutcome, "$typeName" | "$unknown">;
  * has, in the shop or earlier in the import, is left out and told; a product of which nothing is left is rejected.
  */
 export async function importProducts(
-  needs: Pick<Surroundings, "events" | "clock" | "ids">,
+  needs: Pick<ServiceContext, "events" | "clock" | "ids">,
   tx: Transaction,
   { products }: ImportProductsRequest,
   call: Call,

@@ -22,12 +22,12 @@ const cheaper = { updateMask: { paths: ["variants"] }, variants: [{ sku: "a", pr
 
 describe("catalog: reads", { concurrency: 4 }, () => {
   it("CAT-08: a second read asks the database nothing; after a change none shows the old price", async (context) => {
-    const house = await openCatalog();
-    const { create, get, list, edge, admin, hosted, settle } = house;
+    const app = await openCatalog();
+    const { create, get, list, edge, admin, hosted, settle } = app;
     const { id: product, handle } = await create(simple("a"));
     await settle();
     await Promise.all([hosted.tasks.stop(), hosted.subscriptions.stop()]);
-    const statements = counted(context, house);
+    const statements = counted(context, app);
     const prices = async () => {
       const all = [
         await get(product),

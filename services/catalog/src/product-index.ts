@@ -17,15 +17,15 @@ import { refusalIn } from "@kontor/platform/errors/refusal.ts";
 import { callFor } from "@kontor/platform/events/call-for.ts";
 import { subscription } from "@kontor/platform/events/events.ts";
 import type { Subscription } from "@kontor/platform/events/events.ts";
-import { rootCall } from "@kontor/platform/rpc/call.ts";
-import type { Call } from "@kontor/platform/rpc/call.ts";
+import { rootCall } from "@kontor/platform/call/call.ts";
+import type { Call } from "@kontor/platform/call/call.ts";
 import type { IndexLost, SearchDocument, SearchDocuments, SearchIndex } from "@kontor/platform/search/search.ts";
-import type { Surroundings } from "@kontor/platform/service/service.ts";
+import type { ServiceContext } from "@kontor/platform/service/service.ts";
 import { queue } from "@kontor/platform/tasks/tasks.ts";
 import type { Queue, TaskResult } from "@kontor/platform/tasks/tasks.ts";
 import { existingProducts, readProducts } from "./product-queries.ts";
 
-type QueueNeeds = Pick<Surroundings, "database" | "clock"> & { readonly index: SearchIndex; readonly indexed: () => void };
+type QueueNeeds = Pick<ServiceContext, "database" | "clock"> & { readonly index: SearchIndex; readonly indexed: () => void };
 
 const indexQueue = "index-products";
 const rebuildQueue = "rebuild-index";
@@ -43,7 +43,7 @@ export function indexSubscription({
   tasks,
   ids: newKey,
   changed,
-}: Pick<Surroundings, "tasks" | "ids"> & { readonly changed: (products: readonly Product[]) => void }): Subscription {
+}: Pick<ServiceContext, "tasks" | "ids"> & { readonly changed: (products: readonly Product[]) => void }): Subscription {
   return subscription({
     name: "catalog.index",
     publisher: "catalog",
@@ -107,12 +107,12 @@ export function rebuildQueueOf({ database, clock, index, indexed }: QueueNeeds):
 }
 
 /** Has the index filled anew by a task, of which there is one for a key. */
-export async function addRebuild({ database, tasks }: Pick<Surroundings, "database" | "tasks">, call: Call, key: string): Promise<void> {
+export async function addRebuild({ database, tasks }: Pick<ServiceContext, "database" | "tasks">, call: Call, key: string): Promise<void> {
   await database.transaction((tx) => tasks.add(tx, call, [{ queue: rebuildQueue, key, payload: create(IndexProductsSchema) }]));
 }
 
 /** Has the index filled anew when its engine has lost it. It is told again until that is done, so a failure is only logged. */
-export function rebuildWhenLost(needs: Pick<Surroundings, "database" | "tasks" | "log">): IndexLost {
+export function rebuildWhenLost(needs: Pick<ServiceContext, "database" | "tasks" | "log">): IndexLost {
   return (gap) => {
     addRebuild(needs, rootCall({ caller: "catalog", timeoutMs: 5_000 }), `lost/${gap}`).catch((error: unknown) =>
       needs.log.warn({ error, gap }, "the search index lacks products, and its rebuild could not be asked for yet"),

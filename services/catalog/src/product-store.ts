@@ -7,8 +7,8 @@ import { sqlState } from "@kontor/platform/database/database.ts";
 import type { Queries, Transaction } from "@kontor/platform/database/database.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
-import type { Call } from "@kontor/platform/rpc/call.ts";
-import type { Surroundings } from "@kontor/platform/service/service.ts";
+import type { Call } from "@kontor/platform/call/call.ts";
+import type { ServiceContext } from "@kontor/platform/service/service.ts";
 import { invalid, lineTitle, productEvent } from "./product.ts";
 import type { ChangeKind } from "./product.ts";
 
@@ -68,7 +68,7 @@ export async function checkCategories(tx: Transaction, product: Product): Promis
  * Refuses with HANDLE_TAKEN or SKU_TAKEN.
  */
 export async function saveProducts(
-  { events }: Pick<Surroundings, "events">,
+  { events }: Pick<ServiceContext, "events">,
   tx: Transaction,
   changes: readonly ProductChange[],
   call: Call,

@@ -4,7 +4,7 @@ import { ProductUpdatedSchema } from "@kontor/contracts/gen/kontor/catalog/v1/ev
 import type { Database, Queries } from "@kontor/platform/database/database.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import { resetSubscription } from "@kontor/platform/events/reset-subscription.ts";
-import type { Call } from "@kontor/platform/rpc/call.ts";
+import type { Call } from "@kontor/platform/call/call.ts";
 import type { Tasks } from "@kontor/platform/tasks/tasks.ts";
 import { addRebuild } from "./product-index.ts";
 

@@ -16,11 +16,11 @@ import { idempotent } from "@kontor/platform/database/idempotency.ts";
 import type { OwnWrites } from "@kontor/platform/database/own-writes.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
-import type { Call } from "@kontor/platform/rpc/call.ts";
+import type { Call } from "@kontor/platform/call/call.ts";
 import { implement } from "@kontor/platform/rpc/rpc.ts";
 import type { Route } from "@kontor/platform/rpc/rpc.ts";
 import type { SearchIndex } from "@kontor/platform/search/search.ts";
-import type { Surroundings } from "@kontor/platform/service/service.ts";
+import type { ServiceContext } from "@kontor/platform/service/service.ts";
 import { createCategory, deleteCategory, readCategories, readCategory, updateCategory } from "./category.ts";
 import { importProducts } from "./import-products.ts";
 import { listProducts } from "./list-products.ts";
@@ -30,7 +30,7 @@ import type { ProductCache } from "./product-cache.ts";
 import { findProduct, readProducts } from "./product-queries.ts";
 import { checkCategories, findLocked, lockProduct, notFound, saveProducts } from "./product-store.ts";
 
-type Needs = Surroundings & { readonly index: SearchIndex; readonly products: ProductCache; readonly own: OwnWrites };
+type Needs = ServiceContext & { readonly index: SearchIndex; readonly products: ProductCache; readonly own: OwnWrites };
 
 export function catalogRoute(needs: Needs): Route {
   const { database, clock, ids, events, products } = needs;

@@ -12,21 +12,21 @@ import { catalogRoute } from "./rpc.ts";
 export const catalog: ServiceDefinition = {
   name: "catalog",
   migrations: new URL("../migrations/", import.meta.url),
-  create: (surroundings) => {
-    const { cache, search, log } = surroundings;
-    const index = search.index("products", rebuildWhenLost(surroundings));
-    const own = ownWrites(surroundings);
+  create: (context) => {
+    const { cache, search, log } = context;
+    const index = search.index("products", rebuildWhenLost(context));
+    const own = ownWrites(context);
     const cached = createProductCache(cache, (error) =>
       log.warn({ error }, "the product cache could not be cleared; its products live a minute"),
     );
-    const products = showingChanges(surroundings.database, cached, own);
-    const indexing = { ...surroundings, index, indexed: () => void products.forget([]) };
+    const products = showingChanges(context.database, cached, own);
+    const indexing = { ...context, index, indexed: () => void products.forget([]) };
     return {
-      routes: [catalogRoute({ ...surroundings, index, products, own })],
+      routes: [catalogRoute({ ...context, index, products, own })],
       subscriptions: [
         // A replica's stock figures may be a little older: they decide nothing.
         availabilitySubscription((changed) => void cached.forget(changed)),
-        indexSubscription({ ...surroundings, changed: (changed) => void products.forget(changed) }),
+        indexSubscription({ ...context, changed: (changed) => void products.forget(changed) }),
       ],
       queues: [indexQueueOf(indexing), rebuildQueueOf(indexing)],
     };

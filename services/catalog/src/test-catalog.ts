@@ -26,16 +26,16 @@ const inventory: ServiceDefinition = { name: "inventory", create: () => ({ route
 
 /** The catalogue with what its tests ask all the time. */
 export async function openCatalog(options: Pick<TestServicesOptions, "engines"> = {}) {
-  const house = await openTestServices({ services: [catalog, inventory], registry: contracts, ...options });
-  const hosted = house.services.get("catalog")!;
-  const client = house.clients.of("catalog", CatalogService);
-  const edge = house.rpc.clientsFor("gateway").of("catalog", CatalogService);
+  const app = await openTestServices({ services: [catalog, inventory], registry: contracts, ...options });
+  const hosted = app.services.get("catalog")!;
+  const client = app.clients.of("catalog", CatalogService);
+  const edge = app.rpc.clientsFor("gateway").of("catalog", CatalogService);
   const admin = (idempotencyKey?: string) =>
     testCall({ caller: "gateway", user: { id: "usr_admin", roles: ["admin"] }, ...(idempotencyKey !== undefined && { idempotencyKey }) });
-  const stock = house.services.get("inventory")!;
+  const stock = app.services.get("inventory")!;
   let stockEvents = 0;
   return {
-    ...house,
+    ...app,
     hosted,
     client,
     edge,
@@ -74,8 +74,8 @@ export async function openCatalog(options: Pick<TestServicesOptions, "engines"> 
     /** The whole log, in its order. */
     log: async (): Promise<Event[]> => {
       // A reader is not given what older transactions on the server may still come before.
-      await house.settle();
-      const log = house.clients.of("catalog", EventLogService);
+      await app.settle();
+      const log = app.clients.of("catalog", EventLogService);
       const all: Event[] = [];
       for (;;) {
         const after = all.at(-1)?.cursor;

@@ -19,7 +19,7 @@ import { createPayments } from "@kontor/payments/src/service.ts";
 import type { Database } from "@kontor/platform/database/database.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
-import type { Call } from "@kontor/platform/rpc/call.ts";
+import type { Call } from "@kontor/platform/call/call.ts";
 import { implement } from "@kontor/platform/rpc/rpc.ts";
 import type { Client, Implementation, Route } from "@kontor/platform/rpc/rpc.ts";
 import type { ServiceDefinition } from "@kontor/platform/service/service.ts";
@@ -80,16 +80,16 @@ export async function openTestCheckout(): Promise<TestCheckout> {
   ]);
   const real = [carts, inventory, orders, createPayments({ provider: () => provider })];
   const services = [checkout, ...real.map((service) => disturbed(service, (method) => opened.fault(method)))];
-  const house = await openTestServices({ services, registry: contracts, others: { catalog: [catalogOf(prices)] } });
-  const databaseOf = (name: string) => house.services.get(name)!.database;
-  const clients = house.clients;
+  const app = await openTestServices({ services, registry: contracts, others: { catalog: [catalogOf(prices)] } });
+  const databaseOf = (name: string) => app.services.get(name)!.database;
+  const clients = app.clients;
   const cartsClient = clients.of("carts", CartsService);
   const checkoutClient = clients.of("checkout", CheckoutService);
   const payments = clients.of("payments", PaymentsService);
   const inventoryClient = clients.of("inventory", InventoryService);
 
   const opened: TestCheckout = {
-    ...house,
+    ...app,
     provider,
     checkout: checkoutClient,
     carts: cartsClient,
@@ -115,7 +115,7 @@ export async function openTestCheckout(): Promise<TestCheckout> {
       const attempt = await payments.createAttempt({ payment: order.payment!.id }, shopper());
       provider.pay(attempt.id);
       await payments.receiveWebhook({ provider: provider.name, ...provider.webhook(attempt.id) }, testCall());
-      await house.settle();
+      await app.settle();
     },
     facts: async () => {
       const held = await idsByStatus(databaseOf("inventory"), sql`select order_id as id, status from reservations`);
@@ -192,8 +192,8 @@ function disturbed(definition: ServiceDefinition, fault: TestCheckout["fault"]):
     };
   return {
     ...definition,
-    create: (surroundings) => {
-      const service = definition.create(surroundings);
+    create: (context) => {
+      const service = definition.create(context);
       const routes = service.routes.map((route) => {
         const handlers = Object.entries(route.implementation as unknown as Record<string, AnyHandler>); // of whatever contract
         return {

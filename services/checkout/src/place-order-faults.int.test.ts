@@ -12,13 +12,13 @@ describe("checkout: when a step fails", () => {
     "orders.createOrder": "orders.voidOrder",
     "payments.openPayment": "payments.closePayment",
   } as const;
-  let house: TestCheckout;
+  let app: TestCheckout;
   before(async () => {
-    house = await openTestCheckout();
+    app = await openTestCheckout();
   });
   /** How many orders live, with what belongs to them: as many payments and reservations, or something is wrong. */
   const live = async () => {
-    const { orders, payments, reservations, strays, charges } = await house.facts();
+    const { orders, payments, reservations, strays, charges } = await app.facts();
     assert.deepEqual([strays, charges], [[], 0]);
     const of = (counts: Readonly<Record<string, number>>, ...names: readonly string[]) =>
       names.reduce((sum, name) => sum + (counts[name] ?? 0), 0);
@@ -31,11 +31,11 @@ describe("checkout: when a step fails", () => {
     for (const fault of ["away", "lost"] as const)
       it(`CON-01 ORD-03: ${step} ${fault}: asked again, and the order is placed once`, async () => {
         const before = await live();
-        const cart = await house.cart();
-        house.fault = inTurn({ [step]: [fault, fault] });
-        const order = await house.place({ cart }, shopper(cart));
+        const cart = await app.cart();
+        app.fault = inTurn({ [step]: [fault, fault] });
+        const order = await app.place({ cart }, shopper(cart));
         assert.equal(await live(), before + 1);
-        assert.deepEqual(await house.place({ cart }, shopper(cart)), order);
+        assert.deepEqual(await app.place({ cart }, shopper(cart)), order);
       });
 
     for (const [name, faults] of Object.entries<Readonly<Record<string, readonly StepFault[]>>>({
@@ -49,18 +49,18 @@ describe("checkout: when a step fails", () => {
     }))
       it(`CON-01 ORD-03: ${step} ${name}: all is taken back once, and the cart is free`, async () => {
         const before = await live();
-        const cart = await house.cart();
-        house.fault = inTurn(faults);
-        await assert.rejects(house.checkout.placeOrder({ cart }, shopper(cart)), { reason: "CART_EMPTY" });
-        await assert.rejects(house.checkout.placeOrder({ cart }, shopper(cart)), { reason: "CART_EMPTY" }, "a repeat gets the same");
-        await house.settle();
+        const cart = await app.cart();
+        app.fault = inTurn(faults);
+        await assert.rejects(app.checkout.placeOrder({ cart }, shopper(cart)), { reason: "CART_EMPTY" });
+        await assert.rejects(app.checkout.placeOrder({ cart }, shopper(cart)), { reason: "CART_EMPTY" }, "a repeat gets the same");
+        await app.settle();
         assert.equal(await live(), before);
-        assert.equal((await house.place({ cart }, shopper(`${cart} again`))).status, OrderStatus.PENDING);
+        assert.equal((await app.place({ cart }, shopper(`${cart} again`))).status, OrderStatus.PENDING);
         assert.equal(await live(), before + 1);
       });
   }
 
-  it("CON-01 I3: an order that was seen and paid while its checkout was being undone is refunded", async () => {
+  it("CON-01 I3: an order that was seen and paid while its checkout was being compensated is refunded", async () => {
     const own = await openTestCheckout();
     const cart = await own.cart();
     const faults = inTurn({ "payments.openPayment": ["lost", "refused"] });
@@ -84,15 +84,15 @@ describe("checkout: when a step fails", () => {
 });
 
 describe("checkout: while somebody is away", () => {
-  let house: TestCheckout;
+  let app: TestCheckout;
   before(async () => {
-    house = await openTestCheckout();
+    app = await openTestCheckout();
   });
   const begun = async (fault: StepFault, until: string) => {
     let away = true;
-    house.fault = (method) => (method === until && away ? fault : undefined);
-    const cart = await house.cart();
-    const { outcome } = await house.checkout.placeOrder({ cart }, shopper(`late ${cart}`, { timeoutMs: 8_000 }));
+    app.fault = (method) => (method === until && away ? fault : undefined);
+    const cart = await app.cart();
+    const { outcome } = await app.checkout.placeOrder({ cart }, shopper(`late ${cart}`, { timeoutMs: 8_000 }));
     assert.ok(outcome.case === "checkout");
     assert.equal(outcome.value.status, CheckoutStatus.RUNNING);
     return { cart, id: outcome.value.id, goOn: () => (away = false) };
@@ -100,27 +100,27 @@ describe("checkout: while somebody is away", () => {
 
   it("CART-03: it goes on by itself: RUNNING, then PLACED with the order, which a repeat gets as well", async () => {
     const { cart, id, goOn } = await begun("away", "orders.createOrder");
-    assert.deepEqual((await house.checkout.getCheckout({ checkout: id }, shopper())).status, CheckoutStatus.RUNNING);
-    const again = house.checkout.placeOrder({ cart }, shopper(`late ${cart}`));
+    assert.deepEqual((await app.checkout.getCheckout({ checkout: id }, shopper())).status, CheckoutStatus.RUNNING);
+    const again = app.checkout.placeOrder({ cart }, shopper(`late ${cart}`));
     goOn();
-    await house.settle();
-    const checkout = await house.checkout.getCheckout({ checkout: id }, shopper());
+    await app.settle();
+    const checkout = await app.checkout.getCheckout({ checkout: id }, shopper());
     assert.equal(checkout.status, CheckoutStatus.PLACED);
     assert.deepEqual(orderOf(await again), checkout.order);
-    assert.deepEqual(await house.orders.getOrder({ order: checkout.order!.id }, shopper()), checkout.order);
+    assert.deepEqual(await app.orders.getOrder({ order: checkout.order!.id }, shopper()), checkout.order);
   });
 
   it("RES-06: while inventory is away nothing is ordered, and with the same key it is afterwards", async () => {
     let away = true;
-    house.fault = (method) => (method.startsWith("inventory.") && away ? "away" : undefined);
-    const cart = await house.cart();
-    const place = () => house.checkout.placeOrder({ cart }, shopper(`away ${cart}`, { timeoutMs: 20_000 }));
+    app.fault = (method) => (method.startsWith("inventory.") && away ? "away" : undefined);
+    const cart = await app.cart();
+    const place = () => app.checkout.placeOrder({ cart }, shopper(`away ${cart}`, { timeoutMs: 20_000 }));
     await assert.rejects(place(), { reason: "DEPENDENCY_UNAVAILABLE", code: "unavailable" });
     away = false;
-    await house.settle();
+    await app.settle();
     const { outcome } = await place();
     assert.equal(outcome.case, "order");
-    const { strays } = await house.facts();
+    const { strays } = await app.facts();
     assert.deepEqual(strays, []);
   });
 
@@ -128,26 +128,26 @@ describe("checkout: while somebody is away", () => {
     const { cart, id, goOn } = await begun("away", "payments.openPayment");
     let refused = true;
     goOn();
-    house.fault = (method) => (method === "payments.openPayment" && refused ? "refused" : undefined);
-    await house.settle();
+    app.fault = (method) => (method === "payments.openPayment" && refused ? "refused" : undefined);
+    await app.settle();
     refused = false;
-    const checkout = await house.checkout.getCheckout({ checkout: id }, shopper());
+    const checkout = await app.checkout.getCheckout({ checkout: id }, shopper());
     assert.deepEqual([checkout.status, checkout.problem?.reason, checkout.order], [CheckoutStatus.REFUSED, "CART_EMPTY", undefined]);
-    assert.equal((await house.place({ cart }, shopper("anew"))).status, OrderStatus.PENDING);
+    assert.equal((await app.place({ cart }, shopper("anew"))).status, OrderStatus.PENDING);
   });
 
   it("ID-14: another user does not find it; support and admin do", async () => {
     const { id, goOn } = await begun("lost", "orders.createOrder");
     goOn();
-    await house.settle();
-    await assert.rejects(house.checkout.getCheckout({ checkout: id }, shopper(undefined, { id: "usr_other" })), {
+    await app.settle();
+    await assert.rejects(app.checkout.getCheckout({ checkout: id }, shopper(undefined, { id: "usr_other" })), {
       reason: "NOT_FOUND",
       code: "not_found",
     });
-    await assert.rejects(house.checkout.getCheckout({ checkout: "chk_none" }, shopper()), { reason: "NOT_FOUND" });
+    await assert.rejects(app.checkout.getCheckout({ checkout: "chk_none" }, shopper()), { reason: "NOT_FOUND" });
     for (const role of ["admin", "support"])
       assert.equal(
-        (await house.checkout.getCheckout({ checkout: id }, testCall({ user: { id: "usr_staff", roles: [role] } }))).status,
+        (await app.checkout.getCheckout({ checkout: id }, testCall({ user: { id: "usr_staff", roles: [role] } }))).status,
         CheckoutStatus.PLACED,
       );
   });

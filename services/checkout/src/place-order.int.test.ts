@@ -11,9 +11,9 @@ import type { TestCheckout } from "./open-test-checkout.ts";
 
 const admin = () => testCall({ user: { id: "usr_admin", roles: ["admin"] } });
 describe("checkout: placing an order", () => {
-  let house: TestCheckout;
+  let app: TestCheckout;
   before(async () => {
-    house = await openTestCheckout();
+    app = await openTestCheckout();
   });
 
   it("ORD-01 CART-03: a cart becomes an order at the catalogue's prices, with its units set aside and its payment open", async () => {
@@ -57,7 +57,7 @@ describe("checkout: placing an order", () => {
       { sku: "B", quantity: 1 },
       { sku: "A", quantity: 2 },
     ];
-    const order = await house.place({ lines, currency: "EUR" }, shopper());
+    const order = await app.place({ lines, currency: "EUR" }, shopper());
     assert.deepEqual(
       order.lines.map(({ sku, quantity }) => [sku, quantity]),
       [
@@ -67,7 +67,7 @@ describe("checkout: placing an order", () => {
       ],
     );
     assert.equal(order.total?.amount, "64.97");
-    const { lines: held } = await house.inventory.getReservation({ order: order.id }, testCall());
+    const { lines: held } = await app.inventory.getReservation({ order: order.id }, testCall());
     assert.deepEqual(
       held.map(({ sku, quantity }) => [sku, quantity]),
       [
@@ -78,12 +78,12 @@ describe("checkout: placing an order", () => {
   });
 
   it("refuses who has not verified the address, who is nobody, and requests that say too much or too little", async () => {
-    const cart = await house.cart();
-    await assert.rejects(house.checkout.placeOrder({ cart }, shopper("k1", { verified: false })), {
+    const cart = await app.cart();
+    await assert.rejects(app.checkout.placeOrder({ cart }, shopper("k1", { verified: false })), {
       reason: "EMAIL_NOT_VERIFIED",
       code: "permission_denied",
     });
-    const edge = house.rpc.clientsFor("gateway").of("checkout", CheckoutService);
+    const edge = app.rpc.clientsFor("gateway").of("checkout", CheckoutService);
     await assert.rejects(edge.placeOrder({ cart }, testCall()), { reason: "UNAUTHENTICATED" });
     const line = { sku: "A", quantity: 1 };
     const wrong: readonly (readonly [MessageInitShape<typeof PlaceOrderRequestSchema>, string])[] = [
@@ -95,53 +95,53 @@ describe("checkout: placing an order", () => {
       [{ lines: [line], currency: "XXX1" }, "currency"],
     ];
     for (const [request, field] of wrong)
-      await assert.rejects(house.checkout.placeOrder(request, shopper()), (error: { reason: string; fields: { field: string }[] }) => {
+      await assert.rejects(app.checkout.placeOrder(request, shopper()), (error: { reason: string; fields: { field: string }[] }) => {
         assert.deepEqual([error.reason, error.fields[0]?.field], ["INVALID_REQUEST", field]);
         return true;
       });
   });
 
   it("refuses an empty cart, one that is not there or another's, and what cannot be bought", async () => {
-    await assert.rejects(house.checkout.placeOrder({ cart: await house.cart([]) }, shopper()), {
+    await assert.rejects(app.checkout.placeOrder({ cart: await app.cart([]) }, shopper()), {
       reason: "CART_EMPTY",
       code: "failed_precondition",
     });
-    await assert.rejects(house.checkout.placeOrder({ cart: "crt_none" }, shopper()), { reason: "NOT_FOUND" });
-    const others = await house.cart([["A", 1]], "usr_other");
-    await assert.rejects(house.checkout.placeOrder({ cart: others }, shopper()), { reason: "NOT_FOUND" });
-    house.prices.set("GONE", "1.00");
-    const cart = await house.cart([
+    await assert.rejects(app.checkout.placeOrder({ cart: "crt_none" }, shopper()), { reason: "NOT_FOUND" });
+    const others = await app.cart([["A", 1]], "usr_other");
+    await assert.rejects(app.checkout.placeOrder({ cart: others }, shopper()), { reason: "NOT_FOUND" });
+    app.prices.set("GONE", "1.00");
+    const cart = await app.cart([
       ["A", 1],
       ["GONE", 1],
     ]);
-    house.prices.delete("GONE");
-    await assert.rejects(house.checkout.placeOrder({ cart }, shopper()), {
+    app.prices.delete("GONE");
+    await assert.rejects(app.checkout.placeOrder({ cart }, shopper()), {
       reason: "LINE_UNAVAILABLE",
       code: "failed_precondition",
       details: { skus: ["GONE"] },
     });
-    await assert.rejects(house.checkout.placeOrder({ lines: [{ sku: "A", quantity: 1 }], currency: "USD" }, shopper()), {
+    await assert.rejects(app.checkout.placeOrder({ lines: [{ sku: "A", quantity: 1 }], currency: "USD" }, shopper()), {
       reason: "LINE_UNAVAILABLE",
       details: { skus: ["A"] },
     });
-    house.prices.set("DEAR", "999999999999.99");
-    await assert.rejects(house.checkout.placeOrder({ lines: [{ sku: "DEAR", quantity: 10_000 }], currency: "EUR" }, shopper()), {
+    app.prices.set("DEAR", "999999999999.99");
+    await assert.rejects(app.checkout.placeOrder({ lines: [{ sku: "DEAR", quantity: 10_000 }], currency: "EUR" }, shopper()), {
       reason: "TOTAL_TOO_LARGE",
     });
   });
 
   it("INV-05: what is sold out is refused with the numbers, to a repeat as well, though there is more by then", async () => {
-    house.prices.set("RARE", "1.00");
-    await house.inventory.importStock({ stock: [{ sku: "RARE", onHand: 2 }] }, testCall());
+    app.prices.set("RARE", "1.00");
+    await app.inventory.importStock({ stock: [{ sku: "RARE", onHand: 2 }] }, testCall());
     const lines = [
       { sku: "A", quantity: 1 },
       { sku: "RARE", quantity: 3 },
     ];
     const refusal = { reason: "OUT_OF_STOCK", code: "failed_precondition", details: { lines: [{ sku: "RARE", asked: 3, available: 2 }] } };
-    await assert.rejects(house.checkout.placeOrder({ lines, currency: "EUR" }, shopper("rare")), refusal);
-    await house.inventory.createMovement({ sku: "RARE", kind: MovementKind.RECEIVED, quantity: 5 }, admin());
-    await assert.rejects(house.checkout.placeOrder({ lines, currency: "EUR" }, shopper("rare")), refusal);
-    assert.equal((await house.place({ lines, currency: "EUR" }, shopper("rare, again"))).status, OrderStatus.PENDING);
+    await assert.rejects(app.checkout.placeOrder({ lines, currency: "EUR" }, shopper("rare")), refusal);
+    await app.inventory.createMovement({ sku: "RARE", kind: MovementKind.RECEIVED, quantity: 5 }, admin());
+    await assert.rejects(app.checkout.placeOrder({ lines, currency: "EUR" }, shopper("rare")), refusal);
+    assert.equal((await app.place({ lines, currency: "EUR" }, shopper("rare, again"))).status, OrderStatus.PENDING);
   });
 
   it("R1: of 60 who want the last unit, one gets it", async () => {
@@ -162,9 +162,9 @@ describe("checkout: placing an order", () => {
 });
 
 describe("checkout: asked more than once", () => {
-  let house: TestCheckout;
+  let app: TestCheckout;
   before(async () => {
-    house = await openTestCheckout();
+    app = await openTestCheckout();
   });
 
   for (const [whose, user] of [
@@ -195,22 +195,22 @@ describe("checkout: asked more than once", () => {
 
   it("ORD-04: without a key and a cart each post is an order", async () => {
     const request = { lines: [{ sku: "A", quantity: 1 }], currency: "EUR" };
-    const [one, two] = [await house.place(request, shopper()), await house.place(request, shopper())];
+    const [one, two] = [await app.place(request, shopper()), await app.place(request, shopper())];
     assert.notEqual(one.id, two.id);
   });
 
   it("R5: the same key with another request is refused; another's key is another key", async () => {
     const request = { lines: [{ sku: "A", quantity: 1 }], currency: "EUR" };
-    const order = await house.place(request, shopper("r5"));
+    const order = await app.place(request, shopper("r5"));
     for (const other of [
       { lines: [{ sku: "A", quantity: 2 }], currency: "EUR" },
-      { cart: await house.cart() },
+      { cart: await app.cart() },
       { cart: "crt_none" },
-      { cart: await house.cart([]) },
+      { cart: await app.cart([]) },
     ])
-      await assert.rejects(house.checkout.placeOrder(other, shopper("r5")), { reason: "IDEMPOTENCY_KEY_REUSED", code: "invalid_argument" });
-    assert.deepEqual(await house.place(request, shopper("r5")), order);
-    assert.notEqual((await house.place(request, shopper("r5", { id: "usr_other" }))).id, order.id);
+      await assert.rejects(app.checkout.placeOrder(other, shopper("r5")), { reason: "IDEMPOTENCY_KEY_REUSED", code: "invalid_argument" });
+    assert.deepEqual(await app.place(request, shopper("r5")), order);
+    assert.notEqual((await app.place(request, shopper("r5", { id: "usr_other" }))).id, order.id);
   });
 
   it("R5: replays after 23 hours, though it was paid, its cart is gone, and the price is another", async () => {
@@ -230,18 +230,18 @@ describe("checkout: asked more than once", () => {
   });
 
   it("CART-03: another key gets the same order while it lives; once it is cancelled there can be another", async () => {
-    const cart = await house.cart([["A", 1]], "usr_test");
-    const first = await house.place({ cart }, shopper("c1"));
-    assert.deepEqual(await house.place({ cart }, shopper("c2")), first);
-    await house.orders.cancelOrder({ order: first.id }, shopper());
-    await house.settle();
-    const second = await house.place({ cart }, shopper("c3"));
+    const cart = await app.cart([["A", 1]], "usr_test");
+    const first = await app.place({ cart }, shopper("c1"));
+    assert.deepEqual(await app.place({ cart }, shopper("c2")), first);
+    await app.orders.cancelOrder({ order: first.id }, shopper());
+    await app.settle();
+    const second = await app.place({ cart }, shopper("c3"));
     assert.notEqual(second.id, first.id);
     assert.equal(second.status, OrderStatus.PENDING);
-    assert.deepEqual(await house.place({ cart }, shopper("c1")), first, "the first key still has its answer");
-    await house.pass(24 * hourMs);
-    assert.equal((await house.orders.getOrder({ order: second.id }, shopper())).status, OrderStatus.CANCELLED);
-    assert.notEqual((await house.place({ cart }, shopper("c4"))).id, second.id);
+    assert.deepEqual(await app.place({ cart }, shopper("c1")), first, "the first key still has its answer");
+    await app.pass(24 * hourMs);
+    assert.equal((await app.orders.getOrder({ order: second.id }, shopper())).status, OrderStatus.CANCELLED);
+    assert.notEqual((await app.place({ cart }, shopper("c4"))).id, second.id);
   });
 
   it("CART-03: a cart whose checkout was refused can be checked out at once, and what its undoing says later frees nothing", async () => {

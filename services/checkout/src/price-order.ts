@@ -3,7 +3,7 @@ import type { CatalogService } from "@kontor/contracts/gen/kontor/catalog/v1/cat
 import type { PlaceOrderRequest } from "@kontor/contracts/gen/kontor/checkout/v1/checkout_pb.js";
 import { add, moneyFrom, moneyTo, times } from "@kontor/contracts/money.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
-import type { Call } from "@kontor/platform/rpc/call.ts";
+import type { Call } from "@kontor/platform/call/call.ts";
 import type { Client } from "@kontor/platform/rpc/rpc.ts";
 
 /** Far below what SQL's bigint and a provider take. */

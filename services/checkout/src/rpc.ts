@@ -11,16 +11,16 @@ import type { Checkout, PlaceOrderRequest } from "@kontor/contracts/gen/kontor/c
 import type { Order } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import { secretId } from "@kontor/platform/ids/ids.ts";
-import type { Call } from "@kontor/platform/rpc/call.ts";
+import type { Call } from "@kontor/platform/call/call.ts";
 import { implement } from "@kontor/platform/rpc/rpc.ts";
 import type { Route } from "@kontor/platform/rpc/rpc.ts";
 import type { SagaResult, Sagas } from "@kontor/platform/saga/saga.ts";
-import type { Surroundings } from "@kontor/platform/service/service.ts";
+import type { ServiceContext } from "@kontor/platform/service/service.ts";
 import { priceOrder } from "./price-order.ts";
 import type { PriceNeeds, PricedOrder } from "./price-order.ts";
 import type { PlaceOrder } from "./place-order.ts";
 
-type Needs = Pick<Surroundings, "clock" | "ids"> & PriceNeeds & { readonly sagas: Sagas; readonly placeOrder: PlaceOrder };
+type Needs = Pick<ServiceContext, "clock" | "ids"> & PriceNeeds & { readonly sagas: Sagas; readonly placeOrder: PlaceOrder };
 
 export function checkoutRoute(needs: Needs): Route {
   const { sagas, clock, ids } = needs;

@@ -12,18 +12,18 @@ import { checkoutRoute } from "./rpc.ts";
 
 export const checkout: ServiceDefinition = {
   name: "checkout",
-  create: (surroundings) => {
-    const { clients } = surroundings;
+  create: (context) => {
+    const { clients } = context;
     const place = placeOrder({
       inventory: clients.of("inventory", InventoryService),
       orders: clients.of("orders", OrdersService),
       payments: clients.of("payments", PaymentsService),
     });
-    const sagas = createSagas({ ...surroundings, service: "checkout", definitions: [place] });
+    const sagas = createSagas({ ...context, service: "checkout", definitions: [place] });
     const carts = clients.of("carts", CartsService);
     const catalog = clients.of("catalog", CatalogService);
     return {
-      routes: [checkoutRoute({ ...surroundings, sagas, placeOrder: place, carts, catalog })],
+      routes: [checkoutRoute({ ...context, sagas, placeOrder: place, carts, catalog })],
       subscriptions: [
         subscription({
           name: "checkout.orders",

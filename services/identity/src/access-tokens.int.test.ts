@@ -65,28 +65,28 @@ describe("identity: access tokens", { concurrency: 4 }, () => {
   });
 
   it("ID-06, S25: the key survives a restart, is published whole but for its private half, and cannot be read without the master key", async () => {
-    const house = await openIdentity();
-    const second = secondIdentity(house);
+    const app = await openIdentity();
+    const second = secondIdentity(app);
     await second.start();
-    const [set, again] = await Promise.all([keySetOf(house.client), keySetOf(second.client)]);
+    const [set, again] = await Promise.all([keySetOf(app.client), keySetOf(second.client)]);
     assert.deepEqual(set, again);
     assert.equal(set.keys.length, 1);
-    await house.register("cy@shop.example");
-    const { accessToken, refreshToken } = await house.login("cy@shop.example");
-    await jwtVerify(accessToken, createLocalJWKSet(again), { currentDate: house.clock.now() });
+    await app.register("cy@shop.example");
+    const { accessToken, refreshToken } = await app.login("cy@shop.example");
+    await jwtVerify(accessToken, createLocalJWKSet(again), { currentDate: app.clock.now() });
     await second.client.refreshToken({ refreshToken }, edgeCall());
-    const { key, jwk } = await house.hosted.database.one<{ key: Buffer; jwk: object }>(
+    const { key, jwk } = await app.hosted.database.one<{ key: Buffer; jwk: object }>(
       sql`select sealed_private_key as key, public_jwk as jwk from signing_keys`,
     );
     assert.equal(key.includes("PRIVATE KEY"), false);
     assert.equal("d" in jwk, false);
-    await assert.rejects(secondIdentity(house, { masterKey: Buffer.alloc(32, 7) }).start(), /sealed with another KONTOR_MASTER_KEY/);
+    await assert.rejects(secondIdentity(app, { masterKey: Buffer.alloc(32, 7) }).start(), /sealed with another KONTOR_MASTER_KEY/);
   });
 
   it("ID-06: of processes that start at the same time on an empty database one makes the key", async () => {
-    const house = await openIdentity();
-    await house.hosted.database.run(sql`delete from signing_keys`);
-    const processes = Array.from({ length: 4 }, () => secondIdentity(house));
+    const app = await openIdentity();
+    await app.hosted.database.run(sql`delete from signing_keys`);
+    const processes = Array.from({ length: 4 }, () => secondIdentity(app));
     await Promise.all(processes.map((process) => process.start()));
     const sets = await Promise.all(processes.map(({ client }) => keySetOf(client)));
     assert.equal(new Set(sets.map((set) => JSON.stringify(set))).size, 1);

@@ -2,7 +2,7 @@ import { exportJWK, exportPKCS8, generateKeyPair, importPKCS8, calculateJwkThumb
 import type { CryptoKey, JWK } from "jose";
 import type { Jwk } from "@kontor/contracts/gen/kontor/identity/v1/identity_pb.js";
 import { sql } from "@kontor/platform/database/sql.ts";
-import type { Surroundings } from "@kontor/platform/service/service.ts";
+import type { ServiceContext } from "@kontor/platform/service/service.ts";
 import type { Secrets } from "./secrets.ts";
 
 /** How long a token is good, also after its session was ended. */
@@ -33,7 +33,7 @@ export function createAccessTokens({
   database,
   clock,
   secrets,
-}: Pick<Surroundings, "database" | "clock"> & { readonly secrets: Secrets }): AccessTokens {
+}: Pick<ServiceContext, "database" | "clock"> & { readonly secrets: Secrets }): AccessTokens {
   let signing: { readonly kid: string; readonly key: CryptoKey } | undefined;
   let rows: readonly KeyRow[] = [];
 
@@ -71,7 +71,7 @@ async function insertFirstKey({
   database,
   clock,
   secrets,
-}: Pick<Surroundings, "database" | "clock"> & { readonly secrets: Secrets }): Promise<void> {
+}: Pick<ServiceContext, "database" | "clock"> & { readonly secrets: Secrets }): Promise<void> {
   const { publicKey, privateKey } = await generateKeyPair("ES256", { extractable: true });
   const jwk = await exportJWK(publicKey);
   const kid = await calculateJwkThumbprint(jwk);

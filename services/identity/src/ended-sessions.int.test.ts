@@ -23,36 +23,36 @@ async function open() {
     ...memory,
     set: async (key, value, ttlMs) => {
       const [, session = ""] = key.split(":");
-      const found = await house.hosted.database.maybe(sql`select from sessions where id = ${session}`);
+      const found = await app.hosted.database.maybe(sql`select from sessions where id = ${session}`);
       told.push({ key, value, ttlMs, gone: found === undefined });
       await memory.set(key, value, ttlMs);
     },
   };
-  const house = await openIdentity({ cache });
+  const app = await openIdentity({ cache });
   const signIn = async (email: string) => {
-    const tokens = await house.login(email);
+    const tokens = await app.login(email);
     return { ...tokens, session: tokens.refreshToken.split(".")[0]!, expiresMs: decodeJwt(tokens.accessToken).exp! * 1000 };
   };
-  return { ...house, told, signIn };
+  return { ...app, told, signIn };
 }
 
 describe("identity: sessions that have ended", { concurrency: 4 }, () => {
   it("ID-05: each way of ending one is told after its commit and before the answer, for no longer than its newest token lives", async () => {
-    const house = await open();
-    const { client, clock, told, cache } = house;
-    const { id } = await house.register("ann@shop.example");
+    const app = await open();
+    const { client, clock, told, cache } = app;
+    const { id } = await app.register("ann@shop.example");
     const [one, two, three] = [
-      await house.signIn("ann@shop.example"),
-      await house.signIn("ann@shop.example"),
-      await house.signIn("ann@shop.example"),
+      await app.signIn("ann@shop.example"),
+      await app.signIn("ann@shop.example"),
+      await app.signIn("ann@shop.example"),
     ];
     assert.equal(told.length, 0);
     clock.advance(100_400);
     await client.logout({}, edgeCall({ id, session: one.session }));
     await client.deleteSession({ session: two.session }, edgeCall({ id, session: three.session }));
-    const renewed = await house.refresh(three.refreshToken);
+    const renewed = await app.refresh(three.refreshToken);
     clock.advance(10_000);
-    assert.equal((await refusalOf(house.refresh(three.refreshToken))).reason, "REFRESH_TOKEN_INVALID");
+    assert.equal((await refusalOf(app.refresh(three.refreshToken))).reason, "REFRESH_TOKEN_INVALID");
     assert.deepEqual(
       told.map(({ key, value, gone }) => [key, value, gone]),
       [one, two, three].map(({ session }) => [sessionKey(session), "ended", true]),
@@ -68,9 +68,9 @@ describe("identity: sessions that have ended", { concurrency: 4 }, () => {
   });
 
   it("ID-05: what was not ended is not told: another's session, a session that is refreshed, an id that is none", async () => {
-    const { told, client, refresh, ...house } = await open();
-    const [ann, bo] = [await house.register("ann@shop.example"), await house.register("bo@shop.example")];
-    const own = await house.signIn("ann@shop.example");
+    const { told, client, refresh, ...app } = await open();
+    const [ann, bo] = [await app.register("ann@shop.example"), await app.register("bo@shop.example")];
+    const own = await app.signIn("ann@shop.example");
     await client.deleteSession({ session: own.session }, edgeCall({ id: bo.id }));
     await refresh(own.refreshToken);
     for (const session of ["x", "ses_", `${own.session}x`, "rate:catalog:usr_1"])
@@ -79,9 +79,9 @@ describe("identity: sessions that have ended", { concurrency: 4 }, () => {
   });
 
   it("ID-05: one that has ended before is told again, because whoever ended it may have died before he told", async () => {
-    const { told, client, ...house } = await open();
-    const { id } = await house.register("ann@shop.example");
-    const { session } = await house.signIn("ann@shop.example");
+    const { told, client, ...app } = await open();
+    const { id } = await app.register("ann@shop.example");
+    const { session } = await app.signIn("ann@shop.example");
     await Promise.all([1, 2].map(() => client.logout({}, edgeCall({ id, session }))));
     assert.deepEqual(
       told.map(({ key, gone }) => [key, gone]),
@@ -93,9 +93,9 @@ describe("identity: sessions that have ended", { concurrency: 4 }, () => {
   });
 
   it("ID-05: the edge is told which sessions are live, and nobody outside can ask", async () => {
-    const { edge, client, clock, ...house } = await open();
-    const { id } = await house.register("ann@shop.example");
-    const [one, two] = [await house.signIn("ann@shop.example"), await house.signIn("ann@shop.example")];
+    const { edge, client, clock, ...app } = await open();
+    const { id } = await app.register("ann@shop.example");
+    const [one, two] = [await app.signIn("ann@shop.example"), await app.signIn("ann@shop.example")];
     await client.logout({}, edgeCall({ id, session: two.session }));
     const check = async () => (await edge.checkSessions({ sessions: [one.session, two.session, "ses_none"] }, edgeCall())).live;
     assert.deepEqual(await check(), [one.session]);
@@ -107,11 +107,11 @@ describe("identity: sessions that have ended", { concurrency: 4 }, () => {
   });
 
   it("ID-06: sessions survive a restart: another process on the same database lists them, ends them and tells it", async () => {
-    const house = await open();
-    const { id } = await house.register("ann@shop.example");
-    const [one, two] = [await house.signIn("ann@shop.example"), await house.signIn("ann@shop.example")];
+    const app = await open();
+    const { id } = await app.register("ann@shop.example");
+    const [one, two] = [await app.signIn("ann@shop.example"), await app.signIn("ann@shop.example")];
     const cache = createMemoryCache({ maxEntries: 100 });
-    const next = secondIdentity(house, { cache });
+    const next = secondIdentity(app, { cache });
     await next.start();
     const own = edgeCall({ id, session: one.session });
     const listed = async () => (await next.client.listSessions({}, own)).items.map((item) => [item.id, item.current]);
@@ -122,7 +122,7 @@ describe("identity: sessions that have ended", { concurrency: 4 }, () => {
     await next.client.deleteSession({ session: two.session }, own);
     assert.deepEqual(await listed(), [[one.session, true]]);
     assert.equal(await cache.get(sessionKey(two.session)), "ended");
-    assert.deepEqual((await house.edge.checkSessions({ sessions: [one.session, two.session] }, edgeCall())).live, [one.session]);
+    assert.deepEqual((await app.edge.checkSessions({ sessions: [one.session, two.session] }, edgeCall())).live, [one.session]);
     assert.equal((await next.client.refreshToken({ refreshToken: one.refreshToken }, edgeCall())).tokenType, "Bearer");
     assert.equal(
       (await refusalOf(next.client.refreshToken({ refreshToken: two.refreshToken }, edgeCall()))).reason,

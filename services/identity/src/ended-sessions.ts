@@ -1,6 +1,6 @@
 import { sessionKey } from "@kontor/platform/rpc/session-state.ts";
 import type { SessionState } from "@kontor/platform/rpc/session-state.ts";
-import type { Surroundings } from "@kontor/platform/service/service.ts";
+import type { ServiceContext } from "@kontor/platform/service/service.ts";
 import { accessTokenSeconds } from "./access-tokens.ts";
 
 /**
@@ -9,7 +9,7 @@ import { accessTokenSeconds } from "./access-tokens.ts";
  */
 export type TellEnded = (session: string, lastUsedAt: Date | undefined) => Promise<void>;
 
-export function tellEnded({ cache, clock }: Pick<Surroundings, "cache" | "clock">): TellEnded {
+export function tellEnded({ cache, clock }: Pick<ServiceContext, "cache" | "clock">): TellEnded {
   return async (session, lastUsedAt) => {
     // The id of one that was not found is whatever the caller has sent.
     if (!sessionForm.test(session)) return;

@@ -10,14 +10,14 @@ import type { RegisterRequest, VerifyEmailRequest } from "@kontor/contracts/gen/
 import type { Transaction } from "@kontor/platform/database/database.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
-import type { Call } from "@kontor/platform/rpc/call.ts";
-import type { Surroundings } from "@kontor/platform/service/service.ts";
+import type { Call } from "@kontor/platform/call/call.ts";
+import type { ServiceContext } from "@kontor/platform/service/service.ts";
 import { emailDigest, findAccountByEmail, insertAccount, lockAccountByEmail, readAccount } from "./account-store.ts";
 import type { AccountRecord } from "./account-store.ts";
 import type { Passwords } from "./passwords.ts";
 import type { Secrets } from "./secrets.ts";
 
-type Needs = Pick<Surroundings, "database" | "events" | "clock" | "ids" | "cache"> & {
+type Needs = Pick<ServiceContext, "database" | "events" | "clock" | "ids" | "cache"> & {
   readonly secrets: Secrets;
   readonly passwords: Passwords;
 };

@@ -62,15 +62,15 @@ describe("identity: registration", { concurrency: 4 }, () => {
   });
 
   it("ID-03: what is stored begins with $argon2id$, and no password and no code is in the database", async () => {
-    const house = await openIdentity();
-    const { id } = await house.register("di@shop.example", "horse battery staple");
-    const { accessToken, refreshToken } = await house.login("di@shop.example", "horse battery staple");
-    await refusalOf(house.login("di@shop.example", "wrong battery staple"));
-    house.clock.advance(61_000);
-    await house.client.resendVerification({ email: "di@shop.example" }, edgeCall());
-    const codes = await house.codesOf(id);
+    const app = await openIdentity();
+    const { id } = await app.register("di@shop.example", "horse battery staple");
+    const { accessToken, refreshToken } = await app.login("di@shop.example", "horse battery staple");
+    await refusalOf(app.login("di@shop.example", "wrong battery staple"));
+    app.clock.advance(61_000);
+    await app.client.resendVerification({ email: "di@shop.example" }, edgeCall());
+    const codes = await app.codesOf(id);
     assert.equal(codes.length, 2);
-    const dump = await house.dump();
+    const dump = await app.dump();
     assert.match(dump, /"\$argon2id\$v=19\$m=19456,t=2,p=1\$/);
     for (const secret of ["battery staple", accessToken, refreshToken, ...codes, ...codes.map((code) => code.replace("-", ""))])
       assert.equal(dump.toLowerCase().includes(secret.toLowerCase()), false, secret);

@@ -3,7 +3,7 @@ import { IdentityService } from "@kontor/contracts/gen/kontor/identity/v1/identi
 import { ownWrites } from "@kontor/platform/database/own-writes.ts";
 import { implement } from "@kontor/platform/rpc/rpc.ts";
 import type { Route } from "@kontor/platform/rpc/rpc.ts";
-import type { Surroundings } from "@kontor/platform/service/service.ts";
+import type { ServiceContext } from "@kontor/platform/service/service.ts";
 import type { AccessTokens } from "./access-tokens.ts";
 import { accountMessage, readAccount } from "./account-store.ts";
 import type { AccountRecord } from "./account-store.ts";
@@ -13,12 +13,12 @@ import type { Secrets } from "./secrets.ts";
 import { tellEnded } from "./ended-sessions.ts";
 import { checkSessions, endSession, liveSessions, login, refresh } from "./sessions.ts";
 
-type Needs = Surroundings & { readonly secrets: Secrets; readonly passwords: Passwords; readonly accessTokens: AccessTokens };
+type Needs = ServiceContext & { readonly secrets: Secrets; readonly passwords: Passwords; readonly accessTokens: AccessTokens };
 
-export function identityRoute(surroundings: Needs): Route {
-  const { database, accessTokens } = surroundings;
-  const own = ownWrites(surroundings);
-  const needs = { ...surroundings, tellEnded: tellEnded(surroundings), own };
+export function identityRoute(context: Needs): Route {
+  const { database, accessTokens } = context;
+  const own = ownWrites(context);
+  const needs = { ...context, tellEnded: tellEnded(context), own };
   const signUp = register(needs);
   const verify = verifyEmail(needs);
   const resend = resendVerification(needs);

@@ -7,11 +7,11 @@ import { createSecrets } from "./secrets.ts";
 export const identity: ServiceDefinition = {
   name: "identity",
   migrations: new URL("../migrations/", import.meta.url),
-  create: (surroundings) => {
-    const secrets = createSecrets(surroundings.config.masterKey);
-    const accessTokens = createAccessTokens({ ...surroundings, secrets });
+  create: (context) => {
+    const secrets = createSecrets(context.config.masterKey);
+    const accessTokens = createAccessTokens({ ...context, secrets });
     return {
-      routes: [identityRoute({ ...surroundings, secrets, accessTokens, passwords: createPasswords() })],
+      routes: [identityRoute({ ...context, secrets, accessTokens, passwords: createPasswords() })],
       start: () => accessTokens.start(),
     };
   },

@@ -87,12 +87,12 @@ describe("identity: sign-in", { concurrency: 4 }, () => {
   });
 
   it("S8: two at the same time in two processes get the same successor", async () => {
-    const house = await openIdentity();
-    const second = secondIdentity(house);
+    const app = await openIdentity();
+    const second = secondIdentity(app);
     await second.start();
-    await house.register("gil@shop.example");
-    const { refreshToken } = await house.login("gil@shop.example");
-    const { database } = house.hosted;
+    await app.register("gil@shop.example");
+    const { refreshToken } = await app.login("gil@shop.example");
+    const { database } = app.hosted;
     const [locked, free] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
     const holding = database.transaction(async (tx) => {
       await tx.run(sql`select from sessions for update`);
@@ -100,21 +100,21 @@ describe("identity: sign-in", { concurrency: 4 }, () => {
       await free.promise;
     });
     await locked.promise;
-    const both = Promise.all([house.refresh(refreshToken), second.client.refreshToken({ refreshToken }, edgeCall())]);
+    const both = Promise.all([app.refresh(refreshToken), second.client.refreshToken({ refreshToken }, edgeCall())]);
     const waiting = sql`select count(*)::int as count from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
     while ((await database.one<{ count: number }>(waiting)).count < 2) continue;
     free.resolve();
     await holding;
     const [one, other] = await both;
     assert.equal(one.refreshToken, other.refreshToken);
-    await house.refresh(one.refreshToken);
+    await app.refresh(one.refreshToken);
   });
 
   it("S8: forged, foreign and broken refresh tokens are refused in the same words and end nothing", async () => {
-    const house = await openIdentity();
+    const app = await openIdentity();
     const elsewhere = await openIdentity();
-    await Promise.all([house.register("hal@shop.example"), elsewhere.register("hal@shop.example")]);
-    const { refreshToken, accessToken } = await house.login("hal@shop.example");
+    await Promise.all([app.register("hal@shop.example"), elsewhere.register("hal@shop.example")]);
+    const { refreshToken, accessToken } = await app.login("hal@shop.example");
     const foreign = await elsewhere.login("hal@shop.example");
     const [session, generation, mac] = refreshToken.split(".") as [string, string, string];
     const forged = [
@@ -131,7 +131,7 @@ describe("identity: sign-in", { concurrency: 4 }, () => {
       "x",
     ];
     for (const token of forged) {
-      const { reason, code, message } = await refusalOf(house.refresh(token));
+      const { reason, code, message } = await refusalOf(app.refresh(token));
       // An access token is longer than a refresh token may be.
       if (token === accessToken) assert.equal(reason, "INVALID_REQUEST");
       else
@@ -141,7 +141,7 @@ describe("identity: sign-in", { concurrency: 4 }, () => {
           token,
         );
     }
-    await house.refresh(refreshToken);
+    await app.refresh(refreshToken);
   });
 
   it("ID-04: a session lasts thirty days, however often it is refreshed; the next sign-in clears it away", async () => {

@@ -5,8 +5,8 @@ import type { Transaction } from "@kontor/platform/database/database.ts";
 import type { OwnWrites } from "@kontor/platform/database/own-writes.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
-import type { Call } from "@kontor/platform/rpc/call.ts";
-import type { Surroundings } from "@kontor/platform/service/service.ts";
+import type { Call } from "@kontor/platform/call/call.ts";
+import type { ServiceContext } from "@kontor/platform/service/service.ts";
 import { accessTokenSeconds } from "./access-tokens.ts";
 import type { AccessTokens, TokenClaims } from "./access-tokens.ts";
 import { emailDigest, findAccountByEmail } from "./account-store.ts";
@@ -15,7 +15,7 @@ import type { TellEnded } from "./ended-sessions.ts";
 import type { Passwords } from "./passwords.ts";
 import type { Secrets } from "./secrets.ts";
 
-type Needs = Pick<Surroundings, "database" | "events" | "clock" | "ids" | "cache" | "log"> & {
+type Needs = Pick<ServiceContext, "database" | "events" | "clock" | "ids" | "cache" | "log"> & {
   readonly secrets: Secrets;
   readonly passwords: Passwords;
   readonly accessTokens: AccessTokens;

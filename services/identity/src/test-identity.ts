@@ -10,10 +10,10 @@ import { isEvent } from "@kontor/platform/events/events.ts";
 import { createWakeups } from "@kontor/platform/events/wakeups.ts";
 import { createIds } from "@kontor/platform/ids/ids.ts";
 import { createInProcessRpc } from "@kontor/platform/rpc/in-process.ts";
-import type { User } from "@kontor/platform/rpc/call.ts";
+import type { User } from "@kontor/platform/call/call.ts";
 import { hostService } from "@kontor/platform/service/host-service.ts";
 import type { HostedService } from "@kontor/platform/service/host-service.ts";
-import type { HouseConfig } from "@kontor/platform/service/service.ts";
+import type { InstallationConfig } from "@kontor/platform/service/service.ts";
 import type { Logger } from "@kontor/platform/telemetry/logger.ts";
 import { openTestServices, testCall } from "@kontor/platform/testing/test-services.ts";
 import type { TestServices } from "@kontor/platform/testing/test-services.ts";
@@ -21,15 +21,15 @@ import { identity } from "./service.ts";
 
 /** The identity service with what its tests ask all the time, and the cache that it shares with the gateways. */
 export async function openIdentity({ cache = createMemoryCache({ maxEntries: 1_000 }) }: { readonly cache?: Cache } = {}) {
-  const house = await openTestServices({ services: [identity], registry: contracts, cache });
-  const hosted = house.services.get("identity")!;
-  const client = house.clients.of("identity", IdentityService);
+  const app = await openTestServices({ services: [identity], registry: contracts, cache });
+  const hosted = app.services.get("identity")!;
+  const client = app.clients.of("identity", IdentityService);
   return {
-    ...house,
+    ...app,
     cache,
     hosted,
     client,
-    edge: house.rpc.clientsFor("gateway").of("identity", IdentityService),
+    edge: app.rpc.clientsFor("gateway").of("identity", IdentityService),
     register: (email: string, password = "a good password", name = "Ann Lee") => client.register({ email, password, name }, edgeCall()),
     login: (email: string, password = "a good password") => client.login({ email, password }, edgeCall()),
     refresh: (refreshToken: string) => client.refreshToken({ refreshToken }, edgeCall()),
@@ -49,7 +49,7 @@ export async function openIdentity({ cache = createMemoryCache({ maxEntries: 1_0
 /** A second process on the same database. */
 export function secondIdentity(
   { hosted, clock, config }: Pick<TestServices, "clock" | "config"> & { readonly hosted: HostedService },
-  { cache = createMemoryCache({ maxEntries: 100 }), ...changed }: Partial<HouseConfig> & { readonly cache?: Cache } = {},
+  { cache = createMemoryCache({ maxEntries: 100 }), ...changed }: Partial<InstallationConfig> & { readonly cache?: Cache } = {},
 ) {
   const rpc = createInProcessRpc({ log: quiet, freeze: true });
   const second = hostService(identity, {

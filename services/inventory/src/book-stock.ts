@@ -3,7 +3,7 @@ import { MovementKind } from "@kontor/contracts/gen/kontor/inventory/v1/inventor
 import type { Transaction } from "@kontor/platform/database/database.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
-import type { Call } from "@kontor/platform/rpc/call.ts";
+import type { Call } from "@kontor/platform/call/call.ts";
 import { openBook } from "./book-store.ts";
 import { saveBook } from "./save-book.ts";
 import type { BookNeeds } from "./save-book.ts";

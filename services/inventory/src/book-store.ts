@@ -1,8 +1,8 @@
 import { sqlState } from "@kontor/platform/database/database.ts";
 import type { Lane, Queries, Transaction } from "@kontor/platform/database/database.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
-import type { Call } from "@kontor/platform/rpc/call.ts";
-import type { Surroundings } from "@kontor/platform/service/service.ts";
+import type { Call } from "@kontor/platform/call/call.ts";
+import type { ServiceContext } from "@kontor/platform/service/service.ts";
 import { Book } from "./book.ts";
 import type { BookedReservation } from "./book.ts";
 import { saveBook } from "./save-book.ts";
@@ -23,7 +23,7 @@ export interface BookOptions {
  * decides and nothing else, because it may run several times.
  */
 export async function withBook(
-  needs: BookNeeds & Pick<Surroundings, "database">,
+  needs: BookNeeds & Pick<ServiceContext, "database">,
   { orders, skus = [], call, lane = "requests" }: BookOptions,
   work: (book: Book) => void,
 ): Promise<Book> {

@@ -8,10 +8,10 @@ import { contracts } from "@kontor/contracts/registry.ts";
 import type { Clock } from "@kontor/platform/clock/clock.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import { refusalIn } from "@kontor/platform/errors/refusal.ts";
-import type { Call } from "@kontor/platform/rpc/call.ts";
+import type { Call } from "@kontor/platform/call/call.ts";
 import type { Client } from "@kontor/platform/rpc/rpc.ts";
 import type { HostedService } from "@kontor/platform/service/host-service.ts";
-import type { ServiceDefinition, Surroundings } from "@kontor/platform/service/service.ts";
+import type { ServiceDefinition, ServiceContext } from "@kontor/platform/service/service.ts";
 import type { Logger } from "@kontor/platform/telemetry/logger.ts";
 import { openTestServices, testCall } from "@kontor/platform/testing/test-services.ts";
 import type { TestServices } from "@kontor/platform/testing/test-services.ts";
@@ -55,24 +55,24 @@ export function one(sku: string, quantity = 1): Units {
 }
 
 export async function openTestInventory(options: { readonly log?: Logger } = {}): Promise<TestInventory> {
-  let orders: Surroundings | undefined;
+  let orders: ServiceContext | undefined;
   const fakeOrders: ServiceDefinition = {
     name: "orders",
-    create: (surroundings) => {
-      orders = surroundings;
+    create: (context) => {
+      orders = context;
       return { routes: [] };
     },
   };
-  const house = await openTestServices({ services: [fakeOrders, inventory], registry: contracts, ...options });
-  const client = house.clients.of("inventory", InventoryService);
-  const hosted = house.services.get("inventory")!;
+  const app = await openTestServices({ services: [fakeOrders, inventory], registry: contracts, ...options });
+  const client = app.clients.of("inventory", InventoryService);
+  const hosted = app.services.get("inventory")!;
   const versions = new Map<string, number>();
   return {
-    ...house,
+    ...app,
     client,
     hosted,
     deliver: (stock) => deliver(client, stock),
-    reserve: (order, lines) => reserve(client, house.clock, order, lines),
+    reserve: (order, lines) => reserve(client, app.clock, order, lines),
     units: async (sku) => {
       const { items } = await client.listStock({ sku: [sku] }, admin());
       return [items[0]?.onHand ?? 0, items[0]?.reserved ?? 0];

@@ -1,10 +1,10 @@
 import { sql } from "@kontor/platform/database/sql.ts";
-import type { Call } from "@kontor/platform/rpc/call.ts";
-import type { Surroundings } from "@kontor/platform/service/service.ts";
+import type { Call } from "@kontor/platform/call/call.ts";
+import type { ServiceContext } from "@kontor/platform/service/service.ts";
 import { withBook } from "./book-store.ts";
 import type { BookNeeds } from "./save-book.ts";
 
-type Needs = BookNeeds & Pick<Surroundings, "database">;
+type Needs = BookNeeds & Pick<ServiceContext, "database">;
 
 const expiredAtOnce = 500;
 

@@ -163,7 +163,7 @@ describe("reservations", () => {
     const { database } = hosted[0]!;
     // Both batches run into a reservation in their middle that is neither there nor not there, until both hold what they wrote before it.
     let asked: Promise<Outcome[][]> | undefined;
-    const undone = new Error("undone");
+    const rolledBack = new Error("rolledBack");
     const blocked = database.transaction(async (tx) => {
       await tx.run(
         sql`insert into reservations (order_id, status, lines, expires_at, updated_at) values ('ord_4', 'FREED', '[]', now(), now())`,
@@ -174,9 +174,9 @@ describe("reservations", () => {
         ({ waiting } = await database.one<{ waiting: number }>(
           sql`select count(*)::int as waiting from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
         ));
-      throw undone;
+      throw rolledBack;
     });
-    await assert.rejects(blocked, undone);
+    await assert.rejects(blocked, rolledBack);
     const [there, here] = await asked!;
     assert.deepEqual(there, here?.toReversed());
     assert.equal(held(there!), orders.length);

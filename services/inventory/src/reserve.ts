@@ -1,16 +1,16 @@
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import type { Reservation, ReserveRequest } from "@kontor/contracts/gen/kontor/inventory/v1/inventory_pb.js";
 import { refusalIn, refuse } from "@kontor/platform/errors/refusal.ts";
-import { rootCall } from "@kontor/platform/rpc/call.ts";
-import type { Call } from "@kontor/platform/rpc/call.ts";
-import type { Surroundings } from "@kontor/platform/service/service.ts";
+import { rootCall } from "@kontor/platform/call/call.ts";
+import type { Call } from "@kontor/platform/call/call.ts";
+import type { ServiceContext } from "@kontor/platform/service/service.ts";
 import type { BookedReservation } from "./book.ts";
 import { withBook } from "./book-store.ts";
 import type { BookNeeds } from "./save-book.ts";
 import { outOfStock } from "./stock.ts";
 import { reservationMessage } from "./stock-messages.ts";
 
-type Needs = BookNeeds & Pick<Surroundings, "database">;
+type Needs = BookNeeds & Pick<ServiceContext, "database">;
 
 /** More would make the transaction, and so the wait of those behind it, long. */
 const batchMax = 500;

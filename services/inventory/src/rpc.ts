@@ -4,7 +4,7 @@ import { idempotent } from "@kontor/platform/database/idempotency.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import { implement } from "@kontor/platform/rpc/rpc.ts";
 import type { Route } from "@kontor/platform/rpc/rpc.ts";
-import type { Surroundings } from "@kontor/platform/service/service.ts";
+import type { ServiceContext } from "@kontor/platform/service/service.ts";
 import { bookMovement, importStock } from "./book-stock.ts";
 import { readReservations } from "./book-store.ts";
 import { release } from "./release.ts";
@@ -14,7 +14,7 @@ import type { StockCounts } from "./stock-counts.ts";
 import { reservationMessage } from "./stock-messages.ts";
 import { movementsOf, stockLevels } from "./stock-queries.ts";
 
-type Needs = BookNeeds & Pick<Surroundings, "database"> & Pick<Reserve, "reserve"> & { readonly counts: StockCounts };
+type Needs = BookNeeds & Pick<ServiceContext, "database"> & Pick<Reserve, "reserve"> & { readonly counts: StockCounts };
 
 export function inventoryRoute(needs: Needs): Route {
   const { database, clock, reserve, counts } = needs;

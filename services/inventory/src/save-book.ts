@@ -7,15 +7,15 @@ import type { Transaction } from "@kontor/platform/database/database.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import type { Sql } from "@kontor/platform/database/sql.ts";
 import type { NewEvents } from "@kontor/platform/events/events.ts";
-import type { Call } from "@kontor/platform/rpc/call.ts";
-import type { Surroundings } from "@kontor/platform/service/service.ts";
+import type { Call } from "@kontor/platform/call/call.ts";
+import type { ServiceContext } from "@kontor/platform/service/service.ts";
 import type { Book, BookedReservation } from "./book.ts";
 import type { Level, ReservationStatus } from "./stock.ts";
 import type { StockCounts } from "./stock-counts.ts";
 import { eventOf, movementsOf } from "./stock-messages.ts";
 
 /** What saving a book needs. */
-export type BookNeeds = Pick<Surroundings, "events" | "ids" | "clock"> & { readonly counts: Pick<StockCounts, "put"> };
+export type BookNeeds = Pick<ServiceContext, "events" | "ids" | "clock"> & { readonly counts: Pick<StockCounts, "put"> };
 
 /** A book on its way into the database. */
 export interface SavedBook {

@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { EmptySchema } from "@bufbuild/protobuf/wkt";
-import { rootCall } from "@kontor/platform/rpc/call.ts";
+import { rootCall } from "@kontor/platform/call/call.ts";
 import type { ServiceDefinition } from "@kontor/platform/service/service.ts";
 import { queue } from "@kontor/platform/tasks/tasks.ts";
 import { inventorySubscription } from "./events.ts";
@@ -16,10 +16,10 @@ const expiryEveryMs = 5_000;
 export const inventory: ServiceDefinition = {
   name: "inventory",
   migrations: new URL("../migrations/", import.meta.url),
-  create: (surroundings) => {
-    const { database, tasks, clock } = surroundings;
-    const counts = createStockCounts(surroundings);
-    const needs = { ...surroundings, counts };
+  create: (context) => {
+    const { database, tasks, clock } = context;
+    const counts = createStockCounts(context);
+    const needs = { ...context, counts };
     const { reserve, idle } = createReserve(needs);
     const expire = releaseExpired(needs);
     return {

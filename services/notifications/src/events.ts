@@ -8,12 +8,12 @@ import {
 import { PaymentRefundedSchema } from "@kontor/contracts/gen/kontor/payments/v1/events_pb.js";
 import { isEvent, subscription } from "@kontor/platform/events/events.ts";
 import type { Subscription } from "@kontor/platform/events/events.ts";
-import type { Surroundings } from "@kontor/platform/service/service.ts";
+import type { ServiceContext } from "@kontor/platform/service/service.ts";
 import { notify } from "./notify.ts";
 import type { Kind, Notice } from "./notify.ts";
 
 /** Which events customers hear of. */
-export function notificationSubscriptions(needs: Pick<Surroundings, "tasks" | "clock" | "ids">): readonly Subscription[] {
+export function notificationSubscriptions(needs: Pick<ServiceContext, "tasks" | "clock" | "ids">): readonly Subscription[] {
   return [
     subscription({
       name: "notifications.identity",

@@ -4,7 +4,7 @@ import type { Transaction } from "@kontor/platform/database/database.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import { callFor } from "@kontor/platform/events/call-for.ts";
 import type { RecordedEvent } from "@kontor/platform/events/events.ts";
-import type { Surroundings } from "@kontor/platform/service/service.ts";
+import type { ServiceContext } from "@kontor/platform/service/service.ts";
 
 export const sendQueue = "send-notification";
 
@@ -23,7 +23,7 @@ export interface Notice {
 
 /** Notes messages down and has them sent: two statements for however many. An event that was heard before calls for nothing. */
 export async function notify(
-  { tasks, clock, ids }: Pick<Surroundings, "tasks" | "clock" | "ids">,
+  { tasks, clock, ids }: Pick<ServiceContext, "tasks" | "clock" | "ids">,
   tx: Transaction,
   notices: readonly Notice[],
 ): Promise<void> {

@@ -6,15 +6,15 @@ import { OrderStatus } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js
 import type { OrdersService } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
 import type { Transaction } from "@kontor/platform/database/database.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
-import type { Call } from "@kontor/platform/rpc/call.ts";
+import type { Call } from "@kontor/platform/call/call.ts";
 import type { Client } from "@kontor/platform/rpc/rpc.ts";
-import type { Surroundings } from "@kontor/platform/service/service.ts";
+import type { ServiceContext } from "@kontor/platform/service/service.ts";
 import type { Task, TaskResult } from "@kontor/platform/tasks/tasks.ts";
 import { cancellationMail, confirmationMail, refundMail, reminderMail, shippingMail } from "./templates/order-mails.ts";
 import type { Words } from "./templates/layout.ts";
 import { verificationMail } from "./templates/verification.ts";
 
-type Needs = Pick<Surroundings, "mail" | "config" | "clock"> & {
+type Needs = Pick<ServiceContext, "mail" | "config" | "clock"> & {
   readonly identity: Client<typeof IdentityService>;
   readonly orders: Client<typeof OrdersService>;
 };

@@ -13,7 +13,7 @@ import { decodeCursor, encodeCursor, invalidCursor, pageSize } from "@kontor/pla
 import { sql } from "@kontor/platform/database/sql.ts";
 import { implement } from "@kontor/platform/rpc/rpc.ts";
 import type { Route } from "@kontor/platform/rpc/rpc.ts";
-import type { ServiceDefinition, Surroundings } from "@kontor/platform/service/service.ts";
+import type { ServiceDefinition, ServiceContext } from "@kontor/platform/service/service.ts";
 import { queue } from "@kontor/platform/tasks/tasks.ts";
 import { notificationSubscriptions } from "./events.ts";
 import { sendQueue } from "./notify.ts";
@@ -23,16 +23,16 @@ import { noteSent, sendNotification } from "./send.ts";
 export const notifications: ServiceDefinition = {
   name: "notifications",
   migrations: new URL("../migrations/", import.meta.url),
-  create: (surroundings) => {
-    const { clients } = surroundings;
+  create: (context) => {
+    const { clients } = context;
     const send = sendNotification({
-      ...surroundings,
+      ...context,
       identity: clients.of("identity", IdentityService),
       orders: clients.of("orders", OrdersService),
     });
     return {
-      routes: [notificationsRoute(surroundings)],
-      subscriptions: notificationSubscriptions(surroundings),
+      routes: [notificationsRoute(context)],
+      subscriptions: notificationSubscriptions(context),
       // Tried for nearly two hours, because mail servers are away for longer than a few minutes.
       queues: [
         queue({
@@ -41,7 +41,7 @@ export const notifications: ServiceDefinition = {
           concurrency: 16,
           attemptsMax: 20,
           run: send,
-          settle: noteSent(surroundings),
+          settle: noteSent(context),
         }),
       ],
     };
@@ -59,7 +59,7 @@ interface Row {
   readonly sent_at: Date | null;
 }
 
-function notificationsRoute({ database }: Pick<Surroundings, "database">): Route {
+function notificationsRoute({ database }: Pick<ServiceContext, "database">): Route {
   return implement(NotificationsService, {
     listNotifications: async (request, call) => {
       const limit = pageSize(request.limit);

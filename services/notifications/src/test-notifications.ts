@@ -41,11 +41,11 @@ export async function openNotifications(options: { readonly log?: Logger } = {})
     getContact: async ({ account }) => contactOf(account),
     getVerificationMail: async ({ verification }) => {
       const { account, code } = found(verifications.get(verification));
-      return { contact: contactOf(account), code, expiresAt: timestampFromDate(house.clock.now()) };
+      return { contact: contactOf(account), code, expiresAt: timestampFromDate(app.clock.now()) };
     },
   });
   const describe = stub(OrdersService, { describeOrder: async ({ order }) => found(orders.get(order)) });
-  const house = await openTestServices({
+  const app = await openTestServices({
     ...options,
     services: [notifications, logged("identity", [identity]), logged("orders", [describe]), logged("payments", [])],
     registry: contracts,
@@ -56,13 +56,13 @@ export async function openNotifications(options: { readonly log?: Logger } = {})
       },
     },
   });
-  const hosted = house.services.get("notifications")!;
+  const hosted = app.services.get("notifications")!;
   const versions = new Map<string, number>();
   let nth = 0;
 
   /** Events of one service, each the next of its stream, in one transaction. */
   const happen = async (service: string, ...events: readonly { readonly stream: string; readonly event: Message }[]): Promise<void> => {
-    const { database, log } = house.services.get(service)!;
+    const { database, log } = app.services.get(service)!;
     const streams = events.map(({ stream, event }) => {
       const version = versions.get(stream) ?? 0;
       versions.set(stream, version + 1);
@@ -72,7 +72,7 @@ export async function openNotifications(options: { readonly log?: Logger } = {})
   };
   const stateOf = ({ id: order, customer }: Order) => ({ order, customer });
   return {
-    ...house,
+    ...app,
     hosted,
     mails,
     mail,
@@ -95,7 +95,7 @@ export async function openNotifications(options: { readonly log?: Logger } = {})
         total: eur,
         payment: { id: `pay_${nth}`, url: `https://shop.example/pay/${nth}` },
         history: [{ status: OrderStatus.PENDING }],
-        expiresAt: timestampFromDate(new Date(house.clock.now().getTime() + 24 * 3_600_000)),
+        expiresAt: timestampFromDate(new Date(app.clock.now().getTime() + 24 * 3_600_000)),
       });
       orders.set(id, order);
       return order;
@@ -118,7 +118,7 @@ export async function openNotifications(options: { readonly log?: Logger } = {})
         event: create(PaymentRefundedSchema, { payment: { order, customer }, refund: { amount: { currency: "EUR", amount } } }),
       }),
     list: (user: string, request: { readonly limit?: number; readonly cursor?: string } = {}) =>
-      house.rpc
+      app.rpc
         .clientsFor("gateway")
         .of("notifications", NotificationsService)
         .listNotifications(request, testCall({ caller: "gateway", user: { id: user } })),

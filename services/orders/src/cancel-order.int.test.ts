@@ -8,167 +8,167 @@ import { testCall } from "@kontor/platform/testing/test-services.ts";
 import { customer, hourMs, openTestOrders, staff } from "./open-test-orders.ts";
 import type { TestOrders } from "./open-test-orders.ts";
 
-const types = async (house: TestOrders, order: Order) => (await house.events(order.id)).map(({ type }) => type);
-const money = async (house: TestOrders, order: Order) => {
-  const { status, refunded } = await house.payments.getPayment({ payment: order.payment!.id }, staff());
+const types = async (app: TestOrders, order: Order) => (await app.events(order.id)).map(({ type }) => type);
+const money = async (app: TestOrders, order: Order) => {
+  const { status, refunded } = await app.payments.getPayment({ payment: order.payment!.id }, staff());
   return [PaymentStatus[status], refunded?.amount];
 };
 const cause = (order: Order) => [OrderStatus[order.status], order.history.at(-1)?.cause, order.history.at(-1)?.actor];
-const fulfil = (house: TestOrders, order: Order, version?: number) =>
-  house.orders.createFulfilment({ order: order.id, carrier: "DHL", tracking: "1", ...(version !== undefined && { version }) }, staff());
+const fulfil = (app: TestOrders, order: Order, version?: number) =>
+  app.orders.createFulfilment({ order: order.id, carrier: "DHL", tracking: "1", ...(version !== undefined && { version }) }, staff());
 
 describe("orders: cancelling an unpaid one", () => {
-  let house: TestOrders;
+  let app: TestOrders;
   before(async () => {
-    house = await openTestOrders();
+    app = await openTestOrders();
   });
 
   it("ORD-14 ORD-16: its payment is closed first, its units are free again, and it can no longer be paid", async () => {
-    const available = await house.available();
-    const order = await house.place();
-    const attempt = await house.attempt(order);
-    const cancelled = await house.orders.cancelOrder({ order: order.id, version: 1 }, customer());
+    const available = await app.available();
+    const order = await app.place();
+    const attempt = await app.attempt(order);
+    const cancelled = await app.orders.cancelOrder({ order: order.id, version: 1 }, customer());
     assert.deepEqual(cause(cancelled), ["CANCELLED", "CUSTOMER", "usr_test"]);
     assert.deepEqual([cancelled.payment?.url, cancelled.cancelling, cancelled.version], [undefined, false, 2]);
-    assert.equal(house.provider.pay(attempt), false);
-    assert.deepEqual(await money(house, order), ["CLOSED", "0.00"]);
-    await house.settle();
-    assert.equal(await house.available(), available);
-    assert.deepEqual(await types(house, order), ["placed", "cancelled"]);
+    assert.equal(app.provider.pay(attempt), false);
+    assert.deepEqual(await money(app, order), ["CLOSED", "0.00"]);
+    await app.settle();
+    assert.equal(await app.available(), available);
+    assert.deepEqual(await types(app, order), ["placed", "cancelled"]);
   });
 
   it("a repeat is answered alike, with its key and without", async () => {
-    const order = await house.place();
-    const first = await house.orders.cancelOrder({ order: order.id, version: 1 }, customer("usr_test", { idempotencyKey: "cancel-1" }));
-    const again = await house.orders.cancelOrder({ order: order.id, version: 1 }, customer("usr_test", { idempotencyKey: "cancel-1" }));
+    const order = await app.place();
+    const first = await app.orders.cancelOrder({ order: order.id, version: 1 }, customer("usr_test", { idempotencyKey: "cancel-1" }));
+    const again = await app.orders.cancelOrder({ order: order.id, version: 1 }, customer("usr_test", { idempotencyKey: "cancel-1" }));
     assert.deepEqual(again, first);
-    assert.deepEqual(await house.orders.cancelOrder({ order: order.id, version: 1 }, customer()), first);
-    assert.deepEqual(await types(house, order), ["placed", "cancelled"]);
+    assert.deepEqual(await app.orders.cancelOrder({ order: order.id, version: 1 }, customer()), first);
+    assert.deepEqual(await types(app, order), ["placed", "cancelled"]);
   });
 
   it("R5: a key that was used for another order does not cancel this one", async () => {
-    const [one, other] = [await house.place(), await house.place()];
-    await house.orders.cancelOrder({ order: one.id }, customer("usr_test", { idempotencyKey: "cancel-2" }));
-    await assert.rejects(house.orders.cancelOrder({ order: other.id }, customer("usr_test", { idempotencyKey: "cancel-2" })), {
+    const [one, other] = [await app.place(), await app.place()];
+    await app.orders.cancelOrder({ order: one.id }, customer("usr_test", { idempotencyKey: "cancel-2" }));
+    await assert.rejects(app.orders.cancelOrder({ order: other.id }, customer("usr_test", { idempotencyKey: "cancel-2" })), {
       reason: "IDEMPOTENCY_KEY_REUSED",
     });
-    assert.equal((await house.read(other.id)).status, OrderStatus.PENDING);
+    assert.equal((await app.read(other.id)).status, OrderStatus.PENDING);
   });
 
   it("refuses a version that is stale, with the one that it has", async () => {
-    const order = await house.place();
-    await assert.rejects(house.orders.cancelOrder({ order: order.id, version: 7 }, customer()), {
+    const order = await app.place();
+    await assert.rejects(app.orders.cancelOrder({ order: order.id, version: 7 }, customer()), {
       reason: "VERSION_CONFLICT",
       code: "aborted",
       details: { version: 1 },
     });
-    assert.deepEqual(await money(house, order), ["OPEN", "0.00"]);
-    await assert.rejects(fulfil(house, order, 7), { reason: "VERSION_CONFLICT", details: { version: 1 } });
+    assert.deepEqual(await money(app, order), ["OPEN", "0.00"]);
+    await assert.rejects(fulfil(app, order, 7), { reason: "VERSION_CONFLICT", details: { version: 1 } });
   });
 
   it("R7: while the provider does not say, it is refused as unknown and stays PENDING", async () => {
-    const order = await house.place();
-    const attempt = await house.attempt(order);
-    house.provider.hold(attempt);
-    await assert.rejects(house.orders.cancelOrder({ order: order.id }, customer()), { reason: "ATTEMPT_UNKNOWN", code: "unavailable" });
-    assert.deepEqual(await types(house, order), ["placed"]);
-    house.provider.decline(attempt);
-    assert.equal((await house.orders.cancelOrder({ order: order.id }, customer())).status, OrderStatus.CANCELLED);
+    const order = await app.place();
+    const attempt = await app.attempt(order);
+    app.provider.hold(attempt);
+    await assert.rejects(app.orders.cancelOrder({ order: order.id }, customer()), { reason: "ATTEMPT_UNKNOWN", code: "unavailable" });
+    assert.deepEqual(await types(app, order), ["placed"]);
+    app.provider.decline(attempt);
+    assert.equal((await app.orders.cancelOrder({ order: order.id }, customer())).status, OrderStatus.CANCELLED);
   });
 
   it("R6: one that turns out to be paid is refunded and cancelled; the capture that is heard of later does no harm", async () => {
-    const order = await house.place();
-    await house.payAtProvider(order);
-    const cancelled = await house.orders.cancelOrder({ order: order.id }, customer());
+    const order = await app.place();
+    await app.payAtProvider(order);
+    const cancelled = await app.orders.cancelOrder({ order: order.id }, customer());
     assert.deepEqual(cause(cancelled), ["CANCELLED", "CUSTOMER", "usr_test"]);
-    assert.deepEqual(await money(house, order), ["REFUNDED", "19.99"]);
-    await house.pass(60_000);
-    assert.deepEqual(await types(house, order), ["placed", "paid", "cancel_requested", "cancelled"]);
-    assert.equal(await house.parked(), 0);
+    assert.deepEqual(await money(app, order), ["REFUNDED", "19.99"]);
+    await app.pass(60_000);
+    assert.deepEqual(await types(app, order), ["placed", "paid", "cancel_requested", "cancelled"]);
+    assert.equal(await app.parked(), 0);
   });
 
-  it("CON-01: undone by its checkout: cancelled, or refunded when it was paid already, as often as it is asked", async () => {
-    const available = await house.available();
-    const [unpaid, paid, heard] = [await house.place(), await house.place(), await house.place()];
-    await house.payAtProvider(paid);
-    await house.pay(heard);
+  it("CON-01: compensated by its checkout: cancelled, or refunded when it was paid already, as often as it is asked", async () => {
+    const available = await app.available();
+    const [unpaid, paid, heard] = [await app.place(), await app.place(), await app.place()];
+    await app.payAtProvider(paid);
+    await app.pay(heard);
     for (const order of [unpaid, paid, heard])
-      for (let asked = 0; asked < 3; asked++) await house.orders.voidOrder({ order: order.id }, testCall({ user: {} }));
-    await house.settle();
-    for (const order of [unpaid, paid, heard]) assert.deepEqual(cause(await house.read(order.id)).slice(0, 2), ["CANCELLED", "CHECKOUT"]);
-    assert.deepEqual(await money(house, unpaid), ["CLOSED", "0.00"]);
-    assert.deepEqual(await money(house, paid), ["REFUNDED", "19.99"]);
-    assert.deepEqual(await money(house, heard), ["REFUNDED", "19.99"]);
-    assert.equal(await house.available(), available);
-    assert.equal(await house.parked(), 0);
+      for (let asked = 0; asked < 3; asked++) await app.orders.voidOrder({ order: order.id }, testCall({ user: {} }));
+    await app.settle();
+    for (const order of [unpaid, paid, heard]) assert.deepEqual(cause(await app.read(order.id)).slice(0, 2), ["CANCELLED", "CHECKOUT"]);
+    assert.deepEqual(await money(app, unpaid), ["CLOSED", "0.00"]);
+    assert.deepEqual(await money(app, paid), ["REFUNDED", "19.99"]);
+    assert.deepEqual(await money(app, heard), ["REFUNDED", "19.99"]);
+    assert.equal(await app.available(), available);
+    assert.equal(await app.parked(), 0);
   });
 });
 
 describe("orders: cancelling a paid one", () => {
-  let house: TestOrders;
+  let app: TestOrders;
   before(async () => {
-    house = await openTestOrders();
+    app = await openTestOrders();
   });
 
   it("ORD-05 PAY-04: it is refunded in full and cancelled, and its units come back", async () => {
-    const available = await house.available();
-    const order = await house.place({ lines: [["A", 3]] });
-    await house.pay(order);
-    assert.equal(await house.available(), available - 3);
-    const { version } = await house.read(order.id);
-    const cancelled = await house.orders.cancelOrder({ order: order.id, version }, customer());
+    const available = await app.available();
+    const order = await app.place({ lines: [["A", 3]] });
+    await app.pay(order);
+    assert.equal(await app.available(), available - 3);
+    const { version } = await app.read(order.id);
+    const cancelled = await app.orders.cancelOrder({ order: order.id, version }, customer());
     assert.deepEqual(cause(cancelled), ["CANCELLED", "CUSTOMER", "usr_test"]);
-    assert.deepEqual(await money(house, order), ["REFUNDED", "59.97"]);
-    await house.settle();
-    assert.equal(await house.available(), available);
-    assert.deepEqual(await types(house, order), ["placed", "paid", "cancel_requested", "cancelled"]);
-    assert.equal((await house.events(order.id)).at(-1)?.order.cancelling, false);
+    assert.deepEqual(await money(app, order), ["REFUNDED", "59.97"]);
+    await app.settle();
+    assert.equal(await app.available(), available);
+    assert.deepEqual(await types(app, order), ["placed", "paid", "cancel_requested", "cancelled"]);
+    assert.equal((await app.events(order.id)).at(-1)?.order.cancelling, false);
   });
 
   it("R7: while the provider is away it is `cancelling`, cannot be fulfilled, and the task ends it", async () => {
-    const order = await house.place();
-    await house.pay(order);
-    house.provider.fault = () => "away";
-    const answer = await house.orders.cancelOrder({ order: order.id }, customer("usr_test", { idempotencyKey: "away-1" }));
+    const order = await app.place();
+    await app.pay(order);
+    app.provider.fault = () => "away";
+    const answer = await app.orders.cancelOrder({ order: order.id }, customer("usr_test", { idempotencyKey: "away-1" }));
     assert.deepEqual([answer.status, answer.cancelling], [OrderStatus.PAID, true]);
-    await assert.rejects(fulfil(house, order), { reason: "ORDER_STATE", details: { status: "PAID", cancelling: true } });
-    for (let minutes = 0; minutes < 5; minutes++) await house.pass(60_000);
-    assert.equal((await house.read(order.id)).cancelling, true);
-    house.provider.fault = () => undefined;
-    for (let minutes = 0; minutes < 6; minutes++) await house.pass(60_000);
-    assert.deepEqual(cause(await house.read(order.id)), ["CANCELLED", "CUSTOMER", "usr_test"]);
-    const again = await house.orders.cancelOrder({ order: order.id }, customer("usr_test", { idempotencyKey: "away-1" }));
+    await assert.rejects(fulfil(app, order), { reason: "ORDER_STATE", details: { status: "PAID", cancelling: true } });
+    for (let minutes = 0; minutes < 5; minutes++) await app.pass(60_000);
+    assert.equal((await app.read(order.id)).cancelling, true);
+    app.provider.fault = () => undefined;
+    for (let minutes = 0; minutes < 6; minutes++) await app.pass(60_000);
+    assert.deepEqual(cause(await app.read(order.id)), ["CANCELLED", "CUSTOMER", "usr_test"]);
+    const again = await app.orders.cancelOrder({ order: order.id }, customer("usr_test", { idempotencyKey: "away-1" }));
     assert.deepEqual(again, answer, "the key has its first answer");
-    assert.deepEqual(await types(house, order), ["placed", "paid", "cancel_requested", "cancelled"]);
+    assert.deepEqual(await types(app, order), ["placed", "paid", "cancel_requested", "cancelled"]);
   });
 
   it("R7: a silent provider does not make the answer late; its refund is one", async () => {
-    const order = await house.place();
-    await house.pay(order);
-    const { returned } = house.provider.books();
-    house.provider.fault = () => "silent";
-    const answer = await house.orders.cancelOrder({ order: order.id }, customer("usr_test", { timeoutMs: 500 }));
+    const order = await app.place();
+    await app.pay(order);
+    const { returned } = app.provider.books();
+    app.provider.fault = () => "silent";
+    const answer = await app.orders.cancelOrder({ order: order.id }, customer("usr_test", { timeoutMs: 500 }));
     assert.deepEqual([answer.status, answer.cancelling], [OrderStatus.PAID, true]);
-    house.provider.fault = (operation) => (operation === "refund" && house.provider.asked.push("x") % 3 !== 0 ? "lost" : undefined);
-    const answers = await Promise.all(Array.from({ length: 5 }, () => house.orders.cancelOrder({ order: order.id }, customer())));
+    app.provider.fault = (operation) => (operation === "refund" && app.provider.asked.push("x") % 3 !== 0 ? "lost" : undefined);
+    const answers = await Promise.all(Array.from({ length: 5 }, () => app.orders.cancelOrder({ order: order.id }, customer())));
     assert.ok(answers.every(({ status, cancelling }) => status === OrderStatus.CANCELLED || cancelling));
-    for (let tries = 0; tries < 10; tries++) await house.pass(10_000);
-    house.provider.fault = () => undefined;
-    assert.deepEqual(await types(house, order), ["placed", "paid", "cancel_requested", "cancelled"]);
-    assert.equal(house.provider.books().returned - returned, 1999n);
+    for (let tries = 0; tries < 10; tries++) await app.pass(10_000);
+    app.provider.fault = () => undefined;
+    assert.deepEqual(await types(app, order), ["placed", "paid", "cancel_requested", "cancelled"]);
+    assert.equal(app.provider.books().returned - returned, 1999n);
   });
 
-  it("a refund that is heard of before its asker knows of it leaves the end, and the cause, to the one who asked", async () => {
-    const order = await house.place();
-    await house.pay(order);
-    house.provider.fault = (operation) => (operation === "refund" ? "lost" : undefined);
-    assert.equal((await house.orders.cancelOrder({ order: order.id }, customer())).cancelling, true);
-    house.provider.fault = () => undefined;
-    await house.payments.refundPayment({ payment: order.payment!.id }, testCall());
-    await house.settle();
-    assert.equal((await house.read(order.id)).cancelling, true);
-    await house.pass(15_000);
-    assert.deepEqual(cause(await house.read(order.id)), ["CANCELLED", "CUSTOMER", "usr_test"]);
+  it("a refund that is heard of before its caller knows of it leaves the end, and the cause, to the one who asked", async () => {
+    const order = await app.place();
+    await app.pay(order);
+    app.provider.fault = (operation) => (operation === "refund" ? "lost" : undefined);
+    assert.equal((await app.orders.cancelOrder({ order: order.id }, customer())).cancelling, true);
+    app.provider.fault = () => undefined;
+    await app.payments.refundPayment({ payment: order.payment!.id }, testCall());
+    await app.settle();
+    assert.equal((await app.read(order.id)).cancelling, true);
+    await app.pass(15_000);
+    assert.deepEqual(cause(await app.read(order.id)), ["CANCELLED", "CUSTOMER", "usr_test"]);
   });
 
   it("a provider that refuses is asked again, seldom; the order waits, and its day does not complete it", async () => {
@@ -196,43 +196,43 @@ describe("orders: cancelling a paid one", () => {
   });
 
   it("PAY-04: a full refund by an admin takes the order back; a part does not, and what is left is refunded with the order", async () => {
-    const [whole, part] = [await house.place(), await house.place()];
-    for (const order of [whole, part]) await house.pay(order);
-    await house.payments.createRefund({ payment: whole.payment!.id }, staff());
-    await house.payments.createRefund({ payment: part.payment!.id, amount: { currency: "EUR", amount: "5.00" } }, staff());
-    await house.settle();
-    assert.deepEqual(cause(await house.read(whole.id)), ["CANCELLED", "REFUNDED", "payments"]);
-    assert.equal((await house.read(part.id)).status, OrderStatus.PAID);
-    assert.equal((await house.orders.cancelOrder({ order: part.id }, customer())).status, OrderStatus.CANCELLED);
-    assert.deepEqual(await money(house, part), ["REFUNDED", "19.99"]);
+    const [whole, part] = [await app.place(), await app.place()];
+    for (const order of [whole, part]) await app.pay(order);
+    await app.payments.createRefund({ payment: whole.payment!.id }, staff());
+    await app.payments.createRefund({ payment: part.payment!.id, amount: { currency: "EUR", amount: "5.00" } }, staff());
+    await app.settle();
+    assert.deepEqual(cause(await app.read(whole.id)), ["CANCELLED", "REFUNDED", "payments"]);
+    assert.equal((await app.read(part.id)).status, OrderStatus.PAID);
+    assert.equal((await app.orders.cancelOrder({ order: part.id }, customer())).status, OrderStatus.CANCELLED);
+    assert.deepEqual(await money(app, part), ["REFUNDED", "19.99"]);
   });
 
   it("ORD-05: once fulfilled it is not cancelled, and the repeat is refused alike; a refund leaves it COMPLETED", async () => {
-    const order = await house.place();
-    await house.pay(order);
-    const done = await fulfil(house, order);
+    const order = await app.place();
+    await app.pay(order);
+    const done = await fulfil(app, order);
     assert.deepEqual([done.status, done.version, done.fulfilments[0]?.carrier], [OrderStatus.COMPLETED, 4, "DHL"]);
-    assert.deepEqual(await types(house, order), ["placed", "paid", "fulfilled", "completed"]);
+    assert.deepEqual(await types(app, order), ["placed", "paid", "fulfilled", "completed"]);
     for (let asked = 0; asked < 2; asked++)
-      await assert.rejects(house.orders.cancelOrder({ order: order.id }, customer("usr_test", { idempotencyKey: "too-late" })), {
+      await assert.rejects(app.orders.cancelOrder({ order: order.id }, customer("usr_test", { idempotencyKey: "too-late" })), {
         reason: "ORDER_STATE",
         code: "failed_precondition",
         details: { status: "COMPLETED", cancelling: false },
       });
-    await assert.rejects(fulfil(house, order), { reason: "ORDER_STATE" });
-    await house.payments.createRefund({ payment: order.payment!.id }, staff());
-    await house.settle();
-    assert.equal((await house.read(order.id)).status, OrderStatus.COMPLETED);
-    assert.deepEqual(await money(house, order), ["REFUNDED", "19.99"]);
+    await assert.rejects(fulfil(app, order), { reason: "ORDER_STATE" });
+    await app.payments.createRefund({ payment: order.payment!.id }, staff());
+    await app.settle();
+    assert.equal((await app.read(order.id)).status, OrderStatus.COMPLETED);
+    assert.deepEqual(await money(app, order), ["REFUNDED", "19.99"]);
   });
 
   it("a fulfilment with a repeated key is one, and a PENDING order has none", async () => {
-    const order = await house.place();
-    await assert.rejects(fulfil(house, order), { reason: "ORDER_STATE", details: { status: "PENDING", cancelling: false } });
-    await house.pay(order);
+    const order = await app.place();
+    await assert.rejects(fulfil(app, order), { reason: "ORDER_STATE", details: { status: "PENDING", cancelling: false } });
+    await app.pay(order);
     const call = () => testCall({ user: { id: "usr_admin", roles: ["admin"] }, idempotencyKey: "ful-1" });
     const request = { order: order.id, version: 2, carrier: "DHL", tracking: "1" };
-    const [one, two] = await Promise.all([house.orders.createFulfilment(request, call()), house.orders.createFulfilment(request, call())]);
+    const [one, two] = await Promise.all([app.orders.createFulfilment(request, call()), app.orders.createFulfilment(request, call())]);
     assert.deepEqual(one, two);
     assert.equal(one.fulfilments.length, 1);
   });
@@ -240,30 +240,30 @@ describe("orders: cancelling a paid one", () => {
 
 describe("orders: units that are gone", () => {
   it("R4: a payment whose units are gone is refunded and the order cancelled; one cancelled before that is let be", async () => {
-    const house = await openTestOrders();
-    const inventory = house.clients.of("inventory", InventoryService);
+    const app = await openTestOrders();
+    const inventory = app.clients.of("inventory", InventoryService);
     await inventory.importStock({ stock: [{ sku: "B", onHand: 1 }] }, testCall());
     const orders: Order[] = [];
     for (let nth = 0; nth < 2; nth++) {
-      const order = await house.place({ lines: [["B", 1]] });
+      const order = await app.place({ lines: [["B", 1]] });
       await inventory.release({ order: order.id }, testCall());
       orders.push(order);
     }
     await inventory.createMovement({ sku: "B", kind: MovementKind.WRITTEN_OFF, quantity: 1 }, staff());
     const [gone, both] = orders as [Order, Order];
-    await house.pay(gone);
-    assert.deepEqual(cause(await house.read(gone.id)), ["CANCELLED", "OUT_OF_STOCK", "orders"]);
-    assert.deepEqual(await money(house, gone), ["REFUNDED", "19.99"]);
-    assert.deepEqual(await types(house, gone), ["placed", "paid", "cancel_requested", "cancelled"]);
+    await app.pay(gone);
+    assert.deepEqual(cause(await app.read(gone.id)), ["CANCELLED", "OUT_OF_STOCK", "orders"]);
+    assert.deepEqual(await money(app, gone), ["REFUNDED", "19.99"]);
+    assert.deepEqual(await types(app, gone), ["placed", "paid", "cancel_requested", "cancelled"]);
 
     // Its customer is quicker than inventory's word.
-    const hear = await house.deaf();
-    await house.payAtProvider(both);
-    await house.orders.cancelOrder({ order: both.id }, customer());
+    const hear = await app.deaf();
+    await app.payAtProvider(both);
+    await app.orders.cancelOrder({ order: both.id }, customer());
     await hear();
-    await house.pass(60_000);
-    assert.deepEqual(cause(await house.read(both.id)), ["CANCELLED", "CUSTOMER", "usr_test"]);
-    assert.equal(await house.parked(), 0);
-    assert.equal(house.provider.books().taken, house.provider.books().returned);
+    await app.pass(60_000);
+    assert.deepEqual(cause(await app.read(both.id)), ["CANCELLED", "CUSTOMER", "usr_test"]);
+    assert.equal(await app.parked(), 0);
+    assert.equal(app.provider.books().taken, app.provider.books().returned);
   });
 });

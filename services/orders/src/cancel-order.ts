@@ -6,9 +6,9 @@ import { PaymentStatus } from "@kontor/contracts/gen/kontor/payments/v1/payments
 import type { PaymentsService } from "@kontor/contracts/gen/kontor/payments/v1/payments_pb.js";
 import type { Transaction } from "@kontor/platform/database/database.ts";
 import { refusalIn } from "@kontor/platform/errors/refusal.ts";
-import type { Call } from "@kontor/platform/rpc/call.ts";
+import type { Call } from "@kontor/platform/call/call.ts";
 import type { Client } from "@kontor/platform/rpc/rpc.ts";
-import type { Surroundings } from "@kontor/platform/service/service.ts";
+import type { ServiceContext } from "@kontor/platform/service/service.ts";
 import type { TaskResult } from "@kontor/platform/tasks/tasks.ts";
 import { cancel, pay, requestCancel, then } from "./order.ts";
 import type { By, CancelCause, Decision } from "./order.ts";
@@ -23,7 +23,7 @@ const inlineMs = 15_000;
 const answerMs = 1_000;
 const refusedMs = 3_600_000;
 
-export type CancelNeeds = Pick<Surroundings, "database" | "events" | "tasks" | "clock" | "log"> & {
+export type CancelNeeds = Pick<ServiceContext, "database" | "events" | "tasks" | "clock" | "log"> & {
   readonly payments: Client<typeof PaymentsService>;
 };
 

@@ -4,15 +4,15 @@ import { OrderClockSchema } from "@kontor/contracts/gen/kontor/orders/v1/events_
 import { sqlState } from "@kontor/platform/database/database.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
-import type { Call } from "@kontor/platform/rpc/call.ts";
-import type { Surroundings } from "@kontor/platform/service/service.ts";
+import type { Call } from "@kontor/platform/call/call.ts";
+import type { ServiceContext } from "@kontor/platform/service/service.ts";
 import { place, reminderHours } from "./order.ts";
 import { insertOrderSql, readOrderOrVoid } from "./order-store.ts";
 import type { StoredOrder } from "./order-store.ts";
 
 export const orderClockQueue = "order-clock";
 
-type Needs = Pick<Surroundings, "database" | "events" | "tasks" | "clock">;
+type Needs = Pick<ServiceContext, "database" | "events" | "tasks" | "clock">;
 
 /**
  * Makes an order, PENDING, in one statement with its event and its clock. The id is the asker's: a repeat gets the order that is

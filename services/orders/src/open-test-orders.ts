@@ -18,7 +18,7 @@ import { createPayments } from "@kontor/payments/src/service.ts";
 import { eventMessages, eventSchemas } from "@kontor/platform/events/event-schemas.ts";
 import type { Database } from "@kontor/platform/database/database.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
-import type { Call } from "@kontor/platform/rpc/call.ts";
+import type { Call } from "@kontor/platform/call/call.ts";
 import type { Client } from "@kontor/platform/rpc/rpc.ts";
 import type { Logger } from "@kontor/platform/telemetry/logger.ts";
 import { openTestServices, testCall } from "@kontor/platform/testing/test-services.ts";
@@ -101,11 +101,11 @@ export async function openTestOrders(): Promise<TestOrders> {
     },
     child: () => log,
   };
-  const house = await openTestServices({ services, registry: contracts, log });
-  const client = house.clients.of("orders", OrdersService);
-  const payments = house.clients.of("payments", PaymentsService);
-  const inventoryClient = house.clients.of("inventory", InventoryService);
-  const { database } = house.services.get("orders")!;
+  const app = await openTestServices({ services, registry: contracts, log });
+  const client = app.clients.of("orders", OrdersService);
+  const payments = app.clients.of("payments", PaymentsService);
+  const inventoryClient = app.clients.of("inventory", InventoryService);
+  const { database } = app.services.get("orders")!;
   await inventoryClient.importStock({ stock: [{ sku: "A", onHand: stock }] }, testCall());
   let made = 0;
 
@@ -138,7 +138,7 @@ export async function openTestOrders(): Promise<TestOrders> {
   };
   const webhook = (id: string) => payments.receiveWebhook({ provider: provider.name, ...provider.webhook(id) }, testCall());
   const opened: TestOrders = {
-    ...house,
+    ...app,
     provider,
     faultsExpected: false,
     orders: client,
@@ -148,7 +148,7 @@ export async function openTestOrders(): Promise<TestOrders> {
     place: async ({ lines, ...change } = {}) => {
       const asked = { ...request(lines), ...change };
       const call = testCall({ user: { id: asked.customer }, caller: "checkout" });
-      const expiresAt = timestampFromDate(new Date(house.clock.now().getTime() + 25 * hourMs));
+      const expiresAt = timestampFromDate(new Date(app.clock.now().getTime() + 25 * hourMs));
       await inventoryClient.reserve(
         { order: asked.order, lines: asked.lines.map(({ sku, quantity }) => ({ sku, quantity })), expiresAt },
         call,
@@ -162,7 +162,7 @@ export async function openTestOrders(): Promise<TestOrders> {
     payAtProvider,
     pay: async (order) => {
       await webhook(await payAtProvider(order));
-      await house.settle();
+      await app.settle();
     },
     webhook,
     read: (order) => client.getOrder({ order }, staff()),

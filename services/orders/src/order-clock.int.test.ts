@@ -8,16 +8,16 @@ import { testCall } from "@kontor/platform/testing/test-services.ts";
 import { customer, hourMs, openTestOrders, refuseRows, staff } from "./open-test-orders.ts";
 import type { TestOrders } from "./open-test-orders.ts";
 
-const reminders = async (house: TestOrders, order: Order) => {
-  const events = await house.events(order.id);
+const reminders = async (app: TestOrders, order: Order) => {
+  const events = await app.events(order.id);
   return events
     .filter(({ type }) => type === "reminder_due")
     .map(({ hours, at }) => [hours, (at.getTime() - events[0]!.at.getTime()) / hourMs]);
 };
-const types = async (house: TestOrders, order: Order) => (await house.events(order.id)).map(({ type }) => type);
+const types = async (app: TestOrders, order: Order) => (await app.events(order.id)).map(({ type }) => type);
 /** The order's clock, as a row: one, and waiting while there is something to wait for. */
-const clocks = async (house: TestOrders, order: Order) => {
-  const { database } = house.services.get("orders")!;
+const clocks = async (app: TestOrders, order: Order) => {
+  const { database } = app.services.get("orders")!;
   return database.rows<{ state: string; due: number }>(
     sql`select state, extract(epoch from due_at - created_at)::float / 3600 as due from tasks where queue = 'order-clock' and key = ${order.id}`,
   );
@@ -25,207 +25,207 @@ const clocks = async (house: TestOrders, order: Order) => {
 
 describe("orders: their hours", () => {
   it("ORD-09: an unpaid order is reminded of at 4, 12 and 22 hours, and never else", async () => {
-    const house = await openTestOrders();
-    const order = await house.place();
+    const app = await openTestOrders();
+    const order = await app.place();
     for (let hour = 0; hour < 24; hour++) {
-      await house.pass(hourMs);
+      await app.pass(hourMs);
       const expected = [4, 12, 22].filter((hours) => hours <= hour + 1).map((hours) => [hours, hours]);
-      assert.deepEqual(await reminders(house, order), expected, `after ${hour + 1} hours`);
+      assert.deepEqual(await reminders(app, order), expected, `after ${hour + 1} hours`);
     }
-    await house.pass(48 * hourMs);
-    assert.equal((await reminders(house, order)).length, 3);
-    assert.deepEqual(await clocks(house, order), [], "it is forgotten a day after it was done");
+    await app.pass(48 * hourMs);
+    assert.equal((await reminders(app, order)).length, 3);
+    assert.deepEqual(await clocks(app, order), [], "it is forgotten a day after it was done");
   });
 
   it("ORD-09: a reminder is due to the millisecond, by one row that moves on", async () => {
-    const house = await openTestOrders();
-    const order = await house.place();
+    const app = await openTestOrders();
+    const order = await app.place();
     for (const [hours, next] of [
       [4, 12],
       [12, 22],
       [22, 24],
     ] as const) {
-      const sinceMs = house.clock.now().getTime() - (await house.events(order.id))[0]!.at.getTime();
-      await house.pass(hours * hourMs - sinceMs - 1);
-      assert.deepEqual(await clocks(house, order), [{ state: "waiting", due: hours }]);
-      await house.pass(1);
-      assert.deepEqual(await clocks(house, order), [{ state: "waiting", due: next }]);
-      assert.deepEqual((await reminders(house, order)).at(-1), [hours, hours]);
+      const sinceMs = app.clock.now().getTime() - (await app.events(order.id))[0]!.at.getTime();
+      await app.pass(hours * hourMs - sinceMs - 1);
+      assert.deepEqual(await clocks(app, order), [{ state: "waiting", due: hours }]);
+      await app.pass(1);
+      assert.deepEqual(await clocks(app, order), [{ state: "waiting", due: next }]);
+      assert.deepEqual((await reminders(app, order)).at(-1), [hours, hours]);
     }
   });
 
   it("ORD-09: after a long pause only the newest reminder is made up for", async () => {
-    const house = await openTestOrders();
-    const order = await house.place();
-    await house.pass(13 * hourMs);
-    assert.deepEqual(await reminders(house, order), [[12, 13]]);
-    await house.pass(9 * hourMs);
-    assert.deepEqual(await reminders(house, order), [
+    const app = await openTestOrders();
+    const order = await app.place();
+    await app.pass(13 * hourMs);
+    assert.deepEqual(await reminders(app, order), [[12, 13]]);
+    await app.pass(9 * hourMs);
+    assert.deepEqual(await reminders(app, order), [
       [12, 13],
       [22, 22],
     ]);
   });
 
   it("ORD-10: who pays after 5 hours was reminded once; the clock goes on without a word", async () => {
-    const house = await openTestOrders();
-    const order = await house.place();
-    await house.pass(4 * hourMs);
-    await house.pass(hourMs);
-    await house.pay(order);
-    for (let hour = 5; hour < 23; hour += 3) await house.pass(3 * hourMs);
-    assert.deepEqual(await reminders(house, order), [[4, 4]]);
-    await house.pass(hourMs);
-    assert.deepEqual(await clocks(house, order), [{ state: "done", due: 24 }]);
+    const app = await openTestOrders();
+    const order = await app.place();
+    await app.pass(4 * hourMs);
+    await app.pass(hourMs);
+    await app.pay(order);
+    for (let hour = 5; hour < 23; hour += 3) await app.pass(3 * hourMs);
+    assert.deepEqual(await reminders(app, order), [[4, 4]]);
+    await app.pass(hourMs);
+    assert.deepEqual(await clocks(app, order), [{ state: "done", due: 24 }]);
   });
 
   it("ORD-10: nor is who has cancelled, and nothing is left waiting", async () => {
-    const house = await openTestOrders();
-    const order = await house.place();
-    await house.orders.cancelOrder({ order: order.id }, customer());
-    await house.pass(4 * hourMs);
-    assert.deepEqual(await reminders(house, order), []);
-    assert.deepEqual(await clocks(house, order), [{ state: "done", due: 4 }]);
+    const app = await openTestOrders();
+    const order = await app.place();
+    await app.orders.cancelOrder({ order: order.id }, customer());
+    await app.pass(4 * hourMs);
+    assert.deepEqual(await reminders(app, order), []);
+    assert.deepEqual(await clocks(app, order), [{ state: "done", due: 4 }]);
   });
 
   it("ORD-11 ORD-14: at 24 hours an unpaid order is cancelled once, its payment closed and its units free again", async () => {
-    const house = await openTestOrders();
-    const before = await house.available();
-    const order = await house.place();
-    const attempt = await house.attempt(order);
-    assert.equal(await house.available(), before - 1);
-    await house.pass(24 * hourMs - 1);
-    assert.equal((await house.read(order.id)).status, OrderStatus.PENDING);
-    await house.pass(1);
-    const cancelled = await house.read(order.id);
+    const app = await openTestOrders();
+    const before = await app.available();
+    const order = await app.place();
+    const attempt = await app.attempt(order);
+    assert.equal(await app.available(), before - 1);
+    await app.pass(24 * hourMs - 1);
+    assert.equal((await app.read(order.id)).status, OrderStatus.PENDING);
+    await app.pass(1);
+    const cancelled = await app.read(order.id);
     assert.equal(cancelled.status, OrderStatus.CANCELLED);
     assert.deepEqual([cancelled.history.at(-1)?.cause, cancelled.history.at(-1)?.actor], ["EXPIRED", "orders"]);
-    assert.equal(await house.available(), before);
-    assert.equal(house.provider.pay(attempt), false);
+    assert.equal(await app.available(), before);
+    assert.equal(app.provider.pay(attempt), false);
     // The job runs twice, as after a crash between its end and the note of it.
-    const { database } = house.services.get("orders")!;
-    await database.run(sql`update tasks set state = 'waiting', ended_at = null, due_at = ${house.clock.now()} where key = ${order.id}`);
-    await house.pass(10_000);
-    await house.pass(hourMs);
+    const { database } = app.services.get("orders")!;
+    await database.run(sql`update tasks set state = 'waiting', ended_at = null, due_at = ${app.clock.now()} where key = ${order.id}`);
+    await app.pass(10_000);
+    await app.pass(hourMs);
     assert.deepEqual(
-      (await types(house, order)).filter((type) => type === "cancelled"),
+      (await types(app, order)).filter((type) => type === "cancelled"),
       ["cancelled"],
     );
-    assert.equal(await house.available(), before);
+    assert.equal(await app.available(), before);
   });
 
   it("ORD-14: a cancelled order without its event is not there", async () => {
-    const house = await openTestOrders();
-    const order = await house.place();
-    const { database } = house.services.get("orders")!;
+    const app = await openTestOrders();
+    const order = await app.place();
+    const { database } = app.services.get("orders")!;
     const heal = await refuseRows(database, "events");
-    house.faultsExpected = true;
-    await house.pass(24 * hourMs);
-    await assert.rejects(house.orders.cancelOrder({ order: order.id }, customer()), { reason: "INTERNAL_ERROR" });
-    house.faultsExpected = false;
-    const { status, version } = await house.stored(order.id);
+    app.faultsExpected = true;
+    await app.pass(24 * hourMs);
+    await assert.rejects(app.orders.cancelOrder({ order: order.id }, customer()), { reason: "INTERNAL_ERROR" });
+    app.faultsExpected = false;
+    const { status, version } = await app.stored(order.id);
     assert.deepEqual([status, version], ["PENDING", 1]);
     await heal();
-    for (let tries = 0; tries < 10; tries++) await house.pass(2_000);
-    assert.deepEqual(await types(house, order), ["placed", "cancelled"]);
-    assert.equal((await house.stored(order.id)).status, "CANCELLED");
+    for (let tries = 0; tries < 10; tries++) await app.pass(2_000);
+    assert.deepEqual(await types(app, order), ["placed", "cancelled"]);
+    assert.equal((await app.stored(order.id)).status, "CANCELLED");
   });
 
   it("ORD-12: at 24 hours a paid order is COMPLETED; one fulfilled before stays so", async () => {
-    const house = await openTestOrders();
-    const [paid, fulfilled] = [await house.place(), await house.place()];
-    await house.pay(paid);
-    await house.pay(fulfilled);
-    const done = await house.orders.createFulfilment({ order: fulfilled.id, carrier: "DHL", tracking: "00340" }, staff());
+    const app = await openTestOrders();
+    const [paid, fulfilled] = [await app.place(), await app.place()];
+    await app.pay(paid);
+    await app.pay(fulfilled);
+    const done = await app.orders.createFulfilment({ order: fulfilled.id, carrier: "DHL", tracking: "00340" }, staff());
     assert.equal(done.status, OrderStatus.COMPLETED);
-    await house.pass(24 * hourMs - 1);
-    assert.equal((await house.read(paid.id)).status, OrderStatus.PAID);
-    await house.pass(1);
-    assert.equal((await house.read(paid.id)).status, OrderStatus.COMPLETED);
-    assert.deepEqual(await types(house, paid), ["placed", "paid", "completed"]);
-    assert.deepEqual(await house.read(fulfilled.id), done);
+    await app.pass(24 * hourMs - 1);
+    assert.equal((await app.read(paid.id)).status, OrderStatus.PAID);
+    await app.pass(1);
+    assert.equal((await app.read(paid.id)).status, OrderStatus.COMPLETED);
+    assert.deepEqual(await types(app, paid), ["placed", "paid", "completed"]);
+    assert.deepEqual(await app.read(fulfilled.id), done);
   });
 
   it("ORD-15 R7: while the provider does not say, the order stays PENDING past its day, and ends as the money does", async () => {
-    const house = await openTestOrders();
-    const [late, never] = [await house.place(), await house.place()];
-    const attempts = [await house.attempt(late), await house.attempt(never)] as const;
-    for (const attempt of attempts) house.provider.hold(attempt);
-    await house.pass(24 * hourMs);
-    for (let minutes = 0; minutes < 10; minutes++) await house.pass(60_000);
-    for (const order of [late, never]) assert.equal((await house.read(order.id)).status, OrderStatus.PENDING);
-    house.provider.payLate(attempts[0]);
-    house.provider.decline(attempts[1], "timeout");
-    for (let minutes = 0; minutes < 10; minutes++) await house.pass(60_000);
-    assert.equal((await house.read(late.id)).status, OrderStatus.COMPLETED);
-    assert.equal((await house.read(never.id)).status, OrderStatus.CANCELLED);
-    assert.equal(await house.parked(), 0);
+    const app = await openTestOrders();
+    const [late, never] = [await app.place(), await app.place()];
+    const attempts = [await app.attempt(late), await app.attempt(never)] as const;
+    for (const attempt of attempts) app.provider.hold(attempt);
+    await app.pass(24 * hourMs);
+    for (let minutes = 0; minutes < 10; minutes++) await app.pass(60_000);
+    for (const order of [late, never]) assert.equal((await app.read(order.id)).status, OrderStatus.PENDING);
+    app.provider.payLate(attempts[0]);
+    app.provider.decline(attempts[1], "timeout");
+    for (let minutes = 0; minutes < 10; minutes++) await app.pass(60_000);
+    assert.equal((await app.read(late.id)).status, OrderStatus.COMPLETED);
+    assert.equal((await app.read(never.id)).status, OrderStatus.CANCELLED);
+    assert.equal(await app.parked(), 0);
   });
 
   it("ORD-15: money that was captured and not heard of, or has gone back already, decides at 24 hours", async () => {
-    const house = await openTestOrders();
+    const app = await openTestOrders();
     // Their events are held back: orders hears of neither capture nor refund before it asks.
-    const hear = await house.deaf();
-    const [captured, refunded] = [await house.place(), await house.place()];
+    const hear = await app.deaf();
+    const [captured, refunded] = [await app.place(), await app.place()];
     for (const order of [captured, refunded]) {
-      const attempt = await house.payAtProvider(order);
-      await house.webhook(attempt);
+      const attempt = await app.payAtProvider(order);
+      await app.webhook(attempt);
     }
-    await house.payments.refundPayment({ payment: refunded.payment!.id }, testCall());
-    house.clock.advance(24 * hourMs);
-    await house.services.get("orders")!.tasks.idle();
-    assert.deepEqual(await types(house, captured), ["placed", "paid", "completed"]);
-    assert.deepEqual(await types(house, refunded), ["placed", "paid", "cancelled"]);
-    assert.equal((await house.read(refunded.id)).history.at(-1)?.cause, "REFUNDED");
+    await app.payments.refundPayment({ payment: refunded.payment!.id }, testCall());
+    app.clock.advance(24 * hourMs);
+    await app.services.get("orders")!.tasks.idle();
+    assert.deepEqual(await types(app, captured), ["placed", "paid", "completed"]);
+    assert.deepEqual(await types(app, refunded), ["placed", "paid", "cancelled"]);
+    assert.equal((await app.read(refunded.id)).history.at(-1)?.cause, "REFUNDED");
     await hear();
-    await house.pass(60_000);
-    assert.deepEqual(await types(house, captured), ["placed", "paid", "completed"]);
-    assert.deepEqual(await types(house, refunded), ["placed", "paid", "cancelled"]);
-    assert.equal(await house.parked(), 0);
+    await app.pass(60_000);
+    assert.deepEqual(await types(app, captured), ["placed", "paid", "completed"]);
+    assert.deepEqual(await types(app, refunded), ["placed", "paid", "cancelled"]);
+    assert.equal(await app.parked(), 0);
   });
 
   it("ORD-15: paying against the 24 hours: COMPLETED or CANCELLED, never charged and cancelled", async () => {
-    const house = await openTestOrders();
+    const app = await openTestOrders();
     const races = Number(process.env["KONTOR_ORDER_RACES"] ?? 80);
     const atOnce = 20;
-    const before = await house.available();
+    const before = await app.available();
     const ends = { [OrderStatus.COMPLETED]: 0, [OrderStatus.CANCELLED]: 0 };
     for (let raced = 0; raced < races; raced += atOnce) {
-      const placed = await Promise.all(Array.from({ length: atOnce }, () => house.place()));
-      const attempts = await Promise.all(placed.map((order) => house.attempt(order)));
+      const placed = await Promise.all(Array.from({ length: atOnce }, () => app.place()));
+      const attempts = await Promise.all(placed.map((order) => app.attempt(order)));
       let asked = 0;
-      house.provider.fault = () => (++asked % 7 === 0 ? "lost" : asked % 11 === 0 ? "away" : undefined);
+      app.provider.fault = () => (++asked % 7 === 0 ? "lost" : asked % 11 === 0 ? "away" : undefined);
       // Just before, at, and just after their time; the tasks of some are a little behind.
-      house.clock.advance(24 * hourMs - 1);
-      await house.settle();
+      app.clock.advance(24 * hourMs - 1);
+      await app.settle();
       await Promise.all(
         placed.map(async ({ payment }, nth) => {
           await turns((nth * 13 + raced) % 40);
           // The last of them comes when the others are done.
-          if (nth === atOnce - 1) await house.settle();
-          if (nth === atOnce / 2) house.clock.advance(1);
-          if (!house.provider.pay(attempts[nth]!)) return;
+          if (nth === atOnce - 1) await app.settle();
+          if (nth === atOnce / 2) app.clock.advance(1);
+          if (!app.provider.pay(attempts[nth]!)) return;
           await turns((nth * 7) % 10);
-          const complete = () => house.payments.completePayment({ payment: payment!.id }, customer());
-          await Promise.allSettled([house.webhook(attempts[nth]!), ...(nth % 3 === 0 ? [] : [complete()])]);
+          const complete = () => app.payments.completePayment({ payment: payment!.id }, customer());
+          await Promise.allSettled([app.webhook(attempts[nth]!), ...(nth % 3 === 0 ? [] : [complete()])]);
         }),
       );
-      house.provider.fault = () => undefined;
-      for (let tries = 0; tries < 4; tries++) await house.pass(5_000);
+      app.provider.fault = () => undefined;
+      for (let tries = 0; tries < 4; tries++) await app.pass(5_000);
       for (const [nth, { id, payment }] of placed.entries()) {
-        const { status } = await house.read(id);
-        const money = await house.payments.getPayment({ payment: payment!.id }, staff());
+        const { status } = await app.read(id);
+        const money = await app.payments.getPayment({ payment: payment!.id }, staff());
         const ended = status === OrderStatus.COMPLETED ? PaymentStatus.CAPTURED : PaymentStatus.CLOSED;
         assert.equal(money.status, ended, `order ${nth} is ${OrderStatus[status]}`);
         ends[status as OrderStatus.COMPLETED | OrderStatus.CANCELLED]++;
-        assert.equal((await house.events(id)).at(-1)?.version, (await house.stored(id)).version);
+        assert.equal((await app.events(id)).at(-1)?.version, (await app.stored(id)).version);
       }
     }
     assert.equal(ends[OrderStatus.COMPLETED] + ends[OrderStatus.CANCELLED], races);
     assert.ok(ends[OrderStatus.COMPLETED] > 0 && ends[OrderStatus.CANCELLED] > 0, JSON.stringify(ends));
-    const { taken, returned } = house.provider.books();
+    const { taken, returned } = app.provider.books();
     assert.equal(taken - returned, 1999n * BigInt(ends[OrderStatus.COMPLETED]), "I3: the provider has what the orders say");
-    assert.equal(await house.available(), before - ends[OrderStatus.COMPLETED], "I1: and inventory sold as many");
-    assert.equal(await house.parked(), 0);
+    assert.equal(await app.available(), before - ends[OrderStatus.COMPLETED], "I1: and inventory sold as many");
+    assert.equal(await app.parked(), 0);
   });
 });
 

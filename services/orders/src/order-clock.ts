@@ -2,7 +2,7 @@ import { timestampDate } from "@bufbuild/protobuf/wkt";
 import type { OrderClock } from "@kontor/contracts/gen/kontor/orders/v1/events_pb.js";
 import { OrderStatus } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
 import { PaymentStatus } from "@kontor/contracts/gen/kontor/payments/v1/payments_pb.js";
-import type { Call } from "@kontor/platform/rpc/call.ts";
+import type { Call } from "@kontor/platform/call/call.ts";
 import type { TaskResult } from "@kontor/platform/tasks/tasks.ts";
 import { cancel, complete, expiryHours, pay, remind, reminderHours } from "./order.ts";
 import { changeOrderIn } from "./cancel-order.ts";

@@ -20,8 +20,8 @@ const legal: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** I3 I6 CON-02 MSG-13: what must hold of an order that nothing happens to any more. */
-async function check(house: TestOrders, id: string): Promise<OrderStatus> {
-  const [events, stored, order] = [await house.events(id), await house.stored(id), await house.read(id)];
+async function check(app: TestOrders, id: string): Promise<OrderStatus> {
+  const [events, stored, order] = [await app.events(id), await app.stored(id), await app.read(id)];
   assert.deepEqual(
     events.map(({ version }) => version),
     events.map((_, nth) => nth + 1),
@@ -45,7 +45,7 @@ async function check(house: TestOrders, id: string): Promise<OrderStatus> {
     order.history.map(({ status }) => status),
     stored.state.history.map(({ status }) => status),
   );
-  const payment = await house.payments.getPayment({ payment: order.payment!.id }, staff());
+  const payment = await app.payments.getPayment({ payment: order.payment!.id }, staff());
   if (order.status === OrderStatus.CANCELLED)
     assert.ok([PaymentStatus.CLOSED, PaymentStatus.REFUNDED].includes(payment.status), "never charged and cancelled");
   if (order.status === OrderStatus.PENDING) assert.equal(payment.status, PaymentStatus.OPEN);
@@ -54,23 +54,23 @@ async function check(house: TestOrders, id: string): Promise<OrderStatus> {
 }
 
 describe("orders: who comes first", () => {
-  let house: TestOrders;
+  let app: TestOrders;
   before(async () => {
-    house = await openTestOrders();
+    app = await openTestOrders();
   });
 
   it("CON-06: of transitions at the same time one wins, and all see it", async () => {
     for (let round = 0; round < 12; round++) {
-      const order = await house.place();
-      await house.pay(order);
+      const order = await app.place();
+      await app.pay(order);
       const results = await Promise.allSettled([
-        house.orders.createFulfilment({ order: order.id, carrier: "DHL", tracking: "1" }, staff()),
-        house.orders.cancelOrder({ order: order.id }, customer()),
-        house.orders.cancelOrder({ order: order.id }, staff()),
-        house.orders.createFulfilment({ order: order.id, carrier: "UPS", tracking: "2" }, staff()),
+        app.orders.createFulfilment({ order: order.id, carrier: "DHL", tracking: "1" }, staff()),
+        app.orders.cancelOrder({ order: order.id }, customer()),
+        app.orders.cancelOrder({ order: order.id }, staff()),
+        app.orders.createFulfilment({ order: order.id, carrier: "UPS", tracking: "2" }, staff()),
       ]);
-      await house.settle();
-      const status = await check(house, order.id);
+      await app.settle();
+      const status = await check(app, order.id);
       const won = results.map((result) => result.status === "fulfilled");
       if (status === OrderStatus.COMPLETED) assert.equal(Number(won[0]) + Number(won[3]), 1);
       else assert.deepEqual([status, ...won], [OrderStatus.CANCELLED, false, true, true, false]);
@@ -80,8 +80,8 @@ describe("orders: who comes first", () => {
   });
 
   it("CON-06: PostgreSQL refuses what the state machine does not have, whoever writes it", async () => {
-    const { database } = house.services.get("orders")!;
-    const { id } = await house.place();
+    const { database } = app.services.get("orders")!;
+    const { id } = await app.place();
     const move = (to: string) => database.run(sql`update orders set status = ${to} where id = ${id}`);
     const refused = { code: "23514" };
     for (const [from, allowed] of Object.entries<readonly string[]>({ ...legal, VOID: [] })) {
@@ -132,15 +132,15 @@ describe("orders: who comes first", () => {
   });
 
   it("PAY-06: a payment that is told of five times makes its order PAID once", async () => {
-    const order = await house.place();
-    const attempt = await house.payAtProvider(order);
+    const order = await app.place();
+    const attempt = await app.payAtProvider(order);
     await Promise.all([
-      ...Array.from({ length: 5 }, () => house.webhook(attempt)),
-      house.payments.completePayment({ payment: order.payment!.id }, customer()),
+      ...Array.from({ length: 5 }, () => app.webhook(attempt)),
+      app.payments.completePayment({ payment: order.payment!.id }, customer()),
     ]);
-    await house.settle();
+    await app.settle();
     assert.deepEqual(
-      (await house.events(order.id)).map(({ type }) => type),
+      (await app.events(order.id)).map(({ type }) => type),
       ["placed", "paid"],
     );
   });
@@ -149,21 +149,21 @@ describe("orders: who comes first", () => {
     const numRuns = Number(process.env["KONTOR_ORDER_SEQUENCES"] ?? 10);
     const steps = {
       pay: async (order: Order) => {
-        const attempt = await house.attempt(order);
-        if (house.provider.pay(attempt)) await house.webhook(attempt);
+        const attempt = await app.attempt(order);
+        if (app.provider.pay(attempt)) await app.webhook(attempt);
       },
-      payUnheard: async (order: Order) => void (await house.payAtProvider(order)),
-      decline: async (order: Order) => house.provider.decline(await house.attempt(order)),
-      complete: (order: Order) => house.payments.completePayment({ payment: order.payment!.id }, customer()),
-      cancel: (order: Order) => house.orders.cancelOrder({ order: order.id }, customer()),
-      cancelByAdmin: (order: Order) => house.orders.cancelOrder({ order: order.id }, staff()),
-      refund: (order: Order) => house.payments.createRefund({ payment: order.payment!.id }, staff()),
+      payUnheard: async (order: Order) => void (await app.payAtProvider(order)),
+      decline: async (order: Order) => app.provider.decline(await app.attempt(order)),
+      complete: (order: Order) => app.payments.completePayment({ payment: order.payment!.id }, customer()),
+      cancel: (order: Order) => app.orders.cancelOrder({ order: order.id }, customer()),
+      cancelByAdmin: (order: Order) => app.orders.cancelOrder({ order: order.id }, staff()),
+      refund: (order: Order) => app.payments.createRefund({ payment: order.payment!.id }, staff()),
       refundPart: (order: Order) =>
-        house.payments.createRefund({ payment: order.payment!.id, amount: { currency: "EUR", amount: "7.00" } }, staff()),
-      fulfil: (order: Order) => house.orders.createFulfilment({ order: order.id, carrier: "DHL", tracking: "1" }, staff()),
-      undo: (order: Order) => house.orders.voidOrder({ order: order.id }, testCall({ user: {} })),
-      day: async () => house.pass(24 * hourMs),
-      minute: async () => house.pass(60_000),
+        app.payments.createRefund({ payment: order.payment!.id, amount: { currency: "EUR", amount: "7.00" } }, staff()),
+      fulfil: (order: Order) => app.orders.createFulfilment({ order: order.id, carrier: "DHL", tracking: "1" }, staff()),
+      undo: (order: Order) => app.orders.voidOrder({ order: order.id }, testCall({ user: {} })),
+      day: async () => app.pass(24 * hourMs),
+      minute: async () => app.pass(60_000),
     };
     const fine = ["ORDER_STATE", "PAYMENT_STATE", "REFUND_TOO_LARGE", "DEPENDENCY_UNAVAILABLE", "ATTEMPT_UNKNOWN", "PROVIDER_REFUSED"];
     const one = fc.record({
@@ -173,9 +173,9 @@ describe("orders: who comes first", () => {
     });
     await fc.assert(
       fc.asyncProperty(fc.array(one, { minLength: 3, maxLength: 6 }), async (sequences) => {
-        const orders = await Promise.all(sequences.map(() => house.place()));
+        const orders = await Promise.all(sequences.map(() => app.place()));
         const faults = sequences.flatMap((sequence) => sequence.faults);
-        house.provider.fault = () => faults.shift();
+        app.provider.fault = () => faults.shift();
         const run = async (order: Order, name: keyof typeof steps) => {
           try {
             await steps[name](order);
@@ -190,16 +190,16 @@ describe("orders: who comes first", () => {
             return undefined;
           }),
         );
-        house.provider.fault = () => undefined;
-        for (let tries = 0; tries < 6; tries++) await house.pass(60_000);
-        await house.pass(24 * hourMs);
-        for (const { id } of orders) assert.ok([OrderStatus.COMPLETED, OrderStatus.CANCELLED].includes(await check(house, id)));
-        assert.equal(await house.parked(), 0);
+        app.provider.fault = () => undefined;
+        for (let tries = 0; tries < 6; tries++) await app.pass(60_000);
+        await app.pass(24 * hourMs);
+        for (const { id } of orders) assert.ok([OrderStatus.COMPLETED, OrderStatus.CANCELLED].includes(await check(app, id)));
+        assert.equal(await app.parked(), 0);
       }),
       { numRuns, seed: Number(process.env["KONTOR_SEED"] ?? 4), endOnFailure: true },
     );
-    const { taken, returned } = house.provider.books();
-    const { database } = house.services.get("payments")!;
+    const { taken, returned } = app.provider.books();
+    const { database } = app.services.get("payments")!;
     const { kept } = await database.one<{ kept: bigint }>(sql`select coalesce(sum(captured - refunded), 0)::bigint as kept from payments`);
     assert.equal(taken - returned, kept, "I3 I4: the provider's books say what ours say");
   });

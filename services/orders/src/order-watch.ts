@@ -1,13 +1,13 @@
 import type { EventLog, RecordedEvent } from "@kontor/platform/events/events.ts";
 import { Waker } from "@kontor/platform/events/waker.ts";
-import type { Surroundings } from "@kontor/platform/service/service.ts";
+import type { ServiceContext } from "@kontor/platform/service/service.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 
 const channel = "orders.changed";
 /** How often the watched orders of this process are looked at, all in one statement, in case that a message was lost. */
 const lookMs = 1_000;
 
-type Needs = Pick<Surroundings, "database" | "cache" | "events" | "log">;
+type Needs = Pick<ServiceContext, "database" | "cache" | "events" | "log">;
 
 /** Tells whoever watches an order of its changes, wherever they are made: by messages through the cache, and by looking where one was lost. */
 export interface OrderWatch {

@@ -8,12 +8,12 @@ import { customer, openTestOrders, refuseRows, staff } from "./open-test-orders.
 import type { TestOrders } from "./open-test-orders.ts";
 
 describe("orders: making them", () => {
-  let house: TestOrders;
+  let app: TestOrders;
   before(async () => {
-    house = await openTestOrders();
+    app = await openTestOrders();
   });
   const count = async (table: "orders" | "events" | "tasks", of: string) => {
-    const { database } = house.services.get("orders")!;
+    const { database } = app.services.get("orders")!;
     const column = { orders: sql`id`, events: sql`stream`, tasks: sql`key` }[table];
     const { count: rows } = await database.one<{ count: number }>(
       sql`select count(*)::int as count from ${sql.name(table)} where ${column} = ${of}`,
@@ -22,33 +22,33 @@ describe("orders: making them", () => {
   };
 
   it("ORD-01: an order is PENDING, with each line's price as it was and their sum, and says where it is paid", async () => {
-    const request = house.request([
+    const request = app.request([
       ["A", 2],
       ["B", 3],
     ]);
-    const order = await house.orders.createOrder(request, testCall({ user: {} }));
+    const order = await app.orders.createOrder(request, testCall({ user: {} }));
     assert.deepEqual([order.status, order.version, order.customer, order.total?.amount], [OrderStatus.PENDING, 1, "usr_test", "99.95"]);
     assert.deepEqual(order.lines, request.lines);
     assert.deepEqual([order.payment?.id, order.payment?.url], [request.payment, `http://shop.test/pay/${request.paymentSecret}`]);
     assert.equal(timestampDate(order.expiresAt!).getTime() - timestampDate(order.createdAt!).getTime(), 24 * 3_600_000);
-    assert.deepEqual(await house.orders.getOrder({ order: order.id }, customer()), order);
+    assert.deepEqual(await app.orders.getOrder({ order: order.id }, customer()), order);
   });
 
   for (const lines of [1, 2, 50, 200])
     it(`ORD-02: an order of ${lines} ${lines === 1 ? "line" : "lines"} reads back equal`, async () => {
-      const request = house.request(Array.from({ length: lines }, (_, nth) => [`sku-${nth}`, nth + 1] as const));
-      const order = await house.orders.createOrder(request, testCall({ user: {} }));
-      const read = await house.orders.getOrder({ order: order.id }, customer());
+      const request = app.request(Array.from({ length: lines }, (_, nth) => [`sku-${nth}`, nth + 1] as const));
+      const order = await app.orders.createOrder(request, testCall({ user: {} }));
+      const read = await app.orders.getOrder({ order: order.id }, customer());
       assert.deepEqual(read.lines, request.lines);
       assert.deepEqual(read, order);
-      assert.deepEqual((await house.events(order.id))[0]?.order.lines, request.lines);
+      assert.deepEqual((await app.events(order.id))[0]?.order.lines, request.lines);
     });
 
-  it("ORD-04: the same order made many times at once is one, and each asker gets it", async () => {
-    const request = house.request();
-    const made = await Promise.all(Array.from({ length: 30 }, () => house.orders.createOrder(request, testCall({ user: {} }))));
+  it("ORD-04: the same order made many times at once is one, and each caller gets it", async () => {
+    const request = app.request();
+    const made = await Promise.all(Array.from({ length: 30 }, () => app.orders.createOrder(request, testCall({ user: {} }))));
     for (const order of made) assert.deepEqual(order, made[0]);
-    assert.deepEqual(await house.orders.createOrder(request, testCall({ user: {} })), made[0]);
+    assert.deepEqual(await app.orders.createOrder(request, testCall({ user: {} })), made[0]);
     assert.deepEqual(
       [await count("orders", request.order), await count("events", request.order), await count("tasks", request.order)],
       [1, 1, 1],
@@ -56,63 +56,63 @@ describe("orders: making them", () => {
   });
 
   it("ORD-13: the order, its event and its clock are written together or not at all", async () => {
-    const { database } = house.services.get("orders")!;
+    const { database } = app.services.get("orders")!;
     const written = (id: string) => Promise.all((["orders", "events", "tasks"] as const).map((table) => count(table, id)));
     for (const table of ["orders", "events", "tasks"] as const) {
-      const request = house.request();
+      const request = app.request();
       const heal = await refuseRows(database, table);
-      house.faultsExpected = true;
-      await assert.rejects(house.orders.createOrder(request, testCall({ user: {} })), { reason: "INTERNAL_ERROR" });
-      house.faultsExpected = false;
+      app.faultsExpected = true;
+      await assert.rejects(app.orders.createOrder(request, testCall({ user: {} })), { reason: "INTERNAL_ERROR" });
+      app.faultsExpected = false;
       await heal();
       assert.deepEqual(await written(request.order), [0, 0, 0], `${table} refused`);
-      await house.orders.createOrder(request, testCall({ user: {} }));
+      await app.orders.createOrder(request, testCall({ user: {} }));
       assert.deepEqual(await written(request.order), [1, 1, 1]);
     }
   });
 
   it("CON-01: an order taken back before it was made is never made, and nobody is told of one", async () => {
-    const request = house.request();
-    for (let asked = 0; asked < 2; asked++) await house.orders.voidOrder({ order: request.order }, testCall());
+    const request = app.request();
+    for (let asked = 0; asked < 2; asked++) await app.orders.voidOrder({ order: request.order }, testCall());
     for (let asked = 0; asked < 2; asked++)
-      await assert.rejects(house.orders.createOrder(request, testCall({ user: {} })), {
+      await assert.rejects(app.orders.createOrder(request, testCall({ user: {} })), {
         reason: "ORDER_VOID",
         code: "failed_precondition",
       });
     assert.deepEqual([await count("events", request.order), await count("tasks", request.order)], [0, 0]);
-    await assert.rejects(house.read(request.order), { reason: "NOT_FOUND" });
-    await assert.rejects(house.orders.cancelOrder({ order: request.order }, customer()), { reason: "NOT_FOUND" });
-    const { items } = await house.orders.listOrders({ limit: 100 }, staff());
+    await assert.rejects(app.read(request.order), { reason: "NOT_FOUND" });
+    await assert.rejects(app.orders.cancelOrder({ order: request.order }, customer()), { reason: "NOT_FOUND" });
+    const { items } = await app.orders.listOrders({ limit: 100 }, staff());
     assert.ok(!items.some(({ id }) => id === request.order));
     for (let nth = 0; nth < 30; nth++) {
-      const raced = house.request();
+      const raced = app.request();
       const [made] = await Promise.allSettled([
-        house.orders.createOrder(raced, testCall({ user: {} })),
-        house.orders.voidOrder({ order: raced.order }, testCall()),
+        app.orders.createOrder(raced, testCall({ user: {} })),
+        app.orders.voidOrder({ order: raced.order }, testCall()),
       ]);
-      const types = (await house.events(raced.order)).map(({ type }) => type);
+      const types = (await app.events(raced.order)).map(({ type }) => type);
       assert.deepEqual(types, made.status === "fulfilled" ? ["placed", "cancelled"] : []);
       assert.equal(await count("tasks", raced.order), made.status === "fulfilled" ? 1 : 0);
     }
   });
 
   it("ORD-01: refuses totals that are not the price times the quantity, and orders without lines", async () => {
-    const request = house.request();
+    const request = app.request();
     const wrong = { ...request, lines: request.lines.map((line) => ({ ...line, quantity: 7 })) };
-    await assert.rejects(house.orders.createOrder(wrong, testCall()), { reason: "INVALID_REQUEST" });
-    await assert.rejects(house.orders.createOrder({ ...request, lines: [] }, testCall()), { reason: "INVALID_REQUEST" });
+    await assert.rejects(app.orders.createOrder(wrong, testCall()), { reason: "INVALID_REQUEST" });
+    await assert.rejects(app.orders.createOrder({ ...request, lines: [] }, testCall()), { reason: "INVALID_REQUEST" });
     assert.equal(await count("orders", request.order), 0);
   });
 });
 
 describe("orders: who sees what", () => {
-  let house: TestOrders;
+  let app: TestOrders;
   before(async () => {
-    house = await openTestOrders();
+    app = await openTestOrders();
   });
 
   it("ORD-16: owner, other, admin, support and anonymous", async () => {
-    const edge = house.rpc.clientsFor("gateway").of("orders", OrdersService);
+    const edge = app.rpc.clientsFor("gateway").of("orders", OrdersService);
     const callers = {
       owner: () => customer(),
       other: () => customer("usr_other"),
@@ -128,13 +128,13 @@ describe("orders: who sees what", () => {
         if (!items.some(({ id }) => id === order)) throw Object.assign(new Error("not listed"), { reason: "not listed" });
       },
       fulfil: async (order: string, call: ReturnType<typeof customer>) => {
-        await house.pay(await house.read(order));
+        await app.pay(await app.read(order));
         await edge.createFulfilment({ order, carrier: "DHL", tracking: "1" }, call);
       },
       cancel: (order: string, call: ReturnType<typeof customer>) => edge.cancelOrder({ order }, call),
       describe: (order: string, call: ReturnType<typeof customer>) => edge.describeOrder({ order }, call),
       void: (order: string, call: ReturnType<typeof customer>) => edge.voidOrder({ order }, call),
-      create: (_: string, call: ReturnType<typeof customer>) => edge.createOrder(house.request(), call),
+      create: (_: string, call: ReturnType<typeof customer>) => edge.createOrder(app.request(), call),
     };
     const [none, anonymous] = ["PERMISSION_DENIED", "UNAUTHENTICATED"];
     const matrix: Record<keyof typeof operations, Record<keyof typeof callers, string>> = {
@@ -149,7 +149,7 @@ describe("orders: who sees what", () => {
     };
     for (const [operation, expected] of Object.entries(matrix))
       for (const [caller, outcome] of Object.entries(expected)) {
-        const { id } = await house.place();
+        const { id } = await app.place();
         const got = await operations[operation as keyof typeof operations](id, callers[caller as keyof typeof callers]()).then(
           () => "ok",
           (error: unknown) => (error as { reason: string }).reason,
@@ -164,8 +164,8 @@ describe("orders: who sees what", () => {
       [staff("admin"), "ADMIN", "usr_admin"],
       [staff("support"), "ADMIN", "usr_support"],
     ] as const) {
-      const { id } = await house.place();
-      const { history } = await house.orders.cancelOrder({ order: id }, call);
+      const { id } = await app.place();
+      const { history } = await app.orders.cancelOrder({ order: id }, call);
       assert.deepEqual([history.at(-1)?.cause, history.at(-1)?.actor], [cause, actor]);
     }
   });

@@ -1,6 +1,6 @@
 import type { Transaction } from "@kontor/platform/database/database.ts";
 import type { EventLog } from "@kontor/platform/events/events.ts";
-import type { Call } from "@kontor/platform/rpc/call.ts";
+import type { Call } from "@kontor/platform/call/call.ts";
 import type { Decision } from "./order.ts";
 import { updateOrders } from "./order-store.ts";
 import type { StoredOrder } from "./order-store.ts";

@@ -8,10 +8,10 @@ import { answerGiven, fingerprintOf, idempotencyKeyOf, idempotent } from "@konto
 import { outcomeUnknown, refusalIn, refuse } from "@kontor/platform/errors/refusal.ts";
 import type { Refusal } from "@kontor/platform/errors/refusal.ts";
 import type { RecordedEvent } from "@kontor/platform/events/events.ts";
-import type { Call } from "@kontor/platform/rpc/call.ts";
+import type { Call } from "@kontor/platform/call/call.ts";
 import { implement } from "@kontor/platform/rpc/rpc.ts";
 import type { Route } from "@kontor/platform/rpc/rpc.ts";
-import type { Surroundings } from "@kontor/platform/service/service.ts";
+import type { ServiceContext } from "@kontor/platform/service/service.ts";
 import { cancelOrder, changeOrderIn } from "./cancel-order.ts";
 import type { CancelNeeds } from "./cancel-order.ts";
 import { createOrder } from "./create-order.ts";
@@ -21,7 +21,7 @@ import { readOrder, readOrders } from "./order-store.ts";
 import type { OrderFilter, StoredOrder } from "./order-store.ts";
 import { voidOrder } from "./void-order.ts";
 
-type Needs = CancelNeeds & Pick<Surroundings, "ids" | "config"> & { readonly watch: OrderWatch };
+type Needs = CancelNeeds & Pick<ServiceContext, "ids" | "config"> & { readonly watch: OrderWatch };
 
 /** An order in one of these changes no more. */
 const endings: ReadonlySet<OrderStatus> = new Set([OrderStatus.CANCELLED, OrderStatus.COMPLETED]);

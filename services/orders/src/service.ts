@@ -15,9 +15,9 @@ const patient = { attemptsMax: 1_000_000, retryDelayMs: 2_000, retryDelayMsMax: 
 export const orders: ServiceDefinition = {
   name: "orders",
   migrations: new URL("../migrations/", import.meta.url),
-  create: (surroundings) => {
-    const watch = createOrderWatch(surroundings);
-    const needs = { ...surroundings, events: watch.events, watch, payments: surroundings.clients.of("payments", PaymentsService) };
+  create: (context) => {
+    const watch = createOrderWatch(context);
+    const needs = { ...context, events: watch.events, watch, payments: context.clients.of("payments", PaymentsService) };
     const tick = tickOrder(needs);
     const giveBack = takeBackTask(needs);
     return {

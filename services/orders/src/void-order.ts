@@ -1,5 +1,5 @@
 import { sql } from "@kontor/platform/database/sql.ts";
-import type { Call } from "@kontor/platform/rpc/call.ts";
+import type { Call } from "@kontor/platform/call/call.ts";
 import { cancelOrder } from "./cancel-order.ts";
 import type { CancelNeeds } from "./cancel-order.ts";
 import { insertTombstone } from "./order-store.ts";

@@ -2,7 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { AttemptCheckSchema } from "@kontor/contracts/gen/kontor/payments/v1/events_pb.js";
 import type { AttemptCheck } from "@kontor/contracts/gen/kontor/payments/v1/events_pb.js";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
-import type { Call } from "@kontor/platform/rpc/call.ts";
+import type { Call } from "@kontor/platform/call/call.ts";
 import type { NewTask, TaskResult } from "@kontor/platform/tasks/tasks.ts";
 import type { PaymentNeeds } from "./needs.ts";
 import { amountOf, hear, isLive, liveAttempt, startAttempt, wrongState } from "./payment.ts";

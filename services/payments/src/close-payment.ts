@@ -1,4 +1,4 @@
-import type { Call } from "@kontor/platform/rpc/call.ts";
+import type { Call } from "@kontor/platform/call/call.ts";
 import { attemptUnknown, hearOf } from "./attempt.ts";
 import type { PaymentNeeds } from "./needs.ts";
 import { close, liveAttempt } from "./payment.ts";

@@ -3,8 +3,8 @@ import { moneyFrom } from "@kontor/contracts/money.ts";
 import { sqlState } from "@kontor/platform/database/database.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
-import type { Call } from "@kontor/platform/rpc/call.ts";
-import type { Surroundings } from "@kontor/platform/service/service.ts";
+import type { Call } from "@kontor/platform/call/call.ts";
+import type { ServiceContext } from "@kontor/platform/service/service.ts";
 import { opened } from "./payment.ts";
 import type { PaymentRecord } from "./payment.ts";
 import { findPayment, insertPaymentSql } from "./payment-store.ts";
@@ -14,7 +14,7 @@ import { findPayment, insertPaymentSql } from "./payment-store.ts";
  * there. Refuses with PAYMENT_STATE when it was closed before it came.
  */
 export const openPayment =
-  ({ database, events, clock }: Pick<Surroundings, "database" | "events" | "clock">) =>
+  ({ database, events, clock }: Pick<ServiceContext, "database" | "events" | "clock">) =>
   async (request: OpenPaymentRequest, call: Call): Promise<PaymentRecord> => {
     const at = clock.now();
     const { currency, minor } = moneyFrom(request.amount!);

@@ -29,9 +29,9 @@ export const admin = testCall.bind(undefined, { user: { id: "usr_admin", roles: 
 
 export async function openTestPayments(): Promise<TestPayments> {
   const provider = scriptedProvider();
-  const house = await openTestServices({ services: [createPayments({ provider: () => provider })], registry: contracts });
-  const client = house.clients.of("payments", PaymentsService);
-  const { database } = house.services.get("payments")!;
+  const app = await openTestServices({ services: [createPayments({ provider: () => provider })], registry: contracts });
+  const client = app.clients.of("payments", PaymentsService);
+  const { database } = app.services.get("payments")!;
   let made = 0;
 
   const open = (amount = "19.99") => {
@@ -40,7 +40,7 @@ export async function openTestPayments(): Promise<TestPayments> {
     return client.openPayment({ payment, order, customer: "usr_test", secret, amount: { currency: "EUR", amount } }, testCall());
   };
   return {
-    ...house,
+    ...app,
     provider,
     client,
     open,

@@ -11,21 +11,21 @@ const shopper = (timeoutMs = 10_000) => testCall({ user: {}, timeoutMs });
 const seconds = 1_000;
 
 describe("payments: paying", () => {
-  let house: TestPayments;
+  let app: TestPayments;
   before(async () => {
-    house = await openTestPayments();
+    app = await openTestPayments();
   });
 
   it("PAY-01: each try is one record, and asks for the order's amount", async () => {
-    const { payment, attempt } = await house.attempted("42.50");
-    const again = await house.client.createAttempt({ payment }, shopper());
+    const { payment, attempt } = await app.attempted("42.50");
+    const again = await app.client.createAttempt({ payment }, shopper());
     assert.equal(again.id, attempt, "a try that is under way is gone on with");
     assert.equal(again.url, `https://provider.test/${attempt}`);
-    house.provider.decline(attempt);
-    const next = await house.client.createAttempt({ payment }, shopper());
+    app.provider.decline(attempt);
+    const next = await app.client.createAttempt({ payment }, shopper());
     assert.notEqual(next.id, attempt);
-    house.provider.pay(next.id);
-    const paid = await house.client.completePayment({ payment }, shopper());
+    app.provider.pay(next.id);
+    const paid = await app.client.completePayment({ payment }, shopper());
     assert.deepEqual(
       paid.attempts.map(({ id, status, declineCode, url }) => ({ id, status, declineCode, url })),
       [
@@ -37,27 +37,27 @@ describe("payments: paying", () => {
   });
 
   it("PAY-01: two attempts at the same time are one", async () => {
-    const { id } = await house.open();
-    const attempts = await Promise.all(Array.from({ length: 10 }, () => house.client.createAttempt({ payment: id }, shopper())));
+    const { id } = await app.open();
+    const attempts = await Promise.all(Array.from({ length: 10 }, () => app.client.createAttempt({ payment: id }, shopper())));
     assert.equal(new Set(attempts.map((attempt) => attempt.id)).size, 1);
-    assert.equal((await house.read(id)).attempts.length, 1);
+    assert.equal((await app.read(id)).attempts.length, 1);
   });
 
   it("PAY-03: status answers and events agree, step by step", async () => {
-    const { payment, attempt } = await house.attempted();
-    assert.equal((await house.read(payment)).status, PaymentStatus.OPEN);
-    assert.equal((await house.read(payment)).url, `http://shop.test/pay/${payment.replace("pay", "pp")}`);
-    house.provider.decline(attempt, "insufficient_funds");
-    await house.webhook(attempt);
-    assert.equal((await house.read(payment)).attempts[0]?.declineCode, "insufficient_funds");
-    const second = await house.client.createAttempt({ payment }, shopper());
-    house.provider.pay(second.id);
-    await house.webhook(second.id);
-    const captured = await house.read(payment);
+    const { payment, attempt } = await app.attempted();
+    assert.equal((await app.read(payment)).status, PaymentStatus.OPEN);
+    assert.equal((await app.read(payment)).url, `http://shop.test/pay/${payment.replace("pay", "pp")}`);
+    app.provider.decline(attempt, "insufficient_funds");
+    await app.webhook(attempt);
+    assert.equal((await app.read(payment)).attempts[0]?.declineCode, "insufficient_funds");
+    const second = await app.client.createAttempt({ payment }, shopper());
+    app.provider.pay(second.id);
+    await app.webhook(second.id);
+    const captured = await app.read(payment);
     assert.deepEqual([captured.status, captured.url], [PaymentStatus.CAPTURED, undefined]);
-    const refunded = await house.client.refundPayment({ payment }, testCall());
+    const refunded = await app.client.refundPayment({ payment }, testCall());
     assert.equal(refunded.status, PaymentStatus.REFUNDED);
-    assert.deepEqual(await house.events(payment), [
+    assert.deepEqual(await app.events(payment), [
       "payment.opened",
       "attempt.started",
       "attempt.declined",
@@ -70,10 +70,10 @@ describe("payments: paying", () => {
   });
 
   it("MSG-13: events name who acted and when: the shopper, the provider", async () => {
-    const { payment, attempt } = await house.attempted();
-    house.provider.pay(attempt);
-    await house.webhook(attempt);
-    const { database } = house.services.get("payments")!;
+    const { payment, attempt } = await app.attempted();
+    app.provider.pay(attempt);
+    await app.webhook(attempt);
+    const { database } = app.services.get("payments")!;
     const rows = await database.rows<{ actor: string; at: Date }>(
       sql`select actor, at from events where stream = ${payment} order by version`,
     );
@@ -81,22 +81,22 @@ describe("payments: paying", () => {
       rows.map(({ actor }) => actor),
       ["test", "usr_test", "scripted"],
     );
-    for (const { at } of rows) assert.deepEqual(at, house.clock.now());
+    for (const { at } of rows) assert.deepEqual(at, app.clock.now());
   });
 
   it("PAY-06: a webhook that comes five times is one transition", async () => {
-    const { payment, attempt } = await house.attempted();
-    house.provider.pay(attempt);
-    await Promise.all(Array.from({ length: 5 }, () => house.webhook(attempt)));
-    await house.webhook(attempt);
-    assert.deepEqual(await house.events(payment), ["payment.opened", "attempt.started", "payment.captured"]);
+    const { payment, attempt } = await app.attempted();
+    app.provider.pay(attempt);
+    await Promise.all(Array.from({ length: 5 }, () => app.webhook(attempt)));
+    await app.webhook(attempt);
+    assert.deepEqual(await app.events(payment), ["payment.opened", "attempt.started", "payment.captured"]);
   });
 
   it("R6 PAY-06: complete, webhooks and the shopper's retry, in every order and with 0 to 5 webhooks, are one capture", async () => {
     const act: Record<string, (payment: string, attempt: string) => Promise<unknown>> = {
-      complete: (payment) => house.client.completePayment({ payment }, shopper()),
-      retry: (payment) => house.client.createAttempt({ payment }, shopper()),
-      webhook: (_, attempt) => house.webhook(attempt),
+      complete: (payment) => app.client.completePayment({ payment }, shopper()),
+      retry: (payment) => app.client.createAttempt({ payment }, shopper()),
+      webhook: (_, attempt) => app.webhook(attempt),
     };
     // Of the many with four or five webhooks, one in so many.
     const every = Number(process.env["KONTOR_CAPTURE_ORDERS_EVERY"] ?? 5);
@@ -105,71 +105,71 @@ describe("payments: paying", () => {
       return webhooks < 4 ? all : all.filter((_, nth) => nth % every === 0);
     });
     await inChunks(orders, 16, async (order) => {
-      const { payment, attempt } = await house.attempted();
+      const { payment, attempt } = await app.attempted();
       for (const name of order)
-        if (name === "pay") house.provider.pay(attempt);
+        if (name === "pay") app.provider.pay(attempt);
         else await act[name]!(payment, attempt).catch(expectReason("PAYMENT_STATE"));
-      const paid = await house.client.completePayment({ payment }, shopper());
+      const paid = await app.client.completePayment({ payment }, shopper());
       assert.equal(paid.status, PaymentStatus.CAPTURED, order.join());
       assert.equal(paid.captured?.amount, "19.99");
       assert.equal(paid.attempts.length, 1);
-      assert.deepEqual(await house.events(payment), ["payment.opened", "attempt.started", "payment.captured"], order.join());
+      assert.deepEqual(await app.events(payment), ["payment.opened", "attempt.started", "payment.captured"], order.join());
     });
   });
 
   it("R6 R7: all of it at once, while answers are lost and calls do not arrive: one capture, whatever is heard", async () => {
     const random = seeded(7);
-    house.provider.fault = () => (random() < 0.3 ? (random() < 0.5 ? "lost" : "away") : undefined);
+    app.provider.fault = () => (random() < 0.3 ? (random() < 0.5 ? "lost" : "away") : undefined);
     const lenient = expectReason("PAYMENT_STATE", "DEPENDENCY_UNAVAILABLE");
     const runs = Array.from({ length: 60 }, (_, nth) => nth);
     await inChunks(runs, 10, async (nth) => {
-      const { id: payment } = await house.open();
+      const { id: payment } = await app.open();
       let attempt: string | undefined;
-      while (attempt === undefined) attempt = await house.client.createAttempt({ payment }, shopper()).then(({ id }) => id, lenient);
+      while (attempt === undefined) attempt = await app.client.createAttempt({ payment }, shopper()).then(({ id }) => id, lenient);
       await Promise.all([
-        house.client.completePayment({ payment }, shopper()).catch(lenient),
-        Promise.resolve(house.provider.pay(attempt)),
-        house.client.completePayment({ payment }, shopper()).catch(lenient),
-        house.client.createAttempt({ payment }, shopper()).catch(lenient),
-        ...Array.from({ length: nth % 6 }, () => house.webhook(attempt)),
+        app.client.completePayment({ payment }, shopper()).catch(lenient),
+        Promise.resolve(app.provider.pay(attempt)),
+        app.client.completePayment({ payment }, shopper()).catch(lenient),
+        app.client.createAttempt({ payment }, shopper()).catch(lenient),
+        ...Array.from({ length: nth % 6 }, () => app.webhook(attempt)),
       ]);
       for (;;) {
-        const paid = await house.client.completePayment({ payment }, shopper()).catch(lenient);
+        const paid = await app.client.completePayment({ payment }, shopper()).catch(lenient);
         if (paid !== undefined && paid.status === PaymentStatus.CAPTURED) break;
       }
-      const started = (await house.events(payment)).filter((type) => type === "payment.captured");
+      const started = (await app.events(payment)).filter((type) => type === "payment.captured");
       assert.equal(started.length, 1);
-      assert.equal((await house.read(payment)).attempts.length, 1, "an answer that was lost makes no second try");
+      assert.equal((await app.read(payment)).attempts.length, 1, "an answer that was lost makes no second try");
     });
-    house.provider.fault = () => undefined;
+    app.provider.fault = () => undefined;
   });
 
   it("R7: nobody gets another try while the provider cannot say how the last one went", async () => {
     for (const opensAs of ["open", "processing"] as const) {
-      house.provider.opensAs = opensAs;
-      const { id: payment } = await house.open();
-      const first = house.client.createAttempt({ payment }, shopper());
-      if (opensAs === "open") house.provider.hold((await first).id);
+      app.provider.opensAs = opensAs;
+      const { id: payment } = await app.open();
+      const first = app.client.createAttempt({ payment }, shopper());
+      if (opensAs === "open") app.provider.hold((await first).id);
       else await assert.rejects(first, { reason: "ATTEMPT_UNKNOWN" });
-      const [attempt] = (await house.read(payment)).attempts;
-      house.provider.asked.length = 0;
-      await assert.rejects(house.client.createAttempt({ payment }, shopper()), { reason: "ATTEMPT_UNKNOWN", code: "unavailable" });
-      await assert.rejects(house.client.closePayment({ payment }, testCall()), { reason: "ATTEMPT_UNKNOWN" });
-      assert.ok(house.provider.asked.length <= 2, "it is asked once, not over and over");
-      house.provider.opensAs = "open";
-      house.provider.payLate(attempt!.id);
-      assert.equal((await house.client.completePayment({ payment }, shopper())).status, PaymentStatus.CAPTURED);
-      assert.equal((await house.read(payment)).attempts.length, 1);
+      const [attempt] = (await app.read(payment)).attempts;
+      app.provider.asked.length = 0;
+      await assert.rejects(app.client.createAttempt({ payment }, shopper()), { reason: "ATTEMPT_UNKNOWN", code: "unavailable" });
+      await assert.rejects(app.client.closePayment({ payment }, testCall()), { reason: "ATTEMPT_UNKNOWN" });
+      assert.ok(app.provider.asked.length <= 2, "it is asked once, not over and over");
+      app.provider.opensAs = "open";
+      app.provider.payLate(attempt!.id);
+      assert.equal((await app.client.completePayment({ payment }, shopper())).status, PaymentStatus.CAPTURED);
+      assert.equal((await app.read(payment)).attempts.length, 1);
     }
   });
 
   it("R7: an attempt whose opening was lost is opened again under its key", async () => {
-    const { id: payment } = await house.open();
-    house.provider.fault = (operation) => (operation === "open" ? "lost" : undefined);
-    await assert.rejects(house.client.createAttempt({ payment }, shopper()), { reason: "DEPENDENCY_UNAVAILABLE" });
-    house.provider.fault = () => undefined;
-    const attempt = await house.client.createAttempt({ payment }, shopper());
-    const { attempts } = await house.read(payment);
+    const { id: payment } = await app.open();
+    app.provider.fault = (operation) => (operation === "open" ? "lost" : undefined);
+    await assert.rejects(app.client.createAttempt({ payment }, shopper()), { reason: "DEPENDENCY_UNAVAILABLE" });
+    app.provider.fault = () => undefined;
+    const attempt = await app.client.createAttempt({ payment }, shopper());
+    const { attempts } = await app.read(payment);
     assert.deepEqual(
       attempts.map(({ id, status }) => [id, status]),
       [[attempt.id, AttemptStatus.WAITING]],
@@ -250,58 +250,58 @@ describe("payments: paying", () => {
 
   it("a provider that takes no payment at all is asked a few times, not for ever", async () => {
     for (const opensAs of ["declined", "closed"] as const) {
-      const { id: payment } = await house.open();
-      house.provider.opensAs = opensAs;
-      await assert.rejects(house.client.createAttempt({ payment }, shopper()), { reason: "PROVIDER_REFUSED" });
-      house.provider.opensAs = "open";
-      assert.equal((await house.read(payment)).attempts.length, 3);
-      assert.equal((await house.read(payment)).status, PaymentStatus.OPEN);
+      const { id: payment } = await app.open();
+      app.provider.opensAs = opensAs;
+      await assert.rejects(app.client.createAttempt({ payment }, shopper()), { reason: "PROVIDER_REFUSED" });
+      app.provider.opensAs = "open";
+      assert.equal((await app.read(payment)).attempts.length, 3);
+      assert.equal((await app.read(payment)).status, PaymentStatus.OPEN);
     }
   });
 
   it("R7: a silent provider costs the caller its deadline and nothing else", async () => {
-    const { id: payment } = await house.open();
+    const { id: payment } = await app.open();
     const silent = new Set<Operation>(["open"]);
-    house.provider.fault = (operation) => (silent.has(operation) ? "silent" : undefined);
-    await assert.rejects(house.client.createAttempt({ payment }, shopper(60)), (error: { code?: string }) =>
+    app.provider.fault = (operation) => (silent.has(operation) ? "silent" : undefined);
+    await assert.rejects(app.client.createAttempt({ payment }, shopper(60)), (error: { code?: string }) =>
       ["deadline_exceeded", "unavailable"].includes(error.code ?? ""),
     );
-    house.provider.fault = () => undefined;
-    const attempt = await house.client.createAttempt({ payment }, shopper());
-    assert.equal((await house.read(payment)).attempts[0]?.id, attempt.id);
+    app.provider.fault = () => undefined;
+    const attempt = await app.client.createAttempt({ payment }, shopper());
+    assert.equal((await app.read(payment)).attempts[0]?.id, attempt.id);
   });
 
   it("S14: a webhook without the provider's signature is refused and has no effect; another provider is not there", async () => {
-    const { payment, attempt } = await house.attempted();
-    house.provider.pay(attempt);
-    const { headers, body } = house.provider.webhook(attempt);
+    const { payment, attempt } = await app.attempted();
+    app.provider.pay(attempt);
+    const { headers, body } = app.provider.webhook(attempt);
     for (const forged of [{}, { signature: "other" }, { Signature: headers["signature"]! }])
-      await assert.rejects(house.client.receiveWebhook({ provider: "scripted", headers: forged, body }, testCall()), {
+      await assert.rejects(app.client.receiveWebhook({ provider: "scripted", headers: forged, body }, testCall()), {
         reason: "WEBHOOK_SIGNATURE",
         code: "unauthenticated",
       });
-    await assert.rejects(house.client.receiveWebhook({ provider: "stripe", headers: { ...headers }, body }, testCall()), {
+    await assert.rejects(app.client.receiveWebhook({ provider: "stripe", headers: { ...headers }, body }, testCall()), {
       reason: "NOT_FOUND",
       code: "not_found",
     });
-    assert.equal((await house.read(payment)).status, PaymentStatus.OPEN);
+    assert.equal((await app.read(payment)).status, PaymentStatus.OPEN);
     const foreign = Buffer.from(body.toString().replace(payment, "pay_of_another_account"));
-    await assert.rejects(house.client.receiveWebhook({ provider: "scripted", headers: { ...headers }, body: foreign }, testCall()), {
+    await assert.rejects(app.client.receiveWebhook({ provider: "scripted", headers: { ...headers }, body: foreign }, testCall()), {
       reason: "NOT_FOUND",
     });
   });
 
   it("a payment is its customer's: others do not find it, admin and support do", async () => {
-    const { payment } = await house.attempted();
+    const { payment } = await app.attempted();
     const other = () => testCall({ user: { id: "usr_other" } });
     for (const ask of [
-      () => house.client.getPayment({ payment }, other()),
-      () => house.client.createAttempt({ payment }, other()),
-      () => house.client.completePayment({ payment }, other()),
-      () => house.client.getPayment({ payment: "pay_none" }, shopper()),
+      () => app.client.getPayment({ payment }, other()),
+      () => app.client.createAttempt({ payment }, other()),
+      () => app.client.completePayment({ payment }, other()),
+      () => app.client.getPayment({ payment: "pay_none" }, shopper()),
     ])
       await assert.rejects(ask(), { reason: "NOT_FOUND" });
-    const edge = house.rpc.clientsFor("gateway").of("payments", PaymentsService);
+    const edge = app.rpc.clientsFor("gateway").of("payments", PaymentsService);
     await assert.rejects(edge.getPayment({ payment }, testCall()), { reason: "UNAUTHENTICATED" });
     for (const method of ["openPayment", "closePayment", "refundPayment"] as const)
       await assert.rejects(
@@ -309,9 +309,9 @@ describe("payments: paying", () => {
         { reason: "PERMISSION_DENIED" },
       );
     for (const role of ["admin", "support"])
-      assert.equal((await house.client.getPayment({ payment }, testCall({ user: { id: "usr_staff", roles: [role] } }))).id, payment);
-    await assert.rejects(house.client.createRefund({ payment }, shopper()), { reason: "PERMISSION_DENIED" });
-    assert.equal((await house.client.getPayment({ payment }, admin())).id, payment);
+      assert.equal((await app.client.getPayment({ payment }, testCall({ user: { id: "usr_staff", roles: [role] } }))).id, payment);
+    await assert.rejects(app.client.createRefund({ payment }, shopper()), { reason: "PERMISSION_DENIED" });
+    assert.equal((await app.client.getPayment({ payment }, admin())).id, payment);
   });
 });
 

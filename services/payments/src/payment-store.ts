@@ -3,8 +3,8 @@ import { sql } from "@kontor/platform/database/sql.ts";
 import type { Sql } from "@kontor/platform/database/sql.ts";
 import { isVersionTaken } from "@kontor/platform/events/event-log.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
-import type { Call } from "@kontor/platform/rpc/call.ts";
-import type { Surroundings } from "@kontor/platform/service/service.ts";
+import type { Call } from "@kontor/platform/call/call.ts";
+import type { ServiceContext } from "@kontor/platform/service/service.ts";
 import type { NewTask } from "@kontor/platform/tasks/tasks.ts";
 import type { AttemptRecord, Decision, PaymentRecord, RefundRecord, Status } from "./payment.ts";
 
@@ -78,7 +78,7 @@ interface Saving {
 
 /** Stores a decision about a payment that the transaction has locked, with its events and tasks, in one statement. Gives the payment as stored. */
 export async function savePayment(
-  seams: Pick<Surroundings, "events" | "tasks">,
+  seams: Pick<ServiceContext, "events" | "tasks">,
   tx: Transaction,
   decision: Decision,
   saving: Saving,
@@ -94,7 +94,7 @@ export async function savePayment(
  * on: where another has written meanwhile nothing is stored, and it is decided anew on what is there then. Refuses with NOT_FOUND.
  */
 export async function changePayment(
-  seams: Pick<Surroundings, "database" | "events" | "tasks">,
+  seams: Pick<ServiceContext, "database" | "events" | "tasks">,
   id: string,
   call: Call,
   decide: (payment: PaymentRecord) => (Omit<Saving, "call"> & { readonly decision: Decision }) | undefined,
@@ -117,7 +117,7 @@ export async function changePayment(
 
 /** Undefined when the payment is at another version than was decided on. */
 async function save(
-  { events, tasks }: Pick<Surroundings, "events" | "tasks">,
+  { events, tasks }: Pick<ServiceContext, "events" | "tasks">,
   queries: Queries,
   { payment, events: happened }: Decision,
   { call, at, tasks: work = [] }: Saving,
@@ -135,7 +135,7 @@ async function save(
   return saved === 1 ? { ...payment, version, updatedAt: at } : undefined;
 }
 
-function wake({ events, tasks }: Pick<Surroundings, "events" | "tasks">, { tasks: work = [] }: Saving): void {
+function wake({ events, tasks }: Pick<ServiceContext, "events" | "tasks">, { tasks: work = [] }: Saving): void {
   events.wake();
   for (const { dueAt } of work) tasks.wake(dueAt);
 }

@@ -3,7 +3,7 @@ import { RefundWorkSchema } from "@kontor/contracts/gen/kontor/payments/v1/event
 import type { RefundWork } from "@kontor/contracts/gen/kontor/payments/v1/events_pb.js";
 import type { Transaction } from "@kontor/platform/database/database.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
-import type { Call } from "@kontor/platform/rpc/call.ts";
+import type { Call } from "@kontor/platform/call/call.ts";
 import type { PaymentNeeds } from "./needs.ts";
 import { endRefund, refundable, startRefund, wrongState } from "./payment.ts";
 import type { PaymentRecord, RefundRecord } from "./payment.ts";

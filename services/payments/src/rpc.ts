@@ -13,7 +13,7 @@ import { moneyFrom, moneyTo } from "@kontor/contracts/money.ts";
 import type { Queries } from "@kontor/platform/database/database.ts";
 import { idempotent } from "@kontor/platform/database/idempotency.ts";
 import { outcomeUnknown, refuse } from "@kontor/platform/errors/refusal.ts";
-import type { Call } from "@kontor/platform/rpc/call.ts";
+import type { Call } from "@kontor/platform/call/call.ts";
 import { implement } from "@kontor/platform/rpc/rpc.ts";
 import type { Route } from "@kontor/platform/rpc/rpc.ts";
 import { completePayment, createAttempt, hearOf } from "./attempt.ts";

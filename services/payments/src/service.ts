@@ -1,5 +1,5 @@
 import { AttemptCheckSchema, RefundWorkSchema } from "@kontor/contracts/gen/kontor/payments/v1/events_pb.js";
-import type { HouseConfig, ServiceDefinition } from "@kontor/platform/service/service.ts";
+import type { InstallationConfig, ServiceDefinition } from "@kontor/platform/service/service.ts";
 import { queue } from "@kontor/platform/tasks/tasks.ts";
 import { attemptCheckQueue, checkAttempt, giveAttemptBack, giveBackQueue } from "./attempt.ts";
 import { builtinProvider } from "./builtin-provider.ts";
@@ -13,15 +13,15 @@ const patient = { attemptsMax: 1_000_000, retryDelayMs: 1_000, retryDelayMsMax: 
 
 export interface PaymentsOptions {
   /** Where the money comes from: the built-in provider by default. */
-  readonly provider?: (config: HouseConfig["payments"]) => Provider;
+  readonly provider?: (config: InstallationConfig["payments"]) => Provider;
 }
 
 /** The payments service with a provider. */
 export const createPayments = ({ provider = builtinProvider }: PaymentsOptions): ServiceDefinition => ({
   name: "payments",
   migrations: new URL("../migrations/", import.meta.url),
-  create: (surroundings) => {
-    const needs: PaymentNeeds = { ...surroundings, provider: provider(surroundings.config.payments) };
+  create: (context) => {
+    const needs: PaymentNeeds = { ...context, provider: provider(context.config.payments) };
     const check = checkAttempt(needs);
     const giveBack = giveAttemptBack(needs);
     const refund = doRefund(needs);

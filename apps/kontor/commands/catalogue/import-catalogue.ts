@@ -3,8 +3,8 @@ import { CatalogService } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_
 import type { ImportOutcome } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
 import { InventoryService } from "@kontor/contracts/gen/kontor/inventory/v1/inventory_pb.js";
 import { outcomeUnknown, refusalIn } from "@kontor/platform/errors/refusal.ts";
-import { rootCall } from "@kontor/platform/rpc/call.ts";
-import type { Call } from "@kontor/platform/rpc/call.ts";
+import { rootCall } from "@kontor/platform/call/call.ts";
+import type { Call } from "@kontor/platform/call/call.ts";
 import type { Clients } from "@kontor/platform/rpc/rpc.ts";
 import type { Report } from "../../shopify/findings.ts";
 import type { CatalogueEntry } from "../../shopify/product-draft.ts";

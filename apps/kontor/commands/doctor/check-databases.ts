@@ -11,7 +11,7 @@ import type { Logger } from "@kontor/platform/telemetry/logger.ts";
 import type { Configuration } from "../../configuration.ts";
 import { migrationsOf } from "../../migrations.ts";
 import { serviceNames } from "../../roles.ts";
-import { shopRuns } from "../house/shop-runs.ts";
+import { shopRuns } from "../app/shop-runs.ts";
 import type { Check } from "./check.ts";
 
 const parkedMax = 1_000;

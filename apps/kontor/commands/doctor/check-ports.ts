@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { createServer } from "node:net";
 import type { Configuration } from "../../configuration.ts";
-import { portsOf } from "../house/explain-opening.ts";
+import { portsOf } from "../app/explain-opening.ts";
 import type { Check } from "./check.ts";
 
 const answerMs = 2_000;

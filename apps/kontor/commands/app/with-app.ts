@@ -3,7 +3,7 @@ import { createLogger } from "@kontor/platform/telemetry/create-logger.ts";
 import type { Logger } from "@kontor/platform/telemetry/logger.ts";
 import { readConfiguration } from "../../configuration.ts";
 import type { Configuration } from "../../configuration.ts";
-import type { House } from "../../house.ts";
+import type { App } from "../../app.ts";
 import type { Role } from "../../roles.ts";
 import { CommandError } from "../command.ts";
 import type { Context } from "../command.ts";
@@ -15,15 +15,15 @@ export function quietLogger({ stderr }: Pick<Context, "stderr">): Logger {
 }
 
 /** Opens the house and explains what kept it from opening. Throws `CommandError` for what the user can do something about. */
-export async function open(config: Configuration, log: Logger, as: "shop" | "attached", roles?: readonly Role[]): Promise<House> {
+export async function open(config: Configuration, log: Logger, as: "shop" | "attached", roles?: readonly Role[]): Promise<App> {
   // Read here and not at the top: the services are most of what there is to load.
-  const { openHouse } = await import("../../house.ts");
+  const { openApp } = await import("../../app.ts");
   let opening = true;
   // What is about to be told in a sentence need not stand in the log with its stack as well.
   const told = (error: unknown): boolean => opening && explainOpening(error, config) instanceof CommandError;
   const sparing: Logger = { ...log, error: (fields, message) => (told(fields.error) ? log.debug : log.error)(fields, message) };
   try {
-    return await openHouse({ config, log: sparing, as, ...(roles && { roles }) });
+    return await openApp({ config, log: sparing, as, ...(roles && { roles }) });
   } catch (error) {
     throw explainOpening(error, config);
   } finally {
@@ -32,19 +32,19 @@ export async function open(config: Configuration, log: Logger, as: "shop" | "att
 }
 
 /** Does a piece of work on the house, beside a running shop or without one, and closes it again. Ctrl-C closes it too. */
-export async function withHouse<T>(context: Context, work: (house: House, config: Configuration) => Promise<T>): Promise<T> {
+export async function withApp<T>(context: Context, work: (app: App, config: Configuration) => Promise<T>): Promise<T> {
   const config = readConfiguration(context.env);
-  const house = await open(config, quietLogger(context), "attached");
+  const app = await open(config, quietLogger(context), "attached");
   // A PostgreSQL that this command started would otherwise outlive it.
   const interrupted = (signal: "SIGINT" | "SIGTERM"): void => {
     const exit = (): never => process.exit(128 + constants.signals[signal]);
-    house.stop().then(exit, exit);
+    app.stop().then(exit, exit);
   };
   process.once("SIGINT", interrupted).once("SIGTERM", interrupted);
   try {
-    return await work(house, config);
+    return await work(app, config);
   } finally {
     process.off("SIGINT", interrupted).off("SIGTERM", interrupted);
-    await house.stop();
+    await app.stop();
   }
 }

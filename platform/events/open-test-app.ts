@@ -10,7 +10,7 @@ import type { Rpc } from "../rpc/rpc.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { afterTests, testDatabase } from "../testing/postgres.ts";
 import { createEventLog } from "./event-log.ts";
-import type { EventsHouse, EventsProcess } from "./events.contract.ts";
+import type { EventsApp, EventsProcess } from "./events.contract.ts";
 import type { KafkaEvents } from "./kafka-events.ts";
 import type { RelayOptions } from "./kafka-relay.ts";
 import { createSubscriptions } from "./subscriptions.ts";
@@ -20,7 +20,9 @@ import { createWakeups } from "./wakeups.ts";
 const silent = () => undefined;
 const silentLog: Logger = { debug: silent, info: silent, warn: silent, error: silent, child: () => silentLog };
 const migration = (
-  await Promise.all(["0001-events", "0002-event-parts"].map((name) => readFile(new URL(`migrations/${name}.sql`, import.meta.url), "utf8")))
+  await Promise.all(
+    ["0001-events", "0002-event-partitions"].map((name) => readFile(new URL(`migrations/${name}.sql`, import.meta.url), "utf8")),
+  )
 ).join(";");
 const effects = `create table effects (
   nth bigint generated always as identity, subscription text not null, event text not null, stream text not null, version int not null)`;
@@ -31,16 +33,16 @@ export interface TestProcess extends EventsProcess {
   stop(): Promise<void>;
 }
 
-export interface TestHouse extends EventsHouse {
+export interface TestApp extends EventsApp {
   /** A process that reaches the service "things" through `rpc` only, and hears none of its signals. */
   processBeyond(rpc: Rpc): Promise<TestProcess>;
   /** With another way for events than the house's, or with none: then logs are read. */
-  process(other?: Pick<TestHouseOptions, "broker">): Promise<TestProcess>;
+  process(other?: Pick<TestAppOptions, "broker">): Promise<TestProcess>;
   /** For a process outside of this one. */
   readonly connections: { readonly things: Connection; readonly watchers: Connection };
 }
 
-export interface TestHouseOptions {
+export interface TestAppOptions {
   /** The events of one more process, where they travel over a broker. */
   readonly broker?: (log: Logger) => KafkaEvents;
   readonly relay?: Partial<RelayOptions>;
@@ -49,8 +51,8 @@ export interface TestHouseOptions {
 }
 
 /** A house with the services "things", which publishes, and "watchers", which subscribes: two empty databases, and processes as a test needs them. */
-export async function openTestHouse(house: TestHouseOptions = {}): Promise<TestHouse> {
-  const { log = silentLog } = house;
+export async function openTestApp(app: TestAppOptions = {}): Promise<TestApp> {
+  const { log = silentLog } = app;
   const clock = new ManualClock(new Date("2026-03-01T09:00:00Z"));
   const [things, watchers] = [await testDatabase(), await testDatabase()];
   const connections = { things: things.connection, watchers: watchers.connection };
@@ -63,18 +65,18 @@ export async function openTestHouse(house: TestHouseOptions = {}): Promise<TestH
   await setUp.things.maintenance((tx) => tx.script(migration));
   await setUp.watchers.maintenance((tx) => tx.script(`${migration}; ${effects}`));
 
-  async function start(options: Pick<TestHouseOptions, "broker">, beyond?: Rpc): Promise<TestProcess> {
+  async function start(options: Pick<TestAppOptions, "broker">, beyond?: Rpc): Promise<TestProcess> {
     const { broker } = options;
-    const one = await openTestProcess(connections, { ...house, clock, log, broker, beyond });
+    const one = await openTestProcess(connections, { ...app, clock, log, broker, beyond });
     endings.push(one.end);
     return one;
   }
-  return { clock, connections, process: (other) => start(other ?? house), processBeyond: (rpc) => start(house, rpc) };
+  return { clock, connections, process: (other) => start(other ?? app), processBeyond: (rpc) => start(app, rpc) };
 }
 
 interface ProcessOptions {
-  readonly broker?: TestHouseOptions["broker"] | undefined;
-  readonly relay?: TestHouseOptions["relay"];
+  readonly broker?: TestAppOptions["broker"] | undefined;
+  readonly relay?: TestAppOptions["relay"];
   readonly clock?: Clock;
   readonly log?: Logger;
   readonly beyond?: Rpc | undefined;
@@ -82,7 +84,7 @@ interface ProcessOptions {
 
 /** One process of a house whose databases are there already. `end` closes them too. */
 export async function openTestProcess(
-  connections: TestHouse["connections"],
+  connections: TestApp["connections"],
   { broker, relay, clock = systemClock, log = silentLog, beyond }: ProcessOptions,
 ): Promise<TestProcess & { end(): Promise<void> }> {
   const { things, watchers, stop: closeDatabases } = openTestDatabases(connections, log);
@@ -141,7 +143,7 @@ export async function openTestProcess(
   };
 }
 
-function openTestDatabases(connections: TestHouse["connections"], log: Logger) {
+function openTestDatabases(connections: TestApp["connections"], log: Logger) {
   const open = (name: keyof typeof connections) =>
     openDatabase({ name, connection: connections[name], budget: createBudget({ connections: 10, background: 4 }), log });
   const [things, watchers] = [open("things"), open("watchers")];

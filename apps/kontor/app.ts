@@ -19,7 +19,7 @@ import { openRemotes } from "@kontor/platform/rpc/remotes.ts";
 import type { Clients } from "@kontor/platform/rpc/rpc.ts";
 import { hostService, settleServices } from "@kontor/platform/service/host-service.ts";
 import type { HostedService } from "@kontor/platform/service/host-service.ts";
-import type { HouseConfig } from "@kontor/platform/service/service.ts";
+import type { InstallationConfig } from "@kontor/platform/service/service.ts";
 import type { Logger } from "@kontor/platform/telemetry/logger.ts";
 import type { Configuration } from "./configuration.ts";
 import { openEngines } from "./engines.ts";
@@ -29,16 +29,16 @@ import { placementOf } from "./placement.ts";
 import type { Placement } from "./placement.ts";
 import { databaseNames, serviceNames } from "./roles.ts";
 import type { Role } from "./roles.ts";
-import { gatewayPart } from "./parts/gateway-part.ts";
-import { opsPart } from "./parts/ops-part.ts";
-import { openOutsiders } from "./parts/outsiders.ts";
-import { rpcServerPart } from "./parts/rpc-server-part.ts";
+import { gatewayComponent } from "./components/gateway-component.ts";
+import { opsComponent } from "./components/ops-component.ts";
+import { openDevelopmentServers } from "./components/development-servers.ts";
+import { rpcServerComponent } from "./components/rpc-server-component.ts";
 import { loadServices } from "./services.ts";
 import { openStorage } from "./storage.ts";
 import type { Storage } from "./storage.ts";
 import { openTls } from "./tls.ts";
 
-export interface HouseOptions {
+export interface AppOptions {
   readonly config: Configuration;
   readonly log: Logger;
   readonly clock?: Clock;
@@ -63,7 +63,7 @@ export interface Addresses {
 }
 
 /** A running house, or the part of it that runs in this process. */
-export interface House {
+export interface App {
   readonly lifecycle: Lifecycle;
   readonly addresses: Addresses;
   /** Undefined when the databases are on a server. */
@@ -84,7 +84,7 @@ export interface House {
  * Opens the house, or a part of it: databases, services and what they stand on. Throws, with what to do, when the data, a port, a server or the
  * configuration is not as it must be; what was started is stopped then.
  */
-export async function openHouse(options: HouseOptions): Promise<House> {
+export async function openApp(options: AppOptions): Promise<App> {
   const { config, log, as, roles } = options;
   const placement = as === "attached" ? attachedPlacement(config) : placementOf(config, roles);
   const masterKey = await masterKeyOf(config.masterKey, config.data);
@@ -106,7 +106,7 @@ export async function openHouse(options: HouseOptions): Promise<House> {
   // What is open before there is a lifecycle that could close it.
   const opened: (() => Promise<void> | void)[] = [() => storage.stop(), () => storage.release()];
   try {
-    return await furnish(options, placement, storage, masterKey, opened, (life) => (lifecycle = life));
+    return await compose(options, placement, storage, masterKey, opened, (life) => (lifecycle = life));
   } catch (error) {
     // What the lifecycle had started it has stopped.
     if (lifecycle === undefined) for (const close of opened.toReversed()) await close();
@@ -120,14 +120,14 @@ function attachedPlacement(config: Configuration): Placement {
   return { roles, alone: true, remotes: new Map(), listen: undefined };
 }
 
-async function furnish(
-  { config, log, clock = systemClock, as, freeze = false }: HouseOptions,
+async function compose(
+  { config, log, clock = systemClock, as, freeze = false }: AppOptions,
   placement: Placement,
   storage: Storage,
   masterKey: Uint8Array,
   opened: (() => Promise<void> | void)[],
   begun: (lifecycle: Lifecycle) => void,
-): Promise<House> {
+): Promise<App> {
   const { roles } = placement;
   const shop = as === "shop";
   const instance = config.instance ?? hostname().toLowerCase();
@@ -152,7 +152,7 @@ async function furnish(
   await Promise.all(Array.from(databases, ([name, database]) => migrate(database, migrations.get(name)!)));
 
   const addresses = addressesOf(config);
-  const houseConfig: HouseConfig = {
+  const installation: InstallationConfig = {
     publicUrl: config.publicUrl ?? addresses.api,
     shopName: config.shopName,
     mailFrom: config.mailFrom,
@@ -193,7 +193,7 @@ async function furnish(
       mail: mailer,
       clock,
       ids,
-      config: houseConfig,
+      config: installation,
       registry: contracts,
       log: log.child({ service: definition.name }),
     }),
@@ -202,7 +202,7 @@ async function furnish(
   const life = createLifecycle({ log });
   const ready = async () => (await life.ready()).ready;
   life.add({ name: "storage", stop: () => storage.stop() });
-  life.add({ name: "house lock", stop: () => storage.release() });
+  life.add({ name: "installation lock", stop: () => storage.release() });
   life.add({
     name: "databases",
     stop: closeDatabases,
@@ -227,8 +227,10 @@ async function furnish(
   const startRelays = async () => void (await Promise.all(relays.map((relay) => relay.start())));
   const stopRelays = async () => void (await Promise.all(relays.map((relay) => relay.stop())));
   if (shop && relays.length > 0) life.add({ name: "relays", start: startRelays, stop: stopRelays });
-  const outsiders = shop ? await openOutsiders({ config, roles, databases, houseConfig, addresses, clock, log }) : undefined;
-  for (const part of outsiders?.parts ?? []) life.add(part);
+  const developmentServers = shop
+    ? await openDevelopmentServers({ config, roles, databases, installation, addresses, clock, log })
+    : undefined;
+  for (const component of developmentServers?.components ?? []) life.add(component);
   // An attached house answers calls; it does not go on with the shop's sagas and tasks.
   if (shop) {
     if (names.length > 0) life.add({ name: "mailer", start: () => mailer.start(), stop: () => mailer.stop() });
@@ -239,7 +241,16 @@ async function furnish(
     });
     if (placement.listen !== undefined && names.length > 0)
       life.add(
-        await rpcServerPart({ config, listen: placement.listen, methods: rpc.methods, tokens, tls: tls?.identity, instance, ready, log }),
+        await rpcServerComponent({
+          config,
+          listen: placement.listen,
+          methods: rpc.methods,
+          tokens,
+          tls: tls?.identity,
+          instance,
+          ready,
+          log,
+        }),
       );
     life.add({
       name: "subscriptions",
@@ -253,12 +264,12 @@ async function furnish(
     });
     if (roles.has("gateway"))
       life.add(
-        await gatewayPart({
+        await gatewayComponent({
           config,
           alone: placement.alone,
           clientsFor: (caller) => rpc.clientsFor(caller),
           cache: engines.cache,
-          publicUrl: houseConfig.publicUrl,
+          publicUrl: installation.publicUrl,
           addresses,
           clock,
           ready,
@@ -266,7 +277,7 @@ async function furnish(
         }),
       );
     if (config.opsPort !== undefined)
-      life.add(await opsPart({ config, port: config.opsPort, shown: { instance, remotes, services: hosted, databases }, life, log }));
+      life.add(await opsComponent({ config, port: config.opsPort, shown: { instance, remotes, services: hosted, databases }, life, log }));
   }
   begun(life);
   await life.start();
@@ -278,7 +289,7 @@ async function furnish(
     services: hosted,
     relays: { start: startRelays, stop: stopRelays },
     clientsFor: (caller) => rpc.clientsFor(caller),
-    settle: () => settleServices(hosted, async () => outsiders?.idle()),
+    settle: () => settleServices(hosted, async () => developmentServers?.idle()),
     stop: () => life.stop(),
   };
 }

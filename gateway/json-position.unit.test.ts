@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { whereJsonBreaks } from "./json-place.ts";
+import { whereJsonBreaks } from "./json-position.ts";
 
 describe("where JSON breaks", () => {
   const cases: [text: string, line: number, column: number][] = [

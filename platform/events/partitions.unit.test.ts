@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { fairShare } from "./members-store.ts";
-import { baseName, partName, partOf, partOfStream } from "./parts.ts";
+import { baseName, partName, partOf, partOfStream } from "./partitions.ts";
 
 describe("the parts of a log", () => {
   it("MSG-01: chooses the part of a stream as Kafka's own clients do", () => {

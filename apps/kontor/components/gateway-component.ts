@@ -1,11 +1,11 @@
 import type { Cache } from "@kontor/platform/cache/cache.ts";
 import type { Clock } from "@kontor/platform/clock/clock.ts";
 import { ConfigError } from "@kontor/platform/config/read-config.ts";
-import type { Part } from "@kontor/platform/lifecycle/lifecycle.ts";
+import type { Component } from "@kontor/platform/lifecycle/lifecycle.ts";
 import type { Clients } from "@kontor/platform/rpc/rpc.ts";
 import type { Logger } from "@kontor/platform/telemetry/logger.ts";
 import type { Configuration } from "../configuration.ts";
-import type { Addresses } from "../house.ts";
+import type { Addresses } from "../app.ts";
 import { serviceContracts } from "../services.ts";
 
 interface Needs {
@@ -22,7 +22,7 @@ interface Needs {
 }
 
 /** The front door. */
-export async function gatewayPart(needs: Needs): Promise<Part> {
+export async function gatewayComponent(needs: Needs): Promise<Component> {
   const { config, alone, clientsFor, cache, publicUrl, addresses, clock, ready, log } = needs;
   const [{ createGateway }, { parseRateLimits }] = await Promise.all([
     import("@kontor/gateway/gateway.ts"),

@@ -3,10 +3,10 @@ import { Idempotency } from "@kontor/contracts/gen/kontor/api/v1/options_pb.js";
 import type { MethodContract } from "../contract/contract.ts";
 import { refuse } from "../errors/refusal.ts";
 import type { Refusal } from "../errors/refusal.ts";
-import { Deadlines } from "./deadlines.ts";
-import type { Pending } from "./deadlines.ts";
+import { Deadlines } from "../call/deadlines.ts";
+import type { Pending } from "../call/deadlines.ts";
 
-export interface AdmissionLimits {
+export interface ConcurrencyLimits {
   /** How many may be worked on at once. More hides a slow dependency behind memory, fewer leaves it idle. */
   readonly inFlight: number;
   /** How many may wait for a place; the next one is refused at once. */
@@ -16,7 +16,7 @@ export interface AdmissionLimits {
 }
 
 /** 256 under way, 1,000 waiting, each for 2 s at most. */
-export const admissionDefaults: AdmissionLimits = { inFlight: 256, waiting: 1000, waitMs: 2000 };
+export const concurrencyDefaults: ConcurrencyLimits = { inFlight: 256, waiting: 1000, waitMs: 2000 };
 
 /** Whether a method goes before others when there is a queue: those that need an Idempotency-Key move money or goods. */
 export function isUrgent(contract: Pick<MethodContract, "rest">): boolean {
@@ -24,7 +24,7 @@ export function isUrgent(contract: Pick<MethodContract, "rest">): boolean {
 }
 
 /** How many wait at several doors together. Each door keeps a share of its own, so that a crowd at one closes no other. */
-export class Crowd {
+export class SharedQueueLimit {
   readonly max: number;
   readonly share: number;
   waiting = 0;
@@ -40,16 +40,16 @@ export class Crowd {
 const waits = new Deadlines();
 
 /** A bounded door. Urgent work goes before other work, and takes its place in a full queue. */
-export class Admission {
-  readonly #limits: AdmissionLimits;
-  readonly #crowd: Crowd;
+export class ConcurrencyLimiter {
+  readonly #limits: ConcurrencyLimits;
+  readonly #sharedQueue: SharedQueueLimit;
   readonly #urgent = new Line();
   readonly #normal = new Line();
   #inFlight = 0;
 
-  constructor(limits: Partial<AdmissionLimits> = {}, crowd: Crowd = new Crowd(Infinity, 1)) {
-    this.#limits = { ...admissionDefaults, ...limits };
-    this.#crowd = crowd;
+  constructor(limits: Partial<ConcurrencyLimits> = {}, sharedQueue: SharedQueueLimit = new SharedQueueLimit(Infinity, 1)) {
+    this.#limits = { ...concurrencyDefaults, ...limits };
+    this.#sharedQueue = sharedQueue;
   }
 
   /**
@@ -75,7 +75,7 @@ export class Admission {
         behind: undefined,
       };
       line.add(waiter);
-      this.#crowd.waiting++;
+      this.#sharedQueue.waiting++;
       waits.watch(waiter);
     });
   }
@@ -117,7 +117,7 @@ export class Admission {
 
   #crowded(): boolean {
     const { waiting } = this;
-    return waiting >= this.#limits.waiting || (this.#crowd.waiting >= this.#crowd.max && waiting >= this.#crowd.share);
+    return waiting >= this.#limits.waiting || (this.#sharedQueue.waiting >= this.#sharedQueue.max && waiting >= this.#sharedQueue.share);
   }
 
   #turnAway(waiter: Waiter): void {
@@ -128,7 +128,7 @@ export class Admission {
   #remove(waiter: Waiter): void {
     waits.forget(waiter);
     waiter.line.remove(waiter);
-    this.#crowd.waiting--;
+    this.#sharedQueue.waiting--;
   }
 }
 

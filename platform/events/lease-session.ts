@@ -16,7 +16,7 @@ import type { SharedBatches } from "./shared-batches.ts";
 import { LeaseLost } from "./subscription-store.ts";
 import type { Lease } from "./subscription-store.ts";
 
-export interface TenureNeeds {
+export interface LeaseSessionNeeds {
   readonly subscription: Subscription;
   readonly schemas: EventSchemas;
   readonly database: Database;
@@ -48,8 +48,8 @@ const storeMs = 1_000;
 const never = Number.POSITIVE_INFINITY;
 
 /** One holder's time with a subscription: applies events and parks what fails, under one lease. Throws `LeaseLost` when that has become void. */
-export class SubscriptionTenure {
-  readonly #needs: TenureNeeds;
+export class LeaseSession {
+  readonly #needs: LeaseSessionNeeds;
   /** Streams with parked events, and when (business time, ms) the first is tried again. True as long as the lease is: only its holder parks. */
   readonly #parked = new Map<string, number>();
   /** The place in it is the stored one. */
@@ -58,17 +58,17 @@ export class SubscriptionTenure {
   #storedMs = performance.now();
   #refusals = 0;
 
-  private constructor(needs: TenureNeeds, lease: Lease) {
+  private constructor(needs: LeaseSessionNeeds, lease: Lease) {
     this.#needs = needs;
     this.#lease = lease;
     this.#stand = standOf(lease);
   }
 
-  static async begin(needs: TenureNeeds, lease: Lease): Promise<SubscriptionTenure> {
-    const tenure = new SubscriptionTenure(needs, lease);
+  static async begin(needs: LeaseSessionNeeds, lease: Lease): Promise<LeaseSession> {
+    const session = new LeaseSession(needs, lease);
     for (const { stream, attempts, nextAttemptAt } of await parkedHeads(needs.database, lease.name))
-      tenure.#parked.set(stream, attempts === 0 ? 0 : (nextAttemptAt?.getTime() ?? never));
-    return tenure;
+      session.#parked.set(stream, attempts === 0 ? 0 : (nextAttemptAt?.getTime() ?? never));
+    return session;
   }
 
   get lease(): Lease {

@@ -27,6 +27,6 @@ export function explainOpening(error: unknown, config: Configuration): unknown {
       cause: error,
     });
   // What the house and its PostgreSQL throw to be read are plain errors with a sentence; bugs and broken connections are of other kinds.
-  const written = error.constructor === Error || error.constructor.name === "HouseTaken";
+  const written = error.constructor === Error || error.constructor.name === "InstallationInUse";
   return written && code === undefined ? new CommandError(error.message, { cause: error }) : error;
 }

@@ -1,14 +1,14 @@
 import { readConfiguration } from "@kontor/kontor/configuration.ts";
-import { openHouse } from "@kontor/kontor/house.ts";
+import { openApp } from "@kontor/kontor/app.ts";
 import { verify } from "@kontor/kontor/verify/verify.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import { createLogger } from "@kontor/platform/telemetry/create-logger.ts";
-import { fill, shoppers } from "./furnish.ts";
+import { fill, shoppers } from "./compose-shop.ts";
 import { obeyParent } from "./obey.ts";
 
 // Beside a running shop, on its data, whatever that shop is made of: fills it, counts and checks.
 
-export type KeeperOrder =
+export type OperatorCommand =
   | { readonly do: "fill"; readonly products: number; readonly stock: number }
   | { readonly do: "shoppers"; readonly count: number }
   | { readonly do: "count" }
@@ -16,13 +16,13 @@ export type KeeperOrder =
   | { readonly do: "verify" }
   | { readonly do: "stop" };
 
-const log = createLogger({ service: "keeper", level: "warn", format: "json" });
-const house = await openHouse({ config: readConfiguration(process.env), log, as: "attached" });
-const clients = house.clientsFor("kontor");
+const log = createLogger({ service: "operator", level: "warn", format: "json" });
+const app = await openApp({ config: readConfiguration(process.env), log, as: "attached" });
+const clients = app.clientsFor("kontor");
 
 async function count(table: "events" | "tasks"): Promise<number> {
   const counts = await Promise.all(
-    house.services.map(({ database }) =>
+    app.services.map(({ database }) =>
       database.one<{ count: number }>(
         table === "events" ? sql`select count(*)::float8 as count from events` : sql`select count(*)::float8 as count from tasks`,
       ),
@@ -34,9 +34,9 @@ async function count(table: "events" | "tasks"): Promise<number> {
 /** Waits until the shop's own processes have done all that there is to do. */
 async function settled(): Promise<void> {
   for (let before = ""; ;) {
-    const after = (await Promise.all(house.services.map((service) => service.marks()))).join();
+    const after = (await Promise.all(app.services.map((service) => service.marks()))).join();
     const due = await Promise.all(
-      house.services.map(({ database }) =>
+      app.services.map(({ database }) =>
         database.one<{ due: number }>(sql`select count(*)::float8 as due from tasks where state = 'waiting' and due_at <= now()`),
       ),
     );
@@ -46,7 +46,7 @@ async function settled(): Promise<void> {
   }
 }
 
-async function obey(order: KeeperOrder): Promise<unknown> {
+async function obey(order: OperatorCommand): Promise<unknown> {
   switch (order.do) {
     case "fill":
       await fill(clients, order);
@@ -57,14 +57,14 @@ async function obey(order: KeeperOrder): Promise<unknown> {
       await settled();
       return { events: await count("events"), tasks: await count("tasks") };
     case "orders":
-      return (await house.databases.get("orders")!.one<{ count: number }>(sql`select count(*)::float8 as count from orders`)).count;
+      return (await app.databases.get("orders")!.one<{ count: number }>(sql`select count(*)::float8 as count from orders`)).count;
     case "verify":
-      return (await verify(house.databases)).filter(({ broken }) => broken > 0);
+      return (await verify(app.databases)).filter(({ broken }) => broken > 0);
     case "stop":
-      await house.stop();
+      await app.stop();
       setImmediate(() => process.exit(0));
       return undefined;
   }
 }
 
-obeyParent({ superuser: house.postgres?.superuser }, obey);
+obeyParent({ superuser: app.postgres?.superuser }, obey);

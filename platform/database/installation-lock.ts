@@ -7,7 +7,7 @@ const lockNumber = 0x6b6f6e746f72n;
 /** PostgreSQL may take a moment to notice that a killed shop's connection is gone. */
 const patienceMs = 1_000;
 
-export interface HouseLock {
+export interface InstallationLock {
   /** Lets the next shop start. Again is fine. */
   release(): Promise<void>;
 }
@@ -16,7 +16,10 @@ export interface HouseLock {
  * Says that a shop runs on this PostgreSQL, for as long as its connection lives; undefined when another one says so and goes on saying
  * it for a second. `lost` is called when the server ends the connection: another shop could start then.
  */
-export async function holdHouse(connection: Connection, lost?: (error: Error) => void): Promise<HouseLock | undefined> {
+export async function acquireInstallationLock(
+  connection: Connection,
+  lost?: (error: Error) => void,
+): Promise<InstallationLock | undefined> {
   const client = new pg.Client({
     ...connection,
     database: "postgres",

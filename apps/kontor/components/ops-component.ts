@@ -1,4 +1,4 @@
-import type { Lifecycle, Part } from "@kontor/platform/lifecycle/lifecycle.ts";
+import type { Lifecycle, Component } from "@kontor/platform/lifecycle/lifecycle.ts";
 import type { Logger } from "@kontor/platform/telemetry/logger.ts";
 import type { Configuration } from "../configuration.ts";
 import type { MetricsOptions } from "../ops/metrics.ts";
@@ -13,7 +13,7 @@ interface Needs {
 }
 
 /** Health, readiness and metrics of this process, on a port of their own. */
-export async function opsPart({ config, port, shown, life, log }: Needs): Promise<Part> {
+export async function opsComponent({ config, port, shown, life, log }: Needs): Promise<Component> {
   const [{ createMetrics }, { createOpsServer }] = await Promise.all([import("../ops/metrics.ts"), import("../ops/ops-server.ts")]);
   const server = createOpsServer({ metrics: createMetrics(shown), ready: () => life.ready(), log: log.child({ service: "ops" }) });
   return { name: "ops server", start: () => server.start(config.host, port), stop: () => server.stop() };

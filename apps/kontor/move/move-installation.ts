@@ -29,7 +29,7 @@ export interface MoveOptions {
  * started again by mistake. Throws `CommandError` when there is no shop, when it runs, or when the servers hold one already; then nothing has
  * moved.
  */
-export async function moveHouse({ config, log, moved }: MoveOptions): Promise<void> {
+export async function moveInstallation({ config, log, moved }: MoveOptions): Promise<void> {
   const lacking = databaseNames.filter((name) => config.databases[name] === undefined);
   if (config.databaseUrl === undefined && lacking.length > 0)
     throw new CommandError("KONTOR_DATABASE_URL is missing: it names the PostgreSQL server to move to");

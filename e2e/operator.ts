@@ -3,17 +3,17 @@ import { CatalogService, ProductStatus } from "@kontor/contracts/gen/kontor/cata
 import { IdentityService } from "@kontor/contracts/gen/kontor/identity/v1/identity_pb.js";
 import { InventoryService } from "@kontor/contracts/gen/kontor/inventory/v1/inventory_pb.js";
 import { readConfiguration } from "@kontor/kontor/configuration.ts";
-import { openHouse } from "@kontor/kontor/house.ts";
-import type { House } from "@kontor/kontor/house.ts";
-import { rootCall } from "@kontor/platform/rpc/call.ts";
-import type { Call } from "@kontor/platform/rpc/call.ts";
+import { openApp } from "@kontor/kontor/app.ts";
+import type { App } from "@kontor/kontor/app.ts";
+import { rootCall } from "@kontor/platform/call/call.ts";
+import type { Call } from "@kontor/platform/call/call.ts";
 import { createLogger } from "@kontor/platform/telemetry/create-logger.ts";
 import type { Places } from "./shopper.ts";
 import { Shopper } from "./shopper.ts";
 
 /** Somebody with the key to the house: makes what a scenario starts from, past the front door. */
-export interface Keeper {
-  readonly house: House;
+export interface Operator {
+  readonly app: App;
   /** Verified accounts, signed in: no mails are sent for them. */
   shoppers(places: Places, count: number, roles?: readonly string[]): Promise<Shopper[]>;
   /** Published products of one variant each, with so many units in stock. Gives their SKUs. */
@@ -21,13 +21,13 @@ export interface Keeper {
 }
 
 /** The same for a house of this process. */
-export function keeperOf(house: House): Keeper {
-  const clients = house.clientsFor("kontor");
+export function operatorOf(app: App): Operator {
+  const clients = app.clientsFor("kontor");
   const identity = clients.of("identity", IdentityService);
   const catalog = clients.of("catalog", CatalogService);
   const inventory = clients.of("inventory", InventoryService);
   return {
-    house,
+    app,
     shoppers: (places, count, roles = []) =>
       Promise.all(
         Array.from({ length: count }, async () => {
@@ -52,13 +52,13 @@ export function keeperOf(house: House): Keeper {
 }
 
 /** Works beside a running shop, on its data, as `kontor` on the command line does. */
-export async function asKeeper<T>(environment: Readonly<Record<string, string>>, work: (keeper: Keeper) => Promise<T>): Promise<T> {
-  const log = createLogger({ service: "keeper", level: "error", format: "pretty", stream: process.stderr });
-  const house = await openHouse({ config: readConfiguration(environment), log, as: "attached" });
+export async function asOperator<T>(environment: Readonly<Record<string, string>>, work: (operator: Operator) => Promise<T>): Promise<T> {
+  const log = createLogger({ service: "operator", level: "error", format: "pretty", stream: process.stderr });
+  const app = await openApp({ config: readConfiguration(environment), log, as: "attached" });
   try {
-    return await work(keeperOf(house));
+    return await work(operatorOf(app));
   } finally {
-    await house.stop();
+    await app.stop();
   }
 }
 

@@ -4,7 +4,7 @@ import { openDatabases } from "../../verify/open-databases.ts";
 import { UsageError } from "../command.ts";
 import type { Context } from "../command.ts";
 import { explainOpening } from "./explain-opening.ts";
-import { quietLogger } from "./with-house.ts";
+import { quietLogger } from "./with-app.ts";
 
 /** The databases that have events and tasks: the mailbox and the payment provider have none. */
 const withoutQueues: readonly string[] = ["mailbox", "provider"];

@@ -1,4 +1,4 @@
-import type { Part } from "@kontor/platform/lifecycle/lifecycle.ts";
+import type { Component } from "@kontor/platform/lifecycle/lifecycle.ts";
 import { certificateCallers } from "@kontor/platform/rpc/callers.ts";
 import type { Callers } from "@kontor/platform/rpc/callers.ts";
 import type { RpcServerOptions } from "@kontor/platform/rpc/rpc-server.ts";
@@ -16,7 +16,7 @@ interface Needs extends Pick<RpcServerOptions, "methods" | "instance" | "ready">
 }
 
 /** Serves this process's services to the others. */
-export async function rpcServerPart({ config, listen, methods, tokens, tls, instance, ready, log }: Needs): Promise<Part> {
+export async function rpcServerComponent({ config, listen, methods, tokens, tls, instance, ready, log }: Needs): Promise<Component> {
   const { protocol, host, port } = listen;
   const secure = protocol === "grpcs" || protocol === "https";
   const needs = {

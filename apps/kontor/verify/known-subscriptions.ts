@@ -24,7 +24,7 @@ import { PaymentCapturedSchema, PaymentRefundedSchema } from "@kontor/contracts/
 import { eventTypeOf } from "@kontor/platform/contract/contract.ts";
 
 /** Who applies which events of whom. */
-export interface HouseSubscription {
+export interface KnownSubscription {
   readonly name: string;
   /** The service in whose database it keeps its position. */
   readonly subscriber: string;
@@ -36,7 +36,7 @@ export interface HouseSubscription {
  * All subscriptions of the house. Written down a second time, because a database keeps the names and not the types of what its service
  * subscribes to, and so that databases can be checked without making the services. A test compares them with the services' own.
  */
-export const houseSubscriptions: readonly HouseSubscription[] = [
+export const knownSubscriptions: readonly KnownSubscription[] = [
   one("carts.orders", "orders", [OrderPaidSchema]),
   one("catalog.availability", "inventory", [StockMovedSchema, StockReservedSchema, StockReleasedSchema, StockClaimedSchema]),
   one("catalog.index", "catalog", [
@@ -55,6 +55,6 @@ export const houseSubscriptions: readonly HouseSubscription[] = [
   one("orders.payments", "payments", [PaymentCapturedSchema, PaymentRefundedSchema]),
 ];
 
-function one(name: string, publisher: string, schemas: readonly DescMessage[]): HouseSubscription {
+function one(name: string, publisher: string, schemas: readonly DescMessage[]): KnownSubscription {
   return { name, subscriber: name.slice(0, name.indexOf(".")), publisher, types: schemas.map(eventTypeOf) };
 }

@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { CatalogService } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
 import { IdentityService } from "@kontor/contracts/gen/kontor/identity/v1/identity_pb.js";
 import { InventoryService } from "@kontor/contracts/gen/kontor/inventory/v1/inventory_pb.js";
-import { rootCall } from "@kontor/platform/rpc/call.ts";
+import { rootCall } from "@kontor/platform/call/call.ts";
 import type { Clients } from "@kontor/platform/rpc/rpc.ts";
 import { makeProducts } from "./products.ts";
 

@@ -11,7 +11,7 @@ export interface Charge {
 }
 
 /** The provider's own side of the counter, with the shop's key to it. */
-export interface ProviderDesk {
+export interface ProviderControl {
   /** What goes wrong from now on; nothing when empty. */
   faults(faults: Faults): Promise<void>;
   /** What is still to go wrong. */
@@ -19,11 +19,11 @@ export interface ProviderDesk {
   charges(): Promise<readonly Charge[]>;
 }
 
-export async function openProviderDesk({
+export async function openProviderControl({
   provider,
   folder,
   environment,
-}: Pick<ShopProcess, "provider" | "folder" | "environment">): Promise<ProviderDesk> {
+}: Pick<ShopProcess, "provider" | "folder" | "environment">): Promise<ProviderControl> {
   const key = derived(await masterKeyOf(environment["KONTOR_MASTER_KEY"], folder), "provider api key").toString("base64url");
   const headers = { authorization: `Bearer ${key}`, "content-type": "application/json" };
   const call = async (method: string, path: string, json?: unknown): Promise<unknown> => {

@@ -4,7 +4,7 @@ import type { Database } from "../database/database.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { fairShare, noteMember, removeMember } from "./members-store.ts";
 import type { Member } from "./members-store.ts";
-import { baseName, partOfStream } from "./parts.ts";
+import { baseName, partOfStream } from "./partitions.ts";
 import type { SubscriptionLoop } from "./subscription-loop.ts";
 import { freeLeases, leaseChannel, releaseLeases, renewLeases, takeLeases } from "./subscription-store.ts";
 import type { Lease } from "./subscription-store.ts";
@@ -15,7 +15,7 @@ const keepMs = 1_000;
 const orphanMs = 900;
 const generousMs = 30_000;
 
-export interface KeeperNeeds {
+export interface LeaseManagerNeeds {
   readonly service: string;
   readonly database: Database;
   readonly log: Logger;
@@ -27,8 +27,8 @@ export interface KeeperNeeds {
 }
 
 /** Takes, renews and gives back the leases of the loops of one service in this process. */
-export class LeaseKeeper {
-  readonly #needs: KeeperNeeds;
+export class LeaseManager {
+  readonly #needs: LeaseManagerNeeds;
   readonly #owner: string;
   readonly #waker = new Waker();
   readonly #loops: SubscriptionLoop[] = [];
@@ -43,7 +43,7 @@ export class LeaseKeeper {
   #running: Promise<void> | undefined;
   #keeping: Promise<void> = Promise.resolve();
 
-  constructor(needs: KeeperNeeds) {
+  constructor(needs: LeaseManagerNeeds) {
     this.#needs = needs;
     this.#owner = `${needs.service}-${randomUUID()}`;
   }

@@ -6,12 +6,12 @@ import { tooMany } from "./rate-limits.ts";
 import type { Count, RateLimits } from "./rate-limits.ts";
 
 /** Bounds what one address may guess, over all accounts: passwords, codes, refresh tokens. An account bounds its own guesses in the service. */
-export interface Guesses {
+export interface BruteForceLimits {
   /** Does what may turn out to be a guess. Refuses `RATE_LIMITED`, before it is done, once there were too many that were wrong. */
   at<Answer>(address: string, work: () => Promise<Answer>): Promise<Answer>;
 }
 
-export function createGuesses(limit: RateLimits["guesses"], count: Count): Guesses {
+export function createBruteForceLimits(limit: RateLimits["guesses"], count: Count): BruteForceLimits {
   if (limit === "off") return { at: (_, work) => work() };
   const { requests, windowMs } = limit;
   return {
@@ -34,7 +34,7 @@ export function createGuesses(limit: RateLimits["guesses"], count: Count): Guess
 }
 
 /** Whether something secret is sent to it. */
-export function takesGuesses({ method }: Pick<MethodContract, "method">): boolean {
+export function takesSecret({ method }: Pick<MethodContract, "method">): boolean {
   return method.input.fields.some((field) => getOption(field, secret));
 }
 

@@ -5,11 +5,11 @@ import { implement } from "@kontor/platform/rpc/rpc.ts";
 import type { Logger } from "@kontor/platform/telemetry/logger.ts";
 
 /** A method of the size of most: a line in, a thing with a line out. */
-export const DeskService = describeService("kontor.testing.v1.BenchDeskService", {
+export const GreeterService = describeService("kontor.testing.v1.BenchDeskService", {
   greet: { input: LineSchema, output: ThingSchema, allow: [Allow.INTERNAL] },
 });
 
-export const desk = implement(DeskService, {
+export const greeter = implement(GreeterService, {
   greet: async ({ sku, quantity }) => ({
     id: "thg_0123456789abcdef",
     displayName: `A thing called ${sku}`,

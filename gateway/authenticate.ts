@@ -1,31 +1,31 @@
 import type { IncomingMessage } from "node:http";
 import { refusalIn } from "@kontor/platform/errors/refusal.ts";
 import type { Refusal } from "@kontor/platform/errors/refusal.ts";
-import type { User } from "@kontor/platform/rpc/call.ts";
+import type { User } from "@kontor/platform/call/call.ts";
 import { clientAddress } from "./client-address.ts";
 import { invalidToken, isOfBadToken } from "./problem.ts";
-import type { Limiter } from "./rate-limits.ts";
+import type { RateLimiter } from "./rate-limits.ts";
 import type { RpcRoute } from "./routes.ts";
 import type { IsLive } from "./sessions.ts";
 import { badToken } from "./tokens.ts";
 import type { Tokens, Verified } from "./tokens.ts";
 
 /** Who a request is from, as far as the edge can tell. */
-export interface Asker {
+export interface Principal {
   readonly user: User | undefined;
   /** Why it is not served at all: a bad token, or one request too many. */
   readonly refused: Refusal | undefined;
   /** Why a token was not taken, where a guest is answered too. */
-  readonly doubt: Refusal | undefined;
+  readonly rejectedToken: Refusal | undefined;
   /** What every answer says of limits, and what one that a guest gets says of the token: flat lists of names and values. */
   readonly headers: readonly string[];
   readonly advice: readonly string[];
 }
 
-export interface WhoAsksOptions {
+export interface AuthenticateOptions {
   readonly tokens: Tokens;
   readonly isLive: IsLive;
-  readonly limiter: Limiter;
+  readonly limiter: RateLimiter;
   /** How many proxies of ours stand before this gateway. */
   readonly proxies: number;
 }
@@ -33,9 +33,9 @@ export interface WhoAsksOptions {
 /**
  * Finds out who asks: by the token, as long as its session has not ended. A bad token is refused, but where everybody may read, the request is
  * that of a guest then: an old token in a browser closes no shop. The answer says that the token is bad; and what a guest does not get is
- * refused for the token's sake (`dueToDoubt`). A write is never done as somebody else than its sender believed.
+ * refused for the token's sake (`blameRejectedToken`). A write is never done as somebody else than its sender believed.
  */
-export function createWhoAsks({ tokens, isLive, limiter, proxies }: WhoAsksOptions) {
+export function createAuthenticate({ tokens, isLive, limiter, proxies }: AuthenticateOptions) {
   async function verified(authorization: string): Promise<Verified> {
     const found = tokens.verify(tokenIn(authorization));
     const token = found instanceof Promise ? await found : found;
@@ -44,7 +44,7 @@ export function createWhoAsks({ tokens, isLive, limiter, proxies }: WhoAsksOptio
     return token;
   }
 
-  return async (request: IncomingMessage, route: RpcRoute): Promise<Asker> => {
+  return async (request: IncomingMessage, route: RpcRoute): Promise<Principal> => {
     const { authorization } = request.headers;
     let user: User | undefined;
     let bad: Refusal | undefined;
@@ -58,17 +58,17 @@ export function createWhoAsks({ tokens, isLive, limiter, proxies }: WhoAsksOptio
     const counted = await limiter(route.service, () => user?.id ?? clientAddress(request, proxies));
     const guest = route.isPublic && route.verb === "GET";
     const headers = counted?.headers ?? none;
-    if (bad === undefined || !guest) return { user, refused: counted?.refusal ?? bad, doubt: undefined, headers, advice: none };
-    return { user, refused: counted?.refusal, doubt: bad, headers, advice: isOfBadToken(bad) ? badTokenAdvice : none };
+    if (bad === undefined || !guest) return { user, refused: counted?.refusal ?? bad, rejectedToken: undefined, headers, advice: none };
+    return { user, refused: counted?.refusal, rejectedToken: bad, headers, advice: isOfBadToken(bad) ? badTokenAdvice : none };
   };
 }
 
-export type WhoAsks = ReturnType<typeof createWhoAsks>;
+export type Authenticate = ReturnType<typeof createAuthenticate>;
 
 /** What a guest is told who had sent a token that was not taken: where a better one might help, that. */
-export function dueToDoubt(error: unknown, doubt: Refusal | undefined): unknown {
-  const code = doubt === undefined ? undefined : refusalIn(error)?.code;
-  return code === "not_found" || code === "permission_denied" || code === "unauthenticated" ? doubt : error;
+export function blameRejectedToken(error: unknown, rejectedToken: Refusal | undefined): unknown {
+  const code = rejectedToken === undefined ? undefined : refusalIn(error)?.code;
+  return code === "not_found" || code === "permission_denied" || code === "unauthenticated" ? rejectedToken : error;
 }
 
 const none: readonly string[] = [];

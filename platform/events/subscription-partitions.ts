@@ -1,6 +1,6 @@
 import type { Database } from "../database/database.ts";
 import { sql } from "../database/sql.ts";
-import { partName, partOf, partOfStream } from "./parts.ts";
+import { partName, partOf, partOfStream } from "./partitions.ts";
 import { comparePlaces, laterPlace } from "./place.ts";
 import type { Stand } from "./place.ts";
 import { recordsLeft } from "./reach.ts";
