@@ -16,7 +16,7 @@ export type Check = () => string;
 /** Everything that must hold before a change is good, by name, in the order in which it is checked. */
 export const checks: Readonly<Record<string, Check>> = {
   generate: program("tools/generate.ts", "--check"),
-  contracts: program("node_modules/@bufbuild/buf/bin/buf", "lint"),
+  contracts: program("tools/generate.ts", "--lint"),
   types: program("node_modules/typescript/bin/tsc", "--noEmit"),
   format: program("node_modules/oxfmt/bin/oxfmt", "--check", "."),
   lint: program("node_modules/oxlint/bin/oxlint", "--type-aware"),

@@ -4,16 +4,19 @@ import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { docsOf } from "./proto-docs.ts";
 import type { FileImage } from "./proto-docs.ts";
+import { toolFolder } from "./tool.ts";
 
 // Makes contracts/gen from contracts/proto.
 //   node tools/generate.ts              lints, generates, writes the comments to contracts/gen/docs.json
 //   node tools/generate.ts --check      generates elsewhere and fails, naming the files, when the tree differs
+//   node tools/generate.ts --lint       only lints
 //   node tools/generate.ts --breaking   fails when the contracts break what the main branch promises
 
 const root = join(import.meta.dirname, "..");
 const gen = join("contracts", "gen");
 // Buf is a binary with a small script around it; node runs the script, so that no shell is needed.
-const bufScript = join(root, "node_modules", "@bufbuild", "buf", "bin", "buf");
+const tools = join(toolFolder("buf"), "node_modules");
+const bufScript = join(tools, "@bufbuild", "buf", "bin", "buf");
 
 function buf(args: readonly string[], capture = false): string {
   return execFileSync(process.execPath, [bufScript, ...args], {
@@ -85,8 +88,10 @@ function breaking(): void {
     const archive = join(scratch, "contracts.tar");
     writeFileSync(archive, git(["archive", ref, "contracts/proto", "buf.yaml"]));
     execFileSync("tar", ["-xf", archive, "-C", scratch]);
-    const imports = join("node_modules", "protobufjs", "google", "api");
-    cpSync(join(root, imports), join(scratch, imports), { recursive: true });
+    // Where the compared version looks for them.
+    const imports = /- path: (\S+protobufjs)$/m.exec(readFileSync(join(scratch, "buf.yaml"), "utf8"))?.[1];
+    if (imports !== undefined)
+      cpSync(join(tools, "protobufjs", "google", "api"), join(scratch, imports, "google", "api"), { recursive: true });
     buf(["breaking", "--against", scratch]);
   });
 }
@@ -99,11 +104,12 @@ if (mode === "--check") {
     console.error("run `npm run generate` and commit the result");
     process.exitCode = 1;
   }
-} else if (mode === "--breaking") breaking();
+} else if (mode === "--lint") buf(["lint"]);
+else if (mode === "--breaking") breaking();
 else if (mode === undefined) {
   buf(["lint"]);
   for (const file of drift(true)) console.log(join(gen, file));
 } else {
-  console.error(`${mode} is none of --check, --breaking`);
+  console.error(`${mode} is none of --check, --lint, --breaking`);
   process.exitCode = 2;
 }

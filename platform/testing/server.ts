@@ -15,6 +15,7 @@ export interface TestServer {
   readonly url: string;
   /** Stops it and deletes everything it has. Again is fine. */
   stop(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
 }
 
 const prefix = "kontor-test-";
@@ -48,7 +49,8 @@ export async function startTestServer(options: { readonly binaries?: string } = 
       await server.stop();
       await rm(folder, { recursive: true, force: true });
     };
-    return { url, stop: () => (stopped ??= stop()) };
+    const stopOnce = () => (stopped ??= stop());
+    return { url, stop: stopOnce, [Symbol.asyncDispose]: stopOnce };
   } catch (error) {
     await eraseEmbeddedPostgres(folder);
     await rm(folder, { recursive: true, force: true });

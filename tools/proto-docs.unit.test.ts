@@ -1,21 +1,9 @@
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
-import { join } from "node:path";
 import { describe, it } from "node:test";
-import { promisify } from "node:util";
 import { docsOf } from "./proto-docs.ts";
 
-const run = promisify(execFile);
-const generate = async (...args: readonly string[]): Promise<void> => {
-  await run(process.execPath, [join(import.meta.dirname, "generate.ts"), ...args]);
-};
-
-describe("generate", () => {
-  it("API-03: what is generated anew is what is stored", () => generate("--check"));
-
-  it("API-01: the contracts keep what main promises", () => generate("--breaking"));
-
-  it("finds comments by the full name of what they stand at", () => {
+describe("the comments of the contracts", () => {
+  it("are found by the full name of what they stand at", () => {
     const location = (path: readonly number[], leadingComments: string): { path: readonly number[]; leadingComments: string } => ({
       path,
       leadingComments,
