@@ -1,15 +1,16 @@
 // npm run accept: what passes, row by row of docs/requirements.md. With ids, only those: npm run accept -- ORD-09 INV-05
+// Where ENGINE_… variables name real servers, the tests that need them run too.
 import { globSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { testVariable } from "@kontor/platform/testing/names.ts";
 import { prepareTestServer, startTestServer } from "@kontor/platform/testing/server.ts";
 import { filesOfRows } from "./files-of-rows.ts";
 import { rowIds, rowLine, rowPattern, tally } from "./rows.ts";
+import type { Outcome } from "./rows.ts";
 import { runTests } from "./run-tests.ts";
 import type { Failure } from "./run-tests.ts";
 import { root } from "./sources.ts";
 
-const concurrency = 2;
 const asked = [...new Set(process.argv.slice(2))];
 const wrong = asked.find((id) => !/^[A-Z]+-?\d+$/.test(id));
 if (wrong !== undefined) {
@@ -17,13 +18,20 @@ if (wrong !== undefined) {
   process.exit(wrong === "--help" ? 0 : 2);
 }
 
+const engines = Object.entries(process.env).some(([name, value]) => name.startsWith("ENGINE_") && value !== "");
+/** Those that fill, stop and start the real servers cannot share them. */
+const alone = (file: string): boolean => /\.outage\.test\.ts$|[\\/]e2e[\\/].*\.engine\.test\.ts$|\.tool\.test\.ts$/.test(file);
 const all = globSync(
-  ["unit", "int", "e2e"].map((kind) => `**/*.${kind}.test.ts`),
+  ["unit", "int", "e2e", "tool", ...(engines ? ["engine", "outage"] : [])].map((kind) => `**/*.${kind}.test.ts`),
   { cwd: root, exclude: (name) => name === "node_modules" },
 )
   .map((file) => resolve(root, file))
   .toSorted();
 const files = asked.length === 0 ? all : filesOfRows(all, asked);
+const runs = [
+  { files: files.filter((file) => !alone(file)), concurrency: 2 },
+  { files: files.filter(alone), concurrency: 1 },
+];
 
 const abort = new AbortController();
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => abort.abort());
@@ -36,8 +44,14 @@ else if (needed) await prepareTestServer(own!);
 
 try {
   const pattern = asked.length === 0 ? {} : { pattern: rowPattern(asked) };
-  const { outcomes, failures } =
-    files.length === 0 ? { outcomes: [], failures: [] } : await runTests({ files, concurrency, signal: abort.signal, ...pattern });
+  const outcomes: Outcome[] = [];
+  const failures: Failure[] = [];
+  for (const run of runs) {
+    if (run.files.length === 0) continue;
+    const ran = await runTests({ ...run, signal: abort.signal, ...pattern });
+    outcomes.push(...ran.outcomes);
+    failures.push(...ran.failures);
+  }
   const tallies = tally(outcomes);
   const rows = asked.length > 0 ? asked : rowIds(readFileSync(join(root, "docs/requirements.md"), "utf8"));
   for (const failure of failures) console.error(described(failure));

@@ -3,12 +3,14 @@ import { join } from "node:path";
 import { boundaryProblems } from "./boundaries.ts";
 import { commitProblems } from "./commits.ts";
 import { dependencyProblems } from "./dependencies.ts";
+import { importCycles } from "./import-cycles.ts";
 import { lockProblems, manifestProblems, workspaceProblems } from "./lock-file.ts";
 import { reasonProblems, reasonsOf } from "./reasons.ts";
 import { file, manifests, readSources, root, shown } from "./sources.ts";
 import type { Problem } from "./sources.ts";
 import { sqlProblems } from "./sql-strings.ts";
 import { swallowedErrors } from "./swallowed-errors.ts";
+import { toolNames } from "./tool.ts";
 
 /** What a check says: nothing when all is well. */
 export type Check = () => string;
@@ -21,6 +23,7 @@ export const checks: Readonly<Record<string, Check>> = {
   format: program("node_modules/oxfmt/bin/oxfmt", "--check", "."),
   lint: program("node_modules/oxlint/bin/oxlint", "--type-aware"),
   boundaries: () => listed(boundaryProblems(readSources("ts"))),
+  "import cycles": () => listed(importCycles(readSources("ts"))),
   "dead code": program("node_modules/knip/bin/knip.js", "--no-progress", "--no-config-hints"),
   dependencies: () => listed(dependencyProblems(readSources("ts"))),
   sql: () => listed(sqlProblems(readSources("ts"))),
@@ -28,7 +31,14 @@ export const checks: Readonly<Record<string, Check>> = {
   reasons: () => listed(reasonProblems(readSources("ts"), reasonsOf(readSources("proto")))),
   "lock file": () => {
     const [lock, all] = [file("package-lock.json"), manifests()];
-    return listed([...lockProblems(lock), ...workspaceProblems(lock, all), ...all.flatMap(manifestProblems)]);
+    const tools = toolNames();
+    const toolLocks = tools.map((name) => file(`tools/${name}/package-lock.json`));
+    const toolManifests = tools.map((name) => file(`tools/${name}/package.json`));
+    return listed([
+      ...[lock, ...toolLocks].flatMap(lockProblems),
+      ...workspaceProblems(lock, all),
+      ...[...all, ...toolManifests].flatMap(manifestProblems),
+    ]);
   },
   commits: () => listed(commitProblems()),
 };

@@ -35,7 +35,7 @@ export function file(path: string): Source {
 
 /** The `package.json` of the root and of every workspace. */
 export function manifests(): Source[] {
-  return [file("package.json"), ...readSources("json").filter(({ path }) => path.endsWith("/package.json"))];
+  return [file("package.json"), ...readSources("json").filter(({ path }) => path.endsWith("/package.json") && !/^tools\/.+\//.test(path))];
 }
 
 /** The number of the line in which this place of the text is. */
