@@ -73,7 +73,7 @@ describe("the workspace", () => {
   });
 
   it("DEV-02: the folders are those that the architecture names, with every part in its place", () => {
-    const layout = /## The house\n[^]*?(\| folder[^]*?)\n\n/.exec(file("docs/architecture.md").text)?.[1] ?? "";
+    const layout = /## The system\n[^]*?(\| folder[^]*?)\n\n/.exec(file("docs/architecture.md").text)?.[1] ?? "";
     const rows = layout
       .split("\n")
       .slice(2)
