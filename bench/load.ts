@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { performance } from "node:perf_hooks";
 import { setTimeout as pause } from "node:timers/promises";
 import { Connection } from "./http.ts";
-import { obeyParent } from "./obey.ts";
+import { serveParent } from "./serve-parent.ts";
 
 // The load process: shoppers in closed loops. It knows the shop by HTTP only.
 
@@ -120,4 +120,4 @@ async function gets({ api, connections, seconds, paths }: Extract<Load, { run: "
   return { perSecond: done / ((performance.now() - before) / 1000) };
 }
 
-obeyParent({}, async (load: Load) => (load.run === "orders" ? orders(load) : gets(load)));
+serveParent({}, async (load: Load) => (load.run === "orders" ? orders(load) : gets(load)));

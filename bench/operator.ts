@@ -4,7 +4,7 @@ import { verify } from "@kontor/kontor/verify/verify.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import { createLogger } from "@kontor/platform/telemetry/create-logger.ts";
 import { fill, shoppers } from "./compose-shop.ts";
-import { obeyParent } from "./obey.ts";
+import { serveParent } from "./serve-parent.ts";
 
 // Beside a running shop, on its data, whatever that shop is made of: fills it, counts and checks.
 
@@ -46,7 +46,7 @@ async function settled(): Promise<void> {
   }
 }
 
-async function obey(order: OperatorCommand): Promise<unknown> {
+async function execute(order: OperatorCommand): Promise<unknown> {
   switch (order.do) {
     case "fill":
       await fill(clients, order);
@@ -67,4 +67,4 @@ async function obey(order: OperatorCommand): Promise<unknown> {
   }
 }
 
-obeyParent({ superuser: app.postgres?.superuser }, obey);
+serveParent({ superuser: app.postgres?.superuser }, execute);

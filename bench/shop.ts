@@ -4,7 +4,7 @@ import { verify } from "@kontor/kontor/verify/verify.ts";
 import { heapUsed } from "@kontor/platform/testing/heap-used.ts";
 import { createLogger } from "@kontor/platform/telemetry/create-logger.ts";
 import { fill, shoppers } from "./compose-shop.ts";
-import { obeyParent } from "./obey.ts";
+import { serveParent } from "./serve-parent.ts";
 
 // The measured process: a whole shop with its own PostgreSQL, told by messages what to do.
 
@@ -26,7 +26,7 @@ const app = await openApp({
 });
 const clients = app.clientsFor("bench");
 
-async function obey(order: Order): Promise<unknown> {
+async function execute(order: Order): Promise<unknown> {
   switch (order.do) {
     case "fill":
       await fill(clients, order);
@@ -46,4 +46,4 @@ async function obey(order: Order): Promise<unknown> {
   }
 }
 
-obeyParent({ addresses: app.addresses, superuser: app.postgres?.superuser }, obey);
+serveParent({ addresses: app.addresses, superuser: app.postgres?.superuser }, execute);

@@ -4,7 +4,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import type { Shopper } from "./shopper.ts";
 
 /** What a shopper was told of an order: whatever the shop has acknowledged must be there afterwards. */
-export interface Told {
+export interface AcknowledgedOrder {
   readonly key: string;
   readonly cart: string;
   order?: { readonly id: string; readonly text: string };
@@ -12,16 +12,16 @@ export interface Told {
   paid: boolean;
   /** The shop itself has said so. */
   seenPaid: boolean;
-  /** It was to be cancelled after that; "told" when the shop has said that it is. */
-  cancelled: "no" | "asked" | "told";
+  /** It was to be cancelled after that; "confirmed" when the shop has said that it is. */
+  cancelled: "no" | "requested" | "confirmed";
 }
 
-const ends = { no: ["PAID"], asked: ["PAID", "CANCELLED"], told: ["CANCELLED"] } as const;
+const ends = { no: ["PAID"], requested: ["PAID", "CANCELLED"], confirmed: ["CANCELLED"] } as const;
 
 /** Orders one unit, pays, looks, and cancels some of those that are paid: notes in `attempts` what it is told. Throws at the first answer that is not as it should be. */
-export async function orderAndPay(shopper: Shopper, sku: string, attempts: Told[]): Promise<void> {
+export async function orderAndPay(shopper: Shopper, sku: string, attempts: AcknowledgedOrder[]): Promise<void> {
   const cart = await shopper.expect(201, "POST", "/v1/carts", { json: { currency: "EUR", lines: [{ sku, quantity: 1 }] } });
-  const attempt: Told = { key: randomUUID(), cart: cart.body.id, paid: false, seenPaid: false, cancelled: "no" };
+  const attempt: AcknowledgedOrder = { key: randomUUID(), cart: cart.body.id, paid: false, seenPaid: false, cancelled: "no" };
   attempts.push(attempt);
   const placed = await shopper.expect(201, "POST", "/v1/orders", { json: { cart: attempt.cart }, key: attempt.key });
   attempt.order = { id: placed.body.id, text: placed.text };
@@ -31,20 +31,20 @@ export async function orderAndPay(shopper: Shopper, sku: string, attempts: Told[
   attempt.paid = true;
   attempt.seenPaid = (await shopper.expect(200, "GET", `/v1/orders/${placed.body.id}`)).body.status === "PAID";
   if (!attempt.seenPaid || Math.random() < 0.6) return;
-  attempt.cancelled = "asked";
+  attempt.cancelled = "requested";
   await shopper.expect(200, "POST", `/v1/orders/${placed.body.id}/cancel`, { json: {} });
-  attempt.cancelled = "told";
+  attempt.cancelled = "confirmed";
 }
 
 /**
  * The shop is well again: what it has acknowledged is there, the same key gives the same bytes, what was paid is paid, and there is one order a cart and
  * no other.
  */
-export async function assertKept(told: ReadonlyMap<Shopper, readonly Told[]>): Promise<void> {
-  await Promise.all(Array.from(told, ([shopper, attempts]) => assertKeptFor(shopper, attempts)));
+export async function assertDurable(acknowledged: ReadonlyMap<Shopper, readonly AcknowledgedOrder[]>): Promise<void> {
+  await Promise.all(Array.from(acknowledged, ([shopper, attempts]) => assertDurableFor(shopper, attempts)));
 }
 
-async function assertKeptFor(shopper: Shopper, attempts: readonly Told[]): Promise<void> {
+async function assertDurableFor(shopper: Shopper, attempts: readonly AcknowledgedOrder[]): Promise<void> {
   await shopper.login();
   for (const { key, cart, order, paid, seenPaid, cancelled } of attempts) {
     if (seenPaid && cancelled === "no")

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { before, describe, it } from "node:test";
-import { assertWell, openOutageShop, startTraffic } from "./outage-shop.ts";
+import { assertHealthy, openOutageShop, startTraffic } from "./outage-shop.ts";
 import type { OutageShop } from "./outage-shop.ts";
 import { clusterOnServers } from "./topologies.ts";
 
@@ -43,7 +43,7 @@ describe(`a cluster with ${replicas} of each service on real servers`, () => {
       const refused = [...traffic.refused.values()].reduce((sum, count) => sum + count, 0);
       t.diagnostic(`${traffic.placed} orders, ${refused} times another answer: ${JSON.stringify([...traffic.refused])}`);
       assert(refused <= 0.1 * traffic.placed, "the others go on");
-      await assertWell(shop, traffic);
+      await assertHealthy(shop, traffic);
     },
   );
 });

@@ -5,8 +5,8 @@ import { asOperator } from "./operator.ts";
 import { startShop } from "./shop-process.ts";
 import type { ShopProcess } from "./shop-process.ts";
 import type { Shopper } from "./shopper.ts";
-import { assertKept, orderAndPay, until } from "./acknowledged.ts";
-import type { Told } from "./acknowledged.ts";
+import { assertDurable, orderAndPay, until } from "./acknowledged.ts";
+import type { AcknowledgedOrder } from "./acknowledged.ts";
 import type { Topology } from "./topologies.ts";
 
 const kills = Number(process.env["KONTOR_KILLS"] ?? 3);
@@ -25,7 +25,7 @@ export function crashes(topology: Topology): void {
       shop = await startShop({}, topology);
       await asOperator(shop.environment, async (operator) => {
         shoppers = await operator.shoppers(shop, shoppersCount);
-        [sku] = (await operator.goods([100_000])) as [string];
+        [sku] = (await operator.products([100_000])) as [string];
       });
     });
 
@@ -33,11 +33,11 @@ export function crashes(topology: Topology): void {
       `R8 R9 R12 MSG-09 ORD-13 ORD-14 I10: after each of ${kills} kills, the last of PostgreSQL, every order that was under way is finished, once`,
       { timeout: 180_000 },
       async (t) => {
-        const told = new Map<Shopper, Told[]>(shoppers.map((shopper) => [shopper, []]));
-        const all = () => [...told.values()].flat();
+        const acknowledged = new Map<Shopper, AcknowledgedOrder[]>(shoppers.map((shopper) => [shopper, []]));
+        const all = () => [...acknowledged.values()].flat();
         for (let round = 1; round <= kills; round++) {
           const away = { yet: false };
-          const rounds = shoppers.map((shopper) => shopUntil(shopper, told.get(shopper)!, away));
+          const rounds = shoppers.map((shopper) => shopUntil(shopper, acknowledged.get(shopper)!, away));
           await until(() => all().filter(({ paid }) => paid).length >= round * paidBetween, rounds);
           // Anywhere in what they do, not only where the last of them was paid.
           await pause(Math.random() * 60);
@@ -53,14 +53,14 @@ export function crashes(topology: Topology): void {
         t.diagnostic(
           `${all().length} orders, ${all().filter(({ order }) => order === undefined).length} of them without an answer, ${all().filter(({ paid }) => paid).length} paid`,
         );
-        await assertKept(told);
+        await assertDurable(acknowledged);
         const { code, output } = await shop.run(["verify"]);
         assert.equal(code, 0, output);
       },
     );
 
     /** Orders and pays, again and again, until the shop is killed. What fails because it is away is left as it is: its outcome is unknown. */
-    async function shopUntil(shopper: Shopper, attempts: Told[], away: { readonly yet: boolean }): Promise<void> {
+    async function shopUntil(shopper: Shopper, attempts: AcknowledgedOrder[], away: { readonly yet: boolean }): Promise<void> {
       while (!away.yet)
         try {
           await orderAndPay(shopper, sku, attempts);

@@ -6,8 +6,8 @@ import { openObserver } from "./observer.ts";
 import type { Observer } from "./observer.ts";
 import { openProviderControl } from "./provider-control.ts";
 import type { ProviderControl } from "./provider-control.ts";
-import { openScene } from "./scene.ts";
-import type { Scene } from "./scene.ts";
+import { openShopWithData } from "./shop-with-data.ts";
+import type { ShopWithData } from "./shop-with-data.ts";
 import type { Answer, Shopper } from "./shopper.ts";
 
 const limitMs = 1_000;
@@ -15,14 +15,14 @@ const limitMs = 1_000;
 const lateMs = 700;
 
 describe("a shop whose requests may take a second", () => {
-  let scene: Scene;
+  let fixture: ShopWithData;
   let observer: Observer;
   let control: ProviderControl;
 
   before(async () => {
-    scene = await openScene({ env: { KONTOR_REQUEST_TIMEOUT: "1s" } });
-    observer = await openObserver(scene.shop);
-    control = await openProviderControl(scene.shop);
+    fixture = await openShopWithData({ env: { KONTOR_REQUEST_TIMEOUT: "1s" } });
+    observer = await openObserver(fixture.shop);
+    control = await openProviderControl(fixture.shop);
   });
 
   /** The answer, which must come in time. */
@@ -39,16 +39,16 @@ describe("a shop whose requests may take a second", () => {
   }
 
   it("GW-13 RES-03: a service that waits for its database is 504 in time, each of them, and right again afterwards", async () => {
-    const { cart, payment } = scene.ids;
+    const { cart, payment } = fixture.ids;
     const slow: readonly (readonly [service: string, who: Shopper, path: string, status: number])[] = [
-      ["identity", scene.ada, "/v1/me", 200],
-      ["catalog", scene.ada, "/v1/categories", 200],
-      ["inventory", scene.admin, "/v1/stock", 200],
-      ["carts", scene.ada, `/v1/carts/${cart}`, 200],
-      ["checkout", scene.ada, "/v1/checkouts/chk_none", 404],
-      ["orders", scene.ada, "/v1/orders", 200],
-      ["payments", scene.ada, `/v1/payments/${payment}`, 200],
-      ["notifications", scene.ada, "/v1/notifications", 200],
+      ["identity", fixture.ada, "/v1/me", 200],
+      ["catalog", fixture.ada, "/v1/categories", 200],
+      ["inventory", fixture.admin, "/v1/stock", 200],
+      ["carts", fixture.ada, `/v1/carts/${cart}`, 200],
+      ["checkout", fixture.ada, "/v1/checkouts/chk_none", 404],
+      ["orders", fixture.ada, "/v1/orders", 200],
+      ["payments", fixture.ada, `/v1/payments/${payment}`, 200],
+      ["notifications", fixture.ada, "/v1/notifications", 200],
     ];
     await Promise.all(
       slow.map(async ([service, who, path, status]) => {
@@ -64,80 +64,84 @@ describe("a shop whose requests may take a second", () => {
   it("RES-03: a checkout that takes too long is 202 in time, and goes on to its order under a deadline of its own", async () => {
     const unlock = await observer.lock("inventory");
     const key = randomUUID();
-    const json = { currency: "EUR", lines: [{ sku: scene.ids["sku"], quantity: 1 }] };
-    const accepted = await inTime(scene.ada.call("POST", "/v1/orders", { json, key }));
+    const json = { currency: "EUR", lines: [{ sku: fixture.ids["sku"], quantity: 1 }] };
+    const accepted = await inTime(fixture.ada.call("POST", "/v1/orders", { json, key }));
     assert.equal(accepted.status, 202, accepted.text);
     const place = accepted.headers.get("location")!;
     assert.equal(place, `/v1/checkouts/${accepted.body.id}`);
-    assert.equal((await scene.ada.expect(200, "GET", place)).body.status, "RUNNING");
-    await scene.eve.expect(404, "GET", place);
+    assert.equal((await fixture.ada.expect(200, "GET", place)).body.status, "RUNNING");
+    await fixture.eve.expect(404, "GET", place);
     await unlock();
-    await until(async () => (await scene.ada.expect(200, "GET", place)).body.status !== "RUNNING");
-    const { body: ended } = await scene.ada.expect(200, "GET", place);
+    await until(async () => (await fixture.ada.expect(200, "GET", place)).body.status !== "RUNNING");
+    const { body: ended } = await fixture.ada.expect(200, "GET", place);
     assert.equal(ended.status, "PLACED", JSON.stringify(ended));
-    const again = await scene.ada.expect(201, "POST", "/v1/orders", { json, key });
+    const again = await fixture.ada.expect(201, "POST", "/v1/orders", { json, key });
     assert.equal(again.body.id, ended.order.id);
   });
 
   it("RES-03: a checkout that is refused after its request has ended says so at its address, with the problem", async () => {
     const unlock = await observer.lock("inventory");
-    const json = { currency: "EUR", lines: [{ sku: scene.ids["sku"], quantity: 9_999 }] };
+    const json = { currency: "EUR", lines: [{ sku: fixture.ids["sku"], quantity: 9_999 }] };
     const key = randomUUID();
-    const accepted = await inTime(scene.ada.call("POST", "/v1/orders", { json, key }));
+    const accepted = await inTime(fixture.ada.call("POST", "/v1/orders", { json, key }));
     assert.equal(accepted.status, 202, accepted.text);
     await unlock();
     const place = accepted.headers.get("location")!;
-    await until(async () => (await scene.ada.expect(200, "GET", place)).body.status !== "RUNNING");
-    const { body } = await scene.ada.expect(200, "GET", place);
+    await until(async () => (await fixture.ada.expect(200, "GET", place)).body.status !== "RUNNING");
+    const { body } = await fixture.ada.expect(200, "GET", place);
     assert.deepEqual([body.status, body.problem.reason], ["REFUSED", "OUT_OF_STOCK"]);
-    assert.equal((await scene.ada.call("POST", "/v1/orders", { json, key })).body.reason, "OUT_OF_STOCK");
+    assert.equal((await fixture.ada.call("POST", "/v1/orders", { json, key })).body.reason, "OUT_OF_STOCK");
   });
 
   it("RES-03: what was answered 504 is not begun afterwards: a cart that was locked stays as it was", async () => {
-    const { body: cart } = await scene.ada.expect(201, "POST", "/v1/carts", { json: { currency: "EUR" } });
+    const { body: cart } = await fixture.ada.expect(201, "POST", "/v1/carts", { json: { currency: "EUR" } });
     const unlock = await observer.lock("carts");
-    const late = await inTime(scene.ada.call("POST", `/v1/carts/${cart.id}/lines`, { json: { sku: scene.ids["sku"], quantity: 1 } }));
+    const late = await inTime(fixture.ada.call("POST", `/v1/carts/${cart.id}/lines`, { json: { sku: fixture.ids["sku"], quantity: 1 } }));
     assert.equal(late.status, 504, late.text);
     await unlock();
     await until(async () => (await observer.statements("carts")) === 0);
-    assert.deepEqual((await scene.ada.expect(200, "GET", `/v1/carts/${cart.id}`)).body.lines, []);
+    assert.deepEqual((await fixture.ada.expect(200, "GET", `/v1/carts/${cart.id}`)).body.lines, []);
   });
 
   it("RES-03 GW-13 PAY-02: a provider that is silent is given up in time, nothing is charged, and the same try goes on later", async () => {
-    const { body: order } = await scene.ada.order([{ sku: scene.ids["sku"]!, quantity: 1 }]);
+    const { body: order } = await fixture.ada.order([{ sku: fixture.ids["sku"]!, quantity: 1 }]);
     const stall = { stall: { next: 1, ms: 3_000, on: ["open"] } } as const;
     await control.faults(stall);
-    const opened = await inTime(scene.ada.call("GET", order.payment.url));
-    assert.deepEqual([opened.status, opened.body.reason], [504, "DEADLINE_EXCEEDED"], opened.text);
+    const page = await inTime(fixture.ada.call("GET", order.payment.url));
+    assert.deepEqual([page.status, page.body.reason], [504, "DEADLINE_EXCEEDED"], page.text);
     await control.faults({});
-    const paid = await scene.ada.pay(order.payment.url);
+    const paid = await fixture.ada.pay(order.payment.url);
     assert.equal(paid.status, 303);
-    await scene.ada.until(order.id, "PAID");
-    assert.equal(attemptsOf(await payment(scene.ada, order)), "SUCCEEDED");
+    await fixture.ada.until(order.id, "PAID");
+    assert.equal(attemptsOf(await payment(fixture.ada, order)), "SUCCEEDED");
   });
 
   it("RES-03 RES-06: nobody waits for a provider that is silent longer than they may, and what can do without it does", async () => {
-    const { body: order } = await scene.ada.order([{ sku: scene.ids["sku"]!, quantity: 1 }]);
-    const opened = await scene.ada.call("GET", order.payment.url);
-    assert.equal(opened.status, 303);
+    const { body: order } = await fixture.ada.order([{ sku: fixture.ids["sku"]!, quantity: 1 }]);
+    const page = await fixture.ada.call("GET", order.payment.url);
+    assert.equal(page.status, 303);
     await control.faults({ stall: { next: 1_000, ms: 20_000 } });
-    const complete = await inTime(scene.ada.call("POST", `/v1/payments/${order.payment.id}/complete`, { json: {} }));
+    const complete = await inTime(fixture.ada.call("POST", `/v1/payments/${order.payment.id}/complete`, { json: {} }));
     assert.ok([503, 504].includes(complete.status), complete.text);
-    const back = await inTime(scene.ada.call("GET", `${order.payment.url}/done`));
+    const back = await inTime(fixture.ada.call("GET", `${order.payment.url}/done`));
     assert.equal(back.status, 200, "who comes back sees a page");
-    const cancel = await inTime(scene.ada.call("POST", `/v1/orders/${order.id}/cancel`, { json: {} }));
+    const cancel = await inTime(fixture.ada.call("POST", `/v1/orders/${order.id}/cancel`, { json: {} }));
     assert.ok([503, 504].includes(cancel.status), cancel.text);
-    assert.equal((await scene.ada.expect(200, "GET", `/v1/orders/${order.id}`)).body.status, "PENDING", "asked again before it is decided");
-    const another = await inTime(scene.ada.order([{ sku: scene.ids["sku"]!, quantity: 1 }]));
+    assert.equal(
+      (await fixture.ada.expect(200, "GET", `/v1/orders/${order.id}`)).body.status,
+      "PENDING",
+      "asked again before it is decided",
+    );
+    const another = await inTime(fixture.ada.order([{ sku: fixture.ids["sku"]!, quantity: 1 }]));
     assert.equal(another.status, 201, "ordering needs no provider");
     await control.faults({});
-    const cancelled = await scene.ada.expect(200, "POST", `/v1/orders/${order.id}/cancel`, { json: {} });
+    const cancelled = await fixture.ada.expect(200, "POST", `/v1/orders/${order.id}/cancel`, { json: {} });
     assert.equal(cancelled.body.status, "CANCELLED");
-    assert.equal(attemptsOf(await payment(scene.ada, order)), "ABANDONED");
+    assert.equal(attemptsOf(await payment(fixture.ada, order)), "ABANDONED");
   });
 
   it("CON-05 I11: every invariant holds", async () => {
-    const { code, output } = await scene.shop.run(["verify"]);
+    const { code, output } = await fixture.shop.run(["verify"]);
     assert.equal(code, 0, output);
   });
 });

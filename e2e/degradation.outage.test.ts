@@ -2,7 +2,7 @@ import { before, describe, it } from "node:test";
 import { controlEngine } from "@kontor/platform/testing/engines.ts";
 import { assertRoutes, fillHands } from "./outage-routes.ts";
 import type { Outcome, Route } from "./outage-routes.ts";
-import { assertSound, bringBack, openOutageShop } from "./outage-shop.ts";
+import { assertConsistent, restartAfterTests, openOutageShop } from "./outage-shop.ts";
 import type { OutageShop } from "./outage-shop.ts";
 import { onServers } from "./topologies.ts";
 
@@ -24,7 +24,7 @@ const how = process.env["KONTOR_OUTAGE"] === "stop" ? "stop" : "kill";
 describe(`degradation: one engine after the other is ${how === "stop" ? "frozen" : "killed"}`, () => {
   let open: OutageShop;
 
-  bringBack(...Object.keys(table));
+  restartAfterTests(...Object.keys(table));
   before(async () => {
     open = await openOutageShop(onServers);
   });
@@ -48,5 +48,5 @@ describe(`degradation: one engine after the other is ${how === "stop" ? "frozen"
     );
   }
 
-  it("every invariant holds", async () => assertSound(open.shop));
+  it("every invariant holds", async () => assertConsistent(open.shop));
 });

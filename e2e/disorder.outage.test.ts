@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { before, describe, it } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { openBrokerNoise } from "@kontor/platform/testing/broker-noise.ts";
-import { assertWell, openOutageShop, startTraffic } from "./outage-shop.ts";
+import { assertHealthy, openOutageShop, startTraffic } from "./outage-shop.ts";
 import type { OutageShop } from "./outage-shop.ts";
 import { clusterOnServers } from "./topologies.ts";
 
@@ -36,13 +36,13 @@ describe("events delivered again and again, in any order, to a cluster on Kafka"
       for (let nth = 0; nth < rebalances; nth++) await Promise.all([shop.killOne(victims[nth % victims.length]!), pause(everyMs)]);
       await traffic.more(10, 30_000);
       await traffic.stop();
-      await assertWell(shop, traffic);
+      await assertHealthy(shop, traffic);
       await repeating.stop();
       t.diagnostic(
         `${traffic.placed} orders, ${repeating.events} events delivered ${repeating.repetitions} times more; refused: ${JSON.stringify([...traffic.refused])}`,
       );
       assert(repeating.repetitions >= repeating.events, "most events came more than once");
-      await assertWell(shop, traffic);
+      await assertHealthy(shop, traffic);
     },
   );
 });

@@ -6,22 +6,22 @@ import type { AnswerCheck, OpenApiOperation } from "./answer-check.ts";
 import { anyJson } from "./any-json.ts";
 import { operations, pathOf } from "./operations.ts";
 import type { Operation } from "./operations.ts";
-import { openScene } from "./scene.ts";
-import type { Scene } from "./scene.ts";
+import { openShopWithData } from "./shop-with-data.ts";
+import type { ShopWithData } from "./shop-with-data.ts";
 import type { Shopper } from "./shopper.ts";
 
 const runs = Number(process.env["KONTOR_FUZZ_RUNS"] ?? 25);
 
 describe("whatever is sent", () => {
-  let scene: Scene;
+  let fixture: ShopWithData;
   let answers: AnswerCheck;
   let people: readonly Shopper[];
   const seen = new Map<string, Set<number>>();
 
   before(async () => {
-    scene = await openScene();
-    answers = await openAnswerCheck(scene.shop.api);
-    people = [scene.admin, scene.ada, scene.guest];
+    fixture = await openShopWithData();
+    answers = await openAnswerCheck(fixture.shop.api);
+    people = [fixture.admin, fixture.ada, fixture.guest];
   });
 
   interface Case {
@@ -33,7 +33,7 @@ describe("whatever is sent", () => {
   }
 
   function anyCase(operation: Operation, described: OpenApiOperation): fc.Arbitrary<Case> {
-    const real = [...Object.values(scene.ids), scene.ada.email, scene.admin.email, scene.ada.password];
+    const real = [...Object.values(fixture.ids), fixture.ada.email, fixture.admin.email, fixture.ada.password];
     const valueOf = anyJson(answers.document, real);
     const parameters = (place: string, requiredKeys: string[] | undefined): fc.Arbitrary<Record<string, unknown>> =>
       fc.record(
@@ -44,7 +44,7 @@ describe("whatever is sent", () => {
     return fc.record({
       who: fc.nat(people.length - 1),
       ids: fc.oneof(
-        { arbitrary: fc.constant(scene.ids), weight: 3 },
+        { arbitrary: fc.constant(fixture.ids), weight: 3 },
         {
           arbitrary: parameters("path", undefined).map((values) =>
             Object.fromEntries(Object.entries(values).map(([name, value]) => [name, textOf(value)])),
@@ -74,7 +74,7 @@ describe("whatever is sent", () => {
           ).toString();
           const path = pathOf(operation, ids) + (search === "" ? "" : `?${search}`);
           // Signing out would leave the others of this file outside.
-          const person = operation.name === "POST /v1/logout" ? scene.guest : people[who]!;
+          const person = operation.name === "POST /v1/logout" ? fixture.guest : people[who]!;
           const answer = await person.call(operation.binding.verb, path, {
             ...(body !== undefined && { json: body }),
             ...(key !== undefined && { key }),
@@ -92,10 +92,10 @@ describe("whatever is sent", () => {
     t.diagnostic(`${through.length} of ${seen.size} operations answered some with success`);
     assert.ok(through.length > seen.size / 2, through.join());
     assert.deepEqual(
-      scene.shop.lines.filter((line) => line.includes('"level":"error"')),
+      fixture.shop.lines.filter((line) => line.includes('"level":"error"')),
       [],
     );
-    const { code, output } = await scene.shop.run(["verify"]);
+    const { code, output } = await fixture.shop.run(["verify"]);
     assert.equal(code, 0, output);
   });
 });

@@ -6,8 +6,8 @@ import { openAnswerCheck } from "./answer-check.ts";
 import type { AnswerCheck } from "./answer-check.ts";
 import { allOperations, namesIn, operations, pathOf, reasons } from "./operations.ts";
 import type { Operation } from "./operations.ts";
-import { openScene } from "./scene.ts";
-import type { Scene } from "./scene.ts";
+import { openShopWithData } from "./shop-with-data.ts";
+import type { ShopWithData } from "./shop-with-data.ts";
 import { Shopper } from "./shopper.ts";
 import type { Answer } from "./shopper.ts";
 import { badTokens } from "./tokens.ts";
@@ -15,12 +15,12 @@ import { badTokens } from "./tokens.ts";
 type Options = Parameters<Shopper["call"]>[2];
 
 describe("the way in", () => {
-  let scene: Scene;
+  let fixture: ShopWithData;
   let answers: AnswerCheck;
 
   before(async () => {
-    scene = await openScene();
-    answers = await openAnswerCheck(scene.shop.api);
+    fixture = await openShopWithData();
+    answers = await openAnswerCheck(fixture.shop.api);
   });
 
   /** Calls an operation at its path, and checks what is true of every answer. */
@@ -29,7 +29,7 @@ describe("the way in", () => {
     operation: Operation,
     options: Options & { readonly ids?: Readonly<Record<string, string>> } = {},
   ): Promise<Answer> {
-    const { ids = scene.ids, ...others } = options;
+    const { ids = fixture.ids, ...others } = options;
     const answer = await who.call(operation.binding.verb, pathOf(operation, ids), { key: randomUUID(), ...others });
     answers.check(answer, operation);
     return answer;
@@ -38,13 +38,13 @@ describe("the way in", () => {
   /** Anybody with a token of their own: what they do to their session troubles nobody else. */
   async function anybody(like: Shopper): Promise<Shopper> {
     const { email, password } = like;
-    return Object.assign(new Shopper(scene.shop), { email, password }).login();
+    return Object.assign(new Shopper(fixture.shop), { email, password }).login();
   }
 
   const named = (found: Answer): string[] => ((found.body.errors ?? []) as { field: string }[]).map(({ field }) => field);
 
   it("GW-01 TST-07 GW-03: every route of every service is there for who may use it", async () => {
-    const admin = await anybody(scene.admin);
+    const admin = await anybody(fixture.admin);
     const reached = new Map<string, number>();
     for (const operation of operations) {
       // Names nothing: nothing is deleted or ended on the way.
@@ -61,7 +61,7 @@ describe("the way in", () => {
 
   it("GW-01: every route that reads is answered for its owner", async () => {
     for (const operation of operations.filter(({ binding }) => binding.verb === "GET")) {
-      const { status, text } = await at(operation.forRoles ? scene.admin : scene.ada, operation);
+      const { status, text } = await at(operation.forRoles ? fixture.admin : fixture.ada, operation);
       // A checkout that has answered at once has no address of its own.
       const expected = operation.binding.path.includes("{checkout}") ? [404] : [200, 303];
       assert.ok(expected.includes(status), `${operation.name}: ${status} ${text}`);
@@ -69,13 +69,13 @@ describe("the way in", () => {
   });
 
   it("GW-03 TST-07 S6: every route that is not public answers 401 to no token and to every bad one", async () => {
-    const bad = await badTokens(scene.shop, scene.admin.token!);
+    const bad = await badTokens(fixture.shop, fixture.admin.token!);
     const bodies = new Set<string>();
     for (const operation of operations.filter(({ isPublic }) => !isPublic)) {
-      const none = await at(scene.guest, operation, { ids: {} });
+      const none = await at(fixture.guest, operation, { ids: {} });
       assert.equal(none.status, 401, `${operation.name} without a token`);
       for (const [what, token] of Object.entries(bad)) {
-        const { status, body } = await at(scene.guest, operation, { ids: {}, headers: { authorization: `Bearer ${token}` } });
+        const { status, body } = await at(fixture.guest, operation, { ids: {}, headers: { authorization: `Bearer ${token}` } });
         assert.equal(status, 401, `${operation.name} with a token ${what}`);
         bodies.add(JSON.stringify({ ...body, traceId: "" }));
       }
@@ -84,7 +84,7 @@ describe("the way in", () => {
   });
 
   it("ID-05 S11: after signing out the same access token is refused at every route of every service, and other sessions go on", async () => {
-    const [one, other] = [await anybody(scene.admin), await anybody(scene.admin)];
+    const [one, other] = [await anybody(fixture.admin), await anybody(fixture.admin)];
     await one.expect(200, "GET", "/v1/me");
     await one.expect(204, "POST", "/v1/logout");
     for (const operation of operations.filter(({ isPublic }) => !isPublic)) {
@@ -102,14 +102,14 @@ describe("the way in", () => {
 
   it("S2 ID-10: every route for a role answers 403 to a shopper, and no path takes another verb", async () => {
     for (const operation of operations.filter(({ forRoles }) => forRoles)) {
-      const { status, body } = await at(scene.ada, operation, operation.takesJson ? { json: {} } : {});
+      const { status, body } = await at(fixture.ada, operation, operation.takesJson ? { json: {} } : {});
       assert.deepEqual([status, body.reason], [403, "PERMISSION_DENIED"], operation.name);
     }
     const verbs = ["GET", "POST", "PUT", "PATCH", "DELETE", "PROPFIND"];
     for (const path of new Set(operations.map(({ binding }) => binding.path))) {
       const known = operations.filter(({ binding }) => binding.path === path).map(({ binding }) => binding.verb as string);
       for (const verb of verbs.filter((one) => !known.includes(one))) {
-        const answer = await scene.admin.call(verb, path.replaceAll(/[{}]/g, ""));
+        const answer = await fixture.admin.call(verb, path.replaceAll(/[{}]/g, ""));
         answers.check(answer);
         assert.equal(answer.status, 405, `${verb} ${path}`);
         assert.deepEqual(
@@ -124,14 +124,14 @@ describe("the way in", () => {
   });
 
   it("GW-04 S26: what is no route is refused in the one form, also when it is nearly one", async () => {
-    const { order } = scene.ids;
+    const { order } = fixture.ids;
     const strange = ["/v1", "/v2/orders", "/v0/products", "/v1/Products", "/v1/products/", "//v1/products", "/v1//products", `/v1/orders/${order}/`, "/v1/reservations", "/v1/orders/%2e%2e/products", "/admin", "/metrics", "/kontor.orders.v1.OrdersService/GetOrder", "/.env", "/%00", "/v1/products/%ff", "/v1/products/%", `/v1/products/${"x".repeat(3_000)}`]; // prettier-ignore
     for (const path of strange) {
-      const answer = await asWritten(scene.shop.api, path);
+      const answer = await asWritten(fixture.shop.api, path);
       answers.check(answer);
       assert.ok([400, 404].includes(answer.status), `${path}: ${answer.status}`);
     }
-    const { status } = await scene.admin.call("GET", "/v1/orders");
+    const { status } = await fixture.admin.call("GET", "/v1/orders");
     assert.equal(status, 200, "what is one still answers");
   });
 
@@ -145,26 +145,26 @@ describe("the way in", () => {
       "/readyz",
       "/openapi.json",
       "/v1/products",
-      `/pay/${scene.ids["secret"]}/done`,
+      `/pay/${fixture.ids["secret"]}/done`,
     ]) {
-      const answer = await scene.guest.call("GET", path);
+      const answer = await fixture.guest.call("GET", path);
       answers.check(answer);
       assert.equal(answer.status, 200, path);
     }
     for (const path of ["/nowhere", "/docs/errors/NO_SUCH_REASON"]) {
-      const answer = await scene.guest.call("GET", path);
+      const answer = await fixture.guest.call("GET", path);
       answers.check(answer);
       assert.equal(answer.status, 404, path);
     }
   });
 
   it("GW-08: a body that is malformed, has an unknown property or is too large is refused with the place, at every route that takes one", async () => {
-    const admin = await anybody(scene.admin);
+    const admin = await anybody(fixture.admin);
     for (const operation of operations.filter(({ takesJson }) => takesJson)) {
       const path = pathOf(operation, {});
       const send = async (body: string, type = "application/json"): Promise<Answer> => {
         const headers = { "content-type": type, authorization: `Bearer ${admin.token}`, "idempotency-key": randomUUID() };
-        const response = await fetch(scene.shop.api + path, { method: operation.binding.verb, headers, body, redirect: "manual" });
+        const response = await fetch(fixture.shop.api + path, { method: operation.binding.verb, headers, body, redirect: "manual" });
         const text = await response.text();
         const answer = { status: response.status, headers: response.headers, text, body: JSON.parse(text) };
         answers.check(answer, operation);
@@ -194,7 +194,7 @@ describe("the way in", () => {
       ["GET", "/v1/products?limit=ten", undefined, "limit"],
       ["GET", "/v1/products?limit=1&limit=2", undefined, "limit"],
       ["GET", "/v1/orders?createdAfter=yesterday", undefined, "createdAfter"],
-      ["POST", "/v1/stock/movements", { sku: scene.ids["sku"], kind: "STOLEN", quantity: 1 }, "kind"],
+      ["POST", "/v1/stock/movements", { sku: fixture.ids["sku"], kind: "STOLEN", quantity: 1 }, "kind"],
       [
         "POST",
         "/v1/products",
@@ -207,13 +207,13 @@ describe("the way in", () => {
         { title: "A", variants: [{ sku: "a", price: { currency: "EUR", amount: 1.5 } }] },
         "variants[0].price.amount",
       ],
-      ["POST", "/v1/carts", { currency: "EUR", lines: [{ sku: scene.ids["sku"], quantity: 1.5 }] }, "lines[0].quantity"],
-      ["POST", "/v1/carts", { currency: "EUR", lines: [{ sku: scene.ids["sku"], quantity: -1 }] }, "lines[0].quantity"],
-      ["POST", "/v1/carts", { currency: "EUR", lines: [{ sku: scene.ids["sku"], quantity: 1e9 }] }, "lines[0].quantity"],
+      ["POST", "/v1/carts", { currency: "EUR", lines: [{ sku: fixture.ids["sku"], quantity: 1.5 }] }, "lines[0].quantity"],
+      ["POST", "/v1/carts", { currency: "EUR", lines: [{ sku: fixture.ids["sku"], quantity: -1 }] }, "lines[0].quantity"],
+      ["POST", "/v1/carts", { currency: "EUR", lines: [{ sku: fixture.ids["sku"], quantity: 1e9 }] }, "lines[0].quantity"],
       ["POST", "/v1/carts", { currency: "DOUBLOON" }, "currency"],
     ];
     for (const [verb, path, json, field] of cases) {
-      const answer = await scene.admin.call(verb, path, json === undefined ? {} : { json });
+      const answer = await fixture.admin.call(verb, path, json === undefined ? {} : { json });
       answers.check(answer);
       assert.equal(answer.status, 400, `${verb} ${path}: ${answer.text}`);
       assert.deepEqual(named(answer), [field], answer.text);
@@ -270,22 +270,22 @@ describe("the way in", () => {
   });
 
   it("API-05: every reason of the contracts is explained on its page, with the status and the code that it is declared with", async () => {
-    const { text: list } = await scene.guest.call("GET", "/docs/errors");
+    const { text: list } = await fixture.guest.call("GET", "/docs/errors");
     for (const [reason, { status, code }] of reasons) {
       assert.ok(list.includes(`<code>${reason}</code>`), `${reason} is listed`);
-      const { text } = await scene.guest.expect(200, "GET", `/docs/errors/${reason}`);
+      const { text } = await fixture.guest.expect(200, "GET", `/docs/errors/${reason}`);
       assert.ok(text.includes(`HTTP ${status}`) && text.includes(`<code>${code}</code>`), `${reason}: ${text}`);
     }
   });
 
   it("S3 ORD-01: no writable body takes what is not its caller's to say", async () => {
-    const admin = await anybody(scene.admin);
+    const admin = await anybody(fixture.admin);
     const secretly = ["id", "role", "roles", "companyId", "company", "price", "status", "ownerId", "customer", "version", "createdAt", "total", "paid", "isAdmin", "__proto__", "constructor"]; // prettier-ignore
     for (const operation of operations.filter(({ takesJson }) => takesJson)) {
       const known = new Set(operation.contract.method.input.fields.map(({ jsonName }) => jsonName));
       for (const field of secretly.filter((name) => !known.has(name))) {
         const headers = { "content-type": "application/json", authorization: `Bearer ${admin.token}`, "idempotency-key": randomUUID() };
-        const response = await fetch(scene.shop.api + pathOf(operation, {}), {
+        const response = await fetch(fixture.shop.api + pathOf(operation, {}), {
           method: operation.binding.verb,
           headers,
           body: `{"${field}":{"admin":true}}`,
@@ -300,20 +300,20 @@ describe("the way in", () => {
     // What a message within the body has for answers only.
     const variant = { sku: "s3", price: { currency: "EUR", amount: "1.00" } };
     for (const field of ["id", "title", "available"]) {
-      const answer = await scene.admin.call("POST", "/v1/products", {
+      const answer = await fixture.admin.call("POST", "/v1/products", {
         json: { title: "A", variants: [{ ...variant, [field]: field === "available" ? 9 : "x" }] },
       });
       assert.deepEqual([answer.status, named(answer)], [400, [`variants[0].${field}`]], answer.text);
     }
-    const line = { sku: scene.ids["sku"], quantity: 1 };
+    const line = { sku: fixture.ids["sku"], quantity: 1 };
     for (const field of ["unitPrice", "price", "total", "title"]) {
       const json = { currency: "EUR", lines: [{ ...line, [field]: { currency: "EUR", amount: "0.01" } }] };
       for (const path of ["/v1/carts", "/v1/orders"]) {
-        const answer = await scene.ada.call("POST", path, { json, key: randomUUID() });
+        const answer = await fixture.ada.call("POST", path, { json, key: randomUUID() });
         assert.deepEqual([answer.status, named(answer)], [400, [`lines[0].${field}`]], answer.text);
       }
     }
-    assert.deepEqual((await scene.ada.expect(200, "GET", "/v1/me")).body.roles, []);
+    assert.deepEqual((await fixture.ada.expect(200, "GET", "/v1/me")).body.roles, []);
   });
 
   it("S1 ID-14: with an id of another's, every route says that there is no such thing", async () => {
@@ -321,44 +321,47 @@ describe("the way in", () => {
     let checked = 0;
     for (const operation of operations.filter(({ binding }) => namesIn(binding.path).some((name) => secretly.has(name)))) {
       if (operation.forRoles) continue;
-      const mine = await scene.eve.expect(201, "POST", "/v1/carts", { json: { currency: "EUR" } });
-      const bodies: Record<string, object> = { "/v1/carts/{cart}/lines": { sku: scene.ids["sku"], quantity: 1 }, "/v1/carts/{cart}/lines/{line}": { quantity: 2 }, "/v1/carts/{cart}/merge": { from: mine.body.id } }; // prettier-ignore
-      for (const who of [scene.eve, scene.guest]) {
+      const mine = await fixture.eve.expect(201, "POST", "/v1/carts", { json: { currency: "EUR" } });
+      const bodies: Record<string, object> = { "/v1/carts/{cart}/lines": { sku: fixture.ids["sku"], quantity: 1 }, "/v1/carts/{cart}/lines/{line}": { quantity: 2 }, "/v1/carts/{cart}/merge": { from: mine.body.id } }; // prettier-ignore
+      for (const who of [fixture.eve, fixture.guest]) {
         const answer = await at(who, operation, operation.takesJson ? { json: bodies[operation.binding.path] ?? {} } : {});
         // Deleting what is not there for the caller is done, and does nothing.
         const hidden = operation.binding.verb === "DELETE" ? [204, 404] : [404];
-        if (who === scene.guest && !operation.isPublic) hidden.push(401);
+        if (who === fixture.guest && !operation.isPublic) hidden.push(401);
         assert.ok(
           hidden.includes(answer.status),
-          `${operation.name} for ${who === scene.eve ? "another" : "a guest"}: ${answer.status} ${answer.text}`,
+          `${operation.name} for ${who === fixture.eve ? "another" : "a guest"}: ${answer.status} ${answer.text}`,
         );
         checked++;
       }
     }
     assert.ok(checked >= 20);
-    await scene.ada.expect(200, "GET", `/v1/carts/${scene.ids["cart"]}`);
-    assert.equal((await scene.ada.expect(200, "GET", `/v1/carts/${scene.ids["cart"]}`)).body.lines.length, 1);
+    await fixture.ada.expect(200, "GET", `/v1/carts/${fixture.ids["cart"]}`);
+    assert.equal((await fixture.ada.expect(200, "GET", `/v1/carts/${fixture.ids["cart"]}`)).body.lines.length, 1);
     assert.ok(
-      (await scene.ada.expect(200, "GET", "/v1/sessions")).body.items.some(({ id }: { id: string }) => id === scene.ids["session"]),
+      (await fixture.ada.expect(200, "GET", "/v1/sessions")).body.items.some(({ id }: { id: string }) => id === fixture.ids["session"]),
     );
   });
 
   it("S12: a key is its caller's and its route's alone, and must be a short visible text", async () => {
-    const lines = [{ sku: scene.ids["sku"]!, quantity: 1 }];
+    const lines = [{ sku: fixture.ids["sku"]!, quantity: 1 }];
     const key = randomUUID();
-    const [one, other] = [await scene.ada.order(lines, key), await scene.eve.order(lines, key)];
+    const [one, other] = [await fixture.ada.order(lines, key), await fixture.eve.order(lines, key)];
     assert.deepEqual([one.status, other.status], [201, 201]);
     assert.notEqual(one.body.id, other.body.id);
-    const cancelled = await scene.ada.expect(200, "POST", `/v1/orders/${one.body.id}/cancel`, { json: {}, key });
+    const cancelled = await fixture.ada.expect(200, "POST", `/v1/orders/${one.body.id}/cancel`, { json: {}, key });
     assert.equal(cancelled.body.status, "CANCELLED", "another route does its own with the same key");
-    const again = await scene.ada.expect(200, "POST", `/v1/orders/${one.body.id}/cancel`, { json: {}, key });
+    const again = await fixture.ada.expect(200, "POST", `/v1/orders/${one.body.id}/cancel`, { json: {}, key });
     assert.equal(again.text, cancelled.text);
     for (const bad of ["x".repeat(256), "x".repeat(10_000), "two words", "tab\tbed", ""]) {
-      const answer = await scene.ada.call("POST", "/v1/orders", { json: { currency: "EUR", lines }, headers: { "idempotency-key": bad } });
+      const answer = await fixture.ada.call("POST", "/v1/orders", {
+        json: { currency: "EUR", lines },
+        headers: { "idempotency-key": bad },
+      });
       answers.check(answer);
       assert.equal(answer.status, 400, bad.slice(0, 20));
     }
-    const none = await scene.ada.call("POST", "/v1/orders", { json: { currency: "EUR", lines } });
+    const none = await fixture.ada.call("POST", "/v1/orders", { json: { currency: "EUR", lines } });
     assert.deepEqual([none.status, none.body.reason], [400, "IDEMPOTENCY_KEY_REQUIRED"]);
   });
 });

@@ -31,7 +31,7 @@ describe("the services over gRPC", () => {
     ops = `http://127.0.0.1:${port}`;
   });
 
-  it("API-02 PAY-07 NTF-12 TST-03: each answers its own contract, and nobody without a token of this house", async () => {
+  it("API-02 PAY-07 NTF-12 TST-03: each answers its own contract, and nobody without a token of this installation", async () => {
     const log = createLogger({ service: "test", level: "silent" });
     const { remotes: services } = placementOf(readConfiguration(shop.environment));
     const key = await masterKeyOf(undefined, shop.folder);
@@ -63,7 +63,7 @@ describe("the services over gRPC", () => {
   it("API-02 RES-01: the calls that an order is made of go over it, and the breakers are closed", async () => {
     const [[ada], [sku]] = await asOperator(
       shop.environment,
-      async (operator) => [await operator.shoppers(shop, 1), await operator.goods([5])] as const,
+      async (operator) => [await operator.shoppers(shop, 1), await operator.products([5])] as const,
     );
     const placed = await ada!.order([{ sku: sku!, quantity: 1 }]);
     assert.equal(placed.status, 201);

@@ -4,7 +4,7 @@ import { openTestShop } from "@kontor/kontor/verify/test-shop.ts";
 import type { TestShop } from "@kontor/kontor/verify/test-shop.ts";
 import { heapUsed } from "@kontor/platform/testing/heap-used.ts";
 
-// The short form of npm run soak: the same question, asked of a house in this process, without a clock.
+// The short form of npm run soak: the same question, asked of an app in this process, without a clock.
 
 const warmUpOrders = 100;
 const orders = 300;

@@ -3,7 +3,7 @@ import { performance } from "node:perf_hooks";
 import { before, describe, it } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { controlEngine } from "@kontor/platform/testing/engines.ts";
-import { assertWell, bringBack, openOutageShop, startTraffic } from "./outage-shop.ts";
+import { assertHealthy, restartAfterTests, openOutageShop, startTraffic } from "./outage-shop.ts";
 import type { OutageShop } from "./outage-shop.ts";
 import { onServers } from "./topologies.ts";
 
@@ -17,7 +17,7 @@ const drainedWithinMs = 60_000;
 describe("a shop whose Kafka is killed", () => {
   let open: OutageShop;
 
-  bringBack("kafka");
+  restartAfterTests("kafka");
   before(async () => {
     open = await openOutageShop(onServers);
   });
@@ -36,14 +36,14 @@ describe("a shop whose Kafka is killed", () => {
       await traffic.more(orders, 20_000);
       await traffic.stop();
       assert.deepEqual([...traffic.refused], []);
-      for (const [shopper, told] of traffic.told)
-        for (const { order, paid, cancelled } of told) if (paid && cancelled === "no") await shopper.until(order!.id, "PAID");
+      for (const [shopper, acknowledged] of traffic.acknowledged)
+        for (const { order, paid, cancelled } of acknowledged) if (paid && cancelled === "no") await shopper.until(order!.id, "PAID");
       const drainedMs = Math.round(performance.now() - backMs);
       t.diagnostic(
         `${orders} orders in ${placed} ms without Kafka; ${gathered} of ${traffic.placed} orders before it was back; drained after ${drainedMs} ms`,
       );
       assert(drainedMs <= drainedWithinMs, `${drainedMs} ms`);
-      await assertWell(open.shop, traffic);
+      await assertHealthy(open.shop, traffic);
     },
   );
 });

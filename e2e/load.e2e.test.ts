@@ -6,33 +6,33 @@ import { setTimeout as pause } from "node:timers/promises";
 import { promisify } from "node:util";
 import { openObserver } from "./observer.ts";
 import type { Observer } from "./observer.ts";
-import { openScene } from "./scene.ts";
-import type { Scene } from "./scene.ts";
+import { openShopWithData } from "./shop-with-data.ts";
+import type { ShopWithData } from "./shop-with-data.ts";
 import type { Answer } from "./shopper.ts";
 
 const concurrent = Number(process.env["KONTOR_CONCURRENT"] ?? 500);
 const connections = 20;
 
 describe("a shop under load", () => {
-  let scene: Scene;
+  let fixture: ShopWithData;
   let observer: Observer;
 
   before(async () => {
-    scene = await openScene({ env: { KONTOR_CONNECTIONS: String(connections) } });
-    observer = await openObserver(scene.shop);
+    fixture = await openShopWithData({ env: { KONTOR_CONNECTIONS: String(connections) } });
+    observer = await openObserver(fixture.shop);
   });
 
   async function until(reached: () => Promise<boolean>): Promise<void> {
     while (!(await reached())) await pause(20);
   }
 
-  const line = () => ({ sku: scene.ids["sku"]!, quantity: 1 });
+  const line = () => ({ sku: fixture.ids["sku"]!, quantity: 1 });
   const asks: readonly (() => Promise<Answer>)[] = [
-    () => scene.guest.call("GET", "/v1/products?limit=10"),
-    () => scene.guest.call("GET", `/v1/products/${scene.ids["product"]}`),
-    () => scene.ada.call("GET", "/v1/orders"),
-    () => scene.guest.call("POST", "/v1/carts", { json: { currency: "EUR", lines: [line()] } }),
-    () => scene.ada.call("POST", "/v1/orders", { json: { currency: "EUR", lines: [line()] }, key: randomUUID() }),
+    () => fixture.guest.call("GET", "/v1/products?limit=10"),
+    () => fixture.guest.call("GET", `/v1/products/${fixture.ids["product"]}`),
+    () => fixture.ada.call("GET", "/v1/orders"),
+    () => fixture.guest.call("POST", "/v1/carts", { json: { currency: "EUR", lines: [line()] } }),
+    () => fixture.ada.call("POST", "/v1/orders", { json: { currency: "EUR", lines: [line()] }, key: randomUUID() }),
   ];
 
   it(`DAT-08: ${concurrent} requests at once are answered or refused in good form, over ${connections} connections at most, which are given back`, async (t) => {
@@ -55,7 +55,7 @@ describe("a shop under load", () => {
       assert.ok(Number(headers.get("retry-after")) >= 1, "says when to come again");
     }
     t.diagnostic(`${JSON.stringify(Object.fromEntries(statuses))}, ${most} connections at most`);
-    // One more says that the house is taken.
+    // A second start says that another process uses the data.
     assert.ok(most <= connections + 1, `${most} connections`);
     for (const ask of asks) {
       const { status } = await ask();
@@ -65,19 +65,19 @@ describe("a shop under load", () => {
   });
 
   it("OBS-16: while PostgreSQL stands still the shop lives and is not ready, and is ready when it goes on", async () => {
-    const postmaster = scene.shop.postgresPid;
+    const postmaster = fixture.shop.postgresPid;
     // It first, so that it starts no others.
     process.kill(postmaster, "SIGSTOP");
     const children = await childrenOf(postmaster);
     try {
       signal(children, "SIGSTOP");
-      const [live, ready] = await Promise.all([scene.guest.call("GET", "/livez"), scene.guest.call("GET", "/readyz")]);
+      const [live, ready] = await Promise.all([fixture.guest.call("GET", "/livez"), fixture.guest.call("GET", "/readyz")]);
       assert.deepEqual([live.status, ready.status, ready.body.reason], [200, 503, "DEPENDENCY_UNAVAILABLE"]);
-      assert.equal((await scene.guest.call("GET", "/livez")).status, 200);
+      assert.equal((await fixture.guest.call("GET", "/livez")).status, 200);
     } finally {
       signal([...children, postmaster], "SIGCONT");
     }
-    await until(async () => (await scene.guest.call("GET", "/readyz")).status === 200);
+    await until(async () => (await fixture.guest.call("GET", "/readyz")).status === 200);
     const placed = await asks.at(-1)!();
     assert.equal(placed.status, 201, placed.text);
   });
@@ -85,15 +85,15 @@ describe("a shop under load", () => {
   it("RES-08: told to stop under load, it finishes what it has begun, takes no more, and ends with 0 within 10 s", async () => {
     const unlock = await observer.lock("carts");
     // These are in the middle of it when the signal comes.
-    const begun = Array.from({ length: 10 }, () => scene.ada.call("GET", `/v1/carts/${scene.ids["cart"]}`));
-    const orders = Array.from({ length: 5 }, () => scene.ada.order([line()]).then(undefined, (error: unknown) => error));
+    const begun = Array.from({ length: 10 }, () => fixture.ada.call("GET", `/v1/carts/${fixture.ids["cart"]}`));
+    const orders = Array.from({ length: 5 }, () => fixture.ada.order([line()]).then(undefined, (error: unknown) => error));
     const settled = Promise.all(begun);
     await until(async () => (await observer.statements("carts")) > 0);
     await pause(100); // they are a few microseconds apart
     const before = performance.now();
-    const stopped = scene.shop.stop();
-    await until(async () => scene.shop.lines.some((text) => text.includes('"message":"stops"')));
-    await assert.rejects(fetch(`${scene.shop.api}/livez`), TypeError);
+    const stopped = fixture.shop.stop();
+    await until(async () => fixture.shop.lines.some((text) => text.includes('"message":"stops"')));
+    await assert.rejects(fetch(`${fixture.shop.api}/livez`), TypeError);
     await unlock();
     for (const { status, headers, text } of await settled) {
       assert.equal(status, 200, text);
@@ -102,19 +102,19 @@ describe("a shop under load", () => {
     await Promise.all(orders);
     assert.equal(await stopped, 0);
     assert.ok(performance.now() - before < 10_000);
-    await scene.shop.start();
-    const { code, output } = await scene.shop.run(["verify"]);
+    await fixture.shop.start();
+    const { code, output } = await fixture.shop.run(["verify"]);
     assert.equal(code, 0, output);
   });
 
   it("OBS-16: without its PostgreSQL the shop ends, says why, and comes back with all it had", async () => {
-    const { body: order } = await scene.ada.order([line()]);
-    process.kill(scene.shop.postgresPid, "SIGKILL");
-    const code = await scene.shop.ended;
+    const { body: order } = await fixture.ada.order([line()]);
+    process.kill(fixture.shop.postgresPid, "SIGKILL");
+    const code = await fixture.shop.ended;
     assert.equal(code, 1, "so that whoever watches over it starts it again");
-    assert.ok(scene.shop.lines.some((text) => text.includes("PostgreSQL has ended") && text.includes('"level":"error"')));
-    await scene.shop.start();
-    assert.equal((await scene.ada.expect(200, "GET", `/v1/orders/${order.id}`)).body.status, "PENDING");
+    assert.ok(fixture.shop.lines.some((text) => text.includes("PostgreSQL has ended") && text.includes('"level":"error"')));
+    await fixture.shop.start();
+    assert.equal((await fixture.ada.expect(200, "GET", `/v1/orders/${order.id}`)).body.status, "PENDING");
   });
 });
 

@@ -6,7 +6,7 @@ import { asOperator } from "./operator.ts";
 import { runCommand, startShop } from "./shop-process.ts";
 import { onServers } from "./topologies.ts";
 
-describe("moving house", () => {
+describe("moving an installation", () => {
   it(
     "DAT-01 CON-05: a shop with orders, carts and reminders goes on on real servers where it was, and its old data does not start again",
     { timeout: 150_000 },
@@ -14,7 +14,7 @@ describe("moving house", () => {
       const small = await startShop();
       const [[ada], [sku]] = await asOperator(
         small.environment,
-        async (operator) => [await operator.shoppers(small, 1), await operator.goods([50])] as const,
+        async (operator) => [await operator.shoppers(small, 1), await operator.products([50])] as const,
       );
       const lines = [{ sku: sku!, quantity: 2 }];
       const paid = (await ada!.order(lines)).body;

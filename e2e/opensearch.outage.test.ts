@@ -4,7 +4,7 @@ import { before, describe, it } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { controlEngine, engineAddress } from "@kontor/platform/testing/engines.ts";
 import { asOperator } from "./operator.ts";
-import { assertWell, bringBack, openOutageShop, startTraffic } from "./outage-shop.ts";
+import { assertHealthy, restartAfterTests, openOutageShop, startTraffic } from "./outage-shop.ts";
 import type { OutageShop } from "./outage-shop.ts";
 import { onServers } from "./topologies.ts";
 
@@ -18,7 +18,7 @@ const healedWithinMs = 15_000;
 describe("a shop whose OpenSearch is killed", () => {
   let open: OutageShop;
 
-  bringBack("opensearch");
+  restartAfterTests("opensearch");
   before(async () => {
     open = await openOutageShop(onServers);
   });
@@ -46,7 +46,7 @@ describe("a shop whose OpenSearch is killed", () => {
       await untilIndexed(namespace, await found(open.sku, 5_000), healedWithinMs);
       await controlEngine("kill", "opensearch");
       await found(open.sku, 5_000);
-      const [missed] = (await asOperator(shop.environment, (operator) => operator.goods([1]))) as [string];
+      const [missed] = (await asOperator(shop.environment, (operator) => operator.products([1]))) as [string];
       const product = await found(missed, 5_000);
       const [placed] = await Promise.all([traffic.more(orders, 20_000), pause(awayMs)]);
       await controlEngine("start", "opensearch");
@@ -57,7 +57,7 @@ describe("a shop whose OpenSearch is killed", () => {
       assert.deepEqual([...traffic.refused], []);
       t.diagnostic(`${orders} orders in ${placed} ms without OpenSearch; what it had missed was there ${healedMs} ms after it was back`);
       assert(shop.lines.some((line) => line.includes("the search engine answers again")));
-      await assertWell(shop, traffic);
+      await assertHealthy(shop, traffic);
     },
   );
 });

@@ -11,16 +11,16 @@ import { createLogger } from "@kontor/platform/telemetry/create-logger.ts";
 import type { Places } from "./shopper.ts";
 import { Shopper } from "./shopper.ts";
 
-/** Somebody with the key to the house: makes what a scenario starts from, past the front door. */
+/** Makes what a scenario starts from through the services themselves, without the gateway. */
 export interface Operator {
   readonly app: App;
   /** Verified accounts, signed in: no mails are sent for them. */
   shoppers(places: Places, count: number, roles?: readonly string[]): Promise<Shopper[]>;
   /** Published products of one variant each, with so many units in stock. Gives their SKUs. */
-  goods(units: readonly number[]): Promise<string[]>;
+  products(units: readonly number[]): Promise<string[]>;
 }
 
-/** The same for a house of this process. */
+/** The same for an app of this process. */
 export function operatorOf(app: App): Operator {
   const clients = app.clientsFor("kontor");
   const identity = clients.of("identity", IdentityService);
@@ -37,7 +37,7 @@ export function operatorOf(app: App): Operator {
           return shopper.login();
         }),
       ),
-    goods: async (units) => {
+    products: async (units) => {
       const made = units.map((onHand) => ({ sku: `E2E-${randomBytes(5).toString("hex")}`, onHand }));
       const price = { currency: "EUR", amount: "19.99" };
       const products = made.map(({ sku }) => ({

@@ -7,8 +7,8 @@ import { asOperator } from "./operator.ts";
 import { startShop } from "./shop-process.ts";
 import type { ShopProcess } from "./shop-process.ts";
 import type { Shopper } from "./shopper.ts";
-import { assertKept, orderAndPay } from "./acknowledged.ts";
-import type { Told } from "./acknowledged.ts";
+import { assertDurable, orderAndPay } from "./acknowledged.ts";
+import type { AcknowledgedOrder } from "./acknowledged.ts";
 import type { Topology } from "./topologies.ts";
 
 /** A shop with goods, and shoppers who are signed in. */
@@ -26,13 +26,13 @@ export async function openOutageShop(topology: Topology, env: Readonly<Record<st
   const shop = await startShop(env, topology);
   return asOperator(shop.environment, async (operator) => {
     const shoppers = await operator.shoppers(shop, shoppersCount);
-    const [sku] = (await operator.goods([1_000_000])) as [string];
+    const [sku] = (await operator.products([1_000_000])) as [string];
     return { shop, shoppers, sku };
   });
 }
 
 /** Brings engines back after the tests of this file, whatever has become of these. Call it before the shop is started, which needs them to be cleared away. */
-export function bringBack(...engines: readonly string[]): void {
+export function restartAfterTests(...engines: readonly string[]): void {
   after(async () => {
     for (const engine of engines) await controlEngine("start", engine);
   });
@@ -40,7 +40,7 @@ export function bringBack(...engines: readonly string[]): void {
 
 /** Shoppers who order and pay, one order after the other, also while something is away. */
 export interface Traffic {
-  readonly told: ReadonlyMap<Shopper, readonly Told[]>;
+  readonly acknowledged: ReadonlyMap<Shopper, readonly AcknowledgedOrder[]>;
   /** How many orders were acknowledged so far. */
   readonly placed: number;
   /** How many of them were paid at the provider. */
@@ -62,10 +62,10 @@ export interface TrafficOptions extends OutageShop {
 const [betweenMs, afterRefusalMs] = [20, 100];
 
 export function startTraffic({ shoppers, sku, mayFail = () => false }: TrafficOptions): Traffic {
-  const told = new Map<Shopper, Told[]>(shoppers.map((shopper) => [shopper, []]));
+  const acknowledged = new Map<Shopper, AcknowledgedOrder[]>(shoppers.map((shopper) => [shopper, []]));
   const refused = new Map<string, number>();
-  const count = (which: (told: Told) => boolean): number =>
-    [...told.values()].reduce((sum, attempts) => sum + attempts.filter(which).length, 0);
+  const count = (which: (acknowledged: AcknowledgedOrder) => boolean): number =>
+    [...acknowledged.values()].reduce((sum, attempts) => sum + attempts.filter(which).length, 0);
   let going = true;
   let failure: { readonly error: unknown } | undefined;
 
@@ -73,7 +73,7 @@ export function startTraffic({ shoppers, sku, mayFail = () => false }: TrafficOp
     while (going && failure === undefined) {
       let waitMs = betweenMs;
       try {
-        await orderAndPay(shopper, sku, told.get(shopper)!);
+        await orderAndPay(shopper, sku, acknowledged.get(shopper)!);
       } catch (error) {
         const status = answerIn(error);
         if (status === "none" || !mayFail(status)) failure ??= { error };
@@ -87,7 +87,7 @@ export function startTraffic({ shoppers, sku, mayFail = () => false }: TrafficOp
   };
   const rounds = Promise.all(shoppers.map(shop));
   const traffic: Traffic = {
-    told,
+    acknowledged,
     refused,
     get placed() {
       return count(({ order }) => order !== undefined);
@@ -124,16 +124,16 @@ function answerIn(error: unknown): number | undefined | "none" {
  * The shop is well again: what it has told its shoppers is so, each paid order has its one confirmation mail, nothing lies in dead letters, and every
  * invariant holds. `mailsWithinMs` is in how long the last confirmation must have come.
  */
-export async function assertWell(shop: ShopProcess, { told }: Traffic, mailsWithinMs = 20_000): Promise<void> {
-  await assertKept(told);
+export async function assertHealthy(shop: ShopProcess, { acknowledged }: Traffic, mailsWithinMs = 20_000): Promise<void> {
+  await assertDurable(acknowledged);
   await Promise.all(
-    Array.from(told, ([shopper, attempts]) => confirmations(shopper, attempts.filter(({ paid }) => paid).length, mailsWithinMs)),
+    Array.from(acknowledged, ([shopper, attempts]) => confirmations(shopper, attempts.filter(({ paid }) => paid).length, mailsWithinMs)),
   );
-  await assertSound(shop);
+  await assertConsistent(shop);
 }
 
 /** Nothing lies in dead letters, and every invariant holds. */
-export async function assertSound(shop: ShopProcess): Promise<void> {
+export async function assertConsistent(shop: ShopProcess): Promise<void> {
   assert.equal((await shop.run(["tasks", "list"])).output, "No task is dead.\n");
   assert.equal((await shop.run(["parked", "list"])).output, "Nothing is parked.\n");
   const { code, output } = await shop.run(["verify"]);

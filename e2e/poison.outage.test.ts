@@ -7,7 +7,7 @@ import { sql } from "@kontor/platform/database/sql.ts";
 import { openBrokerNoise } from "@kontor/platform/testing/broker-noise.ts";
 import { asOperator } from "./operator.ts";
 import type { Operator } from "./operator.ts";
-import { assertWell, openOutageShop, startTraffic } from "./outage-shop.ts";
+import { assertHealthy, openOutageShop, startTraffic } from "./outage-shop.ts";
 import type { OutageShop } from "./outage-shop.ts";
 import type { Shopper } from "./shopper.ts";
 import { onServers } from "./topologies.ts";
@@ -15,7 +15,7 @@ import { onServers } from "./topologies.ts";
 /** How many orders must be placed in each part, at least. */
 const orders = Number(process.env["KONTOR_ORDERS"] ?? 20);
 /** How many records that are no events come on each topic. */
-const litter = Number(process.env["KONTOR_LITTER"] ?? 5);
+const invalidRecords = Number(process.env["KONTOR_INVALID_RECORDS"] ?? 5);
 /** In how long an order beside the poison must be paid and confirmed. */
 const lagMs = Number(process.env["KONTOR_LAG_MS"] ?? 2_000);
 /** Five tries, with 1, 2, 4 and 8 seconds between them. */
@@ -33,13 +33,13 @@ describe("poison among the events of a shop on Kafka", () => {
     { timeout: 150_000 },
     async (t) => {
       const { shop, shoppers } = open;
-      const [cursed] = shoppers as [Shopper];
+      const [poisoned] = shoppers as [Shopper];
       const noise = openBrokerNoise(shop.environment["KONTOR_NAMESPACE"]!);
       const traffic = startTraffic(open);
       await traffic.more(orders, 20_000);
       await asOperator(shop.environment, async (operator) => {
-        await setCurse(operator, cursed);
-        const [records, undecodable] = await Promise.all([noise.litter(litter), recordUndecodable(operator)]);
+        await setPoison(operator, poisoned);
+        const [records, undecodable] = await Promise.all([noise.litter(invalidRecords), recordUndecodable(operator)]);
         await traffic.more(orders, 30_000);
         const [neighbour] = await operator.shoppers(shop, 1);
         const lags = await lagOf(neighbour!, open.sku);
@@ -47,24 +47,24 @@ describe("poison among the events of a shop on Kafka", () => {
         assert(Math.max(...lags) <= lagMs, `${lags.join(", ")} ms`);
 
         const givenUp = await untilGivenUp(operator, "notifications", "notifications.orders");
-        assert.match(givenUp.cause, /cursed/);
+        assert.match(givenUp.cause, /poisoned/);
         await traffic.stop();
         assert.deepEqual([...traffic.refused], []);
         const unread = await untilGivenUp(operator, "orders", "orders.payments");
         assert.equal(unread.id, undecodable);
 
-        await liftCurse(operator);
+        await removePoison(operator);
       });
       const aside = shop.lines.filter((line) => line.includes("a record on a topic is no event")).map((line) => JSON.parse(line) as Aside);
       const found = Map.groupBy(aside, ({ subscription }) => subscription);
       for (const [subscription, lines] of found)
-        assert.equal(new Set(lines.map(({ part, offset }) => `${part}/${offset}`)).size, litter, `put aside by ${subscription}`);
+        assert.equal(new Set(lines.map(({ part, offset }) => `${part}/${offset}`)).size, invalidRecords, `put aside by ${subscription}`);
       assert(found.has("orders.payments") && found.has("notifications.orders"), [...found.keys()].join(", "));
       const replayed = await shop.run(["parked", "replay", "--service", "notifications"]);
       assert.match(replayed.output, /^[1-9]\d* events are tried again/);
       const skipped = await shop.run(["parked", "skip", "--service", "orders", "--all"]);
       assert.match(skipped.output, /^1 events were given up/);
-      await assertWell(shop, traffic);
+      await assertHealthy(shop, traffic);
       const again = await shop.run(["parked", "replay"]);
       assert.match(again.output, /^Nothing that fits is parked/);
     },
@@ -79,18 +79,18 @@ interface Aside {
 }
 
 /** Whatever is to be confirmed to this shopper fails, as it would with a fault in the code or its data. */
-async function setCurse({ app }: Operator, shopper: Shopper): Promise<void> {
+async function setPoison({ app }: Operator, shopper: Shopper): Promise<void> {
   const { sub } = JSON.parse(Buffer.from(shopper.token!.split(".")[1]!, "base64url").toString()) as { sub: string };
   assert.match(sub, /^\w+$/);
   await app.databases.get("notifications")!.maintenance((tx) =>
     tx.script(`
-      create function curse() returns trigger language plpgsql as $$ begin raise exception 'cursed'; end $$;
-      create trigger curse before insert on notifications for each row when (new.kind = 'ORDER_CONFIRMATION' and new.account = '${sub}') execute function curse();`),
+      create function poison() returns trigger language plpgsql as $$ begin raise exception 'poisoned'; end $$;
+      create trigger poison before insert on notifications for each row when (new.kind = 'ORDER_CONFIRMATION' and new.account = '${sub}') execute function poison();`),
   );
 }
 
-async function liftCurse({ app }: Operator): Promise<void> {
-  await app.databases.get("notifications")!.maintenance((tx) => tx.script("drop trigger curse on notifications; drop function curse()"));
+async function removePoison({ app }: Operator): Promise<void> {
+  await app.databases.get("notifications")!.maintenance((tx) => tx.script("drop trigger poison on notifications; drop function poison()"));
 }
 
 /** An event of payments' log whose data nobody can read. Gives its id. */

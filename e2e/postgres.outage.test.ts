@@ -3,7 +3,7 @@ import { performance } from "node:perf_hooks";
 import { before, describe, it } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { controlEngine } from "@kontor/platform/testing/engines.ts";
-import { assertWell, bringBack, openOutageShop, startTraffic } from "./outage-shop.ts";
+import { assertHealthy, restartAfterTests, openOutageShop, startTraffic } from "./outage-shop.ts";
 import type { OutageShop } from "./outage-shop.ts";
 import { onServers } from "./topologies.ts";
 
@@ -19,7 +19,7 @@ const mailsWithinMs = 75_000;
 describe("a shop whose PostgreSQL server is killed", () => {
   let open: OutageShop;
 
-  bringBack("postgres-primary", "postgres-replica");
+  restartAfterTests("postgres-primary", "postgres-replica");
   before(async () => {
     open = await openOutageShop(onServers);
   });
@@ -49,7 +49,7 @@ describe("a shop whose PostgreSQL server is killed", () => {
       t.diagnostic(`${traffic.placed} orders; refused: ${JSON.stringify([...traffic.refused])}`);
       assert.equal(shop.pid, pid, "the shop's process lives");
       await shoppers[0]!.expect(200, "GET", "/readyz");
-      await assertWell(shop, traffic, mailsWithinMs);
+      await assertHealthy(shop, traffic, mailsWithinMs);
     },
   );
 });

@@ -3,7 +3,7 @@ import { performance } from "node:perf_hooks";
 import { before, describe, it } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { controlEngine } from "@kontor/platform/testing/engines.ts";
-import { assertWell, bringBack, openOutageShop, startTraffic } from "./outage-shop.ts";
+import { assertHealthy, restartAfterTests, openOutageShop, startTraffic } from "./outage-shop.ts";
 import type { OutageShop } from "./outage-shop.ts";
 import { onServers } from "./topologies.ts";
 
@@ -17,7 +17,7 @@ const mailWithinMs = 15_000;
 describe("a shop whose RabbitMQ is killed", () => {
   let open: OutageShop;
 
-  bringBack("rabbitmq");
+  restartAfterTests("rabbitmq");
   before(async () => {
     open = await openOutageShop(onServers);
   });
@@ -46,6 +46,6 @@ describe("a shop whose RabbitMQ is killed", () => {
     t.diagnostic(
       `${orders} orders in ${placed} ms without RabbitMQ; ${gathered} of ${traffic.placed} before it was back; a mail ${mailMs} ms after`,
     );
-    await assertWell(shop, traffic);
+    await assertHealthy(shop, traffic);
   });
 });

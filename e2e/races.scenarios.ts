@@ -45,7 +45,7 @@ export function races(topology: Topology): void {
       );
 
     it(`R1 R4 INV-05: ${buyers} checkouts at once for the last unit, ${lastUnits} times: one gets it, the others are told so`, async () => {
-      const skus = await keep((operator) => operator.goods(Array.from({ length: lastUnits }, () => 1)));
+      const skus = await keep((operator) => operator.products(Array.from({ length: lastUnits }, () => 1)));
       for (const sku of skus) {
         const carts = await Promise.all(
           Array.from(
@@ -68,7 +68,7 @@ export function races(topology: Topology): void {
     });
 
     it("R3 INV-05 INV-04: carts of several things in any order, 100 at once for 60 units: as many are sold as are asked for and there", async () => {
-      const skus = await keep((operator) => operator.goods([30, 20, 10]));
+      const skus = await keep((operator) => operator.products([30, 20, 10]));
       const answers = await Promise.all(
         Array.from({ length: 100 }, async (_, nth) => {
           const wanted = skus.toSorted(() => randomInt(3) - 1).slice(0, 1 + randomInt(3));
@@ -95,7 +95,7 @@ export function races(topology: Topology): void {
     });
 
     it(`R5 ORD-04 S12: ${checkouts} checkouts, each sent five times at once with one key: one order, the same bytes; another body is refused`, async () => {
-      const [sku] = (await keep((operator) => operator.goods([10_000]))) as [string];
+      const [sku] = (await keep((operator) => operator.products([10_000]))) as [string];
       const lines = [{ sku, quantity: 1 }];
       const orders = new Set<string>();
       await Promise.all(
@@ -120,7 +120,7 @@ export function races(topology: Topology): void {
     });
 
     it(`R6 PAY-06: ${payments} payments, each paid twice, completed thrice and told 0 to 5 times, all at once: one charge, one order`, async () => {
-      const [sku] = (await keep((operator) => operator.goods([10_000]))) as [string];
+      const [sku] = (await keep((operator) => operator.products([10_000]))) as [string];
       const paid = await Promise.all(
         Array.from({ length: payments }, async (_, nth) => {
           const ada = someone(nth);
@@ -161,7 +161,7 @@ export function races(topology: Topology): void {
     });
 
     it("RES-02 PAY-02: a try whose answer is lost is not repeated behind the shopper's back, and the next goes on with the same one", async () => {
-      const [sku] = (await keep((operator) => operator.goods([10]))) as [string];
+      const [sku] = (await keep((operator) => operator.products([10]))) as [string];
       for (const fault of ["error", "reset"] as const) {
         const { body: order } = await someone(0).order([{ sku, quantity: 1 }]);
         await control.faults({ [fault]: { next: 2, on: ["open"] } });
@@ -181,7 +181,7 @@ export function races(topology: Topology): void {
     });
 
     it(`R7 PAY-02 I11: the provider fails, loses answers and stalls, and ${payments} orders are paid, or cancelled, all the same`, async () => {
-      const [sku] = (await keep((operator) => operator.goods([10_000]))) as [string];
+      const [sku] = (await keep((operator) => operator.products([10_000]))) as [string];
       const usual = ["open", "read", "close", "refund"] as const;
       await control.faults({
         error: { probability: 0.15, on: [...usual] },

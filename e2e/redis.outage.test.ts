@@ -6,7 +6,7 @@ import { createClient } from "@redis/client";
 import { openWay } from "@kontor/platform/cache/test-redis.ts";
 import type { Way } from "@kontor/platform/cache/test-redis.ts";
 import { controlEngine, engineAddress } from "@kontor/platform/testing/engines.ts";
-import { assertWell, bringBack, openOutageShop, startTraffic } from "./outage-shop.ts";
+import { assertHealthy, restartAfterTests, openOutageShop, startTraffic } from "./outage-shop.ts";
 import type { OutageShop, Traffic } from "./outage-shop.ts";
 import { onServers } from "./topologies.ts";
 
@@ -23,7 +23,7 @@ describe("a shop whose Redis is lost, emptied and slow", () => {
   /** A token that was logged out of before anything happened. */
   let ended = "";
 
-  bringBack("redis");
+  restartAfterTests("redis");
   before(async () => {
     way = await openWay(engineAddress("ENGINE_REDIS"), `e2e_${randomBytes(6).toString("hex")}`);
     open = await openOutageShop(onServers, { KONTOR_CACHE: way.url });
@@ -71,6 +71,6 @@ describe("a shop whose Redis is lost, emptied and slow", () => {
   it("R14: no order was refused meanwhile, and every invariant holds", { timeout: 120_000 }, async () => {
     await traffic.stop();
     assert.deepEqual([...traffic.refused], []);
-    await assertWell(open.shop, traffic);
+    await assertHealthy(open.shop, traffic);
   });
 });

@@ -4,7 +4,7 @@ import type { ReadableStream } from "node:stream/web";
 import type { Shopper } from "./shopper.ts";
 
 /** A change of an order as a browser's EventSource would hear of it. */
-export interface HeardEvent {
+export interface ReceivedEvent {
   readonly id: string;
   readonly data: { readonly version: number; readonly status: string; readonly at: string };
 }
@@ -17,7 +17,7 @@ export function watch({ places, token }: Shopper, order: string, lastEventId?: s
 }
 
 /** The events of an answer, until its end; leaving the loop closes the connection. */
-export async function* readEvents(answer: Response): AsyncGenerator<HeardEvent, undefined, undefined> {
+export async function* readEvents(answer: Response): AsyncGenerator<ReceivedEvent, undefined, undefined> {
   const body = Readable.fromWeb(answer.body as ReadableStream);
   try {
     let fields: Record<string, string> = {};
@@ -29,7 +29,7 @@ export async function* readEvents(answer: Response): AsyncGenerator<HeardEvent, 
       }
       if (fields["event"] === "problem") throw new Error(fields["data"]);
       if (fields["data"] !== undefined && fields["event"] === undefined)
-        yield { id: fields["id"] ?? "", data: JSON.parse(fields["data"]) as HeardEvent["data"] };
+        yield { id: fields["id"] ?? "", data: JSON.parse(fields["data"]) as ReceivedEvent["data"] };
       fields = {};
     }
   } finally {

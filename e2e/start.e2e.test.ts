@@ -11,8 +11,8 @@ import { afterTests } from "@kontor/platform/testing/postgres.ts";
 import { testFolder } from "@kontor/platform/testing/server.ts";
 import { runCommand } from "./shop-process.ts";
 import type { CommandResult, ShopProcess } from "./shop-process.ts";
-import { openScene } from "./scene.ts";
-import type { Scene } from "./scene.ts";
+import { openShopWithData } from "./shop-with-data.ts";
+import type { ShopWithData } from "./shop-with-data.ts";
 
 const ports = { KONTOR_PORT: "0", KONTOR_MAILBOX_PORT: "0", KONTOR_SMTP_PORT: "0", KONTOR_PROVIDER_PORT: "0" };
 
@@ -105,19 +105,19 @@ describe("a start that cannot be", { concurrency: 2 }, () => {
 });
 
 describe("a start on data that are there", () => {
-  let scene: Scene;
+  let fixture: ShopWithData;
   let shop: ShopProcess;
   let order = "";
 
   before(async () => {
-    scene = await openScene();
-    shop = scene.shop;
-    order = scene.ids["order"]!;
+    fixture = await openShopWithData();
+    shop = fixture.shop;
+    order = fixture.ids["order"]!;
   });
 
   const wellAgain = async (): Promise<void> => {
-    assert.equal((await scene.ada.expect(200, "GET", `/v1/orders/${order}`)).body.status, "PENDING");
-    const { status, body } = await scene.ada.order([{ sku: scene.ids["sku"]!, quantity: 1 }]);
+    assert.equal((await fixture.ada.expect(200, "GET", `/v1/orders/${order}`)).body.status, "PENDING");
+    const { status, body } = await fixture.ada.order([{ sku: fixture.ids["sku"]!, quantity: 1 }]);
     assert.equal(status, 201);
     order = body.id;
   };

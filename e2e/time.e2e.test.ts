@@ -23,10 +23,10 @@ import type { Answer, Places } from "./shopper.ts";
 const races = Number(process.env["KONTOR_EXPIRY_RACES"] ?? 8);
 const minuteMs = 60_000;
 const hourMs = 60 * minuteMs;
-/** Where the clock stands when the house opens. */
+/** The time when the app opens. */
 const opened = new Date("2026-03-02T09:00:00Z");
 
-describe("a house whose clock is moved", () => {
+describe("an app whose clock is moved", () => {
   const clock = new ManualClock(opened);
   const lines: string[] = [];
   let app: App;
@@ -67,7 +67,7 @@ describe("a house whose clock is moved", () => {
   /** A shopper, a SKU with 5 units, and the shopper's order of 2. */
   async function order(): Promise<{ readonly ada: Shopper; readonly sku: string; readonly placed: Answer["body"] }> {
     const [ada] = (await operator.shoppers(places, 1)) as [Shopper];
-    const [sku] = (await operator.goods([5])) as [string];
+    const [sku] = (await operator.products([5])) as [string];
     const { status, body: placed } = await ada.order([{ sku, quantity: 2 }]);
     assert.equal(status, 201, JSON.stringify(placed));
     return { ada, sku, placed };

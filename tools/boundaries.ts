@@ -28,7 +28,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** What does not run in a shop. */
-const aroundTheHouse = { e2e: true, bench: true, tools: true };
+const notInAShop = { e2e: true, bench: true, tools: true };
 
 /** What a service does through a seam of the platform: engines, servers, sockets, files and other processes. */
 const engines = new RegExp(
@@ -106,7 +106,7 @@ function problemOf(path: string, own: string, from: string): string | undefined 
   const other = packageOf(target);
   if (other === undefined) return from.startsWith(".") && target.startsWith("..") ? `${from} leads out of the repository` : undefined;
   const folder = (name: string): string => name.split("/")[0]!;
-  if (isTestCode(target) && !isTestCode(path) && !(folder(own) in aroundTheHouse)) return `${from} is for tests only`;
+  if (isTestCode(target) && !isTestCode(path) && !(folder(own) in notInAShop)) return `${from} is for tests only`;
   if (other === own) {
     const outside = [path, target].filter((file) => file.startsWith(outsideCompany)).length;
     return outside === 1 && !isTestCode(path) ? `a service and the company beside it share no code: they speak over HTTP` : undefined;

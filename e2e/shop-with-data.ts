@@ -5,7 +5,7 @@ import type { ShopProcess } from "./shop-process.ts";
 import { Shopper } from "./shopper.ts";
 
 /** A shop with one of everything that a path can name, and people who may and may not see it. */
-export interface Scene {
+export interface ShopWithData {
   readonly shop: ShopProcess;
   readonly admin: Shopper;
   /** The owner of all of it. */
@@ -16,18 +16,18 @@ export interface Scene {
   readonly ids: Readonly<Record<string, string>>;
 }
 
-export interface SceneOptions {
+export interface ShopWithDataOptions {
   readonly env?: Readonly<Record<string, string>>;
-  /** What else is to be made past the front door. */
+  /** What else is to be made through the services themselves, without the gateway. */
   readonly prepare?: (operator: Operator, shop: ShopProcess) => Promise<void>;
 }
 
-export async function openScene({ env = {}, prepare }: SceneOptions = {}): Promise<Scene> {
+export async function openShopWithData({ env = {}, prepare }: ShopWithDataOptions = {}): Promise<ShopWithData> {
   const shop = await startShop(env);
   const [admin, ada, eve, sku] = await asOperator(shop.environment, async (operator) => {
     const [boss] = await operator.shoppers(shop, 1, ["admin"]);
     const [first, second] = await operator.shoppers(shop, 2);
-    const [made] = await operator.goods([1_000]);
+    const [made] = await operator.products([1_000]);
     await prepare?.(operator, shop);
     return [boss!, first!, second!, made!] as const;
   });
