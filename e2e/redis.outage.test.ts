@@ -3,8 +3,8 @@ import { randomBytes } from "node:crypto";
 import { before, describe, it } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { createClient } from "@redis/client";
-import { openWay } from "@kontor/platform/cache/test-redis.ts";
-import type { Way } from "@kontor/platform/cache/test-redis.ts";
+import { openRedisProxy } from "@kontor/platform/redis/test-redis.ts";
+import type { RedisProxy } from "@kontor/platform/redis/test-redis.ts";
 import { controlEngine, engineAddress } from "@kontor/platform/testing/engines.ts";
 import { assertHealthy, restartAfterTests, openOutageShop, startTraffic } from "./outage-shop.ts";
 import type { OutageShop, Traffic } from "./outage-shop.ts";
@@ -18,15 +18,15 @@ const slowMs = 500;
 
 describe("a shop whose Redis is lost, emptied and slow", () => {
   let open: OutageShop;
-  let way: Way;
+  let proxy: RedisProxy;
   let traffic: Traffic;
   /** A token that was logged out of before anything happened. */
   let ended = "";
 
   restartAfterTests("redis");
   before(async () => {
-    way = await openWay(engineAddress("ENGINE_REDIS"), `e2e_${randomBytes(6).toString("hex")}`);
-    open = await openOutageShop(onServers, { KONTOR_CACHE: way.url });
+    proxy = await openRedisProxy(engineAddress("ENGINE_REDIS"), `e2e_${randomBytes(6).toString("hex")}`);
+    open = await openOutageShop(onServers, { KONTOR_CACHE: proxy.url });
     const [eve] = open.shoppers;
     ended = eve!.token!;
     await eve!.expect(204, "POST", "/v1/logout", { json: {} });
@@ -61,10 +61,10 @@ describe("a shop whose Redis is lost, emptied and slow", () => {
   });
 
   it(`R14: ${slowMs} ms slower: the same`, async (t) => {
-    await way.slow(slowMs);
+    await proxy.slow(slowMs);
     const [placed] = await Promise.all([traffic.more(orders, 30_000), pause(awayMs)]);
     await assertEnded();
-    await way.mend();
+    await proxy.reopen();
     t.diagnostic(`${orders} orders in ${placed} ms with a slow Redis, in ${await traffic.more(orders, 20_000)} ms afterwards`);
   });
 

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { describe, it } from "node:test";
-import { deleteKeys, openWatchedCache, openWay } from "@kontor/platform/cache/test-redis.ts";
+import { openWatchedCache } from "@kontor/platform/cache/test-redis-cache.ts";
+import { deleteKeys, openRedisProxy } from "@kontor/platform/redis/test-redis.ts";
 import { engineAddress } from "@kontor/platform/testing/engines.ts";
 import { afterTests } from "@kontor/platform/testing/postgres.ts";
 import { parseRateLimits } from "./rate-limits.ts";
@@ -30,8 +31,8 @@ sharingContract("redis", {
 describe("gateways whose redis is away", () => {
   it("ID-05, R14: sign-outs go on to count at once for both, before, during and after; R14, S18: each gateway counts for itself meanwhile", async () => {
     const prefix = newPrefix();
-    const way = await openWay(server, prefix);
-    const caches = [await openWatchedCache([way.url], prefix), await openWatchedCache([way.url], prefix)] as const;
+    const proxy = await openRedisProxy(server, prefix);
+    const caches = [await openWatchedCache([proxy.url], prefix), await openWatchedCache([proxy.url], prefix)] as const;
     await using app = await openApp({ caches }, undefined, parseRateLimits("50/h"));
     const [one, two, three] = [await app.tokenOf("ses_1"), await app.tokenOf("ses_2"), await app.tokenOf("ses_3")];
     const seen = async () => Promise.all([one, two, three].map((token) => Promise.all(app.me.map(async (me) => (await me(token)).status))));
@@ -43,14 +44,14 @@ describe("gateways whose redis is away", () => {
     await app.signOut(0, one);
     assert.deepEqual(await seen(), [ended, live, live]);
 
-    await way.cut();
+    await proxy.close();
     await Promise.all(caches.map((cache) => cache.logged(1)));
     assert.deepEqual(await seen(), [ended, live, live]);
     await app.signOut(1, two);
     assert.deepEqual(await seen(), [ended, ended, live]);
     for (const me of app.me) assert.match((await me(three)).headers.get("ratelimit") ?? "", /^"default";r=4\d;/);
 
-    await way.mend();
+    await proxy.reopen();
     await Promise.all(caches.map((cache) => cache.logged(2)));
     assert.deepEqual(await seen(), [ended, ended, live], "what redis still holds of a session that has ended since is not used");
     await app.signOut(0, three);

@@ -1,13 +1,14 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { describe, it } from "node:test";
+import { openTlsCluster } from "../redis/test-redis-tls.ts";
+import { deleteKeys } from "../redis/test-redis.ts";
 import { engineAddress } from "../testing/engines.ts";
 import { afterTests } from "../testing/postgres.ts";
 import { openTlsServer, tlsFaults, writtenLog } from "../testing/test-tls-server.ts";
 import type { TlsServer } from "../testing/test-tls-server.ts";
 import { createRedisCache } from "./redis.ts";
-import { openTlsCluster } from "./test-redis-tls.ts";
-import { deleteKeys, reached } from "./test-redis.ts";
+import { connected } from "./test-redis-cache.ts";
 
 const redis = engineAddress("ENGINE_REDIS");
 
@@ -26,18 +27,18 @@ function open(urls: readonly string[], ca: string | undefined) {
 
 async function works({ cache }: ReturnType<typeof open>): Promise<void> {
   await cache.start();
-  await reached(cache);
+  await connected(cache);
   await cache.set("k", { n: 1 }, 60_000);
   assert.deepEqual(await cache.get("k"), { n: 1 });
   assert.equal((await cache.increment("c", 2, 60_000)).count, 2);
-  const heard = Promise.withResolvers<unknown>();
-  await cache.subscribe("news", heard.resolve);
+  const received = Promise.withResolvers<unknown>();
+  await cache.subscribe("news", received.resolve);
   await cache.publish("news", "all encrypted");
-  assert.equal(await heard.promise, "all encrypted");
+  assert.equal(await received.promise, "all encrypted");
 }
 
 describe("cache: Redis with TLS", () => {
-  it("SEC-05: keeps, counts and tells over encrypted connections alone, trusting the authority that is named", async () => {
+  it("SEC-05: stores, counts and publishes over encrypted connections alone, trusting the authority that is named", async () => {
     const server = await openTlsServer(redis);
     const prefixes: string[] = [];
     for (const host of ["127.0.0.1", "localhost"]) {
@@ -62,7 +63,7 @@ describe("cache: Redis with TLS", () => {
   });
 
   for (const fault of tlsFaults)
-    it(`SEC-05: tells a server nothing ${fault.name}, says why, and is as without Redis`, async () => {
+    it(`SEC-05: sends nothing to a server ${fault.name}, logs why, and works without Redis`, async () => {
       const { server, ca } = await fault.open(redis);
       const { cache, says, lines } = open([urlOf(server, "rediss")], ca);
       await cache.start();
@@ -73,11 +74,11 @@ describe("cache: Redis with TLS", () => {
       assert.deepEqual([lines.length, server.heard()], [1, 0]);
     });
 
-  it("SEC-05: gets no answer in plain text where TLS is spoken", async () => {
+  it("SEC-05: gets no reply in plain text from a server with TLS", async () => {
     const server = await openTlsServer(redis);
     const { cache, says } = open([urlOf(server, "redis")], server.ca);
     await cache.start();
-    await says(/Redis is away/);
+    await says(/Redis is unreachable/);
     await cache.stop();
     assert.equal(server.heard(), 0);
   });

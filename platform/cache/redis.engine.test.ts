@@ -4,11 +4,12 @@ import { after, describe, it } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { createClient } from "@redis/client";
 import type { Logger } from "../telemetry/logger.ts";
+import { deleteKeys, mastersOf } from "../redis/test-redis.ts";
 import { engineAddress } from "../testing/engines.ts";
 import { cacheContract } from "./cache.contract.ts";
 import { createRedisCache } from "./redis.ts";
 import type { RedisCache } from "./redis.ts";
-import { deleteKeys, mastersOf, reached } from "./test-redis.ts";
+import { connected } from "./test-redis-cache.ts";
 
 const server = engineAddress("ENGINE_REDIS");
 const cluster = engineAddress("ENGINE_REDIS_CLUSTER").split(",");
@@ -29,7 +30,7 @@ async function open(urls: readonly string[], own = prefix): Promise<RedisCache> 
   const cache = createRedisCache({ urls, prefix: own, log, callTimeoutMs: 5_000 });
   opened.push(cache);
   await cache.start();
-  await reached(cache);
+  await connected(cache);
   return cache;
 }
 
@@ -43,7 +44,7 @@ for (const [name, urls] of [
   ["DAT-04: redis", [server]],
   ["DAT-11: redis cluster", cluster],
 ] as const) {
-  // Each start makes what others keep unusable, so these are started before the first test.
+  // Each start invalidates what others have stored, so these are started before the first test.
   const caches = Promise.all([open(urls), open(urls)]);
   cacheContract(name, {
     open: async () => (await caches)[0],
@@ -75,35 +76,35 @@ describe("cache: redis alone", () => {
 
   it("takes values of another form, and one that cannot be read is loaded again", async () => {
     const [cache, other] = [await open([server], `${prefix}-forms`), await open([server], `${prefix}-forms`)];
-    const kept = {
+    const options = {
       ttlMs: 60_000,
       toJson: (value: bigint) => value.toString(),
       fromJson: (json: unknown) => BigInt(json as string),
     };
-    assert.equal(await cache.through("n", kept, async () => 7n), 7n);
-    assert.equal(await other.through("n", kept, async () => 8n), 7n);
+    assert.equal(await cache.through("n", options, async () => 7n), 7n);
+    assert.equal(await other.through("n", options, async () => 8n), 7n);
     await cache.set("n", "no number", 60_000);
-    assert.equal(await other.through("n", kept, async () => 9n), 9n);
+    assert.equal(await other.through("n", options, async () => 9n), 9n);
     assert.match(warnings.join(), /a cached value cannot be read/);
   });
 
-  it("does not use what was kept before another process came", async () => {
+  it("does not use what was stored before another process started", async () => {
     const own = `${prefix}-epochs`;
     const cache = await open([server], own);
     await cache.set("k", "old", 60_000);
     assert.equal(await cache.get("k"), "old");
     const loading = Promise.withResolvers<string>();
-    const asked = Promise.withResolvers<void>();
-    const early = cache.through("l", { ttlMs: 60_000 }, () => (asked.resolve(), loading.promise));
-    await asked.promise;
+    const loadStarted = Promise.withResolvers<void>();
+    const early = cache.through("l", { ttlMs: 60_000 }, () => (loadStarted.resolve(), loading.promise));
+    await loadStarted.promise;
     const other = await open([server], own);
     loading.resolve("old");
     await early;
     assert.deepEqual([await cache.get("k"), await other.get("k"), await other.get("l")], [undefined, undefined, undefined]);
   });
 
-  it("a flush loses what is kept and nothing else: counters begin anew, fences go on", async () => {
-    // A database of its own on the server, because others use the first.
+  it("a flush loses stored values and nothing else: counters begin anew, fences go on rising", async () => {
+    // A database of its own on the server, because other tests use the first.
     const url = Object.assign(new URL(server), { pathname: "/13" }).href;
     const cache = await open([url]);
     const client = await createClient({ url }).connect();
@@ -111,9 +112,9 @@ describe("cache: redis alone", () => {
     await cache.increment("k", 1, 60_000);
     const before = await cache.lock("k", 60_000);
     const loading = Promise.withResolvers<string>();
-    const asked = Promise.withResolvers<void>();
-    const early = cache.through("l", { ttlMs: 60_000 }, () => (asked.resolve(), loading.promise));
-    await asked.promise;
+    const loadStarted = Promise.withResolvers<void>();
+    const early = cache.through("l", { ttlMs: 60_000 }, () => (loadStarted.resolve(), loading.promise));
+    await loadStarted.promise;
     await client.flushDb();
     loading.resolve("old");
     await early;
@@ -129,7 +130,7 @@ describe("cache: redis alone", () => {
     client.destroy();
   });
 
-  it("takes times to live that are not whole, or over", async () => {
+  it("takes times to live that are not whole, or past", async () => {
     const cache = await open([server], `${prefix}-times`);
     await cache.set("k", 1, 60_000.5);
     assert.equal(await cache.get("k"), 1);

@@ -3,10 +3,11 @@ import { randomUUID } from "node:crypto";
 import { performance } from "node:perf_hooks";
 import { after, describe, it } from "node:test";
 import { createClient } from "@redis/client";
+import { deleteKeys, mastersOf } from "../redis/test-redis.ts";
 import { controlEngine, engineAddress } from "../testing/engines.ts";
 import { afterTests } from "../testing/postgres.ts";
-import { deleteKeys, gives, mastersOf, openWatchedCache } from "./test-redis.ts";
-import type { WatchedCache } from "./test-redis.ts";
+import { gives, openWatchedCache } from "./test-redis-cache.ts";
+import type { WatchedCache } from "./test-redis-cache.ts";
 
 const server = engineAddress("ENGINE_REDIS");
 const cluster = engineAddress("ENGINE_REDIS_CLUSTER").split(",");
@@ -17,10 +18,10 @@ after(async () => {
   await controlEngine("start", clusterProcess);
 });
 
-async function open(urls: readonly string[], count: number, meets = true): Promise<WatchedCache[]> {
+async function open(urls: readonly string[], count: number, connects = true): Promise<WatchedCache[]> {
   const prefix = `test-${randomUUID()}`;
   afterTests(() => deleteKeys(urls, `{${prefix}*`));
-  return Promise.all(Array.from({ length: count }, () => openWatchedCache(urls, prefix, meets)));
+  return Promise.all(Array.from({ length: count }, () => openWatchedCache(urls, prefix, connects)));
 }
 
 /** Reads from all of them until `done`; gives all values that were read, and how long the slowest took. */
@@ -42,7 +43,7 @@ async function readUntil(caches: readonly WatchedCache[], key: string, done: Pro
 }
 
 describe("cache: outages of redis", () => {
-  it("R14: killed, and come back with what it had stored: nobody reads what was deleted meanwhile", async () => {
+  it("R14: killed, and started again with what it had stored: nobody reads what was deleted meanwhile", async () => {
     const caches = await open([server], 3);
     await caches[0]!.set("k", "old", 60_000);
     await gives(caches[2]!, "k", "old");
@@ -57,7 +58,7 @@ describe("cache: outages of redis", () => {
     await gives(caches[1]!, "k", "new");
   });
 
-  it("R14: frozen and going on: calls end at once, also a start, and nobody reads what was deleted meanwhile", async () => {
+  it("R14: frozen and continued: calls end at once, also a start, and nobody reads what was deleted meanwhile", async () => {
     const caches = await open([server], 3);
     await caches[0]!.set("k", "old", 60_000);
     await controlEngine("stop", "redis");
@@ -75,8 +76,8 @@ describe("cache: outages of redis", () => {
     assert.deepEqual([...values], [undefined]);
   });
 
-  it("R14, DAT-11: a master of the cluster is lost: its replica takes over by itself, and nothing old comes back", async () => {
-    // The first of the addresses is the process of that name; it may be a replica since it was last hurt.
+  it("R14, DAT-11: a master of the cluster is lost: its replica takes over by itself, and no old value is read", async () => {
+    // The first address is the process of that name; it may be a replica since an earlier test.
     const masters = await mastersOf(cluster);
     if (!masters.includes(cluster[0]!)) {
       const client = await createClient({ url: cluster[0]! }).connect();

@@ -1,57 +1,59 @@
 import { randomUUID } from "node:crypto";
+import { checkRedisUrls } from "../redis/redis-client.ts";
+import { runScript } from "../redis/redis-script.ts";
 import type { Logger } from "../telemetry/logger.ts";
+import { CacheConnection } from "./cache-connection.ts";
 import type { Cache, Kept, Lock, Versioned } from "./cache.ts";
 import { createMemoryCache } from "./memory.ts";
-import { RedisContact } from "./redis-contact.ts";
-import { RedisMessages } from "./redis-messages.ts";
-import { away } from "./redis-waiting.ts";
+import { unavailable } from "./pending-calls.ts";
 import {
   fillScript,
   incrementScript,
   leaseScript,
   lockScript,
+  newEpochScript,
   releaseScript,
-  renewScript,
   replaceOlderScript,
   setScript,
 } from "./redis-scripts.ts";
+import { RedisSubscriber } from "./redis-subscriber.ts";
 
 export interface RedisCacheOptions {
-  /** One server, `redis://:password@host:6379/0`, or several of a cluster, which tell of the others; `rediss:` with TLS. */
+  /** One server, `redis://:password@host:6379/0`, or several nodes of a cluster, which name the others; `rediss:` with TLS. */
   readonly urls: readonly string[];
   readonly log: Logger;
   /** Authorities that may have signed the certificates of servers with TLS, in PEM; those that Node.js trusts without them. */
   readonly ca?: string;
-  /** Before all keys and channels: who shares a prefix shares a cache. "kontor" by default. */
+  /** What all keys and channels begin with: processes with one prefix share a cache. "kontor" by default. */
   readonly prefix?: string;
-  /** How long a call may take; 100 by default. After ten times that without an answer in time, Redis counts as away. */
+  /** How long a call may take; 100 by default. After ten times that without a reply in time, Redis counts as unreachable. */
   readonly callTimeoutMs?: number;
 }
 
 /** A cache with connections. */
 export interface RedisCache extends Cache {
-  /** Connects. Does not throw when Redis is away: that is logged, and looked after. */
+  /** Connects. An unreachable Redis is logged, and connected to when it responds. */
   start(): Promise<void>;
   stop(): Promise<void>;
 }
 
 /** Over how many hash tags the keys of a cluster are spread. */
 const clusterTags = 32;
-/** How long what is being loaded may still be kept. */
+/** How long a value that is being loaded may still be stored. */
 const leaseMs = 10_000;
 /** Longer than any lock that fences matter for. */
 const fenceMs = 86_400_000;
 const localEntriesMax = 50_000;
 
 /**
- * A cache that many processes share, on one Redis server or a cluster, 6.2 or later. While Redis is away, every call ends at once (see
- * `RedisContact`): nothing is kept, counters and locks are this process's own, and messages reach this process only.
+ * A cache that many processes share, on one Redis server or a cluster, 6.2 or later. While Redis is unreachable, every call ends at once (see
+ * `CacheConnection`): nothing is stored, counters and locks are this process's own, and messages reach this process only.
  *
- * All keys of a hash tag lie on one server of a cluster, with their tag's epoch, so that scripts may use them together. Throws when the
- * urls are not Redis's.
+ * All keys of a hash tag are on one server of a cluster, with their tag's epoch, so that scripts may use them together. Throws when the
+ * urls are not those of Redis.
  */
 export function createRedisCache({ urls, log, ca, prefix = "kontor", callTimeoutMs = 100 }: RedisCacheOptions): RedisCache {
-  checkUrls(urls);
+  checkRedisUrls(urls);
   const tags = urls.length === 1 ? [prefix] : Array.from({ length: clusterTags }, (_, tag) => `${prefix}:${tag}`);
   const epochs = tags.map((tag) => `{${tag}}:epoch`);
   const values = tags.map((tag) => `{${tag}}:v:`);
@@ -62,18 +64,17 @@ export function createRedisCache({ urls, log, ca, prefix = "kontor", callTimeout
   const own = randomUUID();
   let leases = 0;
 
-  const contact = new RedisContact({
+  const redis = new CacheConnection({
     urls,
     ca,
-    tags,
     log,
     callTimeoutMs,
-    renew: (link) => Promise.all(epochs.map((epoch, tag) => link.run(tag, renewScript, [epoch], [randomUUID()]))),
+    invalidate: ({ send }) => Promise.all(epochs.map((epoch) => runScript(send, newEpochScript, [epoch], [randomUUID()]))),
   });
-  const messages = new RedisMessages({ urls, ca, log, callTimeoutMs });
+  const subscriber = new RedisSubscriber({ urls, ca, log, callTimeoutMs });
   const tagOf = (key: string): number => (tags.length === 1 ? 0 : hashOf(key) % tags.length);
 
-  const readKept = <Value>(key: string, json: string, fromJson: Kept<Value>["fromJson"]): { readonly value: Value } | undefined => {
+  const readStored = <Value>(key: string, json: string, fromJson: Kept<Value>["fromJson"]): { readonly value: Value } | undefined => {
     const parsed: unknown = JSON.parse(json);
     if (fromJson === undefined) return { value: parsed as Value };
     try {
@@ -85,12 +86,12 @@ export function createRedisCache({ urls, log, ca, prefix = "kontor", callTimeout
   };
 
   return {
-    start: async () => void (await Promise.all([contact.start(), messages.start()])),
-    stop: async () => void (await Promise.all([contact.stop(), messages.stop()])),
+    start: async () => void (await Promise.all([redis.start(), subscriber.start()])),
+    stop: async () => void (await Promise.all([redis.stop(), subscriber.stop()])),
 
     async get<Value>(key: string) {
       const tag = tagOf(key);
-      const json = jsonOf(await contact.call(tag, ["MGET", epochs[tag]!, values[tag]! + key]));
+      const json = jsonOf(await redis.call(epochs[tag]!, ["MGET", epochs[tag]!, values[tag]! + key]));
       return json === undefined ? undefined : (JSON.parse(json) as Value);
     },
 
@@ -98,8 +99,11 @@ export function createRedisCache({ urls, log, ca, prefix = "kontor", callTimeout
       const tag = tagOf(key);
       const json = JSON.stringify(value);
       // The older value must not stay.
-      if ((await contact.run(tag, setScript, [epochs[tag]!, values[tag]! + key], ["0", json, msOf(ttlMs)], true)) === away)
-        await contact.settled();
+      if (
+        (await redis.run(setScript, [epochs[tag]!, values[tag]! + key], ["0", json, msOf(ttlMs)], { waitsWhileSuspect: true })) ===
+        unavailable
+      )
+        await redis.invalidated();
     },
 
     async delete(...keys) {
@@ -107,32 +111,34 @@ export function createRedisCache({ urls, log, ca, prefix = "kontor", callTimeout
       const byTag = Map.groupBy(keys, tagOf);
       const replies = await Promise.all(
         Array.from(byTag, ([tag, some]) =>
-          contact.call(tag, ["DEL", ...some.map((key) => values[tag]! + key), ...some.map((key) => counters[tag]! + key)], true),
+          redis.call(epochs[tag]!, ["DEL", ...some.map((key) => values[tag]! + key), ...some.map((key) => counters[tag]! + key)], {
+            waitsWhileSuspect: true,
+          }),
         ),
       );
       await local.delete(...keys);
-      if (replies.includes(away)) await contact.settled();
+      if (replies.includes(unavailable)) await redis.invalidated();
     },
 
     async through<Value>(key: string, { ttlMs, version, toJson, fromJson }: Kept<Value>, load: () => Promise<Value | undefined>) {
       const tag = tagOf(key);
       const names = [epochs[tag]!, values[tag]! + key];
-      let reply = await contact.call(tag, ["MGET", ...names]);
+      let reply = await redis.call(epochs[tag]!, ["MGET", ...names]);
       let json = jsonOf(reply);
       let lease = leaseOf(reply);
-      if (json === undefined && lease === undefined && reply !== away) {
-        reply = await contact.run(tag, leaseScript, names, [`${own}-${leases++}`, String(leaseMs)]);
+      if (json === undefined && lease === undefined && reply !== unavailable) {
+        reply = await redis.run(leaseScript, names, [`${own}-${leases++}`, String(leaseMs)]);
         json = jsonOf(reply);
         lease = leaseOf(reply);
       }
-      const kept = json === undefined ? undefined : readKept(key, json, fromJson);
-      if (kept !== undefined) return kept.value;
+      const stored = json === undefined ? undefined : readStored(key, json, fromJson);
+      if (stored !== undefined) return stored.value;
       const value = await load();
       if (value === undefined || lease === undefined) return value;
       const text = JSON.stringify(toJson === undefined ? value : toJson(value));
-      const filled = await contact.run(tag, fillScript, names, [lease, String(version?.(value) ?? 0), text, msOf(ttlMs)]);
+      const filled = await redis.run(fillScript, names, [lease, String(version?.(value) ?? 0), text, msOf(ttlMs)]);
       const first = jsonOf(filled);
-      return (first === undefined ? undefined : readKept(key, first, fromJson))?.value ?? value;
+      return (first === undefined ? undefined : readStored(key, first, fromJson))?.value ?? value;
     },
 
     async replaceOlder(newer, ttlMs) {
@@ -141,22 +147,18 @@ export function createRedisCache({ urls, log, ca, prefix = "kontor", callTimeout
         Array.from(
           Map.groupBy(newer, ({ key }) => tagOf(key)),
           ([tag, some]) =>
-            contact.run(
-              tag,
-              replaceOlderScript,
-              [epochs[tag]!, ...some.map(({ key }) => values[tag]! + key)],
-              versioned(some, ttlMs),
-              true,
-            ),
+            redis.run(replaceOlderScript, [epochs[tag]!, ...some.map(({ key }) => values[tag]! + key)], versioned(some, ttlMs), {
+              waitsWhileSuspect: true,
+            }),
         ),
       );
-      if (replies.includes(away)) await contact.settled();
+      if (replies.includes(unavailable)) await redis.invalidated();
     },
 
     async increment(key, by, ttlMs) {
       const tag = tagOf(key);
-      const reply = await contact.run(tag, incrementScript, [counters[tag]! + key], [String(by), msOf(ttlMs)]);
-      if (reply === away) return local.increment(key, by, ttlMs);
+      const reply = await redis.run(incrementScript, [counters[tag]! + key], [String(by), msOf(ttlMs)]);
+      if (reply === unavailable) return local.increment(key, by, ttlMs);
       const [count, expiresInMs] = reply as [number, number];
       return { count, expiresInMs };
     },
@@ -164,47 +166,37 @@ export function createRedisCache({ urls, log, ca, prefix = "kontor", callTimeout
     async lock(key, ttlMs) {
       const tag = tagOf(key);
       const name = locks[tag]! + key;
-      const reply = await contact.run(tag, lockScript, [name, fences[tag]! + key], [msOf(ttlMs), msOf(Math.max(fenceMs, ttlMs))]);
-      if (reply === away) return local.lock(key, ttlMs);
+      const reply = await redis.run(lockScript, [name, fences[tag]! + key], [msOf(ttlMs), msOf(Math.max(fenceMs, ttlMs))]);
+      if (reply === unavailable) return local.lock(key, ttlMs);
       if (typeof reply !== "string") return undefined;
-      return { fence: Number(reply), release: async () => void (await contact.run(tag, releaseScript, [name], [reply])) } satisfies Lock;
+      return { fence: Number(reply), release: async () => void (await redis.run(releaseScript, [name], [reply])) } satisfies Lock;
     },
 
     async publish(channel, message) {
       const name = `${prefix}:${channel}`;
       // Not waited for: it may be lost anyway.
-      if (contact.up) void contact.call(tagOf(channel), ["PUBLISH", name, JSON.stringify(message)], true);
-      else setImmediate(() => messages.deliver(name, message));
+      if (redis.up) void redis.call(epochs[tagOf(channel)]!, ["PUBLISH", name, JSON.stringify(message)], { waitsWhileSuspect: true });
+      else setImmediate(() => subscriber.deliver(name, message));
     },
 
-    subscribe: (channel, heard) => messages.subscribe(`${prefix}:${channel}`, heard),
+    subscribe: (channel, listener) => subscriber.subscribe(`${prefix}:${channel}`, listener),
   };
 }
 
-function checkUrls(urls: readonly string[]): void {
-  if (urls.length === 0) throw new Error("the cache needs the url of a Redis server: redis://host:6379");
-  for (const url of urls) {
-    const { protocol, pathname } = URL.canParse(url) ? new URL(url) : { protocol: "", pathname: "" };
-    if (protocol !== "redis:" && protocol !== "rediss:") throw new Error("the cache's url must begin with redis:// or rediss://");
-    if (urls.length > 1 && !["", "/", "/0"].includes(pathname))
-      throw new Error("a Redis cluster has no database but 0: leave it out of the cache's urls");
-  }
-}
-
-/** The JSON in a reply of the epoch and what is kept under a key, if it may be used. */
+/** The JSON in a reply of the epoch and what is stored under a key, when it carries the epoch. */
 function jsonOf(reply: unknown): string | undefined {
-  const [epoch, kept] = partsOf(reply);
-  if (epoch === null || kept === null || kept[epoch.length] !== "|" || !kept.startsWith(epoch)) return undefined;
-  return kept.slice(kept.indexOf("|", epoch.length + 1) + 1);
+  const [epoch, stored] = epochAndStored(reply);
+  if (epoch === null || stored === null || stored[epoch.length] !== "|" || !stored.startsWith(epoch)) return undefined;
+  return stored.slice(stored.indexOf("|", epoch.length + 1) + 1);
 }
 
 function leaseOf(reply: unknown): string | undefined {
-  const [epoch, kept] = partsOf(reply);
-  return epoch !== null && kept !== null && kept[epoch.length] === "?" && kept.startsWith(epoch) ? kept : undefined;
+  const [epoch, stored] = epochAndStored(reply);
+  return epoch !== null && stored !== null && stored[epoch.length] === "?" && stored.startsWith(epoch) ? stored : undefined;
 }
 
-function partsOf(reply: unknown): readonly [string | null, string | null] {
-  return reply === away ? [null, null] : (reply as [string | null, string | null]);
+function epochAndStored(reply: unknown): readonly [string | null, string | null] {
+  return reply === unavailable ? [null, null] : (reply as [string | null, string | null]);
 }
 
 function versioned(values: readonly Versioned[], ttlMs: number): string[] {

@@ -11,7 +11,7 @@ interface Note {
 }
 
 export interface OutageOptions {
-  /** The process that is hurt; one node of a cluster. */
+  /** The process that is killed or frozen; one node of a cluster. */
   readonly process: string;
   /** With `timeoutMs` 500. */
   readonly open: (log: Logger) => DocumentsServer;
@@ -20,19 +20,19 @@ export interface OutageOptions {
   readonly cluster?: boolean;
   /** Before each test. */
   readonly prepare?: () => Promise<void>;
-  /** Whether it is sure that a write that was answered outlives the process: not when the test's server holds everything in memory. */
-  readonly keeps?: boolean;
+  /** Whether a confirmed write survives the process: not when the test's server holds everything in memory. */
+  readonly durable?: boolean;
 }
 
 const ids = Array.from({ length: 20 }, (_, n) => `n${n}`);
 const now = new Date();
-/** An answer is waited for during 500 ms; the rest is for a busy machine. */
+/** A reply may take 500 ms; the rest is for a busy machine. */
 const refusedWithinMs = 1_500;
 const backWithinMs = 20_000;
 
-/** What every server of documents must do while it is away and afterwards: refuse soon, lose nothing that was answered, come back by itself. */
-export function documentsOutage(name: string, { process, open, clean, prepare, cluster = false, keeps = false }: OutageOptions): void {
-  describe(`documents: ${name}, hurt`, () => {
+/** What every server of documents must do while it is unreachable and afterwards: refuse soon, lose no confirmed write, reconnect by itself. */
+export function documentsOutage(name: string, { process, open, clean, prepare, cluster = false, durable = false }: OutageOptions): void {
+  describe(`documents: ${name}, outages`, () => {
     const { log, lines } = logLines();
     let documents: DocumentsServer;
 
@@ -46,53 +46,53 @@ export function documentsOutage(name: string, { process, open, clean, prepare, c
       await clean();
     });
 
-    for (const [how, hurt, heal] of [
+    for (const [how, begin, end] of [
       ["killed", "kill", "start"],
       ["frozen", "stop", "cont"],
     ] as const)
       it(`DAT-03: ${how}: refuses soon, then works again by itself`, async () => {
         await prepare?.();
         const notes = documents.collection<Note>(how);
-        await answers(notes);
+        await readable(notes);
         const versions = new Map<string, number>();
         for (const id of ids) versions.set(id, await notes.put(id, { text: "1" }, { expectedVersion: 0 }));
         const writers = new AbortController();
         const writing = ids.map((id) => write(notes, id, versions, writers.signal));
-        await controlEngine(hurt, process);
+        await controlEngine(begin, process);
         try {
           await refusal(notes);
           for (let round = 0; round < 5; round++)
             await Promise.all(
               ids.map(async (id) => {
                 const beganMs = performance.now();
-                await notes.get(id, now).catch((error: unknown) => assertAway(error));
+                await notes.get(id, now).catch((error: unknown) => assertUnavailable(error));
                 const tookMs = performance.now() - beganMs;
                 assert.ok(tookMs < refusedWithinMs, `${id} took ${tookMs} ms`);
               }),
             );
-          if (cluster) await answers(notes);
+          if (cluster) await readable(notes);
         } finally {
-          await controlEngine(heal, process);
+          await controlEngine(end, process);
         }
-        await answers(notes);
+        await readable(notes);
         writers.abort();
         await Promise.all(writing);
         for (const id of ids) {
           const found = await notes.get(id, now);
-          if (keeps) assert.ok((found?.version ?? 0) >= versions.get(id)!, `${id}: ${found?.version} of ${versions.get(id)}`);
+          if (durable) assert.ok((found?.version ?? 0) >= versions.get(id)!, `${id}: ${found?.version} of ${versions.get(id)}`);
           assert.equal(found?.body.text, String(found?.version), "each version is what its writer wrote");
         }
-        const away = lines.splice(0).filter((line) => line.includes("is away"));
-        // Of a cluster's node nothing more is told for some seconds after its last trouble.
+        const logged = lines.splice(0).filter((line) => line.includes("is unreachable"));
+        // Of a cluster's node nothing more is logged for some seconds after its last late reply.
         assert.ok(
-          away.length >= (cluster && how === "frozen" ? 0 : 1) && away.length <= 4,
-          `told ${away.length} times: ${away.join("\n")}`,
+          logged.length >= (cluster && how === "frozen" ? 0 : 1) && logged.length <= 4,
+          `logged ${logged.length} times: ${logged.join("\n")}`,
         );
       });
   });
 }
 
-/** Writes one document again and again, its version for text; after a refusal it reads what has become of the write. */
+/** Writes one document again and again, its version for text; after a refusal it reads whether the write has happened. */
 async function write(notes: Collection<Note>, id: string, versions: Map<string, number>, signal: AbortSignal): Promise<void> {
   while (!signal.aborted)
     try {
@@ -100,12 +100,12 @@ async function write(notes: Collection<Note>, id: string, versions: Map<string, 
       const written = await notes.put(id, { text: String(version + 1) }, { expectedVersion: version });
       versions.set(id, Math.max(written, versions.get(id)!));
     } catch (error) {
-      assertAway(error);
+      assertUnavailable(error);
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
 }
 
-function assertAway(error: unknown): void {
+function assertUnavailable(error: unknown): void {
   assert.deepEqual([refusalIn(error)?.reason, refusalIn(error)?.code], ["DEPENDENCY_UNAVAILABLE", "unavailable"], String(error));
 }
 
@@ -117,12 +117,12 @@ async function refusal(notes: Collection<Note>): Promise<void> {
 }
 
 /** Resolves when every document can be read. */
-async function answers(notes: Collection<Note>): Promise<void> {
+async function readable(notes: Collection<Note>): Promise<void> {
   const untilMs = performance.now() + backWithinMs;
   for (;;) {
     const all = await Promise.allSettled(ids.map((id) => notes.get(id, now)));
     if (all.every(({ status }) => status === "fulfilled")) return;
-    assert.ok(performance.now() < untilMs, `still away after ${backWithinMs} ms`);
+    assert.ok(performance.now() < untilMs, `still unreachable after ${backWithinMs} ms`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }

@@ -27,7 +27,7 @@ export function documentsContract(name: string, open: () => Promise<Documents>):
   const fresh = async (): Promise<Collection<Note>> => (await open()).collection<Note>(randomUUID());
 
   describe(`documents: ${name}`, () => {
-    it("gives back what was put, with its version and expiry", async () => {
+    it("returns what was put, with its version and expiry", async () => {
       const notes = await fresh();
       const body: Note = { text: 'Grüße, "O\'Neil" \\ 東京 😀', lines: [{ sku: "A", quantity: 2 }] };
       assert.equal(await notes.get("n1", at), undefined);
@@ -37,7 +37,7 @@ export function documentsContract(name: string, open: () => Promise<Documents>):
       assert.deepEqual(await notes.get("n1", at), { id: "n1", version: 2, body: { text: "b" }, expiresAt: undefined });
     });
 
-    it("takes a document from another store with the version that it had there, and goes on from it", async () => {
+    it("takes a document from another store with its version, and continues from there", async () => {
       const notes = await fresh();
       assert.equal(await notes.put("n1", { text: "a" }, { expectedVersion: 0, startsAt: 7 }), 7);
       assert.equal((await notes.get("n1", at))?.version, 7);
@@ -46,7 +46,7 @@ export function documentsContract(name: string, open: () => Promise<Documents>):
       await assert.rejects(again, conflict(8));
     });
 
-    it("keeps collections and ids apart", async () => {
+    it("separates collections and ids", async () => {
       const documents = await open();
       const left = documents.collection<Note>(randomUUID());
       const right = documents.collection<Note>(randomUUID());
@@ -59,7 +59,7 @@ export function documentsContract(name: string, open: () => Promise<Documents>):
       assert.equal(await right.get("m", at), undefined);
     });
 
-    it("takes any text for an id, each for itself, and no name for another's", async () => {
+    it("takes any text as an id, distinct from every other, and refuses names that are not safe", async () => {
       const ids = [
         "",
         " ",
@@ -92,7 +92,7 @@ export function documentsContract(name: string, open: () => Promise<Documents>):
         assert.throws(() => documents.collection(name), /cannot name a collection/, name);
     });
 
-    it("keeps a body as JSON does", async () => {
+    it("stores a body as JSON does", async () => {
       const documents = await open();
       const things = documents.collection<Record<string, unknown>>(randomUUID());
       const body = {
@@ -127,7 +127,7 @@ export function documentsContract(name: string, open: () => Promise<Documents>):
       ["new", 0],
       ["old", 1],
     ] as const)
-      it(`of twenty racers lets one write the ${what} document`, async () => {
+      it(`lets one of twenty concurrent writers write the ${what} document`, async () => {
         const notes = await fresh();
         if (expectedVersion === 1) await notes.put("n", { text: "first" }, { expectedVersion: 0 });
         const racers = Array.from({ length: 20 }, (_, racer) => notes.put("n", { text: `${racer}` }, { expectedVersion }));
@@ -143,7 +143,7 @@ export function documentsContract(name: string, open: () => Promise<Documents>):
         });
       });
 
-    it("does not find what has expired by the clock given", async () => {
+    it("does not find what has expired by the time passed", async () => {
       const notes = await fresh();
       await notes.put("n", { text: "a" }, { expectedVersion: 0, expiresAt: after(1_000) });
       assert.equal((await notes.get("n", after(999)))?.body.text, "a");
@@ -152,20 +152,20 @@ export function documentsContract(name: string, open: () => Promise<Documents>):
       assert.equal((await notes.get("n", after(4_999)))?.body.text, "b");
     });
 
-    it("sweeps what has expired, however much it is, and nothing else", async () => {
+    it("sweeps all expired documents, however many, and nothing else", async () => {
       const notes = await fresh();
       const ids = Array.from({ length: 1_050 }, (_, n) => `n${n}`);
       await Promise.all(ids.map((id, n) => notes.put(id, { text: id }, { expectedVersion: 0, expiresAt: after(n < 1_040 ? n : 60_000) })));
-      await notes.put("kept", { text: "for ever" }, { expectedVersion: 0 });
+      await notes.put("lasting", { text: "for ever" }, { expectedVersion: 0 });
       assert.equal(await notes.sweep(after(1_039)), 1_040);
       assert.equal(await notes.sweep(after(1_039)), 0);
       assert.equal(await notes.get("n0", at), undefined);
       assert.equal((await notes.get("n1049", at))?.version, 1);
-      assert.equal((await notes.get("kept", after(10 ** 12)))?.version, 1);
+      assert.equal((await notes.get("lasting", after(10 ** 12)))?.version, 1);
       assert.equal(await notes.put("n0", { text: "again" }, { expectedVersion: 0 }), 1);
     });
 
-    it("keeps what is prolonged, or kept for good, while it is swept", async () => {
+    it("does not sweep what was prolonged, or no longer expires", async () => {
       const notes = await fresh();
       await notes.put("longer", { text: "a" }, { expectedVersion: 0, expiresAt: after(1_000) });
       await notes.put("ever", { text: "a" }, { expectedVersion: 0, expiresAt: after(1_000) });
@@ -192,12 +192,12 @@ export function documentsContract(name: string, open: () => Promise<Documents>):
           }),
         ),
       ]);
-      const kept = prolonged.filter((version) => version === 2).length;
-      assert.equal(swept + kept, ids.length);
-      assert.equal(await notes.sweep(after(5_000)), kept);
+      const stored = prolonged.filter((version) => version === 2).length;
+      assert.equal(swept + stored, ids.length);
+      assert.equal(await notes.sweep(after(5_000)), stored);
     });
 
-    it("still has the version of what has expired, until it is swept", async () => {
+    it("reports the version of an expired document until it is swept", async () => {
       const notes = await fresh();
       await notes.put("n", { text: "a" }, { expectedVersion: 0, expiresAt: after(-1_000) });
       assert.equal(await notes.get("n", at), undefined);
@@ -206,7 +206,7 @@ export function documentsContract(name: string, open: () => Promise<Documents>):
       assert.equal(await notes.put("n", { text: "b" }, { expectedVersion: 0 }), 1);
     });
 
-    it("deletes many, and nothing when there is nothing to delete", async () => {
+    it("deletes many, and accepts an empty list", async () => {
       const notes = await fresh();
       const ids = Array.from({ length: 1_500 }, (_, n) => `n${n}`);
       await Promise.all(
@@ -219,7 +219,7 @@ export function documentsContract(name: string, open: () => Promise<Documents>):
       assert.equal(await notes.sweep(after(10_000)), 50);
     });
 
-    it("deletes, also what is not there", async () => {
+    it("deletes, and ignores an id that does not exist", async () => {
       const notes = await fresh();
       await notes.delete("n");
       await notes.put("n", { text: "a" }, { expectedVersion: 0 });

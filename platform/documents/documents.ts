@@ -16,24 +16,24 @@ export interface PutOptions {
 }
 
 /**
- * A collection of documents. Expiry is checked on reading, against the clock given. An id is any text, and distinct from every other text.
+ * A collection of documents. Expiry is checked on reading, against the time passed. An id is any text, and distinct from every other text.
  *
- * All refuse with DEPENDENCY_UNAVAILABLE (unavailable) when the store is away. For `put` and `delete` the outcome is then unknown: read
- * again. The store never repeats a write by itself, for the second would be refused because of the first.
+ * All refuse with DEPENDENCY_UNAVAILABLE (unavailable) when the store is unreachable. For `put` and `delete` the outcome is then unknown: read
+ * again. The store never repeats a write by itself, because the second would be refused on account of the first.
  */
 export interface Collection<Body> {
   get(id: string, now: Date): Promise<Document<Body> | undefined>;
   /**
-   * Writes one document, as JSON; gives its new version. Refuses with VERSION_CONFLICT (aborted) when the version is another one. What has
+   * Writes one document, as JSON; gives its new version. Refuses with VERSION_CONFLICT (aborted) when the version is another one. A document that has
    * expired has its version here until it is swept; a store may also remove it by itself, a day later at the earliest.
    */
   put(id: string, body: Body, options: PutOptions): Promise<number>;
   /**
-   * Deletes, each by itself; nothing happens for what is not there. An id that is used again begins at version 1: who still holds version 1
+   * Deletes each by itself; an id that does not exist is ignored. An id that is used again begins at version 1: a caller that has read version 1
    * of the former document would write over the new one, so ids of documents that are deleted are best used once.
    */
   delete(...ids: readonly string[]): Promise<void>;
-  /** Removes what has expired; gives how many. */
+  /** Removes expired documents; gives how many. */
   sweep(now: Date): Promise<number>;
 }
 
@@ -45,17 +45,17 @@ export interface Documents {
 /** Documents in a server of their own. */
 export interface DocumentsServer extends Documents {
   /**
-   * Connects. A server that is away is logged and looked for until it is there; meanwhile everything is refused at once. Throws, with what
-   * to do, when the address is wrong or the server does not let us in.
+   * Connects. An unreachable server is logged and retried until it responds; meanwhile every call is refused at once. Throws, with what to do,
+   * when the address is wrong or the server rejects the connection.
    */
   start(): Promise<void>;
-  /** Closes the connections; everything is refused from then on. Again is fine. */
+  /** Closes the connections; every call is refused from then on. Safe to repeat. */
   stop(): Promise<void>;
-  /** Whether the server can be reached now. */
+  /** Whether the server is connected now. */
   ready(): boolean;
 }
 
-/** The name, which is safe to build a key or a table's name of. Throws when it is not. */
+/** The name, which is safe to use in a key or the name of a table. Throws when it is not. */
 export function collectionName(name: string): string {
   if (!/^[\w-]{1,60}$/.test(name)) throw new Error(`"${name}" cannot name a collection: letters, digits, - and _ can, 60 at most`);
   return name;

@@ -4,48 +4,54 @@ import type { Collection, Document as BsonDocument, TopologyDescriptionChangedEv
 import { serverTls } from "../config/server-tls.ts";
 import { refuse } from "../errors/refusal.ts";
 import type { Logger } from "../telemetry/logger.ts";
+import { OutageLog } from "../telemetry/outage-log.ts";
 
 export interface MongoConnectionOptions {
   /** `mongodb://` or `mongodb+srv://`, with user, password, database and TLS in it. */
   readonly url: string;
-  /** Authorities to trust, in PEM; those of the address go before. */
+  /** Authorities to trust, in PEM; those that the address names take precedence. */
   readonly ca: string | undefined;
   /** Instead of the address's. */
   readonly database?: string;
   readonly log: Logger;
-  /** How long an answer is waited for, in ms; 2,000 by default. */
+  /** How long a reply may take, in ms; 2,000 by default. */
   readonly timeoutMs?: number;
 }
 
 const retryMsMax = 2_000;
-/** Not authorised, authentication failed, and the same as MongoDB Atlas says it: nothing that time heals. */
-const refusedCodes: ReadonlySet<unknown> = new Set([13, 18, 8000]);
+/** Not authorised, authentication failed, and the code of MongoDB Atlas for it: retrying does not help. */
+const rejectedCodes: ReadonlySet<unknown> = new Set([13, 18, 8000]);
 /**
- * Codes after which the caller does best to ask again: not the primary (any more), shutting down, unreachable, past its time, interrupted,
- * not confirmed by enough members.
+ * Codes after which the caller should try again: not the primary (any more), shutting down, unreachable, timed out, interrupted, not confirmed
+ * by enough members.
  */
-const passing: ReadonlySet<unknown> = new Set([
+const transientCodes: ReadonlySet<unknown> = new Set([
   6, 7, 50, 63, 64, 79, 89, 91, 100, 133, 134, 189, 262, 317, 358, 364, 9001, 10107, 11600, 11602, 13388, 13435, 13436,
 ]);
 
 /**
- * A connection to MongoDB that refuses with DEPENDENCY_UNAVAILABLE at once while no primary is known, and soon when one does not answer. It
- * comes back by itself. The driver repeats no write: of a write whose answer was lost the second would be refused because of the first.
+ * A connection to MongoDB that refuses with DEPENDENCY_UNAVAILABLE at once while no primary is known, and after `timeoutMs` when it does not
+ * respond. It reconnects by itself. The driver repeats no write: after a lost reply the second write would be refused because of the first.
  */
 export class MongoConnection {
   readonly #options: MongoConnectionOptions;
   readonly #timeoutMs: number;
   readonly #stopping = new AbortController();
+  readonly #outage: OutageLog;
   readonly #collections = new Map<string, object>();
   #client: MongoClient | undefined;
   #writable = false;
-  #toldAway = false;
   #starting: Promise<void> | undefined;
   #connecting: Promise<void> | undefined;
 
   constructor(options: MongoConnectionOptions) {
     this.#options = options;
     this.#timeoutMs = options.timeoutMs ?? 2_000;
+    this.#outage = new OutageLog({
+      log: options.log,
+      unreachable: "MongoDB, which stores the documents, is unreachable; reconnecting",
+      reachable: "MongoDB, which stores the documents, is connected again",
+    });
   }
 
   get ready(): boolean {
@@ -65,7 +71,7 @@ export class MongoConnection {
     await this.#connecting;
   }
 
-  /** Does something with a collection. Throws what the server says when it is a fault. */
+  /** Works with a collection. Throws the server's error when it is a fault. */
   async run<Stored extends BsonDocument, T>(name: string, work: (collection: Collection<Stored>) => Promise<T>): Promise<T> {
     if (this.#client === undefined || !this.#writable) throw unavailable(new Error("no primary is known"));
     let collection = this.#collections.get(name) as Collection<Stored> | undefined;
@@ -76,7 +82,7 @@ export class MongoConnection {
     try {
       return await work(collection);
     } catch (error) {
-      throw passes(error) ? unavailable(error) : error;
+      throw isTransient(error) ? unavailable(error) : error;
     }
   }
 
@@ -106,7 +112,7 @@ export class MongoConnection {
         ...serverTls(/[?&]tlsCAFile=/i.test(url) ? undefined : ca),
         appName: "kontor",
         retryWrites: false,
-        // What is read has been confirmed by a majority, so no failover takes it back.
+        // Only documents that a majority has confirmed are read, so no failover reverts them.
         readConcern: { level: "majority" },
         writeConcern: { w: "majority", journal: true, wtimeoutMS: this.#timeoutMs },
         readPreference: "primary",
@@ -119,22 +125,22 @@ export class MongoConnection {
         maxIdleTimeMS: 60_000,
       });
     } catch (error) {
-      // The driver's sentence may quote the address with its password, so the error itself must not come into a log as the cause.
-      const said = (error instanceof Error ? error.message : String(error)).replaceAll(/\/\/[^@\s]*@/g, "//…@");
+      // The driver's message may quote the address with its password, so the error itself must not be logged as the cause.
+      const message = (error instanceof Error ? error.message : String(error)).replaceAll(/\/\/[^@\s]*@/g, "//…@");
       // oxlint-disable-next-line preserve-caught-error -- see above
-      throw new Error(`the address of MongoDB is not like mongodb://user:password@host:27017/database: ${said}`);
+      throw new Error(`the address of MongoDB is not like mongodb://user:password@host:27017/database: ${message}`);
     }
     client.on("topologyDescriptionChanged", ({ newDescription }: TopologyDescriptionChangedEvent) => {
       const servers = [...newDescription.servers.values()];
       this.#writable = servers.some(({ isWritable }) => isWritable);
-      if (this.#writable) this.#tellBack();
-      else this.#tellAway(servers.find(({ error }) => error !== null)?.error ?? undefined);
+      if (this.#writable) this.#outage.reachable(this.#hosts);
+      else this.#logUnreachable(servers.find(({ error }) => error !== null)?.error ?? undefined);
     });
     this.#client = client;
     return client;
   }
 
-  /** A client whose first connection failed does not look for the server by itself; later it does. */
+  /** A client whose first connection failed does not retry by itself; later it reconnects. */
   async #connect(client: MongoClient, first: PromiseWithResolvers<void>): Promise<void> {
     for (let failures = 0; this.#client === client; failures++)
       try {
@@ -142,9 +148,9 @@ export class MongoConnection {
         return first.resolve();
       } catch (error) {
         if (this.#client !== client) return first.resolve();
-        if (isRefused(error))
-          first.reject(new Error(`MongoDB at ${this.#names()} refuses us: ${(error as Error).message}`, { cause: error }));
-        this.#tellAway(error);
+        if (isRejected(error))
+          first.reject(new Error(`MongoDB at ${this.#hosts} rejects the connection: ${(error as Error).message}`, { cause: error }));
+        this.#logUnreachable(error);
         first.resolve();
         await pause(Math.min(100 * 2 ** Math.min(failures, 10), retryMsMax), undefined, { signal: this.#stopping.signal }).catch(
           () => undefined,
@@ -153,34 +159,26 @@ export class MongoConnection {
     first.resolve();
   }
 
-  #tellAway(error: unknown): void {
-    // While it is being looked for the first time there is no cause yet.
-    if (this.#toldAway || error === undefined || this.#stopping.signal.aborted) return;
-    this.#toldAway = true;
-    this.#options.log.warn({ server: this.#names(), error }, "MongoDB, which keeps the documents, is away; looking for it");
+  #logUnreachable(error: unknown): void {
+    // At the first attempt to connect there is no error yet.
+    if (error !== undefined && !this.#stopping.signal.aborted) this.#outage.unreachable(this.#hosts, error);
   }
 
-  #tellBack(): void {
-    if (!this.#toldAway) return;
-    this.#toldAway = false;
-    this.#options.log.info({ server: this.#names() }, "MongoDB, which keeps the documents, is back");
-  }
-
-  #names(): string {
+  get #hosts(): string {
     return this.#client?.options.hosts.map(String).join(", ") || "its address";
   }
 }
 
-function isRefused(error: unknown): boolean {
+function isRejected(error: unknown): boolean {
   for (let at: unknown = error; at instanceof Error; at = at.cause)
-    if (at instanceof MongoServerError && refusedCodes.has(at.code)) return true;
+    if (at instanceof MongoServerError && rejectedCodes.has(at.code)) return true;
   return false;
 }
 
-/** All that did not come from the server, nor from a wrong use of the driver, is a matter of the connection. */
-function passes(error: unknown): boolean {
+/** An error that neither the server sent nor a wrong use of the driver caused is one of the connection. */
+function isTransient(error: unknown): boolean {
   if (error instanceof MongoWriteConcernError) return true;
-  if (error instanceof MongoServerError) return passing.has(error.code);
+  if (error instanceof MongoServerError) return transientCodes.has(error.code);
   return error instanceof MongoError && !(error instanceof MongoInvalidArgumentError);
 }
 
@@ -188,7 +186,7 @@ function unavailable(cause: unknown): Error {
   return refuse({
     reason: "DEPENDENCY_UNAVAILABLE",
     code: "unavailable",
-    message: "The documents in MongoDB are away",
+    message: "The documents in MongoDB are unreachable",
     retryAfterMs: 1_000,
     cause,
   });

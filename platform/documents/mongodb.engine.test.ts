@@ -56,17 +56,17 @@ describe("DAT-03: documents in MongoDB", () => {
 
   it("starts without its server, refuses at once, logs once, and stops", async () => {
     const quiet = logLines();
-    const away = createMongoDocuments({ url: "mongodb://127.0.0.1:9", log: quiet.log, timeoutMs: 200 });
-    const notes = away.collection<{ text: string }>("notes");
+    const unreachable = createMongoDocuments({ url: "mongodb://127.0.0.1:9", log: quiet.log, timeoutMs: 200 });
+    const notes = unreachable.collection<{ text: string }>("notes");
     await assert.rejects(notes.get("n", new Date()), { reason: "DEPENDENCY_UNAVAILABLE", code: "unavailable" });
-    await away.start();
-    assert.equal(away.ready(), false);
+    await unreachable.start();
+    assert.equal(unreachable.ready(), false);
     const began = performance.now();
     await assert.rejects(notes.put("n", { text: "a" }, { expectedVersion: 0 }), { reason: "DEPENDENCY_UNAVAILABLE" });
     assert.ok(performance.now() - began < 100);
-    assert.deepEqual(quiet.lines, ["warn: MongoDB, which keeps the documents, is away; looking for it"]);
-    await away.stop();
-    await away.stop();
+    assert.deepEqual(quiet.lines, ["warn: MongoDB, which stores the documents, is unreachable; reconnecting"]);
+    await unreachable.stop();
+    await unreachable.stop();
     await assert.rejects(notes.get("n", new Date()), { reason: "DEPENDENCY_UNAVAILABLE" });
   });
 

@@ -16,7 +16,7 @@ export interface MongoDocumentsOptions {
   /** What the names of all collections begin with; "kontor" by default. */
   readonly prefix?: string;
   readonly log: Logger;
-  /** How long an answer is waited for, in ms; 2,000 by default. Longer rides out short stalls, shorter frees callers sooner. */
+  /** How long a reply may take, in ms; 2,000 by default. Longer outlasts short stalls, shorter frees callers sooner. */
   readonly timeoutMs?: number;
 }
 
@@ -33,7 +33,7 @@ const dayMs = 24 * 3_600_000;
 const sweptAtOnce = 500;
 
 /**
- * Documents in MongoDB, a collection each, written with the version in the filter: no session and no transaction is needed. What is written
+ * Documents in MongoDB, a collection each, written with the version in the filter: no session and no transaction is needed. A confirmed write
  * has been journaled by a majority. Each operation is one round trip; a refused `put` and a `sweep` may take more.
  */
 export function createMongoDocuments({ url, ca, database, prefix = "kontor", log, timeoutMs }: MongoDocumentsOptions): DocumentsServer {
@@ -57,16 +57,15 @@ function createCollection<Body extends object>(mongo: MongoConnection, name: str
   const run = <T>(work: Parameters<typeof mongo.run<Stored, T>>[1]) => mongo.run<Stored, T>(name, work);
   let indexes: Promise<void> | undefined;
 
-  /** For speed only: a document may be written without them. */
+  /** They only make sweeping fast: a document may be written without them. */
   const makeIndexes = () =>
     run(async (stored) => {
       await stored.createIndex({ expiresAt: 1 }, { sparse: true }, {});
       await stored.createIndex({ removedAt: 1 }, { expireAfterSeconds: 0 }, {});
     }).catch((error: unknown) => {
-      // The server is away, which is told elsewhere: the next write tries again.
+      // The server is unreachable, which the connection logs: the next write tries again.
       if (refusalIn(error) !== undefined) indexes = undefined;
-      else
-        log.warn({ collection: name, error }, "MongoDB does not let us make the indexes for documents that expire: sweeping them is slow");
+      else log.warn({ collection: name, error }, "MongoDB does not allow the indexes of documents that expire: sweeping them is slow");
     });
 
   return {
@@ -100,7 +99,7 @@ function createCollection<Body extends object>(mongo: MongoConnection, name: str
       for (let swept = 0; ;) {
         const found = await run((stored) => stored.find(due, { projection: { _id: 1 }, limit: sweptAtOnce }).toArray());
         if (found.length === 0) return swept;
-        // The expiry is asked again, because a document may have been prolonged meanwhile.
+        // The expiry is checked again, because a document may have been prolonged meanwhile.
         const { deletedCount } = await run((stored) => stored.deleteMany({ ...due, _id: { $in: found.map(({ _id }) => _id) } }));
         swept += deletedCount;
         if (found.length < sweptAtOnce) return swept;
@@ -110,7 +109,7 @@ function createCollection<Body extends object>(mongo: MongoConnection, name: str
 }
 
 /**
- * `removedAt` is only so that nothing stays for ever where nobody sweeps: the server's clock does not decide what has expired. The caller's
+ * `removedAt` is only so that nothing stays for ever where nothing is swept: the server's clock does not decide what has expired. The caller's
  * may be behind.
  */
 function expiry(expiresAt: Date | undefined): Pick<Stored, "expiresAt" | "removedAt"> {

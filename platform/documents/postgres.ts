@@ -53,7 +53,7 @@ function createCollection<Body extends object>(database: Database, collection: s
 
     async sweep(now) {
       for (let swept = 0; ;) {
-        // The expiry is asked again outside, because a document may have been prolonged while its lock was waited for.
+        // The expiry is checked again outside, because a document may have been prolonged while its lock was waited for.
         const removed = await database.run(sql`
           delete from documents where collection = ${collection} and expires_at <= ${now} and id = any(array(
             select id from documents where collection = ${collection} and expires_at <= ${now} order by expires_at limit ${sweptAtOnce}))`);

@@ -12,12 +12,12 @@ const urls = () => engineAddress("ENGINE_REDIS_CLUSTER").split(",");
 documentsOutage("redis cluster", {
   process: "redis-cluster-1",
   cluster: true,
-  // Somebody else's test may have left it a replica, whose loss nobody notices.
+  // An earlier test may have left it a replica, whose loss has no effect.
   prepare: async () => {
     const first = await createClient({ url: urls()[0]! }).connect();
     const isMaster = async () => (await first.sendCommand<string[]>(["ROLE"]))[0] === "master";
     while (!(await isMaster())) {
-      // Refused, or given up after a while, as long as it has not copied everything.
+      // Rejected, or ended without effect, as long as it has not copied everything.
       await first.sendCommand(["CLUSTER", "FAILOVER"]).catch((error: unknown) => assert(error instanceof ErrorReply));
       await pause(500);
     }

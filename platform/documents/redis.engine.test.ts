@@ -12,7 +12,7 @@ const prefix = `test-${randomUUID()}`;
 const single = () => [engineAddress("ENGINE_REDIS")];
 const cluster = () => engineAddress("ENGINE_REDIS_CLUSTER").split(",");
 
-/** A machine that does much else at the same time is no reason to refuse. */
+/** A busy machine is no reason to refuse. */
 const patienceMs = 20_000;
 
 describe("documents in Redis", () => {
@@ -45,7 +45,7 @@ describe("documents in Redis", () => {
     await notes.get("n", new Date());
     await assert.rejects(notes.put("n", { text: "c" }, { expectedVersion: 1 }), { reason: "VERSION_CONFLICT" });
     await notes.delete("n");
-    // Answered after all of them, on the watcher's own connection behind what it was told.
+    // The watcher is sent this one after all of them.
     await client.set(`${prefix}:end`, "");
     while (!seen.some((line) => line.includes(":end"))) await new Promise((resolve) => setImmediate(resolve));
     assert.equal(seen.length, 6);
@@ -62,7 +62,7 @@ describe("documents in Redis", () => {
     assert.equal(await notes.put("n", { text: "b" }, { expectedVersion: 1 }), 2);
   });
 
-  it("leaves removing what has expired to the clock given; the server's own comes a day later", async () => {
+  it("removes expired documents by the time passed; the server removes them by its own clock a day later", async () => {
     const client = await createClient({ url: single()[0]! }).connect();
     const notes = documents.collection<{ text: string }>("expiring");
     const longAgo = new Date("2020-01-01T00:00:00Z");
@@ -71,50 +71,50 @@ describe("documents in Redis", () => {
     await notes.put("new", { text: "a" }, { expectedVersion: 0, expiresAt: later });
     assert.equal((await notes.get("old", new Date(longAgo.getTime() - 1)))?.version, 1);
     const keys = (await client.keys(`${prefix}:{expiring.*`)).filter((key) => /:(?:old|new)$/.test(key));
-    const lifes = new Map<string, number>();
-    for (const key of keys) lifes.set(key.slice(-3), await client.pTTL(key));
+    const ttls = new Map<string, number>();
+    for (const key of keys) ttls.set(key.slice(-3), await client.pTTL(key));
     const dayMs = 24 * 3_600_000;
-    assert.ok(Math.abs(lifes.get("old")! - dayMs) < 5_000);
-    assert.ok(Math.abs(lifes.get("new")! - dayMs - 3_600_000) < 5_000);
+    assert.ok(Math.abs(ttls.get("old")! - dayMs) < 5_000);
+    assert.ok(Math.abs(ttls.get("new")! - dayMs - 3_600_000) < 5_000);
     assert.equal(await notes.put("new", { text: "b" }, { expectedVersion: 1 }), 2);
     assert.equal(await client.pTTL(keys.find((key) => key.endsWith("new"))!), -1);
     client.destroy();
   });
 
-  it("refuses to start where it is not let in, or at what is no address, without telling the password", async () => {
+  it("refuses to start where the server rejects it, or with a wrong address, without showing the password", async () => {
     const url = new URL(single()[0]!);
-    const { log, lines: said } = logLines();
+    const { log, lines: logged } = logLines();
     const started = (...urls: string[]) => createRedisDocuments({ urls, log }).start();
     url.password = "wrong-secret";
     await assert.rejects(
       started(url.href),
-      (error: Error) => /refuses us: WRONGPASS/.test(error.message) && !error.message.includes("secret"),
+      (error: Error) => /rejects the connection: WRONGPASS/.test(error.message) && !error.message.includes("secret"),
     );
     await assert.rejects(started("localhost:6379"), /not like redis:\/\//);
     await assert.rejects(started("http://a:secret@localhost"), (error: Error) => !error.message.includes("secret"));
     await assert.rejects(started(single()[0]!, "rediss://localhost"), /either all/);
     await assert.rejects(started(cluster()[0]!), /node of a cluster/);
-    await assert.rejects(started(single()[0]!, single()[0]!), /refuses us/);
+    await assert.rejects(started(single()[0]!, single()[0]!), /rejects the connection/);
     assert.deepEqual(
-      said.filter((line) => line.includes("away")),
+      logged.filter((line) => line.includes("unreachable")),
       [],
     );
   });
 
   it("starts without its server, refuses at once, logs once, and stops", async () => {
     const quiet = logLines();
-    const away = createRedisDocuments({ urls: ["redis://127.0.0.1:9"], log: quiet.log, timeoutMs: 200 });
-    const notes = away.collection<{ text: string }>("notes");
+    const unreachable = createRedisDocuments({ urls: ["redis://127.0.0.1:9"], log: quiet.log, timeoutMs: 200 });
+    const notes = unreachable.collection<{ text: string }>("notes");
     await assert.rejects(notes.get("n", new Date()), { reason: "DEPENDENCY_UNAVAILABLE", code: "unavailable" });
-    await away.start();
-    assert.equal(away.ready(), false);
+    await unreachable.start();
+    assert.equal(unreachable.ready(), false);
     const began = performance.now();
     await assert.rejects(notes.put("n", { text: "a" }, { expectedVersion: 0 }), { reason: "DEPENDENCY_UNAVAILABLE" });
     assert.ok(performance.now() - began < 100);
     assert.equal(quiet.lines.length, 1);
-    assert.match(quiet.lines[0]!, /^warn: Redis, which keeps the documents, is away/);
-    await away.stop();
-    await away.stop();
+    assert.match(quiet.lines[0]!, /^warn: Redis, which stores the documents, is unreachable/);
+    await unreachable.stop();
+    await unreachable.stop();
     await assert.rejects(
       documents
         .collection("notes")
@@ -126,7 +126,7 @@ describe("documents in Redis", () => {
     );
   });
 
-  it("says when Redis may lose documents", () => {
+  it("logs when Redis may lose documents", () => {
     assert.ok(
       lines.every((line) => /^warn: Redis (?:removes|forgets)/.test(line)),
       lines.join("\n"),

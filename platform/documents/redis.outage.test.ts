@@ -8,7 +8,7 @@ const prefix = `test-${randomUUID()}`;
 
 documentsOutage("redis", {
   process: "redis",
-  keeps: true,
+  durable: true,
   open: (log) => createRedisDocuments({ urls: [engineAddress("ENGINE_REDIS")], prefix, log, timeoutMs: 500 }),
   clean: async () => {
     const client = await createClient({ url: engineAddress("ENGINE_REDIS") }).connect();

@@ -1,7 +1,7 @@
-import { createHash } from "node:crypto";
 import { crc32 } from "node:zlib";
-import { ErrorReply } from "@redis/client";
 import { refuse } from "../errors/refusal.ts";
+import { redisScript, runScript } from "../redis/redis-script.ts";
+import type { RedisScript } from "../redis/redis-script.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { collectionName } from "./documents.ts";
 import type { Collection, DocumentsServer } from "./documents.ts";
@@ -15,23 +15,23 @@ export interface RedisDocumentsOptions {
   /** What all keys begin with; "kontor" by default. */
   readonly prefix?: string;
   readonly log: Logger;
-  /** How long an answer is waited for, in ms; 2,000 by default. Longer rides out short stalls, shorter frees callers sooner. */
+  /** How long a reply may take, in ms; 2,000 by default. Longer outlasts short stalls, shorter frees callers sooner. */
   readonly timeoutMs?: number;
 }
 
 /**
- * A document and its place in the index of expiries must lie in the same slot of a cluster, to be written together. One slot for a whole
- * collection would put it onto one server, so it is cut into buckets. Another number of them would lose every document.
+ * A document and its entry in the index of expiries must be in the same slot of a cluster, to be written together. One slot for a whole
+ * collection would put it on one server, so it is divided into buckets. Changing their number would lose every document.
  */
 const buckets = 256;
 const sweptAtOnce = 500;
 
-const put = script(`
+const put = redisScript(`
   local version = tonumber(redis.call('hget', KEYS[1], 'version') or 0)
   if version ~= tonumber(ARGV[1]) then return -1 - version end
   redis.call('hset', KEYS[1], 'version', ARGV[5], 'body', ARGV[2], 'expiresAt', ARGV[3])
   if ARGV[3] ~= '' then
-    -- Only so that nothing stays for ever where nobody sweeps: the server's clock does not decide what has expired. The caller's may be behind.
+    -- Only so that nothing stays for ever where nothing is swept: the server's clock does not decide what has expired. The caller's may be behind.
     local time = redis.call('time')
     local from = math.max(tonumber(ARGV[3]), tonumber(time[1]) * 1000)
     redis.call('pexpireat', KEYS[1], string.format('%.0f', from + 86400000))
@@ -43,10 +43,10 @@ const put = script(`
   return tonumber(ARGV[5])`);
 
 /** KEYS[1] is the index of expiries and KEYS[n] the document with the id ARGV[n]. */
-const sweepBucket = script(`
+const sweepBucket = redisScript(`
   local swept = 0
   for n = 2, #KEYS do
-    -- Asked again, because it may have been prolonged since it was found.
+    -- Checked again, because it may have been prolonged since it was found.
     local expiresAt = redis.call('zscore', KEYS[1], ARGV[n])
     if expiresAt and tonumber(expiresAt) <= tonumber(ARGV[1]) then
       redis.call('zrem', KEYS[1], ARGV[n])
@@ -55,7 +55,7 @@ const sweepBucket = script(`
   end
   return swept`);
 
-const deleteFromBucket = script(`
+const deleteFromBucket = redisScript(`
   for n = 2, #KEYS do
     redis.call('zrem', KEYS[1], ARGV[n])
     redis.call('del', KEYS[n])
@@ -63,10 +63,10 @@ const deleteFromBucket = script(`
   return 0`);
 
 /**
- * Documents in Redis, single or cluster: a hash each, and sorted sets of what expires when. Each `get` and `put` is one round trip.
+ * Documents in Redis, single or cluster: a hash each, and sorted sets of expiry times. Each `get` and `put` is one round trip.
  *
- * Redis must keep what it has (`appendonly yes`, `maxmemory-policy noeviction`; `start` warns when it does not). Even so a write that was
- * answered is lost when the master dies before its replica, or the disk within the next second, has got it: for carts, not for orders.
+ * Redis must be durable (`appendonly yes`, `maxmemory-policy noeviction`; `start` warns when it is not). Even so a confirmed write is lost when
+ * the master dies before its replica, or the disk within the next second, has got it: for carts, not for orders.
  */
 export function createRedisDocuments({ urls, ca, prefix = "kontor", log, timeoutMs }: RedisDocumentsOptions): DocumentsServer {
   collectionName(prefix);
@@ -79,15 +79,17 @@ export function createRedisDocuments({ urls, ca, prefix = "kontor", log, timeout
   };
 }
 
-function createCollection<Body extends object>(redis: RedisConnection, before: string): Collection<Body> {
-  /** The key of a bucket's index of expiries. A document's begins with it, and goes on with ":" and its id. */
-  const expiries = (bucket: number) => `${before}${bucket}}`;
+function createCollection<Body extends object>({ send }: RedisConnection, keyPrefix: string): Collection<Body> {
+  /** The key of a bucket's index of expiries. A document's key is this, ":" and its id. */
+  const expiries = (bucket: number) => `${keyPrefix}${bucket}}`;
   const bucketOf = (id: string) => crc32(id) % buckets;
+  const run = async (script: RedisScript, keys: readonly string[], args: readonly string[]) =>
+    Number(await runScript(send, script, keys, args));
 
   return {
     async get(id, now) {
       const key = `${expiries(bucketOf(id))}:${id}`;
-      const [version, body, expiry] = (await redis.send(key, ["HMGET", key, "version", "body", "expiresAt"])) as (string | null)[];
+      const [version, body, expiry] = (await send(key, ["HMGET", key, "version", "body", "expiresAt"])) as (string | null)[];
       if (typeof version !== "string" || typeof body !== "string") return undefined;
       const expiresAt = typeof expiry === "string" && expiry !== "" ? new Date(Number(expiry)) : undefined;
       if (expiresAt !== undefined && expiresAt <= now) return undefined;
@@ -98,12 +100,7 @@ function createCollection<Body extends object>(redis: RedisConnection, before: s
       const index = expiries(bucketOf(id));
       const expiry = expiresAt === undefined ? "" : String(expiresAt.getTime());
       const next = expectedVersion === 0 ? startsAt : expectedVersion + 1;
-      const written = await run(
-        redis,
-        put,
-        [`${index}:${id}`, index],
-        [String(expectedVersion), JSON.stringify(body), expiry, id, String(next)],
-      );
+      const written = await run(put, [`${index}:${id}`, index], [String(expectedVersion), JSON.stringify(body), expiry, id, String(next)]);
       if (written > 0) return written;
       throw refuse({ reason: "VERSION_CONFLICT", code: "aborted", details: { version: -1 - written } });
     },
@@ -111,7 +108,7 @@ function createCollection<Body extends object>(redis: RedisConnection, before: s
     async delete(...ids) {
       await Promise.all(
         Array.from(Map.groupBy(ids, bucketOf), ([bucket, inIt]) =>
-          run(redis, deleteFromBucket, [expiries(bucket), ...inIt.map((id) => `${expiries(bucket)}:${id}`)], ["", ...inIt]),
+          run(deleteFromBucket, [expiries(bucket), ...inIt.map((id) => `${expiries(bucket)}:${id}`)], ["", ...inIt]),
         ),
       );
     },
@@ -122,10 +119,10 @@ function createCollection<Body extends object>(redis: RedisConnection, before: s
         Array.from({ length: buckets }, async (_, bucket) => {
           const index = expiries(bucket);
           for (let removed = 0; ;) {
-            const asked = ["ZRANGEBYSCORE", index, "-inf", until, "LIMIT", "0", String(sweptAtOnce)];
-            const ids = (await redis.send(index, asked)) as string[];
+            const command = ["ZRANGEBYSCORE", index, "-inf", until, "LIMIT", "0", String(sweptAtOnce)];
+            const ids = (await send(index, command)) as string[];
             if (ids.length === 0) return removed;
-            removed += await run(redis, sweepBucket, [index, ...ids.map((id) => `${index}:${id}`)], [until, ...ids]);
+            removed += await run(sweepBucket, [index, ...ids.map((id) => `${index}:${id}`)], [until, ...ids]);
             if (ids.length < sweptAtOnce) return removed;
           }
         }),
@@ -133,24 +130,4 @@ function createCollection<Body extends object>(redis: RedisConnection, before: s
       return swept.reduce((sum, removed) => sum + removed, 0);
     },
   };
-}
-
-interface Script {
-  readonly text: string;
-  readonly sha: string;
-}
-
-function script(text: string): Script {
-  return { text, sha: createHash("sha1").update(text).digest("hex") };
-}
-
-/** Runs a script by its hash; a server that does not know it (it was restarted, or is another one) has done nothing and gets the text. */
-async function run(redis: RedisConnection, { text, sha }: Script, keys: readonly string[], args: readonly string[]): Promise<number> {
-  const rest = [String(keys.length), ...keys, ...args];
-  try {
-    return Number(await redis.send(keys[0]!, ["EVALSHA", sha, ...rest]));
-  } catch (error) {
-    if (!(error instanceof ErrorReply) || !error.message.startsWith("NOSCRIPT")) throw error;
-    return Number(await redis.send(keys[0]!, ["EVAL", text, ...rest]));
-  }
 }

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { describe, it } from "node:test";
 import { MongoClient } from "mongodb";
-import { deleteKeys } from "../cache/test-redis.ts";
-import { openTlsCluster } from "../cache/test-redis-tls.ts";
+import { openTlsCluster } from "../redis/test-redis-tls.ts";
+import { deleteKeys } from "../redis/test-redis.ts";
 import { engineAddress } from "../testing/engines.ts";
 import { afterTests } from "../testing/postgres.ts";
 import { openTlsServer, tlsFaults, writtenLog } from "../testing/test-tls-server.ts";
@@ -12,7 +12,7 @@ import type { DocumentsServer } from "./documents.ts";
 import { createMongoDocuments } from "./mongodb.ts";
 import { createRedisDocuments } from "./redis.ts";
 
-/** A machine that does much else at the same time is no reason to refuse. */
+/** A busy machine is no reason to refuse. */
 const patienceMs = 20_000;
 
 interface Engine {
@@ -67,13 +67,13 @@ async function works(documents: DocumentsServer): Promise<void> {
 
 for (const { name, behind, open } of [redis, mongodb])
   describe(`documents: ${name} with TLS`, () => {
-    it("SEC-05: keeps documents over encrypted connections alone, trusting the authority that is named", async () => {
+    it("SEC-05: stores documents over encrypted connections alone, trusting the authority that is named", async () => {
       const server = await openTlsServer(behind);
       const { documents, lines, clean } = open(server, server.ca);
       afterTests(() => documents.stop());
       await works(documents);
       assert.deepEqual(
-        lines.filter((line) => line.includes("away")),
+        lines.filter((line) => line.includes("unreachable")),
         [],
       );
       assert.equal(server.passedBy(), 0);
@@ -82,7 +82,7 @@ for (const { name, behind, open } of [redis, mongodb])
     });
 
     for (const fault of tlsFaults)
-      it(`SEC-05: tells a server nothing ${fault.name}, says why, and refuses calls`, async () => {
+      it(`SEC-05: sends nothing to a server ${fault.name}, logs why, and refuses calls`, async () => {
         const { server, ca } = await fault.open(behind);
         const { documents, says } = open(server, ca);
         afterTests(() => documents.stop());
@@ -95,20 +95,20 @@ for (const { name, behind, open } of [redis, mongodb])
         assert.equal(server.heard(), 0);
       });
 
-    it("SEC-05: gets no answer in plain text where TLS is spoken", async () => {
+    it("SEC-05: gets no reply in plain text from a server with TLS", async () => {
       const server = await openTlsServer(behind);
       const { documents, says } = open(server, server.ca, true);
       afterTests(() => documents.stop());
       const starting = documents.start();
-      await says(/is away/);
+      await says(/is unreachable/);
       await documents.stop();
       await starting;
       assert.equal(server.heard(), 0);
     });
   });
 
-describe("documents: what TLS asks for", () => {
-  it("SEC-05: is spoken with each node of a Redis cluster", async () => {
+describe("documents: TLS", () => {
+  it("SEC-05: is used with each node of a Redis cluster", async () => {
     const nodes = engineAddress("ENGINE_REDIS_CLUSTER").split(",");
     const { urls, ca, passedBy } = await openTlsCluster(nodes);
     const { documents, prefix } = openRedis(urls, ca);
@@ -119,12 +119,12 @@ describe("documents: what TLS asks for", () => {
     await deleteKeys(nodes, `${prefix}*`);
   });
 
-  it("SEC-05: is not switched off by MongoDB's address", async () => {
+  it("SEC-05: cannot be switched off by MongoDB's address", async () => {
     const { log } = writtenLog();
-    for (const said of ["tlsInsecure=true", "tlsAllowInvalidCertificates=true", "TLSAllowInvalidHostnames=true"])
+    for (const option of ["tlsInsecure=true", "tlsAllowInvalidCertificates=true", "TLSAllowInvalidHostnames=true"])
       await assert.rejects(
-        createMongoDocuments({ url: `mongodb://127.0.0.1:9/?tls=true&${said}`, log }).start(),
-        new RegExp(`must not say ${said.split("=")[0]!}: name the authority`),
+        createMongoDocuments({ url: `mongodb://127.0.0.1:9/?tls=true&${option}`, log }).start(),
+        new RegExp(`must not say ${option.split("=")[0]!}: name the authority`),
       );
   });
 });

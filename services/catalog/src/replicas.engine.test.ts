@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { createRedisCache } from "@kontor/platform/cache/redis.ts";
-import { deleteKeys, reached } from "@kontor/platform/cache/test-redis.ts";
+import { connected } from "@kontor/platform/cache/test-redis-cache.ts";
+import { deleteKeys } from "@kontor/platform/redis/test-redis.ts";
 import type { Logger } from "@kontor/platform/telemetry/logger.ts";
 import { engineAddress } from "@kontor/platform/testing/engines.ts";
 import { afterTests } from "@kontor/platform/testing/postgres.ts";
@@ -19,7 +20,7 @@ for (const [name, urls] of [
         const cache = createRedisCache({ urls, prefix, log, callTimeoutMs: 5_000 });
         afterTests(() => cache.stop());
         await cache.start();
-        await reached(cache);
+        await connected(cache);
         return cache;
       };
       return [await open(), await open()];

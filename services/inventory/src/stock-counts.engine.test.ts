@@ -1,5 +1,6 @@
 import { createRedisCache } from "@kontor/platform/cache/redis.ts";
-import { flushDatabase, reached } from "@kontor/platform/cache/test-redis.ts";
+import { connected } from "@kontor/platform/cache/test-redis-cache.ts";
+import { flushDatabase } from "@kontor/platform/redis/test-redis.ts";
 import type { Logger } from "@kontor/platform/telemetry/logger.ts";
 import { engineAddress } from "@kontor/platform/testing/engines.ts";
 import { afterTests } from "@kontor/platform/testing/postgres.ts";
@@ -16,7 +17,7 @@ stockCountsContract("Redis", {
       const cache = createRedisCache({ urls: [url], log, callTimeoutMs: 5_000 });
       afterTests(() => cache.stop());
       await cache.start();
-      await reached(cache);
+      await connected(cache);
       return cache;
     };
     return { caches: [await open(), await open()], flush: () => flushDatabase(url) };

@@ -3,21 +3,21 @@ import { openTlsServer } from "../testing/test-tls-server.ts";
 import type { TlsServer } from "../testing/test-tls-server.ts";
 import { mastersOf } from "./test-redis.ts";
 
-/** A cluster whose nodes are reached by TLS alone: each tells of the others under the ports of their servers with TLS. */
+/** A cluster whose nodes are connected to by TLS alone: each names the others by the ports of their servers with TLS. */
 export async function openTlsCluster(
   urls: readonly string[],
 ): Promise<{ readonly urls: readonly string[]; readonly ca: string; passedBy(): number }> {
   const servers = new Map<string, TlsServer>();
-  // The text of a port stands before the end of a line, alone or behind its host.
+  // A port is written at the end of a line, alone or after its host.
   const withTls = (text: string): string =>
     text.replace(/:(\d+)\r\n/g, (found, port: string) => (servers.has(port) ? `:${servers.get(port)!.port}\r\n` : found));
-  const answers = (): Transform =>
+  const replies = (): Transform =>
     new Transform({
-      // What tells of nodes is short and comes in one piece.
+      // A reply that names nodes is short and arrives in one piece.
       transform: (chunk: Buffer, _, done) => done(null, Buffer.from(withTls(chunk.toString("latin1")), "latin1")),
     });
   for (const url of [...urls, ...(await mastersOf(urls))])
-    if (!servers.has(new URL(url).port)) servers.set(new URL(url).port, await openTlsServer(url, { answers }));
+    if (!servers.has(new URL(url).port)) servers.set(new URL(url).port, await openTlsServer(url, { answers: replies }));
   return {
     urls: urls.map((url) => {
       const { host, port } = servers.get(new URL(url).port)!;
