@@ -102,7 +102,7 @@ describe("KONTOR_REQUIRE_TLS", () => {
 });
 
 describe("KONTOR_SERVERS_CA", () => {
-  it("SEC-05: is read once, and refused by name where it is no file with certificates", (t) => {
+  it("SEC-05: is read once, and refused by name where it is no file with certificates", async (t) => {
     const folder = mkdtempSync(join(tmpdir(), "kontor-servers-ca-"));
     t.after(() => rmSync(folder, { recursive: true }));
     const file = join(folder, "ca.pem");
@@ -116,7 +116,7 @@ describe("KONTOR_SERVERS_CA", () => {
     writeFileSync(file, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
     assert.match(refused(), /ca\.pem holds a certificate that cannot be read/);
 
-    const [one, other] = [1, 2].map(() => createAuthority({ days: 1, now: new Date() }));
+    const [one, other] = await Promise.all([1, 2].map(() => createAuthority({ days: 1, now: new Date() })));
     // Whatever stands between them may be of any encoding, and a key that does not belong there goes nowhere.
     writeFileSync(file, `für uns\n${one!.certificate}\r\n${other!.key}${other!.certificate}`);
     assert.equal(read(), `${one!.certificate.trim()}\n${other!.certificate.trim()}`);

@@ -11,7 +11,7 @@ import { openTlsFiles } from "./tls-files.ts";
 
 const now = new Date();
 const dayMs = 24 * 3_600_000;
-const authority = createAuthority({ days: 10, now });
+const authority = await createAuthority({ days: 10, now });
 const make = (service: string, days = 5, at = now) => issueCertificate(authority, { services: [service], days, now: at });
 
 async function files(t: TestContext) {
@@ -23,7 +23,7 @@ async function files(t: TestContext) {
     await writeFile(`${paths[part]}.new`, text);
     await rename(`${paths[part]}.new`, paths[part]);
   };
-  const pair = make("orders");
+  const pair = await make("orders");
   await write("ca", authority.certificate);
   await write("cert", pair.certificate);
   await write("key", pair.key);
@@ -48,10 +48,10 @@ describe("TLS files", () => {
 
   it("stop the start when they are not as they must be, with the variable and the file", async (t) => {
     const { paths, pair, log } = await files(t);
-    const other = make("orders");
+    const other = await make("orders");
     const old = new Date(now.getTime() - 10 * dayMs);
-    const expired = make("orders", 5, old);
-    const future = make("orders", 5, new Date(now.getTime() + dayMs));
+    const expired = await make("orders", 5, old);
+    const future = await make("orders", 5, new Date(now.getTime() + dayMs));
     const encrypted = String(createPrivateKey(pair.key).export({ type: "pkcs8", format: "pem", cipher: "aes-256-cbc", passphrase: "x" }));
     const cases: readonly (readonly [part: keyof typeof paths, text: string | undefined, says: RegExp])[] = [
       ["ca", undefined, /KONTOR_TLS_CA: there is no file .*ca\.crt/],
@@ -59,7 +59,7 @@ describe("TLS files", () => {
       ["key", undefined, /KONTOR_TLS_KEY: there is no file/],
       ["ca", "", /KONTOR_TLS_CA: .* holds no certificate in PEM form/],
       ["ca", pair.certificate, /KONTOR_TLS_CA: .* is not an authority's certificate/],
-      ["ca", createAuthority({ days: 5, now: old }).certificate, /KONTOR_TLS_CA: .* has expired at 20/],
+      ["ca", (await createAuthority({ days: 5, now: old })).certificate, /KONTOR_TLS_CA: .* has expired at 20/],
       ["cert", pair.key, /KONTOR_TLS_CERT: .* holds no certificate/],
       ["cert", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", /KONTOR_TLS_CERT: .* cannot be read/],
       ["cert", expired.certificate, /KONTOR_TLS_CERT: .* has expired at 20/],
@@ -93,7 +93,7 @@ describe("TLS files", () => {
       throw new Error("a listener's own trouble");
     });
     await tls.look();
-    const next = make("payments");
+    const next = await make("payments");
     await write("key", next.key);
     await tls.look();
     assert.equal(String(tls.current().cert), pair.certificate, "a half-written pair is not taken");
@@ -112,7 +112,7 @@ describe("TLS files", () => {
     await rm(paths.ca);
     await tls.look();
     assert.equal(String(tls.current().ca), authority.certificate);
-    const both = `${createAuthority({ days: 1, now }).certificate}${authority.certificate}`;
+    const both = `${(await createAuthority({ days: 1, now })).certificate}${authority.certificate}`;
     await write("ca", both);
     await tls.look();
     assert.equal(String(tls.current().ca), both);
@@ -125,7 +125,7 @@ describe("TLS files", () => {
 
   it("are told of when the authority is not the certificate's", async (t) => {
     const { paths, write, log, lines } = await files(t);
-    await write("ca", createAuthority({ days: 1, now }).certificate);
+    await write("ca", (await createAuthority({ days: 1, now })).certificate);
     (await openTlsFiles(paths, log)).stop();
     assert.deepEqual(lines, ["warn: KONTOR_TLS_CERT is not signed by KONTOR_TLS_CA: is it the right authority?"]);
   });

@@ -21,7 +21,7 @@ import type { TlsFiles } from "./tls-files.ts";
 const folders: string[] = [];
 after(() => Promise.all(folders.map((folder) => rm(folder, { recursive: true, force: true }))));
 
-const authority = createAuthority({ days: 2, now: new Date() });
+const authority = await createAuthority({ days: 2, now: new Date() });
 const certificateOf = (services: readonly string[], signer: KeyPair = authority) =>
   issueCertificate(signer, { services, hosts: ["127.0.0.1"], days: 1, now: new Date() });
 
@@ -52,8 +52,8 @@ for (const [plain, secure] of [
 ] as const)
   describe(`TLS: ${secure}`, { concurrency: true }, () => {
     /** A server with a certificate, and what a caller with another one gets of it. */
-    async function setup(served: KeyPair = certificateOf(["greeter"])) {
-      const { files, replace } = await filesOf(served);
+    async function setup(certificate: Promise<KeyPair> = certificateOf(["greeter"])) {
+      const { files, replace } = await filesOf(await certificate);
       const rpc = createInProcessRpc({ log: silentLog });
       rpc.serve("greeter", [implement(GreeterService, greeterHandlers)]);
       const identity = tlsIdentity(files);
@@ -109,29 +109,29 @@ for (const [plain, secure] of [
 
     it("ID-12 SEC-01: lets in who is who it says, and on the method's list", async () => {
       await using greeter = await setup();
-      assert.equal(await greeter.ask("orders", certificateOf(["orders"])), "answered");
-      assert.equal(await greeter.ask("orders", certificateOf(["catalog", "orders"])), "answered");
-      assert.equal(await greeter.ask("orders", certificateOf(["catalog"])), "UNAUTHENTICATED");
-      assert.equal(await greeter.ask("catalog", certificateOf(["catalog"])), "PERMISSION_DENIED");
+      assert.equal(await greeter.ask("orders", await certificateOf(["orders"])), "answered");
+      assert.equal(await greeter.ask("orders", await certificateOf(["catalog", "orders"])), "answered");
+      assert.equal(await greeter.ask("orders", await certificateOf(["catalog"])), "UNAUTHENTICATED");
+      assert.equal(await greeter.ask("catalog", await certificateOf(["catalog"])), "PERMISSION_DENIED");
     });
 
     it("reads a certificate once for each connection", async () => {
       await using greeter = await setup();
-      const { ledger } = await greeter.callAs("orders", certificateOf(["orders"]));
+      const { ledger } = await greeter.callAs("orders", await certificateOf(["orders"]));
       for (let n = 0; n < 10; n++) assert.equal(await ledger(), "answered");
       assert.equal(greeter.reads(), 1);
     });
 
     it("SEC-01: a certificate of another authority is not taken, on either side", async () => {
       await using greeter = await setup();
-      const foreign = createAuthority({ days: 2, now: new Date() });
-      assert.match(await greeter.ask("orders", certificateOf(["orders"], foreign)), unreached);
-      assert.match(await greeter.ask("orders", certificateOf(["orders"]), { ca: foreign }), unreached);
+      const foreign = await createAuthority({ days: 2, now: new Date() });
+      assert.match(await greeter.ask("orders", await certificateOf(["orders"], foreign)), unreached);
+      assert.match(await greeter.ask("orders", await certificateOf(["orders"]), { ca: foreign }), unreached);
     });
 
     it("SEC-01: plaintext gets nothing", async () => {
       await using greeter = await setup();
-      assert.match(await greeter.ask("orders", certificateOf(["orders"]), { protocol: plain }), unreached);
+      assert.match(await greeter.ask("orders", await certificateOf(["orders"]), { protocol: plain }), unreached);
       const said = await new Promise<string>((resolve) => {
         let text = "";
         const socket = createConnection(greeter.port, "127.0.0.1", () => socket.end("GET / HTTP/1.1\r\nHost: x\r\n\r\n"));
@@ -144,20 +144,20 @@ for (const [plain, secure] of [
 
     it("SEC-01: whoever answers must be the service that is called", async () => {
       await using greeter = await setup(certificateOf(["catalog"]));
-      assert.match(await greeter.ask("orders", certificateOf(["orders"])), unreached);
+      assert.match(await greeter.ask("orders", await certificateOf(["orders"])), unreached);
     });
 
     it("SEC-01: new certificates are taken without a restart, on both sides", async () => {
       await using greeter = await setup();
-      const before = await greeter.callAs("orders", certificateOf(["catalog"]));
+      const before = await greeter.callAs("orders", await certificateOf(["catalog"]));
       assert.equal(await before.ledger(), "UNAUTHENTICATED");
-      await greeter.replace(certificateOf(["greeter"]));
-      assert.equal(await greeter.ask("orders", certificateOf(["orders"])), "answered");
+      await greeter.replace(await certificateOf(["greeter"]));
+      assert.equal(await greeter.ask("orders", await certificateOf(["orders"])), "answered");
       // From now on it is not the service any more: connections that are made now fail.
-      await greeter.replace(certificateOf(["catalog"]));
-      assert.match(await greeter.ask("orders", certificateOf(["orders"])), unreached);
-      await greeter.replace(certificateOf(["greeter"]));
-      await before.replace(certificateOf(["orders"]));
+      await greeter.replace(await certificateOf(["catalog"]));
+      assert.match(await greeter.ask("orders", await certificateOf(["orders"])), unreached);
+      await greeter.replace(await certificateOf(["greeter"]));
+      await before.replace(await certificateOf(["orders"]));
       assert.match(await before.ledger(), /^answered$|^UNAUTHENTICATED$/, "a connection that is there goes on as it was");
     });
   });

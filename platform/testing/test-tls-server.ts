@@ -31,8 +31,8 @@ export interface TlsServerOptions {
 export async function openTlsServer(behind: string, { host = "127.0.0.1", answers }: TlsServerOptions = {}): Promise<TlsServer> {
   const { hostname, port: portBehind } = new URL(behind.includes("://") ? behind : `tcp://${behind}`);
   const now = new Date();
-  const authority = createAuthority({ days: 1, now });
-  const { certificate, key } = issueCertificate(authority, { services: ["server"], days: 1, now });
+  const authority = await createAuthority({ days: 1, now });
+  const { certificate, key } = await issueCertificate(authority, { services: ["server"], days: 1, now });
   const own = new Set<Duplex>();
   let heard = 0;
   let passedBy = 0;
@@ -86,16 +86,16 @@ const unknownAuthority = /unable to verify the first certificate/;
 
 export const tlsFaults: readonly TlsFault[] = [
   fault("whose certificate another authority has signed", unknownAuthority, {
-    trusted: () => createAuthority({ days: 1, now: new Date() }).certificate,
+    trusted: async () => (await createAuthority({ days: 1, now: new Date() })).certificate,
   }),
-  fault("whose certificate none of Node's authorities has signed", unknownAuthority, { trusted: () => undefined }),
+  fault("whose certificate none of Node's authorities has signed", unknownAuthority, { trusted: async () => undefined }),
   fault("whose certificate is made out to another host", /does not match certificate's altnames/, { host: "127.0.0.2" }),
 ];
 
 function fault(
   name: string,
   says: RegExp,
-  { host, trusted }: { readonly host?: string; readonly trusted?: () => string | undefined },
+  { host, trusted }: { readonly host?: string; readonly trusted?: () => Promise<string | undefined> },
 ): TlsFault {
   return {
     name,
@@ -105,7 +105,7 @@ function fault(
       process.env[variable] = "0";
       afterTests(() => void delete process.env[variable]);
       const server = await openTlsServer(behind, host === undefined ? {} : { host });
-      return { server, ca: trusted === undefined ? server.ca : trusted() };
+      return { server, ca: trusted === undefined ? server.ca : await trusted() };
     },
   };
 }

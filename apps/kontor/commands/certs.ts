@@ -52,7 +52,7 @@ Whoever has ca.key can pass for every service: it is for one machine, and its au
     await writing(folder, () => mkdir(folder, { recursive: true }));
     const authority = (await readAuthority(folder, now)) ?? (await makeAuthority(folder, now, stdout));
     for (const name of asked) {
-      const pair = issueCertificate(authority, { services: [...new Set(name.split("+"))], hosts, days, now });
+      const pair = await issueCertificate(authority, { services: [...new Set(name.split("+"))], hosts, days, now });
       await writePair(folder, name, pair);
       tell(stdout, name, pair);
     }
@@ -79,7 +79,7 @@ async function readAuthority(folder: string, now: Date): Promise<KeyPair | undef
     const { validToDate } = new X509Certificate(certificate);
     if (validToDate <= now) problem = `has expired at ${validToDate.toISOString()}`;
     // Tried, so that whatever is wrong with it is known before anything is written.
-    else issueCertificate({ certificate, key }, { services: ["gateway"], days: 1, now });
+    else await issueCertificate({ certificate, key }, { services: ["gateway"], days: 1, now });
   } catch (error) {
     problem = `cannot be used: ${error instanceof Error ? error.message : String(error)}`;
   }
@@ -88,7 +88,7 @@ async function readAuthority(folder: string, now: Date): Promise<KeyPair | undef
 }
 
 async function makeAuthority(folder: string, now: Date, stdout: Output): Promise<KeyPair> {
-  const authority = createAuthority({ days: authorityDays, now });
+  const authority = await createAuthority({ days: authorityDays, now });
   await writePair(folder, "ca", authority);
   tell(stdout, "ca", authority);
   return authority;
