@@ -5,7 +5,8 @@ import { contracts } from "@kontor/contracts/registry.ts";
 import type { Cache } from "@kontor/platform/cache/cache.ts";
 import { createMemoryCache } from "@kontor/platform/cache/memory.ts";
 import { openEngineDatabase } from "@kontor/platform/database/open-test-server-database.ts";
-import { openReplicatedService, tableUse } from "@kontor/platform/testing/replicated-service.ts";
+import { tableUse, untilReplicaReads } from "@kontor/platform/testing/table-use.ts";
+import { openTestReplica } from "@kontor/platform/testing/test-replica.ts";
 import { testCall } from "@kontor/platform/testing/test-services.ts";
 import { catalog } from "./service.ts";
 import { shopper, simple } from "./test-catalog.ts";
@@ -15,7 +16,7 @@ async function openBoth({ shared }: { readonly shared: boolean }) {
   const engine = await openEngineDatabase();
   const cache = () => createMemoryCache({ maxEntries: 1_000 });
   const first = cache();
-  const open = (its: Cache) => openReplicatedService({ definition: catalog, registry: contracts, engine, cache: its });
+  const open = (its: Cache) => openTestReplica(catalog, { registry: contracts, ...engine, cache: its });
   const processes = [await open(first), await open(shared ? first : cache())] as const;
   const [one, other] = processes.map(({ clientsFor }) => clientsFor("gateway").of("catalog", CatalogService));
   return { engine, processes, one: one!, other: other! };
@@ -30,7 +31,7 @@ describe("catalog: lists with a replica", () => {
     // What its sessions have done is counted when they end.
     await processes[0].stop();
     const before = await tableUse(engine, "products");
-    await processes[1].replicaAnswers();
+    await untilReplicaReads(processes[1].database);
     for (let limit = 1; limit <= 40; limit++)
       assert.deepEqual(
         (await other.listProducts({ limit }, shopper())).items.map((product) => product.id),
@@ -45,7 +46,7 @@ describe("catalog: lists with a replica", () => {
 
   it("CON-04: show a change that was answered, in whichever process", async () => {
     const { processes, one, other } = await openBoth({ shared: true });
-    await Promise.all(processes.map(({ replicaAnswers }) => replicaAnswers()));
+    await Promise.all(processes.map(({ database }) => untilReplicaReads(database)));
     const { id: product } = await one.createProduct(simple("shirt"), admin());
     for (let round = 1; round <= 20; round++) {
       const [here, there] = round % 2 === 0 ? [one, other] : [other, one];

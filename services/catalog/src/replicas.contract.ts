@@ -5,17 +5,11 @@ import { CatalogService } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_
 import type { Product } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
 import { contracts } from "@kontor/contracts/registry.ts";
 import type { Cache } from "@kontor/platform/cache/cache.ts";
-import { systemClock } from "@kontor/platform/clock/clock.ts";
-import { createBudget } from "@kontor/platform/database/budget.ts";
-import { openDatabase } from "@kontor/platform/database/postgres.ts";
+import type { Connection } from "@kontor/platform/database/connection.ts";
 import { compile } from "@kontor/platform/database/sql.ts";
 import type { Sql } from "@kontor/platform/database/sql.ts";
-import { createWakeups } from "@kontor/platform/events/wakeups.ts";
-import { createIds } from "@kontor/platform/ids/ids.ts";
-import { createInProcessRpc } from "@kontor/platform/rpc/in-process.ts";
-import { hostService, platformMigrations } from "@kontor/platform/service/host-service.ts";
-import type { Logger } from "@kontor/platform/telemetry/logger.ts";
-import { afterTests, openTestDatabase } from "@kontor/platform/testing/postgres.ts";
+import { testDatabase } from "@kontor/platform/testing/postgres.ts";
+import { openTestReplica } from "@kontor/platform/testing/test-replica.ts";
 import { testCall } from "@kontor/platform/testing/test-services.ts";
 import { catalog } from "./service.ts";
 import { shopper, simple } from "./test-catalog.ts";
@@ -122,41 +116,13 @@ export function replicasContract(name: string, { open, keeps }: ReplicasContract
 type Replica = Awaited<ReturnType<typeof openReplica>>;
 
 async function openReplicas(caches: readonly [Cache, Cache]): Promise<readonly [Replica, Replica]> {
-  const migrations = [...platformMigrations, { scope: "catalog", folder: catalog.migrations! }];
-  const { connection } = await openTestDatabase({ name: "catalog", migrations });
+  const { connection } = await testDatabase();
   return [await openReplica(connection, caches[0]), await openReplica(connection, caches[1])];
 }
 
-/** A process's catalogue with its own connections; only the edge is open, no event is applied. */
-async function openReplica(connection: Parameters<typeof openDatabase>[0]["connection"], cache: Cache) {
-  const budget = createBudget({ connections: 6, background: 2 });
-  const database = openDatabase({ name: "catalog", connection, budget, log: quiet });
-  const rpc = createInProcessRpc({ log: quiet, freeze: true });
-  const hosted = hostService(catalog, {
-    database,
-    rpc,
-    wakeups: createWakeups({ log: quiet }),
-    cache,
-    mail: { send: () => Promise.reject(new Error("the catalogue sends no mail")) },
-    clock: systemClock,
-    ids: createIds(systemClock),
-    config: {
-      publicUrl: "",
-      shopName: "",
-      mailFrom: "",
-      masterKey: new Uint8Array(32),
-      payments: { providerUrl: "", apiKey: "", webhookSecret: "" },
-    },
-    registry: contracts,
-    log: quiet,
-  });
-  await hosted.log.start();
-  afterTests(async () => {
-    await hosted.log.stop();
-    await rpc.stop();
-    await database.stop();
-  });
-  const edge = rpc.clientsFor("gateway").of("catalog", CatalogService);
+async function openReplica(connection: Connection, cache: Cache) {
+  const { hosted, clientsFor } = await openTestReplica(catalog, { registry: contracts, connection, cache });
+  const edge = clientsFor("gateway").of("catalog", CatalogService);
   const admin = () => testCall({ caller: "gateway", user: { id: "usr_admin", roles: ["admin"] } });
   return {
     hosted,
@@ -186,11 +152,3 @@ function counted(context: TestContext, replicas: readonly Replica[]): () => numb
   ]);
   return () => mocks.reduce((sum, { mock }) => sum + mock.callCount(), 0);
 }
-
-const quiet: Logger = {
-  debug: () => undefined,
-  info: () => undefined,
-  warn: () => undefined,
-  error: (fields, message) => console.error(message, fields),
-  child: () => quiet,
-};

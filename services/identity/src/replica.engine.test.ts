@@ -5,7 +5,8 @@ import { contracts } from "@kontor/contracts/registry.ts";
 import type { Cache } from "@kontor/platform/cache/cache.ts";
 import { createMemoryCache } from "@kontor/platform/cache/memory.ts";
 import { openEngineDatabase } from "@kontor/platform/database/open-test-server-database.ts";
-import { openReplicatedService, tableUse } from "@kontor/platform/testing/replicated-service.ts";
+import { tableUse, untilReplicaReads } from "@kontor/platform/testing/table-use.ts";
+import { openTestReplica } from "@kontor/platform/testing/test-replica.ts";
 import { identity } from "./service.ts";
 import { edgeCall } from "./test-identity.ts";
 
@@ -16,7 +17,7 @@ async function openBoth({ shared }: { readonly shared: boolean }) {
   const engine = await openEngineDatabase();
   const cache = () => createMemoryCache({ maxEntries: 1_000 });
   const first = cache();
-  const open = (its: Cache) => openReplicatedService({ definition: identity, registry: contracts, engine, cache: its });
+  const open = (its: Cache) => openTestReplica(identity, { registry: contracts, ...engine, cache: its });
   const processes = [await open(first), await open(shared ? first : cache())] as const;
   const [one, other] = processes.map(({ clientsFor }) => clientsFor("test").of("identity", IdentityService));
   return { engine, processes, one: one!, other: other! };
@@ -30,7 +31,7 @@ describe("identity: accounts and sessions with a replica", () => {
     // What its sessions have done is counted when they end.
     await processes[0].stop();
     const before = await tableUse(engine, "accounts");
-    await processes[1].replicaAnswers();
+    await untilReplicaReads(processes[1].database);
     for (let round = 0; round < 40; round++) assert.equal((await other.getMe({}, edgeCall({ id: account.id }))).email, "ann@shop.test");
     assert.equal((await other.listSessions({}, edgeCall({ id: account.id }))).items.length, 1);
     await processes[1].stop();
@@ -42,7 +43,7 @@ describe("identity: accounts and sessions with a replica", () => {
 
   it("CON-04: show what their owner has just done, in whichever process and order", async () => {
     const { processes, one, other } = await openBoth({ shared: true });
-    await Promise.all(processes.map(({ replicaAnswers }) => replicaAnswers()));
+    await Promise.all(processes.map(({ database }) => untilReplicaReads(database)));
     for (let round = 0; round < 8; round++) {
       const email = `ann${round}@shop.test`;
       const [here, there] = round % 2 === 0 ? [one, other] : [other, one];
