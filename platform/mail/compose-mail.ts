@@ -4,6 +4,8 @@ import type { Mail } from "./mail.ts";
 
 /** A mail ready for SMTP. */
 export interface ComposedMail {
+  /** Its Message-ID, without the angle brackets. */
+  readonly id: string;
   /** The envelope's addresses. */
   readonly from: string;
   readonly to: string;
@@ -21,13 +23,14 @@ export function composeMail(mail: Mail, at: Date): ComposedMail {
   const to = parseMailbox(mail.to, "to");
   if (hasControls(mail.subject)) throw refused("subject", "The subject holds a line break or another control character.");
   const boundary = `=_${mail.id}`;
+  const id = `${mail.id}@kontor`;
   const message =
-    `Message-ID: <${mail.id}@kontor>\r\nDate: ${at.toUTCString().replace("GMT", "+0000")}\r\n` +
+    `Message-ID: <${id}>\r\nDate: ${at.toUTCString().replace("GMT", "+0000")}\r\n` +
     `From: ${mailboxHeader(from)}\r\nTo: ${mailboxHeader(to)}\r\nSubject: ${subjectHeader(mail.subject)}\r\n` +
     // Keeps out-of-office answers away (RFC 3834).
     `Auto-Submitted: auto-generated\r\nMIME-Version: 1.0\r\nContent-Type: multipart/alternative; boundary="${boundary}"\r\n\r\n` +
     `--${boundary}\r\n${part("plain", mail.text)}\r\n--${boundary}\r\n${part("html", mail.html)}\r\n--${boundary}--\r\n`;
-  return { from: from.address, to: to.address, raw: Buffer.from(message) };
+  return { id, from: from.address, to: to.address, raw: Buffer.from(message) };
 }
 
 interface Mailbox {

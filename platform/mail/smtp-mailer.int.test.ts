@@ -44,8 +44,8 @@ async function listen(server: Server): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
-/** An SMTP server with habits of its own, and the Message-IDs that it took. */
-async function smtpServer(habits: SMTPServerOptions = {}) {
+/** An SMTP server with options of its own, and the Message-IDs that it accepted. */
+async function smtpServer(options: SMTPServerOptions = {}) {
   const taken: string[] = [];
   const server = new SMTPServer({
     authOptional: true,
@@ -61,7 +61,7 @@ async function smtpServer(habits: SMTPServerOptions = {}) {
         done(null);
       });
     },
-    ...habits,
+    ...options,
   });
   server.on("error", () => undefined);
   const sockets = new Set<Socket>();
@@ -72,7 +72,7 @@ async function smtpServer(habits: SMTPServerOptions = {}) {
 }
 
 describe("createSmtpMailer", () => {
-  it("rejects at once and says so when nothing listens", async () => {
+  it("rejects at once, naming the server, when nothing listens", async () => {
     const server = createServer();
     const port = await listen(server);
     await new Promise((resolve) => server.close(resolve));
@@ -83,7 +83,7 @@ describe("createSmtpMailer", () => {
     for (const one of tries) assert.ok(one.status === "rejected" && unavailable(/127\.0\.0\.1:\d+ cannot be reached/)(one.reason));
   });
 
-  it("works again when the server is back", async () => {
+  it("sends over a new connection when the server has closed the old one", async () => {
     const first = await smtpServer();
     const mailer = openTestMailer({ url: first.url });
     await mailer.send(mail("tsk_1"));
@@ -92,7 +92,7 @@ describe("createSmtpMailer", () => {
     assert.deepEqual(first.taken, ["tsk_1", "tsk_2"]);
   });
 
-  it("takes a bounded time when the server says nothing", async () => {
+  it("takes a bounded time when the server sends nothing", async () => {
     const sockets = new Set<Socket>();
     const port = await listen(
       createServer((socket) => sockets.add(socket.on("error", () => undefined))).on("listening", function (this: Server) {
@@ -104,11 +104,11 @@ describe("createSmtpMailer", () => {
     );
     const mailer = openTestMailer({ url: `smtp://127.0.0.1:${port}`, timeoutMs: 50 });
     const started = performance.now();
-    await assert.rejects(mailer.send(mail("tsk_1")), unavailable(/is too slow/));
+    await assert.rejects(mailer.send(mail("tsk_1")), unavailable(/does not respond in time/));
     assert.ok(performance.now() - started < 2_000);
   });
 
-  it("takes a bounded time when the server does not answer DATA, and gives that connection up", async () => {
+  it("takes a bounded time when the server does not respond to DATA, and closes that connection", async () => {
     let first = true;
     const server = await smtpServer({
       onData(stream, _session, done) {
@@ -117,13 +117,13 @@ describe("createSmtpMailer", () => {
         else stream.on("end", () => done(null));
       },
     });
-    const mailer = openTestMailer({ url: server.url, timeoutMs: 100, connectionsMax: 1 });
-    await assert.rejects(mailer.send(mail("tsk_1")), unavailable(/does not answer/));
+    const mailer = openTestMailer({ url: server.url, timeoutMs: 1_000, connectionsMax: 1 });
+    await assert.rejects(mailer.send(mail("tsk_1")), unavailable(/does not respond in time/));
     await mailer.send(mail("tsk_2"));
     assert.equal(server.sockets.size, 2);
   });
 
-  it("RES-02: a mail whose fate is unknown is not sent again by the mailer, only by its task, with the same Message-ID", async () => {
+  it("RES-02: a mail whose outcome is unknown is not sent again by the mailer, only by its task, with the same Message-ID", async () => {
     const taken: string[] = [];
     const server = await smtpServer({
       onData(stream, _session, done) {
@@ -131,7 +131,7 @@ describe("createSmtpMailer", () => {
         stream.on("data", (chunk: Buffer) => (text += chunk.toString()));
         stream.on("end", () => {
           taken.push(/^Message-ID: (<.*>)/m.exec(text)?.[1] ?? "?");
-          // The first time it has the mail, and nobody hears of it.
+          // The first time it has accepted the mail, and the client does not learn it.
           if (taken.length > 1) return done(null);
           for (const socket of server.sockets) socket.destroy();
         });
@@ -144,7 +144,7 @@ describe("createSmtpMailer", () => {
     assert.deepEqual(taken, ["<tsk_1@kontor>", "<tsk_1@kontor>"]);
   });
 
-  it("tells a mail that is refused for good from one refused for now, and keeps the connection", async () => {
+  it("distinguishes a permanent refusal from a transient one, and keeps the connection", async () => {
     const server = await smtpServer({
       onRcptTo({ address }, _session, done) {
         const responseCode = address.startsWith("no") ? 550 : address.startsWith("later") ? 450 : undefined;
@@ -161,7 +161,7 @@ describe("createSmtpMailer", () => {
     assert.deepEqual([server.taken, server.sockets.size], [["tsk_3"], 1]);
   });
 
-  it("refuses for good what is larger than the server takes", async () => {
+  it("refuses for good a mail that is larger than the server accepts", async () => {
     const server = await smtpServer({ size: 10_000 });
     const mailer = openTestMailer({ url: server.url });
     await assert.rejects(
@@ -180,33 +180,33 @@ describe("createSmtpMailer", () => {
   });
 
   it("signs in with the user and password of the url", async () => {
-    const given: unknown[] = [];
+    const credentials: unknown[] = [];
     const server = await smtpServer({
       authOptional: false,
       onAuth({ username, password }, _session, done) {
-        given.push([username, password]);
+        credentials.push([username, password]);
         done(null, password === "p@ss" ? { user: username } : {});
       },
     });
     await openTestMailer({ url: `smtp://shop:p%40ss@127.0.0.1:${server.port}` }).send(mail("tsk_1"));
-    const stranger = openTestMailer({ url: `smtp://shop:wrong@127.0.0.1:${server.port}` });
-    await assert.rejects(stranger.send(mail("tsk_2")), unavailable(/cannot be reached/));
-    assert.deepEqual([given[0], server.taken], [["shop", "p@ss"], ["tsk_1"]]);
+    const rejected = openTestMailer({ url: `smtp://shop:wrong@127.0.0.1:${server.port}` });
+    await assert.rejects(rejected.send(mail("tsk_2")), unavailable(/cannot be reached/));
+    assert.deepEqual([credentials[0], server.taken], [["shop", "p@ss"], ["tsk_1"]]);
   });
 
-  it("stop waits for the mails under way, then refuses", async () => {
-    const asked = Promise.withResolvers<void>();
+  it("stop waits for the mails that are being sent, then refuses", async () => {
+    const dataSent = Promise.withResolvers<void>();
     const gate = Promise.withResolvers<void>();
     const server = await smtpServer({
       onData(stream, _session, done) {
         stream.resume();
-        asked.resolve();
+        dataSent.resolve();
         void gate.promise.finally(() => done(null));
       },
     });
     const mailer = openTestMailer({ url: server.url, connectionsMax: 1 });
     const sending = Promise.all([mailer.send(mail("tsk_1")), mailer.send(mail("tsk_2"))]);
-    await asked.promise;
+    await dataSent.promise;
     const stopping = mailer.stop();
     await assert.rejects(mailer.send(mail("tsk_3")), unavailable(/this process is stopping/));
     gate.resolve();
