@@ -1,13 +1,16 @@
 /** A row of a CSV file, or what is wrong with it, at the line on which it begins (the first is 1). */
 export type CsvRow = { readonly line: number; readonly cells: readonly string[] } | { readonly line: number; readonly problem: string };
 
-/** No row of a catalogue is as long: behind this many characters a quote that is still open was never closed. */
+/** No row of a catalogue is as long: a quote that is still open after this many characters was never closed. */
 const recordLengthMax = 1_000_000;
 
 /**
- * Reads rows from chunks of text as they come, and keeps no more than one row and one chunk. Takes quoted line breaks, CRLF, and empty lines, which it
- * leaves out. A broken row never costs another: reading goes on with the line after the one on which it began. A row with more cells than the first
- * one is broken when the surplus holds anything.
+ * Reads rows from chunks of text as they come, holding no more than one row and one chunk. Accepts quoted line breaks, CRLF, and empty lines, which
+ * it skips. A broken row never costs another: reading continues with the line after the one on which it began. A row with more cells than the first
+ * one is broken when a surplus cell has content.
+ *
+ * Why no library: csv-parse 7 with `skip_records_with_error` loses the rows between a quote that is not closed and the next quote, or all the
+ * rest of the file, where this loses one.
  */
 export async function* readCsv(chunks: AsyncIterable<string>, delimiter: string): AsyncGenerator<CsvRow> {
   let text = "";
@@ -23,7 +26,7 @@ export async function* readCsv(chunks: AsyncIterable<string>, delimiter: string)
     while (at < text.length) {
       const record = readRecord(text, at, { delimiter, last });
       if (record === undefined) {
-        // Goes on in chunks to come. Looked at again when there is twice as much of it, or a long one in small chunks would take its length squared.
+        // It continues in the next chunks. Tried again when there is twice as much of it, or a long row in small chunks would take quadratic time.
         lengthWanted = (text.length - at) * 2;
         break;
       }
