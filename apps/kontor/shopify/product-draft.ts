@@ -2,8 +2,8 @@ import { create } from "@bufbuild/protobuf";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { ImportedProductSchema, ProductStatus } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
 import type { ImportedProduct, ImageSchema } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
-import { validatorOf } from "@kontor/platform/contract/validate.ts";
-import { refusalIn } from "@kontor/platform/errors/refusal.ts";
+import { brokenRule } from "./catalogue-rules.ts";
+import type { OptionColumns } from "./catalogue-rules.ts";
 import { readBoolean, readImage } from "./cells.ts";
 import type { Column, Columns } from "./columns.ts";
 import type { Report } from "./findings.ts";
@@ -11,14 +11,14 @@ import { readVariant } from "./read-variant.ts";
 import type { ReadVariant } from "./read-variant.ts";
 import type { Skus } from "./skus.ts";
 
-/** A product as catalog takes it, with the stock of its variants. */
+/** A product as catalog imports it, with the stock of its variants. */
 export interface CatalogueEntry {
   readonly line: number;
   readonly product: ImportedProduct;
   readonly stock: readonly { readonly sku: string; readonly onHand: number }[];
-  /** The line on which each of its SKUs stands. */
+  /** The line of each of its SKUs. */
   readonly lines: ReadonlyMap<string, number>;
-  /** How many of its SKUs were made here, because the file had none. */
+  /** How many of its SKUs were generated, because the file had none. */
   readonly generatedSkus: number;
 }
 
@@ -34,13 +34,13 @@ export interface DraftNeeds {
   readonly report: Report;
 }
 
-/** A product whose rows are still coming. */
+/** A product whose rows are still being read. */
 export interface ProductDraft {
   readonly handle: string;
   readonly line: number;
-  /** Takes a row: a variant, an image, or both. A row that cannot be taken is reported and left out. */
+  /** Adds a row: a variant, an image, or both. A row that cannot be imported is reported and left out. */
   add(row: Row): void;
-  /** The product; undefined when nothing of it can be taken, which has been reported. */
+  /** The product; undefined when nothing of it can be imported, which has been reported. */
   finish(): CatalogueEntry | undefined;
 }
 
@@ -50,31 +50,15 @@ const variantColumns: readonly Column[] = ["sku", "price", "option1Value", "opti
 
 /** Begins a product with its first row, which alone says what the product is; variants and images may be in any row. */
 export function beginProduct(needs: DraftNeeds, first: Row, handle: string): ProductDraft {
-  const { columns, report } = needs;
-  const text = (column: Column): string => columns.of(first.cells, column);
-  const note = (line: number, column: Column, message: string): void =>
-    report({ kind: "note", line, handle, column: columns.label(column), message });
-  const reject = (line: number, column: Column | undefined, message: string): void =>
-    report({ kind: "rejected", line, handle, column: column === undefined ? "" : columns.label(column), message });
+  const { columns } = needs;
+  const { note, reject } = reportsOf(needs, handle);
   const options = optionColumns(columns, first);
   const variants: (ReadVariant & { readonly line: number })[] = [];
   const lineOfChoice = new Map<string, number>();
-  const images = new Map<string, { readonly image: MessageInitShape<typeof ImageSchema>; readonly position: number }>();
-  const untitled = text("title") === "";
+  const images = collectImages(columns, note);
+  const untitled = columns.of(first.cells, "title") === "";
   if (untitled) reject(first.line, "title", "is missing in the first row of the product, which is left out with all its rows");
 
-  const addImage = ({ line, cells }: Row): void => {
-    const src = columns.of(cells, "image");
-    if (src === "") return;
-    const read = readImage(src);
-    if ("problem" in read) return note(line, "image", `${read.problem}; the image is left out`);
-    if (images.has(read.value)) return;
-    if (images.size >= imagesMax)
-      return note(line, "image", `is one more than the ${imagesMax} images that a product can have; it is left out`);
-    const position = Number.parseInt(columns.of(cells, "imagePosition"), 10);
-    const image = { url: read.value, alt: columns.of(cells, "imageAlt").slice(0, 500) };
-    images.set(read.value, { image, position: Number.isNaN(position) ? Number.MAX_SAFE_INTEGER : position });
-  };
   const addVariant = (row: Row): void => {
     if (variants.length >= variantsMax)
       return reject(row.line, undefined, `is one more than the ${variantsMax} variants that a product can have`);
@@ -83,29 +67,9 @@ export function beginProduct(needs: DraftNeeds, first: Row, handle: string): Pro
     lineOfChoice.set(JSON.stringify(variant.variant.options), row.line);
     variants.push({ ...variant, line: row.line });
   };
-  const content = (): ImportedProduct =>
-    create(ImportedProductSchema, {
-      product: {
-        handle,
-        title: text("title"),
-        descriptionHtml: text("description"),
-        vendor: text("vendor"),
-        tags: tagsIn(text("tags")),
-        options: options.map(({ name }, at) => ({
-          name: text(name),
-          values: [...new Set(variants.map(({ variant }) => variant.options[at]!))],
-        })),
-        variants: variants.map(({ variant }) => variant),
-        // Sorting is stable: images without a position stay in the order of their rows, after those with one.
-        images: [...images.values()].toSorted((a, b) => a.position - b.position).map(({ image }) => image),
-        status: statusOf(columns, first, (column, message) => note(first.line, column, message)),
-      },
-      categoryNames: categoryNames(columns, first),
-    });
-
   const add = (row: Row): void => {
     if (untitled) return;
-    addImage(row);
+    images.add(row);
     if (row === first || variantColumns.some((column) => columns.of(row.cells, column) !== "")) addVariant(row);
   };
   add(first);
@@ -115,16 +79,12 @@ export function beginProduct(needs: DraftNeeds, first: Row, handle: string): Pro
     add,
     finish() {
       if (variants.length === 0) return undefined;
-      const product = content();
-      const wrong = firstProblem(product);
-      if (wrong !== undefined) {
-        const nth = /^variants\[(\d+)\]/.exec(wrong.field)?.[1];
-        const line = nth === undefined ? first.line : variants[Number(nth)]!.line;
-        reject(
-          line,
-          columnOfField[wrong.field],
-          `${columnOfField[wrong.field] === undefined ? `${wrong.field} ` : ""}${wrong.message}; the product is left out`,
-        );
+      const status = statusOf(columns, first, (column, message) => note(first.line, column, message));
+      const product = productOf({ columns, first, handle, options, variants, images: images.sorted(), status });
+      const broken = brokenRule(product, { columns, options });
+      if (broken !== undefined) {
+        const line = broken.variant === undefined ? first.line : variants[broken.variant]!.line;
+        reject(line, broken.column, `${broken.message}; the product is left out`);
         return undefined;
       }
       return {
@@ -138,8 +98,74 @@ export function beginProduct(needs: DraftNeeds, first: Row, handle: string): Pro
   };
 }
 
+type Note = (line: number, column: Column, message: string) => void;
+type ImageInit = MessageInitShape<typeof ImageSchema>;
+
+function reportsOf(
+  { columns, report }: DraftNeeds,
+  handle: string,
+): { note: Note; reject(line: number, column: Column | undefined, message: string): void } {
+  return {
+    note: (line, column, message) => report({ kind: "note", line, handle, column: columns.label(column), message }),
+    reject: (line, column, message) =>
+      report({ kind: "rejected", line, handle, column: column === undefined ? "" : columns.label(column), message }),
+  };
+}
+
+/** A product's images, each address once. */
+function collectImages(columns: Columns, note: Note): { add(row: Row): void; sorted(): ImageInit[] } {
+  const images = new Map<string, { readonly image: ImageInit; readonly position: number }>();
+  return {
+    add({ line, cells }) {
+      const src = columns.of(cells, "image");
+      if (src === "") return;
+      const read = readImage(src);
+      if ("problem" in read) return note(line, "image", `${read.problem}; the image is left out`);
+      if (images.has(read.value)) return;
+      if (images.size >= imagesMax)
+        return note(line, "image", `is one more than the ${imagesMax} images that a product can have; it is left out`);
+      const position = Number.parseInt(columns.of(cells, "imagePosition"), 10);
+      const image = { url: read.value, alt: columns.of(cells, "imageAlt").slice(0, 500) };
+      images.set(read.value, { image, position: Number.isNaN(position) ? Number.MAX_SAFE_INTEGER : position });
+    },
+    // Sorting is stable: images without a position stay in the order of their rows, after those with one.
+    sorted: () => [...images.values()].toSorted((a, b) => a.position - b.position).map(({ image }) => image),
+  };
+}
+
+interface ProductParts {
+  readonly columns: Columns;
+  readonly first: Row;
+  readonly handle: string;
+  readonly options: readonly OptionColumns[];
+  readonly variants: readonly ReadVariant[];
+  readonly images: ImageInit[];
+  readonly status: ProductStatus;
+}
+
+function productOf({ columns, first, handle, options, variants, images, status }: ProductParts): ImportedProduct {
+  const text = (column: Column): string => columns.of(first.cells, column);
+  return create(ImportedProductSchema, {
+    product: {
+      handle,
+      title: text("title"),
+      descriptionHtml: text("description"),
+      vendor: text("vendor"),
+      tags: tagsIn(text("tags")),
+      options: options.map(({ name }, at) => ({
+        name: text(name),
+        values: [...new Set(variants.map(({ variant }) => variant.options[at]!))],
+      })),
+      variants: variants.map(({ variant }) => variant),
+      images,
+      status,
+    },
+    categoryNames: categoryNames(columns, first),
+  });
+}
+
 /** The columns of the options that the product has. "Title" with "Default Title" is how Shopify writes that it has none. */
-function optionColumns(columns: Columns, { cells }: Row): { readonly name: Column; readonly value: Column }[] {
+function optionColumns(columns: Columns, { cells }: Row): OptionColumns[] {
   const all = [
     { name: "option1Name", value: "option1Value" },
     { name: "option2Name", value: "option2Value" },
@@ -180,22 +206,7 @@ function statusOf(columns: Columns, { cells }: Row, note: (column: Column, messa
     return ProductStatus.DRAFT;
   }
   const published = columns.of(cells, "published");
-  const is = published === "" ? true : readBoolean(published);
-  if (is === undefined) note("published", `"${published.slice(0, 40)}" is neither true nor false; the product is a draft`);
-  return is === true ? ProductStatus.PUBLISHED : ProductStatus.DRAFT;
-}
-
-const columnOfField: Readonly<Record<string, Column>> = { title: "title", descriptionHtml: "description", vendor: "vendor", tags: "tags" };
-
-/** What catalog's own rules have to say, before it is asked: it would refuse all products that come together with this one. */
-function firstProblem(product: ImportedProduct): { readonly field: string; readonly message: string } | undefined {
-  try {
-    validatorOf(ImportedProductSchema)(product);
-    return undefined;
-  } catch (error) {
-    const refusal = refusalIn(error);
-    if (refusal === undefined) throw error;
-    const [field] = refusal.fields;
-    return { field: field?.field.replace(/^product\./, "") ?? "", message: field?.message ?? refusal.message };
-  }
+  const isPublished = published === "" ? true : readBoolean(published);
+  if (isPublished === undefined) note("published", `"${published.slice(0, 40)}" is neither true nor false; the product is a draft`);
+  return isPublished === true ? ProductStatus.PUBLISHED : ProductStatus.DRAFT;
 }

@@ -184,6 +184,28 @@ wick,Wick,,Lichthaus,,spare parts,true,Title,Default Title,,,7,2,,,,,,\r
     ]);
   });
 
+  it("names the column of a rule that a variant or an option breaks, and the line of its row", async () => {
+    const option = ["Option1 Name", "Option1 Value", "Variant SKU", "Tags"];
+    const { lost, rejected } = await readTestFile(
+      testFile(
+        option,
+        ["a", "A", "1", "Size", "S", "A-S", ""],
+        ["a", "", "1", "", "M".repeat(201), "A-M", ""],
+        ["b", "B", "1", "n".repeat(101), "S", "B-S", ""],
+        ["c", "C", "1", "", "", "C", "t".repeat(256)],
+      ),
+    );
+    assert.deepEqual(lost, ["a", "b", "c"]);
+    assert.deepEqual(
+      rejected.map(([line, column, message]) => [line, column, String(message).split(";")[0]]),
+      [
+        [2, "Option1 Value", "must have at most 200 characters"],
+        [4, "Option1 Name", "must have at most 100 characters"],
+        [5, "Tags", "must have at most 255 characters"],
+      ],
+    );
+  });
+
   it("reads semicolons and tabs, columns in any order, case and of Shopify's newer names", async () => {
     const semicolons = await readTestFile("title;URL HANDLE;Price;SKU;Inventory quantity\nTea;tea;1;T;4\n");
     assert.deepEqual(
