@@ -47,7 +47,7 @@ their handles and leaves stock as it is.
       bookDifference: values.stock === true,
       note: `import of ${basename(path)}`.slice(0, 500),
       report: findings.report,
-      progressed: (count: number) => progress.at(file.part(), count),
+      progressed: (count: number) => progress.at(file.progress(), count),
     };
     let tally: ImportTally;
     let startedMs = performance.now();

@@ -1,24 +1,24 @@
 import { decimalsOf, MoneyError, moneyFrom, moneyTo } from "@kontor/contracts/money.ts";
 
-/** What a cell gives, or a sentence about what is wrong with it. */
+/** A cell's value, or the end of a sentence about what is wrong with it. */
 export type Read<Value> = { readonly value: Value } | { readonly problem: string };
 
 type Amount = { readonly currency: string; readonly amount: string };
 
-/** A price such as "50", "9.99" or "12.5000" in the currency: zeros at the end that it has no room for are dropped, other decimals are wrong. */
+/** A price such as "50", "9.99" or "12.5000" in the currency: surplus zeros at the end are dropped, other surplus decimals are wrong. */
 export function readPrice(text: string, currency: string): Read<Amount> {
   if (text === "") return { problem: "is missing" };
   try {
     const surplus = text.includes(".") ? Math.max(0, text.length - text.indexOf(".") - 1 - decimalsOf(currency)) : 0;
-    const kept = /^0+$/.test(text.slice(text.length - surplus)) ? text.slice(0, text.length - surplus).replace(/\.$/, "") : text;
-    return { value: moneyTo(moneyFrom({ currency, amount: kept })) };
+    const digits = /^0+$/.test(text.slice(text.length - surplus)) ? text.slice(0, text.length - surplus).replace(/\.$/, "") : text;
+    return { value: moneyTo(moneyFrom({ currency, amount: digits })) };
   } catch (error) {
     if (error instanceof MoneyError) return { problem: `${error.message}, not "${text.slice(0, 40)}"` };
     throw error;
   }
 }
 
-/** Units in stock. Less than none, which an oversold shop has, is none. */
+/** Units in stock. A negative number, which an oversold shop has, counts as 0. */
 export function readQuantity(text: string): Read<number> {
   const quantity = /^-?\d{1,10}(\.0+)?$/.test(text) ? Number(text) : Number.NaN;
   if (Number.isNaN(quantity) || quantity > 1_000_000_000) return { problem: `must be a whole number, not "${text.slice(0, 40)}"` };
@@ -40,11 +40,11 @@ export function readWeight(text: string, unit: string): Read<number> {
 export function readImage(text: string): Read<string> {
   const url = text.startsWith("//") ? `https:${text}` : text;
   if (!/^https?:\/\//i.test(url) || !URL.canParse(url) || url.length > 2_000) return { problem: "must be an http or https address" };
-  // Spaces and other signs that a browser would forgive are written out.
+  // Spaces and other characters that a browser would accept are percent-encoded.
   return { value: new URL(url).href };
 }
 
-/** true or false; undefined when it says neither. */
+/** true or false; undefined for other text. */
 export function readBoolean(text: string): boolean | undefined {
   if (/^(true|yes|1)$/i.test(text)) return true;
   return /^(false|no|0)$/i.test(text) ? false : undefined;

@@ -1,4 +1,4 @@
-/** What we read of Shopify's columns, with the names that its exports and templates have given them over the years. Case does not matter. */
+/** The columns of Shopify that are read, with their names in its exports and templates over the years. Case does not matter. */
 const names = {
   handle: ["Handle", "URL handle"],
   title: ["Title"],
@@ -29,28 +29,28 @@ const names = {
   variantImage: ["Variant Image", "Variant image URL"],
 } as const;
 
-const needed = ["handle", "title", "price"] as const;
+const required = ["handle", "title", "price"] as const;
 
 export type Column = keyof typeof names;
 
-/** Where a file has which column. */
+/** The columns of a file. */
 export interface Columns {
   /** The cell of a row without spaces around it; "" when the file has no such column or the row ends before it. */
   of(cells: readonly string[], column: Column): string;
   has(column: Column): boolean;
-  /** The column's name as it stands in the file. */
+  /** The column's name in the file. */
   label(column: Column): string;
 }
 
 /** Finds the columns in a file's first row; or says which ones are missing, by the names that Shopify gives them. */
 export function findColumns(head: readonly string[]): Columns | { readonly missing: readonly string[] } {
-  const places = new Map(head.map((name, at) => [name.trim().toLowerCase(), at] as const).toReversed());
+  const indexes = new Map(head.map((name, at) => [name.trim().toLowerCase(), at] as const).toReversed());
   const found = new Map<Column, number>();
   for (const column of Object.keys(names) as Column[]) {
-    const place = names[column].map((name) => places.get(name.toLowerCase())).find((at) => at !== undefined);
-    if (place !== undefined) found.set(column, place);
+    const index = names[column].map((name) => indexes.get(name.toLowerCase())).find((at) => at !== undefined);
+    if (index !== undefined) found.set(column, index);
   }
-  const missing = needed.filter((column) => !found.has(column)).map((column) => names[column][0]);
+  const missing = required.filter((column) => !found.has(column)).map((column) => names[column][0]);
   if (missing.length > 0) return { missing };
   return {
     of: (cells, column) => cells[found.get(column) ?? -1]?.trim() ?? "",

@@ -1,13 +1,13 @@
-/** Something in the file that did not come over as it stands: a row or product that was left out, or a detail that was changed. */
+/** Something in the file that was not imported as it is: a row or product that was left out, or a detail that was changed. */
 export interface Finding {
   readonly kind: "rejected" | "note";
   readonly line: number;
-  /** The product's, "" when the row does not say. */
+  /** The product's handle; "" when the row does not say. */
   readonly handle: string;
-  /** The column at fault, as the file calls it; "" when it is no single one's. */
+  /** The column at fault, by the file's name for it; "" when it is not a single one. */
   readonly column: string;
   readonly message: string;
 }
 
-/** Who hears of findings, as they are made. */
+/** Called with each finding as it is made. */
 export type Report = (finding: Finding) => void;

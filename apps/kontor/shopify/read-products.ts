@@ -14,14 +14,14 @@ export interface ReadOptions {
   readonly report: Report;
 }
 
-/** A product of the file; without an entry when nothing of it can be taken. */
+/** A product of the file; without an entry when nothing of it can be imported. */
 export interface ReadProduct {
   readonly handle: string;
   readonly entry: CatalogueEntry | undefined;
 }
 
 /**
- * Reads the products of a CSV file of Shopify, one after the other: of the whole file it remembers handles and SKUs only. What cannot be taken is
+ * Reads the products of a CSV file of Shopify, one after the other: of the whole file it remembers handles and SKUs only. What cannot be imported is
  * reported with its line and never stops the rest. A product's rows must follow each other; rows of a handle that comes again later are rejected.
  * Throws `CommandError` when the file as a whole is not one of products.
  */
@@ -65,12 +65,17 @@ export async function* readShopifyProducts({ chunks, currency, report }: ReadOpt
     const handle = handleOf(written);
     const other = lineOfHandle.get(handle);
     if (other !== undefined) {
-      reject(row.line, handle, columns.label("handle"), `the product of line ${other} has it, and its rows must follow each other`);
+      reject(
+        row.line,
+        handle,
+        columns.label("handle"),
+        `the product of line ${other} has it, and the rows of a product must follow each other`,
+      );
       continue;
     }
     lineOfHandle.set(copied(handle), row.line);
     if (handle !== written)
-      report({ kind: "note", line: row.line, handle, column: columns.label("handle"), message: `"${written}" is kept as "${handle}"` });
+      report({ kind: "note", line: row.line, handle, column: columns.label("handle"), message: `"${written}" is stored as "${handle}"` });
     draft = { ...beginProduct({ columns, currency, skus, report }, row satisfies Row, handle), written };
   }
   if (columns === undefined) throw new CommandError("the file is empty");
@@ -93,7 +98,7 @@ function handleOf(written: string): string {
   return /^[a-z0-9]+(-[a-z0-9]+)*$/.test(written) && written.length <= 255 ? written : shortened(slug(written), 255);
 }
 
-/** The sign between the cells: the most frequent one in the first line. Spreadsheets of some countries write semicolons. */
+/** The delimiter: the most frequent one in the first line. Spreadsheets of some countries write semicolons. */
 async function withDelimiter(chunks: AsyncIterable<string>): Promise<{ readonly text: AsyncIterable<string>; readonly delimiter: string }> {
   const iterator = chunks[Symbol.asyncIterator]();
   const first = await iterator.next();

@@ -111,7 +111,7 @@ wick,Wick,,Lichthaus,,spare parts,true,Title,Default Title,,,7,2,,,,,,\r
     assert.deepEqual(notes, [[8, "Status", '"unlisted" is none of active, draft and archived; the product is a draft']]);
   });
 
-  it("leaves out an image that has no address, and one that stands there twice", async () => {
+  it("leaves out an image without an address, and one that occurs twice", async () => {
     const { product, notes, rejected } = await readTestFile(
       testFile(
         ["Image Src"],
@@ -154,11 +154,11 @@ wick,Wick,,Lichthaus,,spare parts,true,Title,Default Title,,,7,2,,,,,,\r
     assert.deepEqual(rejected, [
       [3, "Handle", "is missing"],
       [4, "Title", "is missing in the first row of the product, which is left out with all its rows"],
-      [7, "Handle", "the product of line 2 has it, and its rows must follow each other"],
+      [7, "Handle", "the product of line 2 has it, and the rows of a product must follow each other"],
     ]);
   });
 
-  it("keeps handles that addresses can have, and makes others so", async () => {
+  it("keeps handles that are valid in addresses, and converts others", async () => {
     const { entries, notes } = await readTestFile(testFile([], ["Blue_Cap--1", "A", "1"], ["帽子", "B", "1"], ["x".repeat(300), "C", "1"]));
     const handles = entries.map(({ product }) => product.product!.handle);
     assert.equal(handles[0], "blue-cap-1");
@@ -167,7 +167,7 @@ wick,Wick,,Lichthaus,,spare parts,true,Title,Default Title,,,7,2,,,,,,\r
     assert.equal(notes.length, 3);
   });
 
-  it("rejects a product that catalog would refuse with all others of its batch, and names what is wrong with it", async () => {
+  it("rejects a product that catalog would refuse with all others of its request, and names the column", async () => {
     const { lost, rejected } = await readTestFile(
       testFile(
         ["Vendor", "Variant SKU"],
@@ -216,7 +216,7 @@ wick,Wick,,Lichthaus,,spare parts,true,Title,Default Title,,,7,2,,,,,,\r
     assert.equal(tabs.product().title, "Tea");
   });
 
-  it("goes on after a broken row, and says which rows are not UTF-8", async () => {
+  it("continues after a broken row, and says which rows are not UTF-8", async () => {
     const { entries, rejected } = await readTestFile('Handle,Title,Variant Price\na,"A,1\nb,B,1\nc,M\uFFFDller,1\nd,D,1\n');
     assert.deepEqual(
       entries.map(({ product }) => product.product?.handle),
@@ -228,7 +228,7 @@ wick,Wick,,Lichthaus,,spare parts,true,Title,Default Title,,,7,2,,,,,,\r
     ]);
   });
 
-  it("refuses a file that is none: empty, no CSV, or without a column that is needed, by its name", async () => {
+  it("refuses a file that is empty, no CSV, or without a required column, which it names", async () => {
     await assert.rejects(readTestFile(""), { name: "CommandError", message: "the file is empty" });
     await assert.rejects(readTestFile("PK\u0003\u0004..."), { name: "CommandError", message: "the file is not CSV: save it as CSV UTF-8" });
     await assert.rejects(readTestFile("Handle,Body\na,b"), {

@@ -6,16 +6,16 @@ import { stat } from "node:fs/promises";
 export interface TextFile {
   readonly chunks: AsyncIterable<string>;
   /** How much of it has been read, 0 to 1. */
-  part(): number;
+  progress(): number;
 }
 
-/** Opens a file of UTF-8, or of UTF-16 that says so at its beginning; the mark itself is left out. Throws when it cannot be. */
+/** Opens a file of UTF-8, or of UTF-16 that says so at its beginning; the byte order mark itself is left out. Throws when it cannot be read. */
 export async function readText(path: string): Promise<TextFile> {
   const found = await stat(path);
   if (found.isDirectory()) throw new Error("it is a folder");
   const { size } = found;
   const stream = createReadStream(path, { highWaterMark: 65_536 });
-  return { chunks: decoded(stream), part: () => (size === 0 ? 1 : stream.bytesRead / size) };
+  return { chunks: decoded(stream), progress: () => (size === 0 ? 1 : stream.bytesRead / size) };
 }
 
 async function* decoded(chunks: AsyncIterable<Buffer>): AsyncGenerator<string> {

@@ -20,7 +20,7 @@ describe("variants of Shopify's product files", () => {
       product("cap").variants.map(({ sku, price }) => [sku, price?.amount]),
       [["CAP-XXL", "9.99"]],
     );
-    assert.deepEqual(product("cap").title, "Cap", "a product keeps what its first row says even when that row's variant is rejected");
+    assert.deepEqual(product("cap").title, "Cap", "a product has what its first row says even when that row's variant is rejected");
     assert.deepEqual(lost, ["hat"]);
     assert.deepEqual(
       rejected.map(([line, column]) => [line, column]),
@@ -50,23 +50,23 @@ describe("variants of Shopify's product files", () => {
     const skus = (await readTestFile(text)).entries.flatMap(({ product }) => product.product!.variants.map(({ sku }) => sku));
     assert.equal(skus.length, new Set(skus).size);
     assert.deepEqual([skus[0], skus[2]], ["cap-grosse-l-navy-blue", "cap-grosse-l-navy-blue-2"]);
-    assert.match(skus[1]!, /^cap-grosse-l-[0-9a-f]{8}$/, "what has no letters of ours is told apart by a hash");
+    assert.match(skus[1]!, /^cap-grosse-l-[0-9a-f]{8}$/, "text in another script is distinguished by a hash");
     assert.deepEqual(
       (await readTestFile(text)).entries.flatMap(({ product }) => product.product!.variants.map(({ sku }) => sku)),
       skus,
     );
   });
 
-  it("rejects the later row of a SKU that is used twice, and tells of a SKU that had to be changed", async () => {
+  it("rejects the later row of a SKU that is used twice, and notes a SKU that had to be changed", async () => {
     const { product, lost, rejected, notes } = await readTestFile(
       testFile(["Variant SKU"], ["a", "A", "1", "X-1"], ["b", "B", "1", "X-1"], ["c", "C", "1", "'007 A/B"], ["d", "D", "1", "'008"]),
     );
-    assert.deepEqual([lost, rejected], [["b"], [[3, "Variant SKU", "X-1 stands on line 2 already"]]]);
+    assert.deepEqual([lost, rejected], [["b"], [[3, "Variant SKU", "X-1 is on line 2 already"]]]);
     assert.deepEqual([product("c").variants[0]?.sku, product("d").variants[0]?.sku], ["007-A-B", "008"]);
-    assert.deepEqual(notes, [[4, "Variant SKU", "cannot have spaces or slashes and is kept as 007-A-B"]]);
+    assert.deepEqual(notes, [[4, "Variant SKU", "cannot have spaces or slashes and is stored as 007-A-B"]]);
   });
 
-  it("rejects variants that nobody could tell apart, lack an option, or have one that the product has not", async () => {
+  it("rejects variants that cannot be distinguished, lack an option, or have one that the product does not have", async () => {
     const { product, rejected } = await readTestFile(
       testFile(
         optionColumns,
@@ -86,12 +86,12 @@ describe("variants of Shopify's product files", () => {
     assert.deepEqual(rejected, [
       [3, "Option1 Value", "is the choice of line 2 already"],
       [4, "Option2 Value", "is missing"],
-      [7, "Option1 Value", "is given, but the product's first row does not name this option"],
+      [7, "Option1 Value", "has a value, but the product's first row does not name this option"],
       [8, "Option1 Value", "is missing: line 6 is the product's only variant"],
     ]);
   });
 
-  it("takes stock as it stands: less than none is none, with a note, and no number rejects the row", async () => {
+  it("reads stock: a negative number counts as 0, with a note, and what is no number rejects the row", async () => {
     const { entries, rejected, notes } = await readTestFile(
       testFile(
         ["Variant Inventory Qty"],

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 
 const lengthMax = 100;
 
-/** The SKUs of one file, each with the line that has it. */
+/** The SKUs of one file, each with its line. */
 export interface Skus {
   /** Takes a SKU for a line; gives the line that has it already, or undefined when it was free. */
   take(sku: string, line: number): number | undefined;
@@ -28,7 +28,7 @@ export function createSkus(): Skus {
   };
 }
 
-/** "Café Crème, large" becomes "cafe-creme-large". What has nothing to keep, such as text in another script, becomes a short hash of itself. */
+/** "Café Crème, large" becomes "cafe-creme-large". Text without such letters, in another script, becomes a short hash of itself. */
 export function slug(text: string): string {
   const kept = text
     .normalize("NFKD")
@@ -45,7 +45,7 @@ export function shortened(text: string, length: number): string {
   return text.length <= length ? text : `${text.slice(0, length - 9).replace(/-$/, "")}-${hashed(text)}`;
 }
 
-/** A text that stands alone. One that was cut out of a file's text would keep all of that in memory for as long as it lives. */
+/** A copy. A slice of the file's text would keep all of that in memory for as long as it lives. */
 export function copied(text: string): string {
   return Buffer.from(text).toString();
 }
