@@ -11,25 +11,25 @@ import { ConcurrencyLimiter, SharedQueueLimit } from "@kontor/platform/rpc/concu
 import type { ConcurrencyLimits } from "@kontor/platform/rpc/concurrency-limiter.ts";
 import type { Rpc } from "@kontor/platform/rpc/rpc.ts";
 import type { Logger } from "@kontor/platform/telemetry/logger.ts";
-import { createBruteForceLimits } from "./brute-force-limits.ts";
-import { EventStreams } from "./event-stream.ts";
+import { createBruteForceLimits } from "./edge/brute-force-limits.ts";
+import { EventStreams } from "./rest/event-stream.ts";
 import { createHandler } from "./handle.ts";
-import { corsFor, securityHeaders } from "./headers.ts";
-import { HeldBytes } from "./held-bytes.ts";
-import { identityKeys, identitySessions } from "./identity.ts";
-import { createPages } from "./pages.ts";
-import type { PagesOptions } from "./pages.ts";
-import { problemOf, reasonsOf } from "./problem.ts";
-import { createRateLimiter, rateLimitDefaults } from "./rate-limits.ts";
-import type { Count, RateLimits } from "./rate-limits.ts";
-import { createRouteTable } from "./routes.ts";
-import type { Route } from "./routes.ts";
-import { createSessions } from "./sessions.ts";
-import type { SessionsOptions } from "./sessions.ts";
-import { createTokens } from "./tokens.ts";
-import type { PublicKey } from "./tokens.ts";
-import { newTrace } from "./trace.ts";
-import { createAuthenticate } from "./authenticate.ts";
+import { corsFor, securityHeaders } from "./edge/headers.ts";
+import { HeldBytes } from "./edge/held-bytes.ts";
+import { identityKeys, identitySessions } from "./edge/identity.ts";
+import { createPages } from "./pages/pages.ts";
+import type { PagesOptions } from "./pages/pages.ts";
+import { problemOf, reasonsOf } from "./edge/problem.ts";
+import { createRateLimiter, rateLimitDefaults } from "./edge/rate-limits.ts";
+import type { Count, RateLimits } from "./edge/rate-limits.ts";
+import { createRouteTable } from "./rest/routes.ts";
+import type { Route } from "./rest/routes.ts";
+import { createSessions } from "./edge/sessions.ts";
+import type { SessionsOptions } from "./edge/sessions.ts";
+import { createTokens } from "./edge/tokens.ts";
+import type { PublicKey } from "./edge/tokens.ts";
+import { newTrace } from "./edge/trace.ts";
+import { createAuthenticate } from "./edge/authenticate.ts";
 
 export interface GatewayOptions {
   /** What is served, and the way to it. Everything must be served before the gateway is created: the routes are read once. */

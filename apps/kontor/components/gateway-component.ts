@@ -26,7 +26,7 @@ export async function gatewayComponent(needs: Needs): Promise<Component> {
   const { config, alone, clientsFor, cache, publicUrl, addresses, clock, ready, log } = needs;
   const [{ createGateway }, { parseRateLimits }] = await Promise.all([
     import("@kontor/gateway/gateway.ts"),
-    import("@kontor/gateway/rate-limits.ts"),
+    import("@kontor/gateway/edge/rate-limits.ts"),
   ]);
   const gateway = createGateway({
     rpc: { served: () => serviceContracts, clientsFor },

@@ -4,9 +4,9 @@ import type { Cache } from "@kontor/platform/cache/cache.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import { sessionKey } from "@kontor/platform/rpc/session-state.ts";
 import { parseRateLimits } from "./rate-limits.ts";
-import { problemIn } from "./test-problem.ts";
-import { openTestShop, tokenOf } from "./test-shop.ts";
-import type { TestShop } from "./test-shop.ts";
+import { problemIn } from "../test-problem.ts";
+import { openTestShop, tokenOf } from "../test-shop.ts";
+import type { TestShop } from "../test-shop.ts";
 
 export interface Sharing {
   /** Two gateways' ways to the same cache, with nothing in it. */

@@ -3,7 +3,7 @@ import type { Message } from "@bufbuild/protobuf";
 import type { HttpBinding, MethodContract } from "@kontor/platform/contract/contract.ts";
 import { jsonCodec } from "@kontor/platform/contract/json.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
-import { parseJson } from "./body.ts";
+import { parseJson } from "../edge/body.ts";
 
 export interface HttpRequestParts {
   /** The path's parameters by their names in the template. */

@@ -4,8 +4,8 @@ import { describe, it } from "node:test";
 import { base64url, exportSPKI, generateKeyPair, importJWK, SignJWT } from "jose";
 import { createTokens, skewSeconds } from "./tokens.ts";
 import type { TokenOptions } from "./tokens.ts";
-import { openTestShop, publicKey, signedText, tokenOf } from "./test-shop.ts";
-import type { TestShop } from "./test-shop.ts";
+import { openTestShop, publicKey, signedText, tokenOf } from "../test-shop.ts";
+import type { TestShop } from "../test-shop.ts";
 import { ManualClock } from "@kontor/platform/clock/clock.ts";
 import { refusalIn, refuse } from "@kontor/platform/errors/refusal.ts";
 

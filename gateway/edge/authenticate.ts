@@ -5,7 +5,7 @@ import type { User } from "@kontor/platform/call/call.ts";
 import { clientAddress } from "./client-address.ts";
 import { invalidToken, isOfBadToken } from "./problem.ts";
 import type { RateLimiter } from "./rate-limits.ts";
-import type { RpcRoute } from "./routes.ts";
+import type { RpcRoute } from "../rest/routes.ts";
 import type { IsLive } from "./sessions.ts";
 import { badToken } from "./tokens.ts";
 import type { Tokens, Verified } from "./tokens.ts";

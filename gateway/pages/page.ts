@@ -1,4 +1,4 @@
-import type { Policy } from "./headers.ts";
+import type { Policy } from "../edge/headers.ts";
 
 /** What a page of the gateway's own answers with. */
 export interface PageAnswer {

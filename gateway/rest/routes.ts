@@ -10,12 +10,12 @@ import { isUrgent } from "@kontor/platform/rpc/concurrency-limiter.ts";
 import { edgeCaller } from "@kontor/platform/rpc/access.ts";
 import type { Call } from "@kontor/platform/call/call.ts";
 import type { Rpc } from "@kontor/platform/rpc/rpc.ts";
-import { answerWriter } from "./answer.ts";
-import type { WriteAnswer } from "./answer.ts";
-import { takesSecret } from "./brute-force-limits.ts";
+import { answerWriter } from "./response-writer.ts";
+import type { WriteAnswer } from "./response-writer.ts";
+import { takesSecret } from "../edge/brute-force-limits.ts";
 import { streamWords } from "./event-stream.ts";
 import type { StreamWords } from "./event-stream.ts";
-import type { Page } from "./page.ts";
+import type { Page } from "../pages/page.ts";
 import { requestReader } from "./request-message.ts";
 import type { ReadRequest } from "./request-message.ts";
 

@@ -3,8 +3,8 @@ import type { Clock } from "@kontor/platform/clock/clock.ts";
 import { sessionKey } from "@kontor/platform/rpc/session-state.ts";
 import type { SessionState } from "@kontor/platform/rpc/session-state.ts";
 import type { Logger } from "@kontor/platform/telemetry/logger.ts";
-import { createSessionQuestions } from "./session-questions.ts";
-import type { SessionQuestionsOptions } from "./session-questions.ts";
+import { createSessionQuestions } from "./session-checks.ts";
+import type { SessionQuestionsOptions } from "./session-checks.ts";
 import type { Verified } from "./tokens.ts";
 
 export interface SessionsOptions {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { Logger } from "@kontor/platform/telemetry/logger.ts";
-import { createSessionQuestions } from "./session-questions.ts";
+import { createSessionQuestions } from "./session-checks.ts";
 
 /** Questions that are answered by hand. */
 function setup() {

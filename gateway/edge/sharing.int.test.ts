@@ -6,7 +6,7 @@ import { createUnsharedCache } from "@kontor/platform/cache/unshared.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import { sessionKey } from "@kontor/platform/rpc/session-state.ts";
 import { sharingContract } from "./sharing.contract.ts";
-import { openTestShop, tokenOf } from "./test-shop.ts";
+import { openTestShop, tokenOf } from "../test-shop.ts";
 
 sharingContract("memory", {
   open: async () => {

@@ -6,9 +6,9 @@ import { refuse } from "@kontor/platform/errors/refusal.ts";
 import { fill, text } from "./html.ts";
 import type { Html } from "./html.ts";
 import type { Page, PageAnswer } from "./page.ts";
-import { reasonPath } from "./problem.ts";
-import type { Reason } from "./problem.ts";
-import type { PageRoute } from "./routes.ts";
+import { reasonPath } from "../edge/problem.ts";
+import type { Reason } from "../edge/problem.ts";
+import type { PageRoute } from "../rest/routes.ts";
 
 export interface PagesOptions {
   readonly services: readonly DescService[];
@@ -23,7 +23,7 @@ export interface PagesOptions {
   };
 }
 
-const asset = (name: string): string => readFileSync(new URL(`./pages/${name}`, import.meta.url), "utf8");
+const asset = (name: string): string => readFileSync(new URL(`./${name}`, import.meta.url), "utf8");
 
 /** The gateway's own pages: health, the api's description and the way to try it, errors explained, a welcome. */
 export function createPages({ services, reasons, publicUrl, shopName, ready, texts }: PagesOptions): readonly PageRoute[] {
