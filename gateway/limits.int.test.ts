@@ -277,7 +277,7 @@ describe("gateway: how much it takes", { concurrency: true }, () => {
     const stuck = Promise.withResolvers<object>();
     const started = Promise.withResolvers<void>();
     const handlers = { "CartsService.createCart": () => (started.resolve(), stuck.promise) };
-    await using shop = await openTestShop({ handlers, gateway: { bodyBytesHeldMax: 3_000, timeoutMs: 60_000 } });
+    await using shop = await openTestShop({ handlers, gateway: { bodyBytesTotalMax: 3_000, timeoutMs: 60_000 } });
     const body = `{"currency":"EUR"${" ".repeat(2_000)}}`;
     const first = shop.send("POST", "/v1/carts", body);
     await started.promise;

@@ -146,7 +146,7 @@ export const configuration = {
   }),
   opsPort: port("KONTOR_OPS_PORT", { about: "where /metrics, /healthz and /readyz of this process listen", optional: true }),
   rateLimits: text("KONTOR_RATE_LIMITS", {
-    about: "how often a client may ask, by service: 600/m,catalog=3000/m,identity=off,guesses=100/15m",
+    about: "how often a client may ask, by service: 600/m,catalog=3000/m,identity=off,brute-force=100/15m",
     optional: true,
   }),
   proxies: integer("KONTOR_PROXIES", {

@@ -2,10 +2,11 @@ import { isUtf8 } from "node:buffer";
 import type { IncomingMessage } from "node:http";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import type { Refusal } from "@kontor/platform/errors/refusal.ts";
-import type { HeldBytes } from "./held-bytes.ts";
+import type { BodyBudget } from "./body-budget.ts";
+import type { Exchange } from "./exchange.ts";
 import { whereJsonBreaks } from "./json-position.ts";
 
-/** How much of a body that nobody will read is let pass, so that a client gets its answer before the line is cut. */
+/** How much of a body that nobody will read is let pass, so that a client gets its response before the connection is cut. */
 const discardBytesMax = 16 * 1024 * 1024;
 const discardMsMax = 1000;
 
@@ -27,25 +28,47 @@ export function requireNoBody(request: IncomingMessage): void {
   });
 }
 
-/**
- * Reads the whole body, which takes its length of `memory`. Refuses `BODY_TOO_LARGE` as soon as it is known to be longer than `bytesMax`, and
- * `OVERLOADED` when there is no room for it; then it keeps nothing.
- */
-export function readBody(request: IncomingMessage, { bytesMax, memory }: { bytesMax: number; memory: HeldBytes }): Promise<Buffer> {
+/** Reads bodies, within the memory that all of them may occupy together. */
+export class BodyReader {
+  readonly #bytesMax: number;
+  readonly #budget: BodyBudget;
+
+  constructor({ bytesMax, budget }: { readonly bytesMax: number; readonly budget: BodyBudget }) {
+    this.#bytesMax = bytesMax;
+    this.#budget = budget;
+  }
+
+  /**
+   * Reads the whole body; undefined when none was sent. Its memory stays reserved until `release`. Refuses what `check` refuses, before a byte
+   * is read; `BODY_TOO_LARGE` as soon as the body is known to be too long; and `OVERLOADED` when there is no memory for it.
+   */
+  async read({ request, response }: Exchange, check: (request: IncomingMessage) => void): Promise<Buffer | undefined> {
+    if (!hasBody(request)) return undefined;
+    check(request);
+    if (request.headers.expect?.toLowerCase() === "100-continue") response.writeContinue();
+    return readBody(request, { bytesMax: this.#bytesMax, budget: this.#budget });
+  }
+
+  release(body: Buffer | undefined): void {
+    if (body !== undefined) this.#budget.release(body.length);
+  }
+}
+
+function readBody(request: IncomingMessage, { bytesMax, budget }: { bytesMax: number; budget: BodyBudget }): Promise<Buffer> {
   if (Number(request.headers["content-length"] ?? 0) > bytesMax) return Promise.reject(tooLarge(bytesMax));
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let size = 0;
-    const unhear = (): void => void request.off("data", onData).off("end", onEnd).off("close", onCut).off("error", onCut);
+    const stopListening = (): void => void request.off("data", onData).off("end", onEnd).off("close", onCut).off("error", onCut);
     const fail = (error: unknown): void => {
-      unhear();
-      memory.give(size);
+      stopListening();
+      budget.release(size);
       reject(error);
     };
     const onData = (chunk: Buffer): void => {
       if (size + chunk.length > bytesMax) return fail(tooLarge(bytesMax));
       try {
-        memory.take(chunk.length);
+        budget.reserve(chunk.length);
       } catch (error) {
         return fail(error);
       }
@@ -53,7 +76,7 @@ export function readBody(request: IncomingMessage, { bytesMax, memory }: { bytes
       chunks.push(chunk);
     };
     const onEnd = (): void => {
-      unhear();
+      stopListening();
       resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, size));
     };
     const onCut = (): void => fail(refuse({ reason: "INVALID_REQUEST", code: "invalid_argument", message: "The body was cut off" }));
@@ -61,7 +84,7 @@ export function readBody(request: IncomingMessage, { bytesMax, memory }: { bytes
   });
 }
 
-/** Lets the rest of a body go by unread, for a bounded time and size; then the connection is cut. */
+/** Discards the rest of a body, for a bounded time and size; then the connection is cut. */
 export function discardBody(request: IncomingMessage): void {
   if (request.complete || request.destroyed) return;
   let rest = discardBytesMax;
@@ -97,7 +120,7 @@ export function requireIdentity({ headers }: IncomingMessage): void {
 
 const jsonType = /^application\/json[ \t]*(?:;[ \t]*charset="?utf-8"?[ \t]*)?$/i;
 
-/** The JSON in a body; undefined for an empty one. Refuses `INVALID_REQUEST` with the place where it breaks. */
+/** The JSON in a body; undefined for an empty one. Refuses `INVALID_REQUEST` with the position where it breaks. */
 export function parseJson(bytes: Buffer): unknown {
   if (bytes.length === 0) return undefined;
   if (!isUtf8(bytes)) throw malformed("The body is not UTF-8");
@@ -105,7 +128,7 @@ export function parseJson(bytes: Buffer): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    // V8's message may quote the body, passwords included; the place is enough.
+    // V8's message may quote the body, passwords included; the position is enough.
     const { line, column } = whereJsonBreaks(text);
     throw malformed(`The body is not JSON: it breaks at line ${line}, column ${column}`);
   }

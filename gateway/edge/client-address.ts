@@ -2,15 +2,15 @@ import type { IncomingMessage } from "node:http";
 import { isIP } from "node:net";
 
 /**
- * Who is counted as one client when nobody is signed in: an IPv4 address, or the /64 of an IPv6 one, of which a single customer has as many
- * addresses as he likes. Behind `proxies` of ours it is what the outermost of them has seen; what stands before that in `X-Forwarded-For`
- * anybody may have written. With 0 the header is not looked at.
+ * The address that counts as one client when nobody is signed in: an IPv4 address, or the /64 of an IPv6 one, because one customer has as many
+ * addresses in it as he likes. Behind `proxies` of this installation it is the address that the outermost of them has appended to
+ * `X-Forwarded-For`; what precedes it may be forged. With 0 proxies the header is ignored.
  */
 export function clientAddress({ headers, socket }: Pick<IncomingMessage, "headers" | "socket">, proxies: number): string {
   return networkOf(forwardedFor(headers["x-forwarded-for"], proxies) ?? socket.remoteAddress ?? "");
 }
 
-/** The address that the outermost proxy has appended; undefined when fewer than all of them were on the way. */
+/** The address that the outermost proxy has appended; undefined when the request did not come through all of them. */
 function forwardedFor(header: string | readonly string[] | undefined, proxies: number): string | undefined {
   if (proxies === 0 || header === undefined) return undefined;
   const hops = String(header).split(",");
@@ -25,7 +25,7 @@ function networkOf(address: string): string {
   const [head = "", tail] = address.split("%", 1)[0]!.toLowerCase().split("::");
   const groups = (text: string | undefined): string[] => (text === undefined || text === "" ? [] : text.split(":"));
   const [before, after] = [groups(head), groups(tail)];
-  // An IPv4 address at the end stands for two groups.
+  // An IPv4 address at the end is two groups.
   const width = before.length + after.length + (address.includes(".") ? 1 : 0);
   const all = [...before, ...Array.from({ length: tail === undefined ? 0 : 8 - width }, () => "0"), ...after];
   return `${all

@@ -4,13 +4,13 @@ const scalar =
 
 /** Where a text stops being JSON, counted from 1. Only for texts that `JSON.parse` has refused. */
 export function whereJsonBreaks(text: string): { readonly line: number; readonly column: number } {
-  const broken = placeOf(text);
+  const broken = offsetOf(text);
   const before = text.slice(0, broken);
   const line = before.split("\n").length;
   return { line, column: broken - before.lastIndexOf("\n") };
 }
 
-function placeOf(text: string): number {
+function offsetOf(text: string): number {
   const open: ("{" | "[")[] = [];
   let at = 0;
   let expects: "value" | "first value" | "key" | "first key" | "colon" | "next" = "value";

@@ -3,13 +3,13 @@ import type { CryptoKey } from "jose";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import type { Logger } from "@kontor/platform/telemetry/logger.ts";
 
-/** After this the keys are asked for again, while the known ones go on being used: a key taken back dies within it. */
+/** After this the keys are fetched again, while the known ones stay in use: a revoked key is rejected soon after. */
 const freshMs = 5 * 60_000;
-/** Strange key ids lead to no more than one question in this time. */
+/** Unknown key ids cause no more than one fetch in this time. */
 const pauseMs = 1000;
 
 export interface KeyRing {
-  /** The key with this id, or undefined when there is none. Refuses `DEPENDENCY_UNAVAILABLE` when that cannot be found out. */
+  /** The key with this id, or undefined when there is none. Refuses `DEPENDENCY_UNAVAILABLE` when the keys cannot be fetched. */
   key(kid: string): Promise<CryptoKey | undefined>;
 }
 

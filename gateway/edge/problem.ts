@@ -5,7 +5,7 @@ import { refusal as refusalOption } from "@kontor/contracts/gen/kontor/api/v1/op
 import { httpStatusOf } from "@kontor/platform/errors/http-status.ts";
 import type { Code, Refusal } from "@kontor/platform/errors/refusal.ts";
 
-/** A reason that the contracts know, as the edge tells it. */
+/** A reason that the contracts know, as responses explain it. */
 export interface Reason {
   readonly reason: string;
   readonly code: string;
@@ -22,7 +22,7 @@ export function reasonsOf(services: Iterable<DescService>): ReadonlyMap<string, 
       if (!hasOption(value, refusalOption)) continue;
       const { code, status, title } = getOption(value, refusalOption);
       const own = httpStatusOf[code as Code];
-      if (own === undefined) throw new Error(`the reason ${value.name} has the code "${code}", which is none of ours`);
+      if (own === undefined) throw new Error(`the reason ${value.name} has the code "${code}", which is not one of the RPC codes`);
       reasons.set(value.name, { reason: value.name, code, status: status === 0 ? own : status, title });
     }
   };
@@ -42,11 +42,11 @@ export function reasonsOf(services: Iterable<DescService>): ReadonlyMap<string, 
   return reasons;
 }
 
-/** A refusal in HTTP's words: RFC 9457, with `reason`, `errors`, `details` and `traceId` of ours. */
+/** A refusal as an HTTP response: RFC 9457, with the members `reason`, `errors`, `details` and `traceId` added. */
 export interface Problem {
   readonly status: number;
   readonly reason: string;
-  /** Flat list of names and values: content type, Retry-After, WWW-Authenticate. */
+  /** Flat list of names and values: Content-Type, Retry-After, WWW-Authenticate, Allow. */
   readonly headers: string[];
   readonly body: string;
 }
@@ -73,24 +73,26 @@ export function problemOf(
     traceId,
   };
   const headers = ["Content-Type", "application/problem+json", "Cache-Control", "no-store"];
-  if (status === 401) headers.push("WWW-Authenticate", isOfBadToken(refusal) ? invalidToken : "Bearer");
+  if (status === 401) headers.push("WWW-Authenticate", isTokenRefusal(refusal) ? invalidToken : "Bearer");
   if (refusal.retryAfterMs !== undefined || status === 429 || status === 503)
     headers.push("Retry-After", String(Math.max(1, Math.ceil((refusal.retryAfterMs ?? 1000) / 1000))));
+  const allow = refusal.reason === "METHOD_NOT_ALLOWED" ? refusal.details["allow"] : undefined;
+  if (Array.isArray(allow)) headers.push("Allow", allow.join(", "));
   return { status, reason: refusal.reason, headers, body: JSON.stringify(problem) };
 }
 
-/** What `WWW-Authenticate` says of a token that was sent and is not taken. */
+/** The `WWW-Authenticate` of a response to a request whose token is not accepted. */
 export const invalidToken = 'Bearer error="invalid_token", error_description="The access token is not valid (any more)"';
-const badTokens = new WeakSet<Refusal>();
+const tokenRefusals = new WeakSet<Refusal>();
 
-/** Marks a refusal as one of a token that was sent, so that the answer tells the client to get another one. */
-export function ofBadToken(refusal: Refusal): Refusal {
-  badTokens.add(refusal);
+/** Marks a refusal as one of the token itself, so that its response tells the client to get another token. */
+export function markTokenRefusal(refusal: Refusal): Refusal {
+  tokenRefusals.add(refusal);
   return refusal;
 }
 
-export function isOfBadToken(refusal: Refusal): boolean {
-  return badTokens.has(refusal);
+export function isTokenRefusal(refusal: Refusal): boolean {
+  return tokenRefusals.has(refusal);
 }
 
 /** OUT_OF_STOCK: "Out of stock". */

@@ -2,10 +2,10 @@ import type { Cache } from "@kontor/platform/cache/cache.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import type { Refusal } from "@kontor/platform/errors/refusal.ts";
 
-/** Counts in windows of time; in this process alone while the cache is away. */
+/** Counts in windows of time; in this process alone while the cache is unavailable. */
 export type Count = Cache["increment"];
 
-/** So many in each window of time, for each client. A window begins with its first request. */
+/** A number of requests in each window of time, for each client. A window begins with its first request. */
 export interface RateLimit {
   readonly requests: number;
   readonly windowMs: number;
@@ -17,27 +17,29 @@ export interface RateLimits {
   /** Counted for each service by itself; "off" takes one out of the default. */
   readonly byService: Readonly<Record<string, RateLimit | "off">>;
   /** How many wrong passwords, codes and refresh tokens may come from an address, whatever accounts they are for. */
-  readonly guesses: RateLimit | "off";
+  readonly bruteForce: RateLimit | "off";
 }
 
-/** No limits but on guessing. A mobile network puts thousands of people behind one address, and some of them forget their passwords. */
-export const rateLimitDefaults: RateLimits = { byService: {}, guesses: { requests: 1_000, windowMs: 900_000 } };
+/** No limits but those against brute force. A mobile network puts thousands of people behind one address, and some of them forget their passwords. */
+export const rateLimitDefaults: RateLimits = { byService: {}, bruteForce: { requests: 1_000, windowMs: 900_000 } };
 
 /**
- * Reads limits as they are configured: "600/m" for each client, "catalog=3000/m" for one service, "identity=off", "guesses=100/15m", in any
- * order, separated by commas. A window is s, m or h, with or without a number before it. Throws with the part that is wrong.
+ * Reads limits as they are configured: "600/m" for each client, "catalog=3000/m" for one service, "identity=off", "brute-force=100/15m", in
+ * any order, separated by commas. A window is s, m or h, with or without a number before it. Throws with the piece that is wrong.
  */
 export function parseRateLimits(text: string): RateLimits {
-  const read: { default?: RateLimit; byService: Record<string, RateLimit | "off">; guesses?: RateLimit | "off" } = { byService: {} };
+  const read: { default?: RateLimit; byService: Record<string, RateLimit | "off">; bruteForce?: RateLimit | "off" } = { byService: {} };
   const named = new Set<string>();
-  for (const part of text.split(",").map((one) => one.trim())) {
-    const [, name = "", rate = ""] = /^(?:([a-z][a-z-]*)=)?(.*)$/.exec(part) ?? [];
-    if (named.has(name)) throw new Error(`"${part}" gives ${name === "" ? "the limit for all" : name} a second time`);
+  for (const piece of text.split(",").map((one) => one.trim())) {
+    const [, name = "", rate = ""] = /^(?:([a-z][a-z-]*)=)?(.*)$/.exec(piece) ?? [];
+    if (named.has(name)) throw new Error(`"${piece}" sets ${name === "" ? "the limit for all" : name} a second time`);
     named.add(name);
     const limit = name !== "" && rate === "off" ? "off" : rateOf(rate);
     if (limit === undefined)
-      throw new Error(`"${part}" is no limit; write 600/m for each client, catalog=3000/m or catalog=off for one service, guesses=100/15m`);
-    if (name === "guesses") read.guesses = limit;
+      throw new Error(
+        `"${piece}" is not a limit; write 600/m for each client, catalog=3000/m or catalog=off for one service, brute-force=100/15m`,
+      );
+    if (name === "brute-force") read.bruteForce = limit;
     else if (name !== "") read.byService[name] = limit;
     else if (limit !== "off") read.default = limit;
   }
@@ -52,7 +54,7 @@ function rateOf(text: string): RateLimit | undefined {
   return limit.requests > 0 && limit.windowMs > 0 ? limit : undefined;
 }
 
-/** What one request has found. */
+/** The state of a client's limit after one of its requests. */
 export interface Counted {
   /** `RateLimit-Policy` and `RateLimit` as the IETF's draft has them: a flat list of names and values. */
   readonly headers: readonly string[];
@@ -60,10 +62,10 @@ export interface Counted {
   readonly refusal: Refusal | undefined;
 }
 
-/** Counts a request of a client to a service; undefined, at once and without asking for the client, where there is no limit. */
+/** Counts a request of a client to a service; undefined, without finding out the client, where there is no limit. */
 export type RateLimiter = (service: string, client: () => string) => Promise<Counted> | undefined;
 
-/** Throws when a limit is for a service that is none of `services`. */
+/** Throws for a limit of a service that is not one of `services`. */
 export function createRateLimiter(
   limits: RateLimits,
   { count, services }: { readonly count: Count; readonly services: Iterable<string> },
@@ -71,7 +73,7 @@ export function createRateLimiter(
   const known = [...services];
   for (const name of Object.keys(limits.byService))
     if (!known.includes(name))
-      throw new Error(`there is a rate limit for ${name}, which is no service here; there are ${known.join(", ")}`);
+      throw new Error(`there is a rate limit for ${name}, which is not a service here; the services are ${known.join(", ")}`);
   const rules = new Map(known.map((service) => [service, ruleOf(service, limits)]));
 
   async function counted({ name, limit, policy }: Rule, client: string): Promise<Counted> {

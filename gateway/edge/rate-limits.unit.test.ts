@@ -3,24 +3,24 @@ import { describe, it } from "node:test";
 import { createMemoryCache } from "@kontor/platform/cache/memory.ts";
 import { createRateLimiter, parseRateLimits, rateLimitDefaults } from "./rate-limits.ts";
 
-const guesses = rateLimitDefaults.guesses;
+const { bruteForce } = rateLimitDefaults;
 
 describe("rate limits as they are configured", () => {
   it("reads one for all, ones for services, windows of any length, and off", () => {
-    assert.deepEqual(parseRateLimits("600/m"), { default: { requests: 600, windowMs: 60_000 }, byService: {}, guesses });
+    assert.deepEqual(parseRateLimits("600/m"), { default: { requests: 600, windowMs: 60_000 }, byService: {}, bruteForce });
     assert.deepEqual(parseRateLimits("600/m,catalog=3000/m, identity=60/10s ,payments=off"), {
       default: { requests: 600, windowMs: 60_000 },
       byService: { catalog: { requests: 3000, windowMs: 60_000 }, identity: { requests: 60, windowMs: 10_000 }, payments: "off" },
-      guesses,
+      bruteForce,
     });
-    assert.deepEqual(parseRateLimits("guesses=100/15m"), { byService: {}, guesses: { requests: 100, windowMs: 900_000 } });
-    assert.deepEqual(parseRateLimits("guesses=off,catalog=5/2h"), {
+    assert.deepEqual(parseRateLimits("brute-force=100/15m"), { byService: {}, bruteForce: { requests: 100, windowMs: 900_000 } });
+    assert.deepEqual(parseRateLimits("brute-force=off,catalog=5/2h"), {
       byService: { catalog: { requests: 5, windowMs: 7_200_000 } },
-      guesses: "off",
+      bruteForce: "off",
     });
   });
 
-  it("tells which part is wrong, and what a right one looks like", () => {
+  it("names the wrong piece, and shows a right one", () => {
     for (const wrong of [
       "",
       "600",
@@ -38,11 +38,11 @@ describe("rate limits as they are configured", () => {
     ])
       assert.throws(
         () => parseRateLimits(wrong),
-        (error: Error) => error.message.includes(`"${wrong.split(",").at(-1)}" is no limit; write 600/m`),
+        (error: Error) => error.message.includes(`"${wrong.split(",").at(-1)}" is not a limit; write 600/m`),
         wrong,
       );
-    assert.throws(() => parseRateLimits("5/m,6/m"), /"6\/m" gives the limit for all a second time/);
-    assert.throws(() => parseRateLimits("catalog=5/m,catalog=off"), /"catalog=off" gives catalog a second time/);
+    assert.throws(() => parseRateLimits("5/m,6/m"), /"6\/m" sets the limit for all a second time/);
+    assert.throws(() => parseRateLimits("catalog=5/m,catalog=off"), /"catalog=off" sets catalog a second time/);
   });
 });
 
@@ -54,11 +54,14 @@ describe("rate limiter", () => {
   };
   const ann = () => "usr_ann";
 
-  it("names a service that is none, so that a misspelt one is found at the start", () => {
-    assert.throws(() => open("catalogue=5/m"), /rate limit for catalogue, which is no service here; there are catalog, identity, carts/);
+  it("names a service that does not exist, so that a misspelt one is found at the start", () => {
+    assert.throws(
+      () => open("catalogue=5/m"),
+      /rate limit for catalogue, which is not a service here; the services are catalog, identity, carts/,
+    );
   });
 
-  it("asks for no client where there is no limit", () => {
+  it("does not find out the client where there is no limit", () => {
     const never = () => assert.fail("nobody is counted");
     assert.equal(open("catalog=5/m")("identity", never), undefined);
     assert.equal(open("5/m,identity=off")("identity", never), undefined);

@@ -2,37 +2,37 @@ import { performance } from "node:perf_hooks";
 import type { SessionState } from "@kontor/platform/rpc/session-state.ts";
 import type { Logger } from "@kontor/platform/telemetry/logger.ts";
 
-/** Sessions in one question: more go into the next. */
+/** Sessions in one call; more wait for the next. */
 const batchMax = 500;
-/** After a question that was not answered nobody is asked for so long: a request must not wait for who is away. */
+/** After a call that failed none is made for so long: requests must not wait for an unavailable service. */
 const pauseMs = 1000;
 
-export interface SessionQuestionsOptions {
-  /** Gives those of these sessions that are live, as it is when it is called or later. */
+export interface SessionChecksOptions {
+  /** Returns those of these sessions that are live, as of the call or later. */
   readonly check: (sessions: readonly string[]) => Promise<readonly string[]>;
   readonly log: Logger;
   readonly nowMs?: () => number;
 }
 
-/** Asks what a session is at this moment or a later one; gives undefined while nobody can say. Never rejects. */
-export type AskSession = (session: string) => Promise<SessionState | undefined>;
+/** The state of a session as of now or later; undefined while it cannot be found out. Never rejects. */
+export type CheckSession = (session: string) => Promise<SessionState | undefined>;
 
-interface Question {
-  readonly answer: Promise<SessionState | undefined>;
-  readonly settle: (answer: SessionState | undefined) => void;
+interface Check {
+  readonly state: Promise<SessionState | undefined>;
+  readonly settle: (state: SessionState | undefined) => void;
 }
 
 /**
- * Asks for many requests at once: one question is under way, and who comes meanwhile goes into the next one. Nobody joins a question that is
- * under way, because it may have been answered before the session ended.
+ * Checks the sessions of many requests with one call at a time: what arrives during a call goes into the next one. Nobody joins the call in
+ * progress, because the service may have read its result before the session ended.
  */
-export function createSessionQuestions({ check, log, nowMs = () => performance.now() }: SessionQuestionsOptions): AskSession {
-  let waiting = new Map<string, Question>();
-  let asking = false;
+export function createSessionChecks({ check, log, nowMs = () => performance.now() }: SessionChecksOptions): CheckSession {
+  let waiting = new Map<string, Check>();
+  let checking = false;
   let pausedUntilMs = -Infinity;
 
-  async function askAll(): Promise<void> {
-    asking = true;
+  async function checkAll(): Promise<void> {
+    checking = true;
     while (waiting.size > 0) {
       const batch = takeBatch();
       try {
@@ -41,33 +41,33 @@ export function createSessionQuestions({ check, log, nowMs = () => performance.n
         if (pausedUntilMs > 0) log.info({}, "sessions are checked again");
         pausedUntilMs = -Infinity;
       } catch (error) {
-        if (pausedUntilMs < 0) log.warn({ error }, "sessions cannot be checked; verified access tokens are taken as they are");
+        if (pausedUntilMs < 0) log.warn({ error }, "sessions cannot be checked; verified access tokens are accepted without it");
         pausedUntilMs = nowMs() + pauseMs;
         for (const { settle } of [...batch.values(), ...waiting.values()]) settle(undefined);
         waiting = new Map();
       }
     }
-    asking = false;
+    checking = false;
   }
 
-  function takeBatch(): Map<string, Question> {
+  function takeBatch(): Map<string, Check> {
     const batch = waiting;
     waiting = new Map();
     if (batch.size > batchMax)
-      for (const [session, question] of [...batch].slice(batchMax)) {
+      for (const [session, pending] of [...batch].slice(batchMax)) {
         batch.delete(session);
-        waiting.set(session, question);
+        waiting.set(session, pending);
       }
     return batch;
   }
 
   return (session) => {
-    const known = waiting.get(session);
-    if (known !== undefined) return known.answer;
+    const pending = waiting.get(session);
+    if (pending !== undefined) return pending.state;
     if (nowMs() < pausedUntilMs) return Promise.resolve(undefined);
-    const { promise: answer, resolve: settle } = Promise.withResolvers<SessionState | undefined>();
-    waiting.set(session, { answer, settle });
-    if (!asking) void askAll();
-    return answer;
+    const { promise: state, resolve: settle } = Promise.withResolvers<SessionState | undefined>();
+    waiting.set(session, { state, settle });
+    if (!checking) void checkAll();
+    return state;
   };
 }

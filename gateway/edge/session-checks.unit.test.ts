@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { Logger } from "@kontor/platform/telemetry/logger.ts";
-import { createSessionQuestions } from "./session-checks.ts";
+import { createSessionChecks } from "./session-checks.ts";
 
 /** Questions that are answered by hand. */
 function setup() {
@@ -10,7 +10,7 @@ function setup() {
   const say = (_: object, message: string): void => void told.push(message);
   const log: Logger = { debug: say, info: say, warn: say, error: say, child: () => log };
   const clock = { nowMs: 5 };
-  const ask = createSessionQuestions({
+  const ask = createSessionChecks({
     check: (sessions) => {
       const answer = Promise.withResolvers<readonly string[]>();
       asked.push({ sessions, answer });
@@ -86,6 +86,6 @@ describe("questions about sessions", () => {
     const back = ask("a");
     asked[2]!.answer.resolve(["a"]);
     assert.equal(await back, "live");
-    assert.deepEqual(told, ["sessions cannot be checked; verified access tokens are taken as they are", "sessions are checked again"]);
+    assert.deepEqual(told, ["sessions cannot be checked; verified access tokens are accepted without it", "sessions are checked again"]);
   });
 });

@@ -6,9 +6,9 @@ import type { Refusal } from "@kontor/platform/errors/refusal.ts";
 import type { User } from "@kontor/platform/call/call.ts";
 import type { Logger } from "@kontor/platform/telemetry/logger.ts";
 import { createKeyRing } from "./key-ring.ts";
-import { ofBadToken } from "./problem.ts";
+import { markTokenRefusal } from "./problem.ts";
 
-/** A public key of identity's, as a JSON Web Key. */
+/** A public key of the issuer, the identity service, as a JSON Web Key. */
 export interface PublicKey {
   readonly kty: string;
   readonly crv: string;
@@ -18,7 +18,7 @@ export interface PublicKey {
 }
 
 export interface TokenOptions {
-  /** Identity's keys as they are now. Asked again for a key id that is not known, and every few minutes. */
+  /** The issuer's current keys. Fetched again for an unknown key id, and every few minutes. */
   readonly keys: () => Promise<readonly PublicKey[]>;
   readonly clock: Clock;
   readonly log: Logger;
@@ -26,7 +26,7 @@ export interface TokenOptions {
   readonly nowMs?: () => number;
 }
 
-/** A token that is what it says. Its session may have ended. */
+/** A token with a valid signature and claims. Its session may have ended. */
 export interface Verified {
   readonly user: User;
   readonly expiresMs: number;
@@ -34,18 +34,19 @@ export interface Verified {
 
 export interface Tokens {
   /**
-   * Whose access token it is: at once for one that was verified before. Refuses `UNAUTHENTICATED`, always in the same words, and
-   * `DEPENDENCY_UNAVAILABLE` when the keys cannot be had.
+   * The user of an access token: synchronously for one that was verified before. Refuses `UNAUTHENTICATED`, always in the same words, and
+   * `DEPENDENCY_UNAVAILABLE` when the keys cannot be fetched.
    */
   verify(token: string): Verified | Promise<Verified>;
 }
 
-/** Who signs and for whom: both are this house. */
-const app = "kontor";
-/** How far apart clocks may be. */
+const issuer = "kontor";
+/** The services that take the tokens are the issuer's own. */
+const audience = issuer;
+/** How much clocks may differ. */
 export const skewSeconds = 60;
 const tokenLengthMax = 4096;
-/** Two generations of this many are kept. */
+/** Two generations of this many are remembered. */
 const verifiedMax = 10_000;
 
 /** Verifies access tokens (RFC 9068 in its strictest reading), each once until it expires. */
@@ -73,7 +74,7 @@ export function createTokens({ keys, clock, log, nowMs }: TokenOptions): Tokens 
   async function check(token: string): Promise<Verified> {
     const kid = keyIdIn(token);
     const key = await ring.key(kid);
-    if (key === undefined) throw badToken();
+    if (key === undefined) throw tokenRejected();
     const now = clock.now();
     const payload = await signedPayload(token, key, now);
     const verified: Verified = { user: userIn(payload), expiresMs: payload.exp! * 1000 };
@@ -88,7 +89,7 @@ export function createTokens({ keys, clock, log, nowMs }: TokenOptions): Tokens 
       if (clock.now().getTime() < verified.expiresMs + skewSeconds * 1000) return verified;
       young.delete(token);
       old.delete(token);
-      throw badToken();
+      throw tokenRejected();
     },
   };
 }
@@ -103,30 +104,30 @@ async function importAll(keys: readonly PublicKey[]): Promise<ReadonlyMap<string
   return imported;
 }
 
-/** The key id in a token's header. Refuses any header but { alg: ES256, typ: at+jwt, kid }: nothing in it may lead us elsewhere. */
+/** The key id in a token's header. Refuses any header but { alg: ES256, typ: at+jwt, kid }: none may point to another key. */
 function keyIdIn(token: string): string {
-  if (token.length > tokenLengthMax) throw badToken();
+  if (token.length > tokenLengthMax) throw tokenRejected();
   const parts = tokenForm.exec(token);
-  if (parts === null) throw badToken();
+  if (parts === null) throw tokenRejected();
   const header = canonicalObject(parts[1]!);
   const { alg, typ, kid, ...others } = header;
-  if (alg !== "ES256" || typ !== "at+jwt" || typeof kid !== "string" || Object.keys(others).length > 0) throw badToken();
+  if (alg !== "ES256" || typ !== "at+jwt" || typeof kid !== "string" || Object.keys(others).length > 0) throw tokenRejected();
   canonicalObject(parts[2]!);
   return kid;
 }
 
 const tokenForm = /^([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]+$/;
 
-/** Reads an object that is spelt as `JSON.stringify` spells it, as ours are: a claim that is given twice is spelt otherwise. */
+/** Reads an object written exactly as `JSON.stringify` writes it, which is how the issuer does: a repeated claim cannot be. */
 function canonicalObject(part: string): Record<string, unknown> {
   const text = Buffer.from(part, "base64url").toString("utf8");
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch {
-    throw badToken(); // it is a stranger's token, not a fault of ours
+    throw tokenRejected(); // an invalid token, not a fault
   }
-  if (typeof value !== "object" || value === null || Array.isArray(value) || JSON.stringify(value) !== text) throw badToken();
+  if (typeof value !== "object" || value === null || Array.isArray(value) || JSON.stringify(value) !== text) throw tokenRejected();
   return value as Record<string, unknown>;
 }
 
@@ -135,15 +136,15 @@ async function signedPayload(token: string, key: CryptoKey, now: Date): Promise<
     const { payload } = await jwtVerify(token, key, {
       algorithms: ["ES256"],
       typ: "at+jwt",
-      issuer: app,
-      audience: app,
+      issuer,
+      audience,
       clockTolerance: skewSeconds,
       currentDate: now,
       requiredClaims: ["exp", "sub"],
     });
     return payload;
   } catch (error) {
-    if (error instanceof errors.JOSEError) throw badToken();
+    if (error instanceof errors.JOSEError) throw tokenRejected();
     throw error;
   }
 }
@@ -155,13 +156,15 @@ function userIn({ sub, sid, roles, ver, aud, exp }: JWTPayload): User {
     typeof sid === "string" &&
     sid.startsWith("ses_") &&
     typeof ver === "boolean" &&
-    aud === app &&
+    aud === audience &&
     typeof exp === "number";
-  if (!fits || !Array.isArray(roles) || !roles.every((role) => typeof role === "string")) throw badToken();
+  if (!fits || !Array.isArray(roles) || !roles.every((role) => typeof role === "string")) throw tokenRejected();
   return { id: sub, session: sid, roles: Object.freeze(roles), verified: ver };
 }
 
-/** Every bad token is refused in the same words. */
-export function badToken(): Refusal {
-  return ofBadToken(refuse({ reason: "UNAUTHENTICATED", code: "unauthenticated", message: "The access token is not valid (any more)" }));
+/** Every invalid token is refused in the same words. */
+export function tokenRejected(): Refusal {
+  return markTokenRefusal(
+    refuse({ reason: "UNAUTHENTICATED", code: "unauthenticated", message: "The access token is not valid (any more)" }),
+  );
 }

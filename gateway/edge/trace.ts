@@ -30,7 +30,7 @@ export function traceOf(headers: IncomingHttpHeaders): Trace {
 
 const correlationForm = /^[A-Za-z0-9._-]{8,64}$/;
 
-/** The client's own `X-Correlation-Id` when it is one that may stand in a log, or the trace's id. */
+/** The client's own `X-Correlation-Id` when it is safe to log, or the trace's id. */
 export function correlationOf(headers: IncomingHttpHeaders, trace: Trace): string {
   const sent = headers["x-correlation-id"];
   return typeof sent === "string" && correlationForm.test(sent) ? sent : trace.traceId;

@@ -1,7 +1,10 @@
-import type { Policy } from "../edge/headers.ts";
+import { requireNoBody } from "../edge/body.ts";
+import type { Responder } from "../edge/responder.ts";
+import type { Policy } from "../edge/security-headers.ts";
+import type { Route } from "../route-table.ts";
 
-/** What a page of the gateway's own answers with. */
-export interface PageAnswer {
+/** The response of one of the gateway's own pages. */
+export interface PageResponse {
   readonly status: number;
   readonly type: string;
   readonly body: string;
@@ -9,5 +12,19 @@ export interface PageAnswer {
   readonly cacheControl: string;
 }
 
-/** Makes a page's answer. Throws a refusal as services do. */
-export type Page = (params: Readonly<Record<string, string>>) => PageAnswer | Promise<PageAnswer>;
+/** Makes a page's response. Throws a refusal as services do. */
+export type Page = (params: Readonly<Record<string, string>>) => PageResponse | Promise<PageResponse>;
+
+/** Serves a page at a path. */
+export function pageRoute(template: string, page: Page, responder: Responder): Route {
+  return {
+    verb: "GET",
+    template,
+    servesHead: true,
+    async serve(exchange, params) {
+      requireNoBody(exchange.request);
+      const { status, policy, type, cacheControl, body } = await page(params);
+      responder.send(exchange, status, policy, ["Content-Type", type, "Cache-Control", cacheControl], body);
+    },
+  };
+}

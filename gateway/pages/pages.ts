@@ -5,10 +5,12 @@ import { openApiDocument } from "@kontor/platform/contract/openapi.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import { fill, text } from "./html.ts";
 import type { Html } from "./html.ts";
-import type { Page, PageAnswer } from "./page.ts";
+import { pageRoute } from "./page.ts";
+import type { Page, PageResponse } from "./page.ts";
 import { reasonPath } from "../edge/problem.ts";
 import type { Reason } from "../edge/problem.ts";
-import type { PageRoute } from "../rest/routes.ts";
+import type { Responder } from "../edge/responder.ts";
+import type { Route } from "../route-table.ts";
 
 export interface PagesOptions {
   readonly services: readonly DescService[];
@@ -18,15 +20,15 @@ export interface PagesOptions {
   readonly ready: () => Promise<boolean>;
   readonly texts: {
     readonly version?: string;
-    /** Links on the first page, such as the mail catcher's and the payment provider's. */
+    /** Links on the welcome page, such as the mailbox's and the payment provider's. */
     readonly links?: readonly { readonly name: string; readonly url: string; readonly about: string }[];
   };
 }
 
 const asset = (name: string): string => readFileSync(new URL(`./${name}`, import.meta.url), "utf8");
 
-/** The gateway's own pages: health, the api's description and the way to try it, errors explained, a welcome. */
-export function createPages({ services, reasons, publicUrl, shopName, ready, texts }: PagesOptions): readonly PageRoute[] {
+/** The gateway's own pages: health, the API's description and a page to try it, the meaning of errors, a welcome. */
+export function pageRoutes({ services, reasons, publicUrl, shopName, ready, texts }: PagesOptions, responder: Responder): readonly Route[] {
   const { version = "0.1.0", links = [] } = texts;
   const openapi = JSON.stringify(openApiDocument({ services, docs, info: { title: shopName, version, url: publicUrl } }));
   const frame = asset("frame.html");
@@ -43,7 +45,7 @@ export function createPages({ services, reasons, publicUrl, shopName, ready, tex
     if (known === undefined) throw refuse({ reason: "NOT_FOUND", code: "not_found" });
     return htmlPage(framed(known.title, aboutReason(known)));
   };
-  const answers: Readonly<Record<string, Page>> = {
+  const pages: Readonly<Record<string, Page>> = {
     "/livez": live,
     "/readyz": readiness,
     "/openapi.json": fixed(jsonPage(openapi)),
@@ -56,19 +58,19 @@ export function createPages({ services, reasons, publicUrl, shopName, ready, tex
     "/docs/errors": fixed(htmlPage(framed("Errors", errorList(all)))),
     "/docs/errors/{reason}": reasonPage,
   };
-  return Object.entries(answers).map(([template, page]) => ({ kind: "page", verb: "GET", template, page }));
+  return Object.entries(pages).map(([template, page]) => pageRoute(template, page, responder));
 }
 
 const fixed =
-  (answer: PageAnswer): Page =>
+  (response: PageResponse): Page =>
   () =>
-    answer;
+    response;
 
-function jsonPage(body: string): PageAnswer {
+function jsonPage(body: string): PageResponse {
   return { status: 200, type: "application/json", body, policy: "page", cacheControl: "no-cache" };
 }
 
-function htmlPage(body: Html): PageAnswer {
+function htmlPage(body: Html): PageResponse {
   return { ...jsonPage(body), type: "text/html; charset=utf-8" };
 }
 

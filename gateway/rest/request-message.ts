@@ -5,7 +5,7 @@ import { jsonCodec } from "@kontor/platform/contract/json.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import { parseJson } from "../edge/body.ts";
 
-export interface HttpRequestParts {
+export interface RequestContent {
   /** The path's parameters by their names in the template. */
   readonly path: Readonly<Record<string, string>>;
   /** What follows the question mark, undecoded; empty when there is none. */
@@ -14,8 +14,8 @@ export interface HttpRequestParts {
   readonly headers: IncomingHttpHeaders;
 }
 
-/** Builds a method's request from the parts of an HTTP request. Refuses `INVALID_REQUEST` with the fields. */
-export type ReadRequest = (parts: HttpRequestParts) => Message;
+/** Builds a method's request message from an HTTP request. Refuses `INVALID_REQUEST` with the fields. */
+export type ReadRequest = (content: RequestContent) => Message;
 
 /** The reader for one binding, with everything that the contract says decided beforehand. */
 export function requestReader({ method, rest }: MethodContract, { verb, body: bodyRule }: HttpBinding): ReadRequest {
@@ -35,14 +35,14 @@ export function requestReader({ method, rest }: MethodContract, { verb, body: bo
 }
 
 const none: readonly (readonly [string, string])[] = [];
-/** Credentials are for the edge; a service gets who asks as a fact, not as a secret. */
+/** Credentials are for the edge: a service gets the authenticated user, never the secret. */
 const edgeOnly = new Set(["authorization", "cookie", "proxy-authorization"]);
 
 function forService(headers: IncomingHttpHeaders): Record<string, string> {
-  const kept: Record<string, string> = {};
+  const passed: Record<string, string> = {};
   for (const [name, value] of Object.entries(headers))
-    if (value !== undefined && !edgeOnly.has(name)) kept[name] = Array.isArray(value) ? value.join(", ") : value;
-  return kept;
+    if (value !== undefined && !edgeOnly.has(name)) passed[name] = Array.isArray(value) ? value.join(", ") : value;
+  return passed;
 }
 
 function refuseQuery(query: string): never {

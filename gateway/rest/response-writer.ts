@@ -2,8 +2,8 @@ import type { DescField, DescMessage, Message } from "@bufbuild/protobuf";
 import type { MethodContract } from "@kontor/platform/contract/contract.ts";
 import { jsonCodec } from "@kontor/platform/contract/json.ts";
 
-/** A good answer in HTTP's words, before caching and the headers that all answers have. */
-export interface Answer {
+/** A method's response as HTTP, before caching and the headers that all responses have. */
+export interface RestResponse {
   readonly status: number;
   /** Flat list of names and values: Content-Type, Location. */
   readonly headers: readonly string[];
@@ -13,14 +13,14 @@ export interface Answer {
   readonly page: boolean;
 }
 
-export type WriteAnswer = (message: Message) => Answer;
+export type WriteResponse = (message: Message) => RestResponse;
 
 type Fields = Readonly<Record<string, unknown>>;
 
 const json: readonly string[] = ["Content-Type", "application/json"];
 
-/** The writer of a method's answers, with everything that the contract says decided beforehand. Throws for a contract that cannot be. */
-export function answerWriter({ method, rest }: MethodContract): WriteAnswer {
+/** The writer of a method's responses, with everything that the contract says decided beforehand. Throws for an impossible contract. */
+export function responseWriter({ method, rest }: MethodContract): WriteResponse {
   const { output } = method;
   if (rest === undefined) return jsonWriter(output, 200, "");
   if (rest.redirect !== "") return redirectWriter(output, rest.redirect);
@@ -28,7 +28,7 @@ export function answerWriter({ method, rest }: MethodContract): WriteAnswer {
   if (rest.outcomes.length > 0) {
     const outcomes = rest.outcomes.map(({ field, status, location }) => {
       const description = fieldOf(output, field);
-      if (description.message === undefined) throw new Error(`${output.typeName}.${field} is no message, so it cannot be an outcome`);
+      if (description.message === undefined) throw new Error(`${output.typeName}.${field} is not a message, so it cannot be an outcome`);
       return { value: getterOf(description), write: jsonWriter(description.message, status || 200, location) };
     });
     return (message) => {
@@ -36,13 +36,13 @@ export function answerWriter({ method, rest }: MethodContract): WriteAnswer {
         const value = outcome.value(message);
         if (value !== undefined) return outcome.write(value as Message);
       }
-      throw new Error(`an answer of ${method.name} has none of its outcomes`);
+      throw new Error(`a response of ${method.name} has none of its outcomes`);
     };
   }
   return jsonWriter(output, rest.status || 200, rest.location);
 }
 
-function jsonWriter(schema: DescMessage, status: number, location: string): WriteAnswer {
+function jsonWriter(schema: DescMessage, status: number, location: string): WriteResponse {
   if (status === 204) return () => empty;
   const codec = jsonCodec(schema);
   if (location === "") return (message) => ({ status, headers: json, body: codec.encode(message), page: false });
@@ -50,14 +50,14 @@ function jsonWriter(schema: DescMessage, status: number, location: string): Writ
   return (message) => ({ status, headers: [...json, "Location", locate(message)], body: codec.encode(message), page: false });
 }
 
-const empty: Answer = { status: 204, headers: [], body: undefined, page: false };
+const empty: RestResponse = { status: 204, headers: [], body: undefined, page: false };
 
-function redirectWriter(schema: DescMessage, name: string): WriteAnswer {
+function redirectWriter(schema: DescMessage, name: string): WriteResponse {
   const target = getterOf(fieldOf(schema, name));
   return (message) => ({ status: 303, headers: ["Location", String(target(message))], body: undefined, page: false });
 }
 
-function rawWriter(schema: DescMessage, name: string, status: number): WriteAnswer {
+function rawWriter(schema: DescMessage, name: string, status: number): WriteResponse {
   const bytes = getterOf(fieldOf(schema, name));
   const type = getterOf(fieldOf(schema, "content_type"));
   return (message) => ({ status, headers: ["Content-Type", String(type(message))], body: bytes(message) as Uint8Array, page: true });
@@ -65,11 +65,11 @@ function rawWriter(schema: DescMessage, name: string, status: number): WriteAnsw
 
 /** "/v1/orders/{id}" over the fields of a message; "{order.id}" goes deeper. */
 function locationOf(schema: DescMessage, template: string): (message: Message) => string {
-  const parts = template.split(/\{([a-z0-9_.]+)\}/).map((part, at) => {
-    if (at % 2 === 0) return () => part;
+  const pieces = template.split(/\{([a-z0-9_.]+)\}/).map((piece, at) => {
+    if (at % 2 === 0) return () => piece;
     let here: DescMessage | undefined = schema;
-    const steps = part.split(".").map((name) => {
-      if (here === undefined) throw new Error(`the location ${template} leads through a field that is no message`);
+    const steps = piece.split(".").map((name) => {
+      if (here === undefined) throw new Error(`the location ${template} leads through a field that is not a message`);
       const field = fieldOf(here, name);
       here = field.message;
       return getterOf(field);
@@ -80,7 +80,7 @@ function locationOf(schema: DescMessage, template: string): (message: Message) =
       return encodeURIComponent(String(value));
     };
   });
-  return (message) => parts.map((part) => part(message)).join("");
+  return (message) => pieces.map((piece) => piece(message)).join("");
 }
 
 function fieldOf(schema: DescMessage, name: string): DescField {

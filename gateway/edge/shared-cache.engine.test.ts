@@ -6,7 +6,7 @@ import { deleteKeys, openRedisProxy } from "@kontor/platform/redis/test-redis.ts
 import { engineAddress } from "@kontor/platform/testing/engines.ts";
 import { afterTests } from "@kontor/platform/testing/postgres.ts";
 import { parseRateLimits } from "./rate-limits.ts";
-import { openApp, sharingContract } from "./sharing.contract.ts";
+import { openApp, sharingContract } from "./shared-cache.contract.ts";
 
 const server = engineAddress("ENGINE_REDIS");
 

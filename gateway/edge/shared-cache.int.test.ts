@@ -5,7 +5,7 @@ import { createMemoryCache } from "@kontor/platform/cache/memory.ts";
 import { createUnsharedCache } from "@kontor/platform/cache/unshared.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import { sessionKey } from "@kontor/platform/rpc/session-state.ts";
-import { sharingContract } from "./sharing.contract.ts";
+import { sharingContract } from "./shared-cache.contract.ts";
 import { openTestShop, tokenOf } from "../test-shop.ts";
 
 sharingContract("memory", {

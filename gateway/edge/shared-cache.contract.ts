@@ -20,10 +20,10 @@ export function sharingContract(name: string, { open }: Sharing): void {
       await using app = await openApp(await open());
       const [token, other] = [await app.tokenOf("ses_1"), await app.tokenOf("ses_2")];
       for (let n = 0; n < 5; n++) for (const me of app.me) assert.equal((await me(token)).status, 200);
-      assert.equal(app.questions.length, 1, "what one has asked both know");
+      assert.equal(app.questions.length, 1, "both know what one has checked");
       await app.signOut(0, token);
       for (const route of app.shop.gateway.routes)
-        if (route.kind === "rpc" && !route.isPublic)
+        if (!route.target.isPublic)
           for (const url of app.urls) {
             const path = url + route.template.replaceAll(/\{[^}]+\}/g, "some_id-1");
             const response = await fetch(path, { method: route.verb, headers: { Authorization: `Bearer ${token}` } });
@@ -98,7 +98,7 @@ export function sharingContract(name: string, { open }: Sharing): void {
 
     it("S9: wrong guesses from one address are counted over all accounts and gateways; right ones and broken ones are not", async () => {
       const opened = await open();
-      await using app = await openApp(opened, undefined, parseRateLimits("guesses=3/h"));
+      await using app = await openApp(opened, undefined, parseRateLimits("brute-force=3/h"));
       const login = (at: number, password: string, email = "ann@shop.example") =>
         fetch(`${app.urls[at]}/v1/login`, {
           method: "POST",
@@ -113,7 +113,7 @@ export function sharingContract(name: string, { open }: Sharing): void {
         await problemIn(refused, 429, "RATE_LIMITED");
         assert.ok(Number(refused.headers.get("retry-after")) > 3500);
       }
-      assert.equal((await fetch(`${app.urls[0]}/v1/products`)).status, 200, "what cannot be guessed goes on");
+      assert.equal((await fetch(`${app.urls[0]}/v1/products`)).status, 200, "requests without a secret go on");
     });
   });
 }
@@ -122,7 +122,7 @@ export function sharingContract(name: string, { open }: Sharing): void {
 export async function openApp(
   { caches }: { readonly caches: readonly [Cache, Cache] },
   answer: (live: string[]) => Promise<string[]> = async (live) => live,
-  rates = parseRateLimits("guesses=off"),
+  rates = parseRateLimits("brute-force=off"),
 ) {
   const sessions = new Set(["ses_1", "ses_2", "ses_3"]);
   const questions: string[][] = [];

@@ -6,16 +6,16 @@ import type { SessionsOptions } from "./sessions.ts";
 import type { PublicKey } from "./tokens.ts";
 
 const keysTimeoutMs = 3000;
-/** Requests wait for this one; past it they are served as they are. */
+/** Requests wait for this call; after it their tokens are accepted unchecked. */
 const sessionsTimeoutMs = 1000;
 
-/** Asks the identity service for its public keys, wherever it is. */
+/** Fetches the identity service's public keys. */
 export function identityKeys(rpc: Pick<Rpc, "clientsFor">): () => Promise<readonly PublicKey[]> {
   const identity = rpc.clientsFor(edgeCaller).of("identity", IdentityService);
   return async () => (await identity.getJwks({}, rootCall({ caller: edgeCaller, timeoutMs: keysTimeoutMs }))).keys;
 }
 
-/** Asks the identity service which sessions are live. */
+/** Finds out from the identity service which sessions are live. */
 export function identitySessions(rpc: Pick<Rpc, "clientsFor">): SessionsOptions["check"] {
   const identity = rpc.clientsFor(edgeCaller).of("identity", IdentityService);
   return async (sessions) => {

@@ -1,0 +1,116 @@
+import { performance } from "node:perf_hooks";
+import type { Message } from "@bufbuild/protobuf";
+import { Call } from "@kontor/platform/call/call.ts";
+import { checkAccess, edgeCaller } from "@kontor/platform/rpc/access.ts";
+import type { ConcurrencyLimiter } from "@kontor/platform/rpc/concurrency-limiter.ts";
+import { blameRejectedToken, guest } from "./authenticate.ts";
+import type { Authenticate, Principal } from "./authenticate.ts";
+import type { BruteForceLimits } from "./brute-force-limits.ts";
+import { clientAddress } from "./client-address.ts";
+import type { Exchange } from "./exchange.ts";
+import type { RateLimiter } from "./rate-limits.ts";
+import type { Target } from "./target.ts";
+
+export interface EdgeOptions {
+  readonly authenticate: Authenticate;
+  readonly rateLimiter: RateLimiter;
+  readonly bruteForceLimits: BruteForceLimits;
+  /** One for each service: requests that wait for one service do not delay those for another. */
+  readonly concurrencyLimiters: ReadonlyMap<string, ConcurrencyLimiter>;
+  /** How long a call may take. */
+  readonly timeoutMs: number;
+  /** How many proxies of this installation append to `X-Forwarded-For`. */
+  readonly proxies: number;
+}
+
+/** A method's request from an admitted principal. */
+export interface Invocation {
+  readonly principal: Principal;
+  readonly message: Message;
+  readonly idempotencyKey: string | undefined;
+}
+
+/** A stream's request, open until the signal aborts or the time is over. */
+export interface Opening {
+  readonly principal: Principal;
+  readonly message: Message;
+  readonly durationMs: number;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * What every request passes on its way to a service, whichever protocol it came by. A binding admits it, reads its message, and invokes.
+ * A binding that learns its targets from the body, or has several, identifies first and permits each.
+ */
+export interface Edge {
+  /** Identifies and permits, before the body is read. Refuses `OVERLOADED` first of all, while the service has no room even in its queue. */
+  admit(exchange: Exchange, target: Target, options: AdmissionOptions): Promise<Principal>;
+  /** Whose request it is. A token that is not accepted makes a guest, with the reason: `permit` decides whether that suffices. */
+  identify(exchange: Exchange): Principal | Promise<Principal>;
+  /** Counts the request. Refuses `RATE_LIMITED`, a rejected token, and what the contract does not allow this principal. */
+  permit(exchange: Exchange, target: Target, principal: Principal, options: AdmissionOptions): Promise<void>;
+  /** Calls the method once its service has room. Refuses `OVERLOADED`, and `RATE_LIMITED` after too many wrong secrets from one address. */
+  invoke(exchange: Exchange, target: Target, invocation: Invocation): Promise<Message>;
+  /** Opens the method's stream. Streams are not counted by the concurrency limiters: they last, and mostly wait. */
+  open(exchange: Exchange, target: Target, opening: Opening): AsyncIterable<Message>;
+}
+
+export interface AdmissionOptions {
+  /** Nothing changes by it: at a public method the sender of a rejected token is served as a guest. */
+  readonly readOnly: boolean;
+}
+
+export function createEdge({ authenticate, rateLimiter, bruteForceLimits, concurrencyLimiters, timeoutMs, proxies }: EdgeOptions): Edge {
+  const limiterOf = ({ service }: Target): ConcurrencyLimiter => concurrencyLimiters.get(service)!; // there is one for each that is served
+
+  function identify({ request }: Exchange): Principal | Promise<Principal> {
+    const { authorization } = request.headers;
+    return authorization === undefined ? guest : authenticate(authorization);
+  }
+
+  async function permit(
+    exchange: Exchange,
+    target: Target,
+    { user, rejectedToken }: Principal,
+    { readOnly }: AdmissionOptions,
+  ): Promise<void> {
+    const counting = rateLimiter(target.service, () => user?.id ?? clientAddress(exchange.request, proxies));
+    if (counting !== undefined) {
+      const { headers, refusal } = await counting;
+      exchange.rateLimitHeaders = headers;
+      if (refusal !== undefined) throw refusal;
+    }
+    if (rejectedToken !== undefined && !(readOnly && target.isPublic)) throw rejectedToken;
+    checkAccess(target.contract, { caller: edgeCaller, user });
+  }
+
+  return {
+    identify,
+    permit,
+    async admit(exchange, target, options) {
+      limiterOf(target).refuseWhenFull(target.urgent);
+      const principal = target.ignoresToken ? guest : await identify(exchange);
+      await permit(exchange, target, principal, options);
+      return principal;
+    },
+    async invoke({ request, trace, correlation }, target, { principal, message, idempotencyKey }) {
+      const deadlineMs = performance.now() + timeoutMs;
+      const call = new Call({ caller: edgeCaller, user: principal.user, deadlineMs, idempotencyKey, trace, correlation });
+      const limiter = limiterOf(target);
+      const wait = limiter.enter(target.urgent, deadlineMs);
+      if (wait !== undefined) await wait;
+      try {
+        if (target.takesSecret) return await bruteForceLimits.attempt(clientAddress(request, proxies), () => target.invoke(message, call));
+        return await target.invoke(message, call);
+      } catch (error) {
+        throw blameRejectedToken(error, principal.rejectedToken);
+      } finally {
+        limiter.leave();
+      }
+    },
+    open({ trace, correlation }, target, { principal, message, durationMs, signal }) {
+      const deadlineMs = performance.now() + durationMs;
+      return target.open(message, new Call({ caller: edgeCaller, user: principal.user, deadlineMs, trace, correlation, signal }));
+    },
+  };
+}

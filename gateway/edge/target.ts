@@ -1,0 +1,54 @@
+import { getOption } from "@bufbuild/protobuf";
+import type { DescService, Message } from "@bufbuild/protobuf";
+import { access, Allow, Idempotency, secret } from "@kontor/contracts/gen/kontor/api/v1/options_pb.js";
+import type { Call } from "@kontor/platform/call/call.ts";
+import { methodsOf } from "@kontor/platform/contract/contract.ts";
+import type { MethodContract } from "@kontor/platform/contract/contract.ts";
+import { edgeCaller } from "@kontor/platform/rpc/access.ts";
+import { isUrgent } from "@kontor/platform/rpc/concurrency-limiter.ts";
+import type { Rpc } from "@kontor/platform/rpc/rpc.ts";
+
+/** A method that requests are for, and what its contract says about admitting them; the same for every protocol. */
+export interface Target {
+  /** As it is served: "catalog". */
+  readonly service: string;
+  readonly contract: MethodContract;
+  /** For a method with one response. */
+  readonly invoke: (request: Message, call: Call) => Promise<Message>;
+  /** For a method that streams its responses. */
+  readonly open: (request: Message, call: Call) => AsyncIterable<Message>;
+  /** Goes before others when requests queue. */
+  readonly urgent: boolean;
+  readonly isPublic: boolean;
+  /** A token that is sent, perhaps an old one, is not looked at. */
+  readonly ignoresToken: boolean;
+  /** The request carries a password, a code or a refresh token that somebody may be trying to find out. */
+  readonly takesSecret: boolean;
+  readonly keyRequired: boolean;
+}
+
+/** Every method of every service that is served. */
+export function* targetsOf(rpc: Pick<Rpc, "served" | "clientsFor">): Generator<Target> {
+  const clients = rpc.clientsFor(edgeCaller);
+  for (const [service, served] of rpc.served())
+    for (const { service: description } of served) {
+      const client = clients.of<DescService>(service, description) as Readonly<Record<string, Target["invoke"]>>;
+      for (const contract of methodsOf(description)) yield targetOf(service, contract, client[contract.method.localName]!);
+    }
+}
+
+function targetOf(service: string, contract: MethodContract, method: Target["invoke"]): Target {
+  const isPublic = contract.allow.includes(Allow.PUBLIC);
+  const ignoresToken = isPublic && getOption(contract.method, access).anonymous;
+  return {
+    service,
+    contract,
+    invoke: method,
+    open: method as unknown as Target["open"], // the contract says which of the two it is
+    urgent: isUrgent(contract),
+    isPublic,
+    ignoresToken,
+    takesSecret: ignoresToken && contract.method.input.fields.some((field) => getOption(field, secret)),
+    keyRequired: contract.rest?.idempotency === Idempotency.REQUIRED,
+  };
+}

@@ -1,0 +1,95 @@
+import type { Message } from "@bufbuild/protobuf";
+import type { BodyReader } from "../edge/body.ts";
+import type { Cors } from "../edge/cors.ts";
+import type { Edge } from "../edge/edge.ts";
+import type { Principal } from "../edge/authenticate.ts";
+import type { Exchange } from "../edge/exchange.ts";
+import { idempotencyKeyOf } from "../edge/idempotency-key.ts";
+import { invalidToken, isTokenRefusal } from "../edge/problem.ts";
+import type { Responder } from "../edge/responder.ts";
+import type { Route } from "../route-table.ts";
+import { etagOf, matchesEtag } from "./etag.ts";
+import { resumedQuery, streamMs } from "./event-stream.ts";
+import type { EventStreams } from "./event-stream.ts";
+import type { RestRoute } from "./rest-routes.ts";
+import type { RestResponse } from "./response-writer.ts";
+
+export interface RestBindingOptions {
+  readonly edge: Edge;
+  readonly bodies: BodyReader;
+  readonly streams: EventStreams;
+  readonly responder: Responder;
+  readonly cors: Cors;
+}
+
+/** Serves REST routes: HTTP request to message, the edge's call, message to HTTP response. */
+export function createRestBinding({ edge, bodies, streams, responder, cors }: RestBindingOptions): (route: RestRoute) => Route {
+  const { varyOnRead, varyOnWrite } = cors;
+
+  async function serve(exchange: Exchange, route: RestRoute, params: Readonly<Record<string, string>>, query: string): Promise<void> {
+    const { request } = exchange;
+    const { target } = route;
+    const principal = await edge.admit(exchange, target, route);
+    if (route.stream !== undefined) return serveStream(exchange, route, params, query, principal);
+    const idempotencyKey = idempotencyKeyOf(request, target.keyRequired);
+    // Before the call enters the concurrency limiter: a slow sender would occupy a slot.
+    const body = await bodies.read(exchange, route.checkBody);
+    try {
+      const message = route.read({ path: params, query, body, headers: request.headers });
+      respond(exchange, route, principal, await edge.invoke(exchange, target, { principal, message, idempotencyKey }));
+    } finally {
+      bodies.release(body);
+    }
+  }
+
+  function respond(exchange: Exchange, route: RestRoute, principal: Principal, message: Message): void {
+    const response = route.write(message);
+    if (route.readOnly) return respondToRead(exchange, route, principal, response);
+    const { status, headers, body, page } = response;
+    responder.send(exchange, status, page ? "servicePage" : "api", [...headers, "Cache-Control", "no-store", ...varyOnWrite], body);
+  }
+
+  function respondToRead(exchange: Exchange, route: RestRoute, { user, rejectedToken }: Principal, response: RestResponse): void {
+    const { status, headers, body, page } = response;
+    const policy = page ? "servicePage" : "api";
+    // What a signed-in caller sees may be private, at a public address too.
+    const caching = ["Cache-Control", user === undefined ? route.cacheControl : "no-store", ...varyOnRead];
+    if (rejectedToken !== undefined && isTokenRefusal(rejectedToken)) caching.push("WWW-Authenticate", invalidToken);
+    if (status !== 200 || body === undefined) return responder.send(exchange, status, policy, [...headers, ...caching], body);
+    const etag = etagOf(body);
+    const sent = exchange.request.headers["if-none-match"];
+    if (sent !== undefined && matchesEtag(sent, etag)) return responder.send(exchange, 304, policy, ["ETag", etag, ...caching], undefined);
+    return responder.send(exchange, 200, policy, [...headers, "ETag", etag, ...caching], body);
+  }
+
+  function serveStream(
+    exchange: Exchange,
+    { target, stream, checkBody, read, write }: RestRoute,
+    params: Readonly<Record<string, string>>,
+    query: string,
+    principal: Principal,
+  ): Promise<void> {
+    const { request, response } = exchange;
+    checkBody(request);
+    const { idOf, resumeBy } = stream!; // the caller has checked
+    const resumed = resumedQuery(query, resumeBy, request.headers["last-event-id"]);
+    const message = read({ path: params, query: resumed, body: undefined, headers: request.headers });
+    return streams.serve({
+      request,
+      response,
+      idOf,
+      begin: (headers) => responder.begin(exchange, 200, "api", [...headers, ...varyOnRead]),
+      empty: () => responder.send(exchange, 204, "api", ["Cache-Control", "no-store", ...varyOnRead], undefined),
+      open: (signal) => edge.open(exchange, target, { principal, message, durationMs: streamMs, signal }),
+      encode: (event) => String(write(event).body),
+      problem: (error) => responder.problemFor(exchange, error).body,
+    });
+  }
+
+  return (route) => ({
+    verb: route.verb,
+    template: route.template,
+    servesHead: route.servesHead,
+    serve: (exchange, params, query) => serve(exchange, route, params, query),
+  });
+}
