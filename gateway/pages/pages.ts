@@ -3,8 +3,8 @@ import type { DescService } from "@bufbuild/protobuf";
 import docs from "@kontor/contracts/gen/docs.json" with { type: "json" };
 import { openApiDocument } from "@kontor/platform/contract/openapi.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
-import { fill, text } from "./html.ts";
-import type { Html } from "./html.ts";
+import { fillTemplate, html } from "@kontor/platform/html/html.ts";
+import type { Html } from "@kontor/platform/html/html.ts";
 import { pageRoute } from "./page.ts";
 import type { Page, PageResponse } from "./page.ts";
 import { reasonPath } from "../edge/problem.ts";
@@ -32,7 +32,7 @@ export function pageRoutes({ services, reasons, publicUrl, shopName, ready, text
   const { version = "0.1.0", links = [] } = texts;
   const openapi = JSON.stringify(openApiDocument({ services, docs, info: { title: shopName, version, url: publicUrl } }));
   const frame = asset("frame.html");
-  const framed = (title: string, body: Html): string => fill(frame, { title: text(title), shop: text(shopName), body });
+  const framed = (title: string, body: Html): PageResponse => htmlPage(fillTemplate(frame, { title, shop: shopName, body }));
   const all = [...reasons.values()].sort((a, b) => (a.reason < b.reason ? -1 : 1));
 
   const live: Page = () => ({ ...jsonPage('{"status":"live"}'), cacheControl: "no-store" });
@@ -43,19 +43,17 @@ export function pageRoutes({ services, reasons, publicUrl, shopName, ready, text
   const reasonPage: Page = ({ reason }) => {
     const known = reasons.get(reason ?? "");
     if (known === undefined) throw refuse({ reason: "NOT_FOUND", code: "not_found" });
-    return htmlPage(framed(known.title, aboutReason(known)));
+    return framed(known.title, aboutReason(known));
   };
   const pages: Readonly<Record<string, Page>> = {
     "/livez": live,
     "/readyz": readiness,
     "/openapi.json": fixed(jsonPage(openapi)),
-    "/": fixed(
-      htmlPage(framed(shopName, fill(asset("welcome.html"), { shop: text(shopName), url: text(publicUrl), links: linkList(links) }))),
-    ),
-    "/docs": fixed(htmlPage(framed("API", fill(asset("docs.html"), {})))),
+    "/": fixed(framed(shopName, fillTemplate(asset("welcome.html"), { shop: shopName, url: publicUrl, links: links.map(linkItem) }))),
+    "/docs": fixed(framed("API", fillTemplate(asset("docs.html"), {}))),
     "/docs/docs.js": fixed({ ...jsonPage(asset("docs.js")), type: "text/javascript; charset=utf-8" }),
     "/docs/style.css": fixed({ ...jsonPage(asset("style.css")), type: "text/css; charset=utf-8" }),
-    "/docs/errors": fixed(htmlPage(framed("Errors", errorList(all)))),
+    "/docs/errors": fixed(framed("Errors", errorList(all))),
     "/docs/errors/{reason}": reasonPage,
   };
   return Object.entries(pages).map(([template, page]) => pageRoute(template, page, responder));
@@ -70,43 +68,31 @@ function jsonPage(body: string): PageResponse {
   return { status: 200, type: "application/json", body, policy: "page", cacheControl: "no-cache" };
 }
 
-function htmlPage(body: Html): PageResponse {
+function htmlPage({ html: body }: Html): PageResponse {
   return { ...jsonPage(body), type: "text/html; charset=utf-8" };
 }
 
-function linkList(links: NonNullable<PagesOptions["texts"]["links"]>): Html {
-  return links
-    .map(({ name, url, about }) =>
-      fill('<li><a href="{{url}}">{{name}}</a><span>{{about}}</span></li>', { name: text(name), url: text(url), about: text(about) }),
-    )
-    .join("");
+function linkItem({ name, url, about }: NonNullable<PagesOptions["texts"]["links"]>[number]): Html {
+  return html`<li><a href="${url}">${name}</a><span>${about}</span></li>`;
 }
 
 function errorList(reasons: readonly Reason[]): Html {
-  const row = '<tr><td><a href="{{path}}"><code>{{reason}}</code></a></td><td>{{status}}</td><td>{{title}}</td></tr>';
-  const rows = reasons.map(({ reason, status, title }) =>
-    fill(row, { path: text(reasonPath(reason)), reason: text(reason), status: String(status), title: text(title) }),
+  const rows = reasons.map(
+    ({ reason, status, title }) =>
+      html`<tr><td><a href="${reasonPath(reason)}"><code>${reason}</code></a></td><td>${status}</td><td>${title}</td></tr>`,
   );
-  return `<h1>Errors</h1><p class="lead">Every error is a problem (RFC 9457) with one of these reasons.</p><table><thead><tr><th>reason</th><th>status</th><th>meaning</th></tr></thead><tbody>${rows.join("")}</tbody></table>`;
+  return html`<h1>Errors</h1><p class="lead">Every error is a problem (RFC 9457) with one of these reasons.</p><table><thead><tr><th>reason</th><th>status</th><th>meaning</th></tr></thead><tbody>${rows}</tbody></table>`;
 }
 
 function aboutReason({ reason, status, title, code }: Reason): Html {
-  const page =
-    '<p class="crumb"><a href="/docs/errors">Errors</a></p><h1>{{title}}</h1><p class="lead"><code>{{reason}}</code> · HTTP {{status}} · <code>{{code}}</code></p><p>{{advice}}</p>';
-  return fill(page, {
-    title: text(title),
-    reason: text(reason),
-    status: String(status),
-    code: text(code),
-    advice: text(adviceFor(status)),
-  });
+  return html`<p class="crumb"><a href="/docs/errors">Errors</a></p><h1>${title}</h1><p class="lead"><code>${reason}</code> · HTTP ${status} · <code>${code}</code></p><p>${adviceFor(status)}</p>`;
 }
 
 function adviceFor(status: number): string {
   if (status === 401)
     return "Sign in and send the access token as Authorization: Bearer. When it has expired, get another with the refresh token.";
   if (status === 403) return "The same request will be refused again for this account.";
-  if (status === 404) return "It does not exist, or this account may not know of it.";
+  if (status === 404) return "It does not exist, or this account may not see it.";
   if (status === 409)
     return "The state forbids it. Read the thing again and decide anew; when the answer has Retry-After, the same request may pass later.";
   if (status === 429 || status === 503) return "Wait as long as Retry-After says, then repeat with the same Idempotency-Key.";

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import PostalMime, { type Address, type Email } from "postal-mime";
+import { html } from "../html/html.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { MailStore } from "./mail-store.ts";
 
@@ -181,10 +182,9 @@ function addresses(given: readonly Address[]) {
 }
 
 /** With links that open a tab of their own, because the frame is a sandbox. */
-function htmlPage({ html, text }: Email): string {
-  const base = '<base target="_blank">';
-  if (html === undefined)
-    return `<!doctype html>${base}<pre>${(text ?? "").replace(/[&<]/g, (sign) => (sign === "&" ? "&amp;" : "&lt;"))}</pre>`;
+function htmlPage({ html: original, text }: Email): string {
+  const base = html`<base target="_blank">`;
+  if (original === undefined) return html`<!doctype html>${base}<pre>${text ?? ""}</pre>`.html;
   const head = /<head[^>]*>/i;
-  return head.test(html) ? html.replace(head, (tag) => tag + base) : `${base}${html}`;
+  return head.test(original) ? original.replace(head, (tag) => tag + base.html) : `${base.html}${original}`;
 }

@@ -1,4 +1,5 @@
 import { moneyTo } from "@kontor/contracts/money.ts";
+import { html } from "@kontor/platform/html/html.ts";
 import { amountOf } from "./payment.ts";
 import type { PaymentRecord } from "./payment.ts";
 
@@ -6,12 +7,12 @@ import type { PaymentRecord } from "./payment.ts";
 export function resultPage(payment: PaymentRecord, shopName: string): string {
   const { title, text, again } = resultOf(payment);
   const { amount, currency } = moneyTo(amountOf(payment));
-  const link = again ? `<p><a class="button" href="/pay/${escape(payment.secret)}">${escape(again)}</a></p>` : "";
-  return `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${escape(title)}</title>
+  const link = again === undefined ? "" : html`<p><a class="button" href="/pay/${payment.secret}">${again}</a></p>`;
+  return html`<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${title}</title>
 <style>body{font:16px/1.5 system-ui,sans-serif;max-width:28rem;margin:12vh auto;padding:0 1.5rem;color:#1c2430}h1{font-size:1.5rem}
 small{color:#5b6675}.button{display:inline-block;background:#0b5fff;color:#fff;padding:.6rem 1.2rem;border-radius:.5rem;text-decoration:none}</style>
-<p><small>${escape(shopName)}</small></p><h1>${escape(title)}</h1><p>${escape(text)}</p>${link}
-<p><small>Order ${escape(payment.order)} · ${escape(amount)} ${escape(currency)}</small></p></html>`;
+<p><small>${shopName}</small></p><h1>${title}</h1><p>${text}</p>${link}
+<p><small>Order ${payment.order} · ${amount} ${currency}</small></p></html>`.html;
 }
 
 function resultOf(payment: PaymentRecord): { title: string; text: string; again?: string } {
@@ -35,8 +36,4 @@ function resultOf(payment: PaymentRecord): { title: string; text: string; again?
         again: "Try again",
       };
   }
-}
-
-function escape(text: string): string {
-  return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
 }

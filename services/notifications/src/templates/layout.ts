@@ -1,6 +1,6 @@
 import type { Order } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
-import { html } from "./html.ts";
-import type { Html } from "./html.ts";
+import { html } from "@kontor/platform/html/html.ts";
+import type { Html } from "@kontor/platform/html/html.ts";
 
 /** What a mail says, in both forms. */
 export interface Words {

@@ -1,7 +1,7 @@
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { OrderStatus } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
 import type { Order } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
-import { html } from "./html.ts";
+import { html } from "@kontor/platform/html/html.ts";
 import { button, inFrame, linesOf, oneLine, timeText } from "./layout.ts";
 import type { Shop, Words } from "./layout.ts";
 

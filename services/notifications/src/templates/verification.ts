@@ -1,4 +1,4 @@
-import { html } from "./html.ts";
+import { html } from "@kontor/platform/html/html.ts";
 import { inFrame, timeText } from "./layout.ts";
 import type { Shop, Words } from "./layout.ts";
 

@@ -1,4 +1,6 @@
 import { moneyTo } from "@kontor/contracts/money.ts";
+import { html } from "@kontor/platform/html/html.ts";
+import type { Html } from "@kontor/platform/html/html.ts";
 import { amountOf } from "./session-store.ts";
 import type { SessionRow } from "./session-store.ts";
 import { testCards } from "./test-cards.ts";
@@ -11,38 +13,37 @@ export interface FormOptions {
 }
 
 // Addresses are relative, so that the pages may lie under any path.
-const cardButtons = testCards
-  .map(({ name, number, label }) => {
-    const shown = spaced(number);
-    return `<button name="card" value="${name}" data-number="${shown}"><span>${label}</span><span>${shown}</span></button>`;
-  })
-  .join("\n");
+const cardButtons = testCards.map(({ name, number, label }) => {
+  const shown = spaced(number);
+  return html`<button name="card" value="${name}" data-number="${shown}"><span>${label}</span><span>${shown}</span></button>
+`;
+});
 
 /** The page of an open session. */
 export function formPage(session: SessionRow, { merchant, number, problem }: FormOptions): string {
-  const { page, returnUrl, reference } = session;
+  const { returnUrl, reference } = session;
+  const page = session.page!; // an open session has one
   const amount = amountText(session);
-  const input = (name: string, rest: string): string =>
-    `<input name="${name}" ${rest}${problem?.field === name ? ' aria-invalid="true" aria-describedby="problem"' : ""}>`;
+  const input = (name: string, rest: Html): Html =>
+    html`<input name="${name}" ${rest}${problem?.field === name ? html` aria-invalid="true" aria-describedby="problem"` : ""}>`;
   return document(
     `Pay ${amount}`,
-    `<p class="soft">${text(merchant)}</p>
+    html`<p class="soft">${merchant}</p>
 <h1>${amount}</h1>
 <form method="post" action="${page}">
-<label>Card number ${input("number", `inputmode="numeric" autocomplete="cc-number" required value="${number}"`)}</label>
+<label>Card number ${input("number", html`inputmode="numeric" autocomplete="cc-number" required value="${number}"`)}</label>
 <div class="row">
-<label>Expiry ${input("expiry", 'placeholder="MM/YY" autocomplete="cc-exp"')}</label>
-<label>Security code ${input("cvc", 'inputmode="numeric" autocomplete="cc-csc" maxlength="4"')}</label>
+<label>Expiry ${input("expiry", html`placeholder="MM/YY" autocomplete="cc-exp"`)}</label>
+<label>Security code ${input("cvc", html`inputmode="numeric" autocomplete="cc-csc" maxlength="4"`)}</label>
 </div>
-${problem === undefined ? "" : `<p class="problem" id="problem" role="alert">${text(problem.message)}</p>`}
+${problem === undefined ? "" : html`<p class="problem" id="problem" role="alert">${problem.message}</p>`}
 <button class="pay">Pay ${amount}</button>
 </form>
 <h2>Test cards</h2>
 <form class="cards" method="get" action="${page}">
-${cardButtons}
-</form>
+${cardButtons}</form>
 <p class="soft">No real money moves here. Only a card's last four digits are kept.</p>
-<p><small>${text(reference)} · <a href="${text(returnUrl)}">Back to ${text(merchant)}</a></small></p>
+<p><small>${reference} · <a href="${returnUrl}">Back to ${merchant}</a></small></p>
 <script src="../assets/pay.js" defer></script>`,
   );
 }
@@ -52,17 +53,17 @@ export function statePage(session: SessionRow, merchant: string): string {
   const { title, said } = stateOf(session);
   return document(
     title,
-    `<p class="soft">${text(merchant)}</p>
+    html`<p class="soft">${merchant}</p>
 <h1 class="text">${title}</h1>
 <p>${said}</p>
-<a class="button" href="${text(session.returnUrl)}">Back to ${text(merchant)}</a>
-<p class="soft">${amountText(session)} · ${text(session.reference)}</p>`,
+<a class="button" href="${session.returnUrl}">Back to ${merchant}</a>
+<p class="soft">${amountText(session)} · ${session.reference}</p>`,
   );
 }
 
 /** The page for an address that leads nowhere, or a fault of ours. */
 export function messagePage(title: string, said: string): string {
-  return document(title, `<h1 class="text">${title}</h1>\n<p>${said}</p>`);
+  return document(title, html`<h1 class="text">${title}</h1>\n<p>${said}</p>`);
 }
 
 function stateOf({ status }: SessionRow): { readonly title: string; readonly said: string } {
@@ -88,8 +89,8 @@ function amountText(session: SessionRow): string {
   return `${amount} ${currency}`;
 }
 
-function document(title: string, main: string): string {
-  return `<!doctype html>
+function document(title: string, main: Html): string {
+  return html`<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -99,14 +100,10 @@ function document(title: string, main: string): string {
 ${main}
 </main>
 </html>
-`;
+`.html;
 }
 
 /** A card's number as it is printed. */
 export function spaced(number: string): string {
   return number.replaceAll(/(.{4})(?=.)/g, "$1 ");
-}
-
-function text(plain: string): string {
-  return plain.replaceAll(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
 }
