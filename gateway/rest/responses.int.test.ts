@@ -12,12 +12,10 @@ import {
 import type { RawThingRequest, UpdateThingRequest } from "@kontor/contracts/gen/kontor/testing/v1/testing_pb.js";
 import { describeService } from "@kontor/platform/rpc/describe-service.ts";
 import { implement } from "@kontor/platform/rpc/rpc.ts";
-import { createGateway } from "./gateway.ts";
-import { assertSecured, problemIn } from "./test-problem.ts";
-import { openTestShop, tokenOf } from "./test-shop.ts";
-import type { TestShop } from "./test-shop.ts";
+import { assertSecured, problemIn } from "../test-problem.ts";
+import { openTestShop, tokenOf } from "../test-shop.ts";
 
-describe("gateway: answers", { concurrency: true }, () => {
+describe("gateway: responses", { concurrency: true }, () => {
   const openThings = () => {
     const ThingsService = describeService("kontor.testing.v1.ThingsService", {
       receive: {
@@ -183,94 +181,3 @@ describe("gateway: answers", { concurrency: true }, () => {
     assert.equal(ordersSeen()[0]?.call.idempotencyKey, "k".repeat(255));
   });
 });
-
-describe("gateway: headers and pages", { concurrency: true }, () => {
-  it("GW-05: every answer carries the security headers, good or bad", async () => {
-    await using shop = await openTestShop();
-    for (const path of [
-      "/v1/products",
-      "/v1/me",
-      "/nowhere",
-      "/",
-      "/docs",
-      "/docs/docs.js",
-      "/openapi.json",
-      "/livez",
-      "/readyz",
-      "/docs/errors",
-      "/docs/errors/NOT_FOUND",
-    ]) {
-      const response = await shop.get(path);
-      await response.text();
-      assertSecured(response);
-      assert.equal(response.headers.get("strict-transport-security"), null);
-    }
-  });
-
-  it("GW-05: tells browsers to stay on https where that is the address", async () => {
-    await using shop = await openTestShop({ gateway: { publicUrl: "https://shop.example" } });
-    assert.match((await shop.get("/v1/products")).headers.get("strict-transport-security") ?? "", /max-age=31536000/);
-  });
-
-  it("GW-06: lets the origins that are named call it, and no others, never with credentials", async () => {
-    await using shop = await openTestShop({ gateway: { origins: ["https://shop.example"] } });
-    const preflight = (origin: string) =>
-      fetch(`${shop.url}/v1/me`, {
-        method: "OPTIONS",
-        headers: { Origin: origin, "Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "authorization" },
-      });
-    const good = await preflight("https://shop.example");
-    assert.deepEqual([good.status, good.headers.get("access-control-allow-origin")], [204, "https://shop.example"]);
-    assert.match(good.headers.get("access-control-allow-headers") ?? "", /Authorization/);
-    const bad = await preflight("https://evil.example");
-    assert.equal(bad.headers.get("access-control-allow-origin"), null);
-    const answer = await shop.get("/v1/products", { Origin: "https://shop.example" });
-    assert.deepEqual(
-      [answer.headers.get("access-control-allow-origin"), answer.headers.get("vary")],
-      ["https://shop.example", "Authorization, Origin"],
-    );
-    for (const response of [good, bad, answer]) assert.equal(response.headers.get("access-control-allow-credentials"), null);
-    await using closed = await openTestShop();
-    const none = await closed.get("/v1/products", { Origin: "https://shop.example" });
-    assert.equal(none.headers.get("access-control-allow-origin"), null);
-    assert.throws(
-      () => createGateway({ rpc: closed.rpc, log: silentLog, clock: closed.clock, publicUrl: "http://x", shopName: "x", origins: ["*"] }),
-      /one by one/,
-    );
-  });
-
-  it("API-07: the OpenAPI document has exactly the routes", async () => {
-    await using shop = await openTestShop();
-    const document = (await (await shop.get("/openapi.json")).json()) as { paths: Record<string, Record<string, unknown>> };
-    const documented = Object.entries(document.paths).flatMap(([path, item]) =>
-      Object.keys(item).map((verb) => `${verb.toUpperCase()} ${path}`),
-    );
-    const routed = shop.gateway.routes.map(({ verb, template }) => `${verb} ${template}`);
-    assert.deepEqual(documented.sort(), routed.sort());
-  });
-
-  it("is alive always, ready when it is, and says what each error means", async () => {
-    let ready = false;
-    await using shop = await openTestShop({ gateway: { ready: async () => ready } });
-    assert.equal((await shop.get("/livez")).status, 200);
-    await problemIn(await shop.get("/readyz"), 503, "DEPENDENCY_UNAVAILABLE");
-    ready = true;
-    assert.equal((await shop.get("/readyz")).status, 200);
-    const page = await (await shop.get("/docs/errors/CART_EMPTY")).text();
-    assert.match(page, /There is nothing in the cart/);
-    await problemIn(await shop.get("/docs/errors/NO_SUCH_REASON"), 404, "NOT_FOUND");
-    const welcome = await (await shop.get("/")).text();
-    assert.match(welcome, /Test &#38; Shop/);
-    for (const [, path] of welcome.matchAll(/href="(\/[^"]*)"/g)) assert.equal((await shop.get(path!)).status, 200, path);
-  });
-
-  it("names the links that it is given", async () => {
-    await using shop: TestShop = await openTestShop({
-      gateway: { pages: { links: [{ name: "Mailbox", url: "http://localhost:8025/?a=1&b=2", about: "mails" }] } },
-    });
-    assert.match(await (await shop.get("/")).text(), /<a href="http:\/\/localhost:8025\/\?a=1&#38;b=2">Mailbox<\/a>/);
-  });
-});
-
-const nothing = () => undefined;
-const silentLog = { debug: nothing, info: nothing, warn: nothing, error: nothing, child: () => silentLog };

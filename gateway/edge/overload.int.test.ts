@@ -1,0 +1,143 @@
+import assert from "node:assert/strict";
+import { performance } from "node:perf_hooks";
+import { describe, it } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
+import { openTestShop, tokenOf } from "../test-shop.ts";
+
+async function problemOf(
+  response: Response,
+): Promise<{ status: number; reason: string; detail: string; errors?: { field: string; reason: string; message: string }[] }> {
+  return (await response.json()) as never;
+}
+
+describe("gateway: overload", { concurrency: true }, () => {
+  it("GW-13: a service that takes too long is answered for with 504, within 100 ms of the limit", async () => {
+    const never = Promise.withResolvers<object>();
+    await using shop = await openTestShop({
+      handlers: {
+        "CatalogService.listProducts": () => never.promise,
+        "CatalogService.listCategories": async () => (await pause(100), {}),
+      },
+      gateway: { timeoutMs: 100 },
+    });
+    const timed = async (path: string) => {
+      const startedMs = performance.now();
+      const response = await shop.get(path);
+      return { response, tookMs: performance.now() - startedMs };
+    };
+    let overMs = Infinity;
+    // A busy machine makes all late, so it is measured against an answer after as long, more than once if need be.
+    for (let tries = 0; overMs >= 100 && tries < 5; tries++) {
+      const [{ response, tookMs }, other] = await Promise.all([timed("/v1/products"), timed("/v1/categories")]);
+      assert.deepEqual([response.status, (await problemOf(response)).reason], [504, "DEADLINE_EXCEEDED"]);
+      assert.ok(tookMs >= 99, `${tookMs} ms`);
+      overMs = tookMs - other.tookMs;
+    }
+    never.resolve({});
+    assert.ok(overMs < 100, `${overMs} ms later than an answer after as long`);
+  });
+
+  it("R21: refuses at once what is too much, checkout last", async () => {
+    const gate = Promise.withResolvers<void>();
+    const started = Promise.withResolvers<void>();
+    await using shop = await openTestShop({
+      handlers: {
+        "CheckoutService.getCheckout": async () => (started.resolve(), await gate.promise, { checkout: "chk_1" }),
+        "CheckoutService.placeOrder": async () => ({ outcome: { case: "order", value: { id: "ord_1" } } }),
+      },
+      gateway: { limits: { inFlight: 1, waiting: 2, waitMs: 60_000 } },
+    });
+    const authorization = { Authorization: `Bearer ${await tokenOf(shop)}`, "Idempotency-Key": "k" };
+    const ask = () => shop.get("/v1/checkouts/chk_1", authorization);
+    const first = ask();
+    await started.promise;
+    const waiting = [ask(), ask()].map((response) => response.then(({ status }) => status));
+    const refused = await Promise.race([...waiting.map(async (status) => ({ status: await status })), untilRefused(ask)]);
+    assert.equal(refused.status, 503);
+    const order = shop.send("POST", "/v1/orders", { cart: "c" }, authorization);
+    assert.equal(await Promise.race(waiting), 503, "who only asks makes room for one who buys");
+    gate.resolve();
+    assert.equal((await order).status, 201);
+    const decided = (status: number) => [200, 404, 500].includes(status);
+    assert.ok(decided((await first).status));
+    assert.equal((await Promise.all(waiting)).filter((status) => status === 503).length, 1);
+  });
+
+  it("RES-05: one service whose places are all taken keeps no other from being served, nor the probes", async () => {
+    const stuck = Promise.withResolvers<object>();
+    const started = signals(2);
+    await using shop = await openTestShop({
+      handlers: { "CatalogService.listProducts": () => (started.one(), stuck.promise) },
+      gateway: { limits: { inFlight: 2, waiting: 3, waitMs: 60_000 }, timeoutMs: 60_000 },
+    });
+    const browsing = Array.from({ length: 5 }, () => shop.get("/v1/products"));
+    await started.all;
+    await untilRefused(() => shop.get("/v1/products"));
+    const headers = { Authorization: `Bearer ${await tokenOf(shop)}` };
+    for (let n = 0; n < 3; n++) {
+      const others = [
+        ...Array.from({ length: 20 }, () => shop.get("/v1/me", headers)),
+        ...Array.from({ length: 20 }, () => shop.get("/livez")),
+        ...Array.from({ length: 20 }, () => shop.get("/readyz")),
+      ];
+      // More at once than there are places: they wait for one another, and not for the stuck ones.
+      for (const response of await Promise.all(others)) assert.ok([200, 503].includes(response.status));
+      for (const path of ["/v1/me", "/livez", "/readyz"]) assert.equal((await shop.get(path, headers)).status, 200);
+    }
+    const refused = await shop.get("/v1/products");
+    assert.deepEqual([refused.status, (await problemOf(refused)).reason, refused.headers.get("retry-after")], [503, "OVERLOADED", "1"]);
+    stuck.resolve({});
+    const statuses = (await Promise.all(browsing)).map(({ status }) => status);
+    assert.ok(statuses.filter((status) => status === 200).length >= 2, statuses.join());
+  });
+
+  it("RES-05: who waits for a stuck service is refused when the wait is over, without anybody leaving", async () => {
+    const stuck = Promise.withResolvers<object>();
+    const started = Promise.withResolvers<void>();
+    await using shop = await openTestShop({
+      handlers: { "CatalogService.listProducts": () => (started.resolve(), stuck.promise) },
+      gateway: { limits: { inFlight: 1, waiting: 10, waitMs: 50 }, timeoutMs: 60_000 },
+    });
+    const first = shop.get("/v1/products");
+    await started.promise;
+    const startedMs = performance.now();
+    for (const response of await Promise.all(Array.from({ length: 5 }, () => shop.get("/v1/products")))) {
+      assert.deepEqual([response.status, response.headers.get("retry-after")], [503, "1"]);
+      assert.equal((await problemOf(response)).reason, "OVERLOADED");
+    }
+    assert.ok(performance.now() - startedMs < 5_000);
+    stuck.resolve({});
+    assert.equal((await first).status, 200);
+  });
+
+  it("RES-05: the bodies of all requests under way take no more memory than they may", async () => {
+    const stuck = Promise.withResolvers<object>();
+    const started = Promise.withResolvers<void>();
+    const handlers = { "CartsService.createCart": () => (started.resolve(), stuck.promise) };
+    await using shop = await openTestShop({ handlers, gateway: { bodyBytesTotalMax: 3_000, timeoutMs: 60_000 } });
+    const body = `{"currency":"EUR"${" ".repeat(2_000)}}`;
+    const first = shop.send("POST", "/v1/carts", body);
+    await started.promise;
+    const refused = await shop.send("POST", "/v1/carts", body);
+    assert.deepEqual([refused.status, (await problemOf(refused)).reason], [503, "OVERLOADED"]);
+    assert.equal((await shop.get("/v1/products")).status, 200);
+    stuck.resolve({});
+    assert.equal((await first).status, 201);
+    for (let n = 0; n < 5; n++) assert.equal((await shop.send("POST", "/v1/carts", body)).status, 201, "what was taken is given back");
+    for (let n = 0; n < 5; n++) assert.equal((await shop.send("POST", "/v1/carts", "{".repeat(2_000))).status, 400);
+    assert.equal((await shop.send("POST", "/v1/carts", body)).status, 201);
+  });
+});
+
+/** Asks until the answer is a refusal; the others are left waiting. */
+async function untilRefused(ask: () => Promise<Response>): Promise<Response> {
+  const response = await ask();
+  return response.status === 503 ? response : untilRefused(ask);
+}
+
+/** Resolves when so many have come. */
+function signals(count: number): { readonly one: () => void; readonly all: Promise<void> } {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  let come = 0;
+  return { all: promise, one: () => void (++come === count && resolve()) };
+}
