@@ -4,9 +4,10 @@ import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { docsOf } from "./proto-docs.ts";
 import type { FileImage } from "./proto-docs.ts";
+import { scalarDrift } from "./scalar-bundle.ts";
 import { toolFolder } from "./tool.ts";
 
-// Makes contracts/gen from contracts/proto.
+// Makes contracts/gen from contracts/proto, and gateway/pages/scalar from tools/scalar where that is installed.
 //   node tools/generate.ts              lints, generates, writes the comments to contracts/gen/docs.json
 //   node tools/generate.ts --check      generates elsewhere and fails, naming the files, when the tree differs
 //   node tools/generate.ts --lint       only lints
@@ -98,8 +99,8 @@ function breaking(): void {
 
 const mode = process.argv[2];
 if (mode === "--check") {
-  const files = drift(false);
-  for (const file of files) console.error(`${join(gen, file)} is not what its contract generates`);
+  const files = [...drift(false).map((file) => join(gen, file)), ...scalarDrift(root, false)];
+  for (const file of files) console.error(`${file} is not what is generated`);
   if (files.length > 0) {
     console.error("run `npm run generate` and commit the result");
     process.exitCode = 1;
@@ -108,7 +109,7 @@ if (mode === "--check") {
 else if (mode === "--breaking") breaking();
 else if (mode === undefined) {
   buf(["lint"]);
-  for (const file of drift(true)) console.log(join(gen, file));
+  for (const file of [...drift(true).map((name) => join(gen, name)), ...scalarDrift(root, true)]) console.log(file);
 } else {
   console.error(`${mode} is none of --check, --lint, --breaking`);
   process.exitCode = 2;

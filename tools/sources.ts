@@ -33,7 +33,7 @@ export function file(path: string): Source {
   return { path, text: readFileSync(join(root, path), "utf8") };
 }
 
-/** The `package.json` of the root and of every workspace. */
+/** The `package.json` of the root and of every workspace; a tool with a lock file of its own is none. */
 export function manifests(): Source[] {
   return [file("package.json"), ...readSources("json").filter(({ path }) => path.endsWith("/package.json") && !/^tools\/.+\//.test(path))];
 }

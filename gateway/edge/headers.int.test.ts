@@ -13,7 +13,7 @@ describe("gateway: headers", { concurrency: true }, () => {
       "/nowhere",
       "/",
       "/docs",
-      "/docs/docs.js",
+      "/docs/api-reference.js",
       "/openapi.json",
       "/livez",
       "/readyz",

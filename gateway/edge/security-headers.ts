@@ -6,6 +6,9 @@ const policies = {
     "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
   /** The pages of the gateway: scripts and styles from files of ours, calls to this address. */
   page: "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; form-action 'none'; base-uri 'none'; frame-ancestors 'none'",
+  /** The API reference: as `page`, but its bundle writes style elements. */
+  apiReference:
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'; img-src 'self' data:; form-action 'none'; base-uri 'none'; frame-ancestors 'none'",
 } as const;
 
 export type Policy = keyof typeof policies;
@@ -26,5 +29,5 @@ export function securityHeaders({ https }: { readonly https: boolean }): Readonl
     // A browser would hold plain http on localhost against us for a year.
     ...(https ? ["Strict-Transport-Security", "max-age=31536000; includeSubDomains"] : []),
   ];
-  return { api: list("api"), servicePage: list("servicePage"), page: list("page") };
+  return { api: list("api"), servicePage: list("servicePage"), page: list("page"), apiReference: list("apiReference") };
 }

@@ -1,3 +1,4 @@
+import type { IncomingMessage } from "node:http";
 import { requireNoBody } from "../edge/body.ts";
 import type { Responder } from "../edge/responder.ts";
 import type { Policy } from "../edge/security-headers.ts";
@@ -7,13 +8,15 @@ import type { Route } from "../route-table.ts";
 export interface PageResponse {
   readonly status: number;
   readonly type: string;
-  readonly body: string;
+  readonly body: string | Uint8Array;
   readonly policy: Policy;
   readonly cacheControl: string;
+  /** More headers: a flat list of names and values. */
+  readonly headers?: readonly string[];
 }
 
 /** Makes a page's response. Throws a refusal as services do. */
-export type Page = (params: Readonly<Record<string, string>>) => PageResponse | Promise<PageResponse>;
+export type Page = (params: Readonly<Record<string, string>>, request: IncomingMessage) => PageResponse | Promise<PageResponse>;
 
 /** Serves a page at a path. */
 export function pageRoute(template: string, page: Page, responder: Responder): Route {
@@ -23,8 +26,8 @@ export function pageRoute(template: string, page: Page, responder: Responder): R
     servesHead: true,
     async serve(exchange, params) {
       requireNoBody(exchange.request);
-      const { status, policy, type, cacheControl, body } = await page(params);
-      responder.send(exchange, status, policy, ["Content-Type", type, "Cache-Control", cacheControl], body);
+      const { status, policy, type, cacheControl, headers = [], body } = await page(params, exchange.request);
+      responder.send(exchange, status, policy, ["Content-Type", type, "Cache-Control", cacheControl, ...headers], body);
     },
   };
 }

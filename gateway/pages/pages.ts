@@ -7,6 +7,7 @@ import { fillTemplate, html } from "@kontor/platform/html/html.ts";
 import type { Html } from "@kontor/platform/html/html.ts";
 import { pageRoute } from "./page.ts";
 import type { Page, PageResponse } from "./page.ts";
+import { scalarPage, scalarPath } from "./scalar-bundle.ts";
 import { reasonPath } from "../edge/problem.ts";
 import type { Reason } from "../edge/problem.ts";
 import type { Responder } from "../edge/responder.ts";
@@ -32,7 +33,8 @@ export function pageRoutes({ services, reasons, publicUrl, shopName, ready, text
   const { version = "0.1.0", links = [] } = texts;
   const openapi = JSON.stringify(openApiDocument({ services, docs, info: { title: shopName, version, url: publicUrl } }));
   const frame = asset("frame.html");
-  const framed = (title: string, body: Html): PageResponse => htmlPage(fillTemplate(frame, { title, shop: shopName, body }));
+  const header = fillTemplate(asset("header.html"), { shop: shopName });
+  const framed = (title: string, body: Html): PageResponse => htmlPage(fillTemplate(frame, { title, header, body }));
   const all = [...reasons.values()].sort((a, b) => (a.reason < b.reason ? -1 : 1));
 
   const live: Page = () => ({ ...jsonPage('{"status":"live"}'), cacheControl: "no-store" });
@@ -50,8 +52,12 @@ export function pageRoutes({ services, reasons, publicUrl, shopName, ready, text
     "/readyz": readiness,
     "/openapi.json": fixed(jsonPage(openapi)),
     "/": fixed(framed(shopName, fillTemplate(asset("welcome.html"), { shop: shopName, url: publicUrl, links: links.map(linkItem) }))),
-    "/docs": fixed(framed("API", fillTemplate(asset("docs.html"), {}))),
-    "/docs/docs.js": fixed({ ...jsonPage(asset("docs.js")), type: "text/javascript; charset=utf-8" }),
+    "/docs": fixed({
+      ...htmlPage(fillTemplate(asset("api-reference.html"), { header, bundle: scalarPath })),
+      policy: "apiReference",
+    }),
+    "/docs/api-reference.js": fixed({ ...jsonPage(asset("api-reference.js")), type: "text/javascript; charset=utf-8" }),
+    [scalarPath]: scalarPage(),
     "/docs/style.css": fixed({ ...jsonPage(asset("style.css")), type: "text/css; charset=utf-8" }),
     "/docs/errors": fixed(framed("Errors", errorList(all))),
     "/docs/errors/{reason}": reasonPage,
