@@ -6,14 +6,14 @@ import { describe, it } from "node:test";
 import { openTestShop } from "./test-shop.ts";
 
 describe("gateway: stopping", { concurrency: true }, () => {
-  it("RES-08: stopping turns readiness off, finishes what is under way and closes the line", async () => {
+  it("RES-08: stopping turns readiness off, finishes requests in progress and closes connections", async () => {
     const gate = Promise.withResolvers<void>();
     const started = Promise.withResolvers<void>();
     await using shop = await openTestShop({
       handlers: { "CatalogService.listProducts": async () => (started.resolve(), await gate.promise, {}) },
     });
     const { hostname, port } = new URL(shop.url);
-    // One that is idle, one that has sent nothing and one that is served: none of them holds the stop up for longer than its work.
+    // One that is idle, one that has sent nothing and one that is being served: none delays the stop for longer than its work.
     await (await shop.get("/livez")).text();
     const silent = connect(Number(port), hostname);
     await once(silent, "connect");
@@ -25,16 +25,16 @@ describe("gateway: stopping", { concurrency: true }, () => {
     await assert.rejects(fetch(`${shop.url}/livez`));
     assert.equal(stopped, false);
     gate.resolve();
-    const answer = await response;
-    assert.match(answer, /^HTTP\/1\.1 200 /);
-    assert.match(answer, /\r\nConnection: close\r\n/i);
+    const text = await response;
+    assert.match(text, /^HTTP\/1\.1 200 /);
+    assert.match(text, /\r\nConnection: close\r\n/i);
     await stopping;
     assert.ok(performance.now() - startedMs < 5000);
     silent.destroy();
     await shop.gateway.stop();
   });
 
-  it("RES-08: while it drains it still answers, not ready and without keeping the line", async () => {
+  it("RES-08: while it drains it still serves, not ready and closing connections", async () => {
     await using shop = await openTestShop({ gateway: { drainMs: 1_000 } });
     const stopping = shop.gateway.stop();
     const ready = await shop.get("/readyz");

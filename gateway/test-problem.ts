@@ -1,14 +1,14 @@
 import assert from "node:assert/strict";
 import { problemSchema } from "@kontor/platform/contract/problem-schema.ts";
 
-/** The published schema, as far as it can be broken: the fields that must be there, and no others. */
+/** Asserts the required fields of the published schema, and that there are no others. */
 function assertShape(value: object, { required, properties }: { readonly required: readonly string[]; readonly properties: object }): void {
   const keys = Object.keys(value);
   for (const name of required) assert.ok(keys.includes(name), `${name} is missing`);
   for (const key of keys) assert.ok(key in properties, `${key} is not in the schema`);
 }
 
-/** The one shape of every error, with the headers that every answer has. */
+/** Asserts that a response is a problem, with the headers that every response has. */
 export async function problemIn(response: Response, status: number, reason: string) {
   const body = (await response.json()) as Record<string, unknown>;
   assert.equal(response.status, status, JSON.stringify(body));

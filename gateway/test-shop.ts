@@ -44,14 +44,14 @@ export async function publicKey() {
 }
 
 export interface TestShopOptions {
-  /** Handlers by "Service.method"; the others answer with an empty message, and every session is live. */
+  /** Handlers by "Service.method"; the others return an empty message, and every session is live. */
   readonly handlers?: Readonly<Record<string, (request: never, call: Call) => Promise<object>>>;
   /** More services than the real ones. */
   readonly more?: (rpc: Rpc) => void;
   readonly gateway?: Partial<GatewayOptions>;
 }
 
-/** A gateway in front of services that do nothing but what the test says, under their real contracts. */
+/** A gateway in front of services that do only what the test says, under their real contracts. */
 export async function openTestShop({ handlers = {}, more, gateway: options = {} }: TestShopOptions = {}) {
   const lines: LogFields[] = [];
   const faults: LogFields[] = [];
@@ -78,7 +78,7 @@ export async function openTestShop({ handlers = {}, more, gateway: options = {} 
         return [
           localName,
           async (request: unknown, call: Call) => {
-            // Asked by the gateway itself, whenever it likes.
+            // The gateway calls it by itself, at any time.
             if (localName !== "checkSessions") seen.push({ method, request, call });
             return (await all[method]?.(request as never, call)) ?? {};
           },
@@ -94,7 +94,7 @@ export async function openTestShop({ handlers = {}, more, gateway: options = {} 
   serve("payments", PaymentsService);
   more?.(rpc);
   const gateways: Gateway[] = [];
-  /** One more in front of the same services. */
+  /** Another one in front of the same services. */
   const openGateway = async (own: Partial<GatewayOptions>): Promise<{ readonly gateway: Gateway; readonly url: string }> => {
     const made = createGateway({ rpc, log, clock, publicUrl: "http://shop.test", shopName: "Test & Shop", ...options, ...own });
     gateways.push(made);
@@ -120,7 +120,7 @@ export async function openTestShop({ handlers = {}, more, gateway: options = {} 
         ...(body !== undefined && { body: typeof body === "string" ? body : JSON.stringify(body) }),
         redirect: "manual",
       }),
-    /** Sends these bytes on a connection of its own and gives all that comes back until it is closed. */
+    /** Sends these bytes on a connection of its own and returns all that is received until it closes. */
     raw: (text: string) => rawExchange(url, text),
     async [Symbol.asyncDispose]() {
       await Promise.all(gateways.map((one) => one.stop()));
@@ -134,15 +134,15 @@ export type TestShop = Awaited<ReturnType<typeof openTestShop>>;
 function rawExchange(url: string, text: string): Promise<string> {
   const { hostname, port } = new URL(url);
   return new Promise((resolve, reject) => {
-    let answer = "";
+    let received = "";
     const socket = connect({ host: hostname, port: Number(port) } satisfies Partial<AddressInfo> & { host: string }, () =>
       socket.write(text),
     );
     socket.setEncoding("latin1");
-    socket.on("data", (chunk: string) => (answer += chunk));
-    socket.on("close", () => resolve(answer));
+    socket.on("data", (chunk: string) => (received += chunk));
+    socket.on("close", () => resolve(received));
     socket.on("error", (error: NodeJS.ErrnoException) =>
-      error.code === "ECONNRESET" || error.code === "EPIPE" ? resolve(answer) : reject(error),
+      error.code === "ECONNRESET" || error.code === "EPIPE" ? resolve(received) : reject(error),
     );
   });
 }

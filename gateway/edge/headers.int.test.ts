@@ -5,7 +5,7 @@ import { assertSecured } from "../test-problem.ts";
 import { openTestShop } from "../test-shop.ts";
 
 describe("gateway: headers", { concurrency: true }, () => {
-  it("GW-05: every answer carries the security headers, good or bad", async () => {
+  it("GW-05: every response carries the security headers, errors included", async () => {
     await using shop = await openTestShop();
     for (const path of [
       "/v1/products",
@@ -44,12 +44,12 @@ describe("gateway: headers", { concurrency: true }, () => {
     assert.match(good.headers.get("access-control-allow-headers") ?? "", /Authorization/);
     const bad = await preflight("https://evil.example");
     assert.equal(bad.headers.get("access-control-allow-origin"), null);
-    const answer = await shop.get("/v1/products", { Origin: "https://shop.example" });
+    const response = await shop.get("/v1/products", { Origin: "https://shop.example" });
     assert.deepEqual(
-      [answer.headers.get("access-control-allow-origin"), answer.headers.get("vary")],
+      [response.headers.get("access-control-allow-origin"), response.headers.get("vary")],
       ["https://shop.example", "Authorization, Origin"],
     );
-    for (const response of [good, bad, answer]) assert.equal(response.headers.get("access-control-allow-credentials"), null);
+    for (const one of [good, bad, response]) assert.equal(one.headers.get("access-control-allow-credentials"), null);
     await using closed = await openTestShop();
     const none = await closed.get("/v1/products", { Origin: "https://shop.example" });
     assert.equal(none.headers.get("access-control-allow-origin"), null);

@@ -10,10 +10,10 @@ async function setup() {
   const warnings: LogFields[] = [];
   const nothing = () => undefined;
   const log: Logger = { debug: nothing, info: nothing, warn: (fields) => void warnings.push(fields), error: nothing, child: () => log };
-  const state = { nowMs: 0, asked: 0, away: false, published: ["old"] };
+  const state = { nowMs: 0, fetches: 0, unavailable: false, published: ["old"] };
   const fetch = async () => {
-    state.asked++;
-    if (state.away) throw new Error("identity is away");
+    state.fetches++;
+    if (state.unavailable) throw new Error("identity is unavailable");
     return new Map(state.published.map((kid) => [kid, key]));
   };
   return { key, state, warnings, ring: createKeyRing({ fetch, log, nowMs: () => state.nowMs }) };
@@ -28,28 +28,28 @@ describe("key ring", () => {
     assert.equal(await ring.key("new"), key);
     state.published = ["new"];
     state.nowMs += 5 * 60_000 + 1;
-    assert.equal(await ring.key("old"), key, "nobody waits for the question");
+    assert.equal(await ring.key("old"), key, "it does not wait for the fetch");
     assert.equal(await ring.key("new"), key);
     await new Promise((resolve) => setImmediate(resolve));
-    assert.equal(state.asked, 3);
+    assert.equal(state.fetches, 3);
     state.nowMs += 10;
     assert.equal(await ring.key("old"), undefined);
   });
 
-  it("asks once for many, and once a second for strange ones", async () => {
+  it("fetches once for many, and once a second for unknown ones", async () => {
     const { ring, state } = await setup();
     await Promise.all([ring.key("old"), ring.key("a"), ring.key("b")]);
     await ring.key("c");
-    assert.equal(state.asked, 1);
+    assert.equal(state.fetches, 1);
     state.nowMs += 1001;
     assert.equal(await ring.key("c"), undefined);
-    assert.equal(state.asked, 2);
+    assert.equal(state.fetches, 2);
   });
 
-  it("goes on with the keys it has while the others are away, and refuses as unavailable what it cannot know", async () => {
+  it("continues with the known keys while identity is unavailable, and refuses unknown ones as unavailable", async () => {
     const { ring, state, key, warnings } = await setup();
     await ring.key("old");
-    state.away = true;
+    state.unavailable = true;
     state.nowMs += 10 * 60_000;
     assert.equal(await ring.key("old"), key);
     await assert.rejects(ring.key("new"), (error) => refusalIn(error)?.reason === "DEPENDENCY_UNAVAILABLE");

@@ -11,7 +11,7 @@ async function problemOf(
 }
 
 describe("gateway: overload", { concurrency: true }, () => {
-  it("GW-13: a service that takes too long is answered for with 504, within 100 ms of the limit", async () => {
+  it("GW-13: a service that takes too long makes the response 504, within 100 ms of the limit", async () => {
     const never = Promise.withResolvers<object>();
     await using shop = await openTestShop({
       handlers: {
@@ -26,7 +26,7 @@ describe("gateway: overload", { concurrency: true }, () => {
       return { response, tookMs: performance.now() - startedMs };
     };
     let overMs = Infinity;
-    // A busy machine makes all late, so it is measured against an answer after as long, more than once if need be.
+    // A busy machine delays everything, so it is compared with a response after as long, several times if need be.
     for (let tries = 0; overMs >= 100 && tries < 5; tries++) {
       const [{ response, tookMs }, other] = await Promise.all([timed("/v1/products"), timed("/v1/categories")]);
       assert.deepEqual([response.status, (await problemOf(response)).reason], [504, "DEADLINE_EXCEEDED"]);
@@ -34,10 +34,10 @@ describe("gateway: overload", { concurrency: true }, () => {
       overMs = tookMs - other.tookMs;
     }
     never.resolve({});
-    assert.ok(overMs < 100, `${overMs} ms later than an answer after as long`);
+    assert.ok(overMs < 100, `${overMs} ms later than a response after as long`);
   });
 
-  it("R21: refuses at once what is too much, checkout last", async () => {
+  it("R21: refuses at once what exceeds the limits, checkout last", async () => {
     const gate = Promise.withResolvers<void>();
     const started = Promise.withResolvers<void>();
     await using shop = await openTestShop({
@@ -48,14 +48,14 @@ describe("gateway: overload", { concurrency: true }, () => {
       gateway: { limits: { inFlight: 1, waiting: 2, waitMs: 60_000 } },
     });
     const authorization = { Authorization: `Bearer ${await tokenOf(shop)}`, "Idempotency-Key": "k" };
-    const ask = () => shop.get("/v1/checkouts/chk_1", authorization);
-    const first = ask();
+    const read = () => shop.get("/v1/checkouts/chk_1", authorization);
+    const first = read();
     await started.promise;
-    const waiting = [ask(), ask()].map((response) => response.then(({ status }) => status));
-    const refused = await Promise.race([...waiting.map(async (status) => ({ status: await status })), untilRefused(ask)]);
+    const waiting = [read(), read()].map((response) => response.then(({ status }) => status));
+    const refused = await Promise.race([...waiting.map(async (status) => ({ status: await status })), untilRefused(read)]);
     assert.equal(refused.status, 503);
     const order = shop.send("POST", "/v1/orders", { cart: "c" }, authorization);
-    assert.equal(await Promise.race(waiting), 503, "who only asks makes room for one who buys");
+    assert.equal(await Promise.race(waiting), 503, "a read makes room for an order");
     gate.resolve();
     assert.equal((await order).status, 201);
     const decided = (status: number) => [200, 404, 500].includes(status);
@@ -63,7 +63,7 @@ describe("gateway: overload", { concurrency: true }, () => {
     assert.equal((await Promise.all(waiting)).filter((status) => status === 503).length, 1);
   });
 
-  it("RES-05: one service whose places are all taken keeps no other from being served, nor the probes", async () => {
+  it("RES-05: a service whose slots are all taken does not delay other services, nor the probes", async () => {
     const stuck = Promise.withResolvers<object>();
     const started = signals(2);
     await using shop = await openTestShop({
@@ -80,7 +80,7 @@ describe("gateway: overload", { concurrency: true }, () => {
         ...Array.from({ length: 20 }, () => shop.get("/livez")),
         ...Array.from({ length: 20 }, () => shop.get("/readyz")),
       ];
-      // More at once than there are places: they wait for one another, and not for the stuck ones.
+      // More at once than there are slots: they wait for one another, and not for the stuck ones.
       for (const response of await Promise.all(others)) assert.ok([200, 503].includes(response.status));
       for (const path of ["/v1/me", "/livez", "/readyz"]) assert.equal((await shop.get(path, headers)).status, 200);
     }
@@ -91,7 +91,7 @@ describe("gateway: overload", { concurrency: true }, () => {
     assert.ok(statuses.filter((status) => status === 200).length >= 2, statuses.join());
   });
 
-  it("RES-05: who waits for a stuck service is refused when the wait is over, without anybody leaving", async () => {
+  it("RES-05: a request that waits for a stuck service is refused when its wait is over, although no slot is freed", async () => {
     const stuck = Promise.withResolvers<object>();
     const started = Promise.withResolvers<void>();
     await using shop = await openTestShop({
@@ -110,7 +110,7 @@ describe("gateway: overload", { concurrency: true }, () => {
     assert.equal((await first).status, 200);
   });
 
-  it("RES-05: the bodies of all requests under way take no more memory than they may", async () => {
+  it("RES-05: the bodies of all requests in progress occupy no more memory than allowed", async () => {
     const stuck = Promise.withResolvers<object>();
     const started = Promise.withResolvers<void>();
     const handlers = { "CartsService.createCart": () => (started.resolve(), stuck.promise) };
@@ -123,21 +123,21 @@ describe("gateway: overload", { concurrency: true }, () => {
     assert.equal((await shop.get("/v1/products")).status, 200);
     stuck.resolve({});
     assert.equal((await first).status, 201);
-    for (let n = 0; n < 5; n++) assert.equal((await shop.send("POST", "/v1/carts", body)).status, 201, "what was taken is given back");
+    for (let n = 0; n < 5; n++) assert.equal((await shop.send("POST", "/v1/carts", body)).status, 201, "reserved memory is released");
     for (let n = 0; n < 5; n++) assert.equal((await shop.send("POST", "/v1/carts", "{".repeat(2_000))).status, 400);
     assert.equal((await shop.send("POST", "/v1/carts", body)).status, 201);
   });
 });
 
-/** Asks until the answer is a refusal; the others are left waiting. */
-async function untilRefused(ask: () => Promise<Response>): Promise<Response> {
-  const response = await ask();
-  return response.status === 503 ? response : untilRefused(ask);
+/** Sends requests until one is refused; the others keep waiting. */
+async function untilRefused(read: () => Promise<Response>): Promise<Response> {
+  const response = await read();
+  return response.status === 503 ? response : untilRefused(read);
 }
 
-/** Resolves when so many have come. */
+/** Resolves after so many calls. */
 function signals(count: number): { readonly one: () => void; readonly all: Promise<void> } {
   const { promise, resolve } = Promise.withResolvers<void>();
-  let come = 0;
-  return { all: promise, one: () => void (++come === count && resolve()) };
+  let calls = 0;
+  return { all: promise, one: () => void (++calls === count && resolve()) };
 }

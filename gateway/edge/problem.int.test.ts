@@ -5,7 +5,7 @@ import { problemIn } from "../test-problem.ts";
 import { openTestShop, tokenOf } from "../test-shop.ts";
 
 describe("gateway: errors", { concurrency: true }, () => {
-  it("API-10: every code has its status, every error the one shape", async () => {
+  it("API-10: every code has its status, every error is a problem", async () => {
     const refusals = {
       invalid_argument: 400,
       unauthenticated: 401,
@@ -66,7 +66,7 @@ describe("gateway: errors", { concurrency: true }, () => {
     assert.equal(reused["detail"], "Another body came with this key");
   });
 
-  it("API-10: a fault says nothing of itself", async () => {
+  it("API-10: a fault's response says nothing about it", async () => {
     await using shop = await openTestShop({
       handlers: {
         "CatalogService.listProducts": async () => {
@@ -80,25 +80,25 @@ describe("gateway: errors", { concurrency: true }, () => {
     assert.equal(shop.faults.length, 1);
   });
 
-  it("API-10: an answer that cannot be told is a fault of ours", async () => {
+  it("API-10: a result that has no HTTP form is a fault", async () => {
     await using shop = await openTestShop({ handlers: { "CheckoutService.placeOrder": async () => ({}) } });
     const headers = { Authorization: `Bearer ${await tokenOf(shop)}`, "Idempotency-Key": "k" };
     await problemIn(await shop.send("POST", "/v1/orders", { cart: "c" }, headers), 500, "INTERNAL_ERROR");
     assert.equal(shop.faults.length, 1);
   });
 
-  it("RES-06, RES-04: each service that is away is answered for with 503, Retry-After and a problem, and the others go on", async () => {
-    let away = "";
-    const gone = (service: string) => async () => {
-      if (away === service) throw refuse({ reason: "DEPENDENCY_UNAVAILABLE", code: "unavailable", retryAfterMs: 2_000 });
+  it("RES-06, RES-04: for each unavailable service the response is 503, Retry-After and a problem, while the others are served", async () => {
+    let unavailable = "";
+    const failing = (service: string) => async () => {
+      if (unavailable === service) throw refuse({ reason: "DEPENDENCY_UNAVAILABLE", code: "unavailable", retryAfterMs: 2_000 });
       return {};
     };
     await using shop = await openTestShop({
       handlers: {
-        "IdentityService.getMe": gone("identity"),
-        "CatalogService.listProducts": gone("catalog"),
-        "CartsService.getCart": gone("carts"),
-        "PaymentsService.getPayment": gone("payments"),
+        "IdentityService.getMe": failing("identity"),
+        "CatalogService.listProducts": failing("catalog"),
+        "CartsService.getCart": failing("carts"),
+        "PaymentsService.getPayment": failing("payments"),
       },
     });
     const headers = { Authorization: `Bearer ${await tokenOf(shop)}` };
@@ -109,7 +109,7 @@ describe("gateway: errors", { concurrency: true }, () => {
       payments: "/v1/payments/pay_1",
     };
     for (const [service] of Object.entries(routes)) {
-      away = service;
+      unavailable = service;
       for (const [other, path] of Object.entries(routes)) {
         const response = await shop.get(path, headers);
         if (other !== service) assert.ok(response.status < 500, `${other} without ${service}: ${await response.text()}`);

@@ -6,10 +6,10 @@ import type { Code } from "@kontor/platform/errors/refusal.ts";
 import { decodeRefusal, encodeRefusal, statusOf } from "@kontor/platform/rpc/wire-problem.ts";
 import { problemOf } from "./problem.ts";
 
-/** gRPC's statuses by number and name, what they are in our closed set, and what the edge answers. */
+/** gRPC's statuses by number and name, their RPC codes, and the HTTP status for each. */
 const table: readonly [number: number, name: string, code: Code | undefined, http: number | undefined][] = [
   [0, "OK", undefined, undefined],
-  [1, "CANCELLED", undefined, undefined], // who has gone away is not answered
+  [1, "CANCELLED", undefined, undefined], // a client that has disconnected gets no response
   [2, "UNKNOWN", undefined, undefined],
   [3, "INVALID_ARGUMENT", "invalid_argument", 400],
   [4, "DEADLINE_EXCEEDED", "deadline_exceeded", 504],
@@ -31,7 +31,7 @@ describe("problems", () => {
   const reasons = new Map();
   for (const [number, name, code, http] of table)
     if (code !== undefined)
-      it(`GW-09: gRPC's ${name} (${number}) is ${http} over REST, also when it has come over a wire`, () => {
+      it(`GW-09: gRPC's ${name} (${number}) is ${http} over REST, also when it came from another process`, () => {
         const refusal = refuse({ reason: "TEA_IS_COLD", code, message: "Warm it", details: { degrees: 20 }, retryAfterMs: 1500 });
         assert.deepEqual([statusOf[code], httpStatusOf[code]], [number, http]);
         const [here, there] = [refusal, decodeRefusal(encodeRefusal(refusal))!].map((one) => problemOf(one, { reasons, traceId: "0" }));
@@ -39,14 +39,14 @@ describe("problems", () => {
         assert.deepEqual(here, there);
       });
 
-  it("GW-09: no other code is told to anybody", () => {
+  it("GW-09: no other code leaves the gateway", () => {
     const ours = table.flatMap(([, , code]) => (code === undefined ? [] : [code]));
     assert.deepEqual(Object.keys(httpStatusOf).toSorted(), ours.toSorted());
     assert.deepEqual(Object.keys(statusOf).toSorted(), ours.toSorted());
     assert.deepEqual(new Set(Object.values(statusOf)), new Set(table.flatMap(([number, , code]) => (code === undefined ? [] : [number]))));
   });
 
-  it("RES-06: what is away or busy is answered with 503 and when to come again, in seconds", () => {
+  it("RES-06: what is unavailable or busy is 503, with the seconds after which to retry", () => {
     const headersOf = (reason: string, retryAfterMs?: number) =>
       problemOf(refuse({ reason, code: "unavailable", ...(retryAfterMs !== undefined && { retryAfterMs }) }), { reasons, traceId: "0" });
     for (const [reason, retryAfterMs, expected] of [

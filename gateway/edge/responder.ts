@@ -14,7 +14,7 @@ export interface ResponderOptions {
   readonly security: Readonly<Record<Policy, readonly string[]>>;
   readonly cors: Cors;
   readonly log: Logger;
-  /** Whether this process is about to stop: clients are asked to close their connections then. */
+  /** Whether this process is about to stop: responses close their connections then. */
   readonly draining: () => boolean;
 }
 
@@ -23,7 +23,7 @@ export interface Responder {
   send(exchange: Exchange, status: number, policy: Policy, headers: readonly string[], body: string | Uint8Array | undefined): void;
   /** Writes the head alone: the body follows as a stream. */
   begin(exchange: Exchange, status: number, policy: Policy, headers: readonly string[]): void;
-  /** The error as a problem. A fault is logged and tells nothing of itself. */
+  /** The error as a problem. A fault is logged, and its problem says nothing about it. */
   problemFor(exchange: Exchange, error: unknown): Problem;
   /** Sends the error as a problem; cuts the connection when a response has begun. */
   sendProblem(exchange: Exchange, error: unknown): void;

@@ -8,19 +8,19 @@ import { problemIn } from "../test-problem.ts";
 import { openTestShop, tokenOf } from "../test-shop.ts";
 import type { TestShop } from "../test-shop.ts";
 
-export interface Sharing {
-  /** Two gateways' ways to the same cache, with nothing in it. */
+export interface SharedCache {
+  /** Two gateways' connections to the same cache, which is empty. */
   readonly open: () => Promise<{ readonly caches: readonly [Cache, Cache]; readonly flush: () => Promise<void> }>;
 }
 
-/** What two gateways in front of the same services do with a cache that they share. */
-export function sharingContract(name: string, { open }: Sharing): void {
+/** What two gateways in front of the same services do with a shared cache. */
+export function sharedCacheContract(name: string, { open }: SharedCache): void {
   describe(`gateways that share a cache: ${name}`, () => {
     it("ID-05: after signing out at one gateway the access token is refused by both at every route, and no other session's is", async () => {
       await using app = await openApp(await open());
       const [token, other] = [await app.tokenOf("ses_1"), await app.tokenOf("ses_2")];
       for (let n = 0; n < 5; n++) for (const me of app.me) assert.equal((await me(token)).status, 200);
-      assert.equal(app.questions.length, 1, "both know what one has checked");
+      assert.equal(app.calls.length, 1, "both know what one has checked");
       await app.signOut(0, token);
       for (const route of app.shop.gateway.routes)
         if (!route.target.isPublic)
@@ -33,24 +33,24 @@ export function sharingContract(name: string, { open }: Sharing): void {
       for (const me of app.me) assert.equal((await me(other)).status, 200);
     });
 
-    it("ID-05: a session that ends while one gateway asks for it is not taken for live afterwards", async () => {
+    it("ID-05: a session that ends while one gateway checks it is not accepted afterwards", async () => {
       const opened = await open();
-      const [asked, answer] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+      const [called, result] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
       let slow = true;
       await using app = await openApp(opened, async (live) => {
         if (!slow) return live;
         slow = false;
-        asked.resolve();
-        await answer.promise; // it was true when it was read
+        called.resolve();
+        await result.promise; // it was true when it was read
         return live;
       });
       const token = await app.tokenOf("ses_1");
       const early = app.me[0]!(token);
-      await asked.promise;
+      await called.promise;
       await app.end("ses_1");
-      // Came after it, and finds the old question under way.
+      // These arrive after it, and find the old call in progress.
       const late = [app.me[0]!(token), app.me[1]!(token)];
-      answer.resolve();
+      result.resolve();
       assert.ok([200, 401].includes((await early).status), "it began before the session ended");
       for (const response of await Promise.all(late)) assert.equal(response.status, 401);
       for (const me of app.me) assert.equal((await me(token)).status, 401);
@@ -66,7 +66,7 @@ export function sharingContract(name: string, { open }: Sharing): void {
       for (const me of app.me) assert.deepEqual([(await me(token)).status, (await me(other)).status], [401, 200]);
     });
 
-    it("GW-07: request N+1 is refused with 429 and Retry-After, whichever gateway it comes to; each service has its own limit", async () => {
+    it("GW-07: request N+1 is refused with 429 and Retry-After, whichever gateway receives it; each service has its own limit", async () => {
       await using app = await openApp(await open(), undefined, parseRateLimits("6/h,catalog=3/h"));
       const token = await app.tokenOf("ses_1");
       for (let n = 1; n <= 6; n++) {
@@ -88,15 +88,15 @@ export function sharingContract(name: string, { open }: Sharing): void {
       assert.equal((await app.me[0]!(await app.tokenOf("ses_3", "usr_bo"))).status, 200, "another client has his own");
     });
 
-    it("GW-07: of many at once exactly as many pass as may", async () => {
+    it("GW-07: of many at once exactly as many pass as the limit allows", async () => {
       await using app = await openApp(await open(), undefined, parseRateLimits("20/h"));
       const token = await app.tokenOf("ses_1");
-      const answers = await Promise.all(Array.from({ length: 40 }, (_, n) => app.me[n % 2]!(token)));
-      assert.equal(answers.filter(({ status }) => status === 200).length, 20);
-      assert.equal(answers.filter(({ status }) => status === 429).length, 20);
+      const responses = await Promise.all(Array.from({ length: 40 }, (_, n) => app.me[n % 2]!(token)));
+      assert.equal(responses.filter(({ status }) => status === 200).length, 20);
+      assert.equal(responses.filter(({ status }) => status === 429).length, 20);
     });
 
-    it("S9: wrong guesses from one address are counted over all accounts and gateways; right ones and broken ones are not", async () => {
+    it("S9: wrong secrets from one address are counted over all accounts and gateways; right ones and malformed ones are not", async () => {
       const opened = await open();
       await using app = await openApp(opened, undefined, parseRateLimits("brute-force=3/h"));
       const login = (at: number, password: string, email = "ann@shop.example") =>
@@ -121,20 +121,20 @@ export function sharingContract(name: string, { open }: Sharing): void {
 /** Two gateways in front of a stand-in for identity, beside the first, that does with the cache what identity does. */
 export async function openApp(
   { caches }: { readonly caches: readonly [Cache, Cache] },
-  answer: (live: string[]) => Promise<string[]> = async (live) => live,
+  respond: (live: string[]) => Promise<string[]> = async (live) => live,
   rates = parseRateLimits("brute-force=off"),
 ) {
   const sessions = new Set(["ses_1", "ses_2", "ses_3"]);
-  const questions: string[][] = [];
+  const calls: string[][] = [];
   const end = async (session: string): Promise<void> => {
     sessions.delete(session);
     await caches[0].set(sessionKey(session), "ended", 600_000);
   };
   const shop: TestShop = await openTestShop({
     handlers: {
-      "IdentityService.checkSessions": async ({ sessions: asked }: { sessions: string[] }) => {
-        questions.push(asked);
-        return { live: await answer(asked.filter((session) => sessions.has(session))) };
+      "IdentityService.checkSessions": async ({ sessions: checked }: { sessions: string[] }) => {
+        calls.push(checked);
+        return { live: await respond(checked.filter((session) => sessions.has(session))) };
       },
       "IdentityService.logout": async (_, call) => (await end(call.signedIn().session), {}),
       "IdentityService.login": async ({ password }: { password: string }) => {
@@ -149,7 +149,7 @@ export async function openApp(
   return {
     shop,
     urls,
-    questions,
+    calls,
     end,
     tokenOf: (sid: string, sub = "usr_ann") => tokenOf(shop, { sid, sub }),
     /** At each gateway: who am I? */

@@ -6,21 +6,21 @@ import { deleteKeys, openRedisProxy } from "@kontor/platform/redis/test-redis.ts
 import { engineAddress } from "@kontor/platform/testing/engines.ts";
 import { afterTests } from "@kontor/platform/testing/postgres.ts";
 import { parseRateLimits } from "./rate-limits.ts";
-import { openApp, sharingContract } from "./shared-cache.contract.ts";
+import { openApp, sharedCacheContract } from "./shared-cache.contract.ts";
 
 const server = engineAddress("ENGINE_REDIS");
 
-/** A part of the server that is this test's own. */
+/** A prefix for the keys of this test alone. */
 function newPrefix(): string {
   const prefix = `test-${randomUUID()}`;
   afterTests(() => flush(prefix));
   return prefix;
 }
 
-/** What FLUSHALL would do to all that stands under a prefix, and to nothing else. */
+/** What FLUSHALL would do, for the keys under a prefix alone. */
 const flush = (prefix: string): Promise<void> => deleteKeys([server], `{${prefix}}*`);
 
-sharingContract("redis", {
+sharedCacheContract("redis", {
   open: async () => {
     const prefix = newPrefix();
     const caches = [await openWatchedCache([server], prefix), await openWatchedCache([server], prefix)] as const;
@@ -28,8 +28,8 @@ sharingContract("redis", {
   },
 });
 
-describe("gateways whose redis is away", () => {
-  it("ID-05, R14: sign-outs go on to count at once for both, before, during and after; R14, S18: each gateway counts for itself meanwhile", async () => {
+describe("gateways whose Redis is unavailable", () => {
+  it("ID-05, R14: sign-outs take effect at once for both, before, during and after; R14, S18: each gateway counts for itself meanwhile", async () => {
     const prefix = newPrefix();
     const proxy = await openRedisProxy(server, prefix);
     const caches = [await openWatchedCache([proxy.url], prefix), await openWatchedCache([proxy.url], prefix)] as const;
@@ -53,7 +53,7 @@ describe("gateways whose redis is away", () => {
 
     await proxy.reopen();
     await Promise.all(caches.map((cache) => cache.logged(2)));
-    assert.deepEqual(await seen(), [ended, ended, live], "what redis still holds of a session that has ended since is not used");
+    assert.deepEqual(await seen(), [ended, ended, live], "what Redis still stores of a session that has ended since is not used");
     await app.signOut(0, three);
     assert.deepEqual(await seen(), [ended, ended, ended]);
   });

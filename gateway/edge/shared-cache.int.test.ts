@@ -5,10 +5,10 @@ import { createMemoryCache } from "@kontor/platform/cache/memory.ts";
 import { createUnsharedCache } from "@kontor/platform/cache/unshared.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import { sessionKey } from "@kontor/platform/rpc/session-state.ts";
-import { sharingContract } from "./shared-cache.contract.ts";
+import { sharedCacheContract } from "./shared-cache.contract.ts";
 import { openTestShop, tokenOf } from "../test-shop.ts";
 
-sharingContract("memory", {
+sharedCacheContract("memory", {
   open: async () => {
     let memory = createMemoryCache({ maxEntries: 1_000 });
     const shared: Cache = {
@@ -27,37 +27,37 @@ sharingContract("memory", {
 });
 
 describe("gateway: sessions", { concurrency: true }, () => {
-  const ways: [what: string, cache: Cache | undefined][] = [
+  const caches: [what: string, cache: Cache | undefined][] = [
     ["no cache", undefined],
     ["a cache that is not shared", createUnsharedCache(createMemoryCache({ maxEntries: 100 }))],
   ];
-  for (const [what, cache] of ways)
-    it(`ID-05: with ${what} identity is asked for each request, and a session that has ended is refused at once`, async () => {
+  for (const [what, cache] of caches)
+    it(`ID-05: with ${what} each request's session is checked, and one that has ended is refused at once`, async () => {
       const sessions = new Set(["ses_1"]);
-      let questions = 0;
+      let calls = 0;
       await using shop = await openTestShop({
         handlers: {
-          "IdentityService.checkSessions": async ({ sessions: asked }: { sessions: string[] }) => {
-            questions++;
-            return { live: asked.filter((session) => sessions.has(session)) };
+          "IdentityService.checkSessions": async ({ sessions: checked }: { sessions: string[] }) => {
+            calls++;
+            return { live: checked.filter((session) => sessions.has(session)) };
           },
         },
         gateway: cache === undefined ? {} : { cache },
       });
       const headers = { Authorization: `Bearer ${await tokenOf(shop)}` };
       for (let n = 0; n < 3; n++) assert.equal((await shop.get("/v1/me", headers)).status, 200);
-      assert.equal(questions, 3);
+      assert.equal(calls, 3);
       sessions.clear();
       assert.equal((await shop.get("/v1/me", headers)).status, 401);
     });
 
-  it("RES-06: while identity is away verified tokens are good until they expire, but for those of sessions known to have ended", async () => {
+  it("RES-06: while identity is unavailable verified tokens are accepted until they expire, except for sessions known to have ended", async () => {
     const cache = createMemoryCache({ maxEntries: 100 });
-    let questions = 0;
+    let calls = 0;
     await using shop = await openTestShop({
       handlers: {
         "IdentityService.checkSessions": async () => {
-          questions++;
+          calls++;
           throw refuse({ reason: "DEPENDENCY_UNAVAILABLE", code: "unavailable" });
         },
         "CheckoutService.placeOrder": async () => ({ outcome: { case: "order", value: { id: "ord_1" } } }),
@@ -66,7 +66,7 @@ describe("gateway: sessions", { concurrency: true }, () => {
     });
     const headers = { Authorization: `Bearer ${await tokenOf(shop)}`, "Idempotency-Key": "k" };
     for (let n = 0; n < 5; n++) assert.equal((await shop.send("POST", "/v1/orders", { cart: "c" }, headers)).status, 201);
-    assert.equal(questions, 1, "who is away is not asked again at once");
+    assert.equal(calls, 1, "an unavailable service is not called again at once");
     await cache.set(sessionKey("ses_2"), "ended", 60_000);
     const ended = { ...headers, Authorization: `Bearer ${await tokenOf(shop, { sid: "ses_2" })}` };
     assert.equal((await shop.send("POST", "/v1/orders", { cart: "c" }, ended)).status, 401);
@@ -74,10 +74,10 @@ describe("gateway: sessions", { concurrency: true }, () => {
     assert.equal((await shop.send("POST", "/v1/orders", { cart: "c" }, headers)).status, 401);
   });
 
-  it("ID-05: what is remembered of a session lives no longer than the token", async () => {
+  it("ID-05: a session's state is remembered no longer than the token lives", async () => {
     const ttls: number[] = [];
     const memory = createMemoryCache({ maxEntries: 100 });
-    const cache: Cache = { ...memory, through: (key, kept, load) => (ttls.push(kept.ttlMs), memory.through(key, kept, load)) };
+    const cache: Cache = { ...memory, through: (key, options, load) => (ttls.push(options.ttlMs), memory.through(key, options, load)) };
     await using shop = await openTestShop({ gateway: { cache, sessionLeaseMs: 3_600_000 } });
     const headers = { Authorization: `Bearer ${await tokenOf(shop)}` };
     for (const passMs of [0, 200_000, 99_000]) {

@@ -11,14 +11,14 @@ import { refusalIn, refuse } from "@kontor/platform/errors/refusal.ts";
 
 const part = (value: unknown): string => base64url.encode(typeof value === "string" ? value : JSON.stringify(value));
 
-/** Every way in which a token is not ours, with a name for it. */
+/** Every way in which a token is not valid, by name. */
 async function badTokens(shop: TestShop): Promise<Record<string, string>> {
   const good = await tokenOf(shop);
   const [header = "", payload = "", signature = ""] = good.split(".");
   const claims = JSON.parse(Buffer.from(payload, "base64url").toString()) as Record<string, unknown>;
-  const strangers = await generateKeyPair("ES256", { extractable: true });
-  const strange = (extra: Record<string, unknown>) =>
-    new SignJWT(claims).setProtectedHeader({ alg: "ES256", typ: "at+jwt", kid: "key-1", ...extra }).sign(strangers.privateKey);
+  const foreign = await generateKeyPair("ES256", { extractable: true });
+  const foreignToken = (extra: Record<string, unknown>) =>
+    new SignJWT(claims).setProtectedHeader({ alg: "ES256", typ: "at+jwt", kid: "key-1", ...extra }).sign(foreign.privateKey);
   const spki = await exportSPKI((await importJWK({ ...(await publicKey()) }, "ES256")) as Parameters<typeof exportSPKI>[0]);
   const hmac = (alg: string, key: string | Buffer): string => {
     const signed = `${part({ alg, typ: "at+jwt", kid: "key-1" })}.${payload}`;
@@ -33,10 +33,10 @@ async function badTokens(shop: TestShop): Promise<Record<string, string>> {
     "HS256 with the raw key": hmac("HS256", createPublicKey(spki).export({ type: "spki", format: "der" })),
     "an unknown kid": await tokenOf(shop, {}, { kid: "key-2" }),
     "no kid": await tokenOf(shop, {}, { kid: undefined }),
-    "a stranger's key under our kid": await strange({}),
-    jku: await strange({ jku: `${shop.url}/jwks` }),
+    "another key under the issuer's kid": await foreignToken({}),
+    jku: await foreignToken({ jku: `${shop.url}/jwks` }),
     "x5u, rightly signed": await tokenOf(shop, {}, { x5u: `${shop.url}/cert` }),
-    "an embedded jwk": await strange({ jwk: strangers.publicKey.type }),
+    "an embedded jwk": await foreignToken({ jwk: foreign.publicKey.type }),
     crit: await tokenOf(shop, {}, { crit: ["b64"], b64: true }),
     "typ JWT": await tokenOf(shop, {}, { typ: "JWT" }),
     "no typ": await tokenOf(shop, {}, { typ: undefined }),
@@ -66,7 +66,7 @@ async function badTokens(shop: TestShop): Promise<Record<string, string>> {
 }
 
 describe("gateway: access tokens", { concurrency: true }, () => {
-  it("S6, GW-03: every bad token is refused with the same body and no call; at a public read it makes a guest, who is told", async () => {
+  it("S6, GW-03: every bad token is refused with the same body and no call; at a public read its sender is a guest, and the response says so", async () => {
     await using shop = await openTestShop();
     const bodies = new Set<string>();
     const bad = Object.values(await badTokens(shop)).map((token) => `Bearer ${token}`);
@@ -85,13 +85,13 @@ describe("gateway: access tokens", { concurrency: true }, () => {
     assert.deepEqual(
       [...new Set(shop.seen.map(({ method }) => method))].toSorted(),
       ["CatalogService.listProducts", "IdentityService.getJwks"],
-      "nothing but our own keys was asked for",
+      "nothing but the issuer's keys was fetched",
     );
     assert.deepEqual(shop.faults, []);
     assert.equal((await shop.get("/v1/products")).headers.get("www-authenticate"), null);
   });
 
-  it("a bad token in the header does not keep anybody from signing in, nor a provider from being heard", async () => {
+  it("a bad token in the header does not prevent signing in, nor a provider's notification", async () => {
     await using shop = await openTestShop();
     const credentials = { email: "a@b.example", password: "a good password" };
     const routes: [path: string, body: object][] = [
@@ -147,9 +147,9 @@ describe("gateway: access tokens", { concurrency: true }, () => {
     assert.equal((await read(bad)).status, 503);
   });
 
-  it("RES-06: while the keys cannot be had a public read is answered as a guest's, without a word about the token", async () => {
+  it("RES-06: while the keys cannot be fetched a public read is served as a guest's, and the response does not mention the token", async () => {
     const keys = async () => {
-      throw new Error("identity is away");
+      throw new Error("identity is unavailable");
     };
     await using shop = await openTestShop({ gateway: { keys } });
     const headers = { Authorization: `Bearer ${await tokenOf(shop)}` };
@@ -159,7 +159,7 @@ describe("gateway: access tokens", { concurrency: true }, () => {
     assert.deepEqual([closed.status, closed.headers.get("retry-after")], [503, "1"]);
   });
 
-  it("GW-03, TST-07: every route that is not public answers 401 without a token or with a bad one, and not with a good one", async () => {
+  it("GW-03, TST-07: every route that is not public responds 401 without a token or with a bad one, and not with a good one", async () => {
     await using shop = await openTestShop();
     const { "alg none": none = "", expired = "", "a tampered payload": tampered = "" } = await badTokens(shop);
     const good = await tokenOf(shop, { roles: ["admin"] });
@@ -183,31 +183,31 @@ describe("gateway: access tokens", { concurrency: true }, () => {
     assert.deepEqual([response.status, ((await response.json()) as { reason: string }).reason], [403, "PERMISSION_DENIED"]);
   });
 
-  it("asks for a key id that it does not know, but not for each strange token", async () => {
+  it("fetches the keys for an unknown key id, but not for each unknown one", async () => {
     const clock = new ManualClock(new Date("2026-03-01T12:00:00Z"));
     const key = await publicKey();
     let published = [key];
-    let asked = 0;
-    const tokens = createTokens({ keys: async () => (asked++, published), clock, log, nowMs: () => 0 });
+    let fetches = 0;
+    const tokens = createTokens({ keys: async () => (fetches++, published), clock, log, nowMs: () => 0 });
     await tokens.verify(await tokenOf({ clock }));
     await tokens.verify(await tokenOf({ clock }, { sid: "ses_2" }));
-    assert.equal(asked, 1);
+    assert.equal(fetches, 1);
     published = [key, { ...key, kid: "key-2" }];
     assert.equal(await reasonOf(tokens.verify(await tokenOf({ clock }, {}, { kid: "key-2" }))), "UNAUTHENTICATED");
-    assert.equal(asked, 1, "strange key ids do not become a flood of questions");
+    assert.equal(fetches, 1, "unknown key ids do not cause a flood of fetches");
   });
 
   it("refuses as unavailable, not as unauthenticated, while the keys cannot be had", async () => {
     const clock = new ManualClock(new Date("2026-03-01T12:00:00Z"));
-    let away = true;
+    let unavailable = true;
     const keys: TokenOptions["keys"] = async () => {
-      if (away) throw new Error("identity is away");
+      if (unavailable) throw new Error("identity is unavailable");
       return [await publicKey()];
     };
     const tokens = createTokens({ keys, clock, log });
     const token = await tokenOf({ clock });
     assert.equal(await reasonOf(tokens.verify(token)), "DEPENDENCY_UNAVAILABLE");
-    away = false;
+    unavailable = false;
     assert.equal((await tokens.verify(token)).user.id, "usr_ann");
   });
 
@@ -234,11 +234,11 @@ describe("gateway: access tokens", { concurrency: true }, () => {
       },
     });
     const tokens = await Promise.all(Array.from({ length: 200 }, (_, n) => tokenOf(shop, { sub: `usr_${n}` })));
-    const answers = await Promise.all(
+    const users = await Promise.all(
       tokens.map(async (token) => (await shop.get("/v1/me", { Authorization: `Bearer ${token}` })).json() as Promise<{ id: string }>),
     );
     assert.deepEqual(
-      answers.map(({ id }) => id),
+      users.map(({ id }) => id),
       tokens.map((_, n) => `usr_${n}`),
     );
   });

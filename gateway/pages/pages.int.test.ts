@@ -32,7 +32,7 @@ describe("gateway: pages", { concurrency: true }, () => {
     for (const [, path] of welcome.matchAll(/href="(\/[^"]*)"/g)) assert.equal((await shop.get(path!)).status, 200, path);
   });
 
-  it("names the links that it is given", async () => {
+  it("shows the links of its options", async () => {
     await using shop: TestShop = await openTestShop({
       gateway: { pages: { links: [{ name: "Mailbox", url: "http://localhost:8025/?a=1&b=2", about: "mails" }] } },
     });

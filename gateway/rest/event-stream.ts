@@ -92,7 +92,7 @@ export class EventStreams {
       this.#open.delete(ending);
       response.off("close", onClose);
       ending.abort();
-      // The signal ends what it was waiting for; its outcome interests nobody.
+      // The signal ends what it was waiting for, and that outcome does not matter.
       messages.return?.().catch(() => undefined);
     }
     request.resume();

@@ -8,21 +8,21 @@ async function problemOf(
   return (await response.json()) as never;
 }
 
-/** The body of a raw answer; asserts that it is a problem with our headers. */
-function problemInText(answer: string, status: number): { reason: string } {
-  assert.match(answer, new RegExp(`^HTTP/1\\.1 ${status} `));
+/** The body of a raw response; asserts that it is a problem with the security headers. */
+function problemInText(response: string, status: number): { reason: string } {
+  assert.match(response, new RegExp(`^HTTP/1\\.1 ${status} `));
   for (const header of [
     /content-type: application\/problem\+json/i,
     /x-content-type-options: nosniff/i,
     /x-frame-options: deny/i,
     /content-security-policy: default-src 'none'/i,
   ])
-    assert.match(answer, header);
-  assert.doesNotMatch(answer, /^server:/im);
-  return JSON.parse(answer.slice(answer.indexOf("\r\n\r\n") + 4)) as { reason: string };
+    assert.match(response, header);
+  assert.doesNotMatch(response, /^server:/im);
+  return JSON.parse(response.slice(response.indexOf("\r\n\r\n") + 4)) as { reason: string };
 }
 
-describe("gateway: what it takes", { concurrency: true }, () => {
+describe("gateway: request bodies", { concurrency: true }, () => {
   it("GW-08: a body with wrong or unknown fields is refused by name, and reaches no service", async () => {
     await using shop = await openTestShop();
     const cases: [verb: string, path: string, body: unknown, fields: string[]][] = [
@@ -63,7 +63,7 @@ describe("gateway: what it takes", { concurrency: true }, () => {
     assert.deepEqual([problem.status, problem.errors?.[0]?.field], [400, "status"]);
   });
 
-  it("GW-08: what is not JSON is refused with the place where it breaks, and without quoting it", async () => {
+  it("GW-08: malformed JSON is refused with the position where it breaks, and without quoting it", async () => {
     await using shop = await openTestShop();
     const cases: [body: string | Buffer, message: RegExp][] = [
       ['{"password": "hunter2",}', /line 1, column 24/],
@@ -87,7 +87,7 @@ describe("gateway: what it takes", { concurrency: true }, () => {
     assert.deepEqual(shop.faults, []);
   });
 
-  it("GW-08: only plain JSON is taken", async () => {
+  it("GW-08: only plain JSON is accepted", async () => {
     await using shop = await openTestShop();
     const send = (headers: Record<string, string>) =>
       fetch(`${shop.url}/v1/register`, { method: "POST", body: Buffer.from("{}"), headers });
@@ -110,7 +110,7 @@ describe("gateway: what it takes", { concurrency: true }, () => {
     assert.equal(shop.seen.length, 0);
   });
 
-  it("GW-08: a body for a route that takes none is refused, an empty one for one that does is not", async () => {
+  it("GW-08: a body for a route without one is refused, an absent one for a route with one is not", async () => {
     await using shop = await openTestShop();
     const withBody = await shop.send("DELETE", "/v1/carts/crt_1/lines/lin_1", { a: 1 });
     assert.deepEqual([withBody.status, (await problemOf(withBody)).reason], [400, "INVALID_REQUEST"]);
@@ -136,7 +136,7 @@ describe("gateway: what it takes", { concurrency: true }, () => {
     assert.equal(shop.seen.length, 0);
   });
 
-  it("asks for a body that waits for leave only when it will be read", async () => {
+  it("asks the client to continue with its body only when it will be read", async () => {
     await using shop = await openTestShop();
     const head = (path: string) =>
       `POST ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n`;
@@ -144,7 +144,7 @@ describe("gateway: what it takes", { concurrency: true }, () => {
     problemInText(await shop.raw(head("/v1/orders")), 401);
   });
 
-  it("API-10: what node's parser refuses has the one shape too", async () => {
+  it("API-10: what node's parser refuses is a problem too", async () => {
     await using shop = await openTestShop();
     assert.equal(problemInText(await shop.raw("rubbish\r\n\r\n"), 400).reason, "INVALID_REQUEST");
     assert.equal(problemInText(await shop.raw("BREW /v1/products HTTP/1.1\r\nHost: x\r\n\r\n"), 400).reason, "INVALID_REQUEST");

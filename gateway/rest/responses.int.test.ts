@@ -84,7 +84,7 @@ describe("gateway: responses", { concurrency: true }, () => {
     }).then((shop) => ({ ...shop, raw, changes, [Symbol.asyncDispose]: shop[Symbol.asyncDispose] }));
   };
 
-  it("gives a create its status and Location, and an outcome its own", async () => {
+  it("responds to a create with its status and Location, and to an outcome with its own", async () => {
     await using shop = await openThings();
     const placed = await shop.send("POST", "/v1/things", { sku: "tea", quantity: 1 });
     assert.deepEqual([placed.status, placed.headers.get("location")], [201, "/v1/things/a%2Fb%20%3F"]);
@@ -97,7 +97,7 @@ describe("gateway: responses", { concurrency: true }, () => {
     assert.equal(pending.headers.get("cache-control"), "no-store");
   });
 
-  it("gives 204 no body", async () => {
+  it("sends no body with 204", async () => {
     await using shop = await openTestShop();
     const response = await shop.send("POST", "/v1/logout", undefined, { Authorization: `Bearer ${await tokenOf(shop)}` });
     assert.deepEqual([response.status, await response.text(), response.headers.get("content-type")], [204, "", null]);
@@ -113,7 +113,7 @@ describe("gateway: responses", { concurrency: true }, () => {
     assert.deepEqual((twice["errors"] as { field: string }[])[0]?.field, "thing");
   });
 
-  it("hands a raw body over as it came, with its headers but no credentials", async () => {
+  it("passes a raw body on unchanged, with its headers but no credentials", async () => {
     await using shop = await openThings();
     const body = '{ "a" : 1,\n "\u00e9": [ ] }';
     const response = await fetch(`${shop.url}/v1/hooks/stripe`, {
@@ -144,7 +144,7 @@ describe("gateway: responses", { concurrency: true }, () => {
     assertSecured(page);
   });
 
-  it("tags what is read, and answers 304 when it has not changed", async () => {
+  it("tags what is read, and responds 304 when it has not changed", async () => {
     await using shop = await openThings();
     const first = await shop.get("/v1/cached");
     const etag = first.headers.get("etag") ?? "";
@@ -165,7 +165,7 @@ describe("gateway: responses", { concurrency: true }, () => {
     assert.deepEqual([own.headers.get("cache-control"), own.headers.get("vary")], ["no-store", "Authorization"]);
   });
 
-  it("asks for an Idempotency-Key where the contract does, and passes on a good one", async () => {
+  it("requires an Idempotency-Key where the contract does, and passes a valid one on", async () => {
     await using shop = await openTestShop({
       handlers: { "CheckoutService.placeOrder": async () => ({ outcome: { case: "order", value: { id: "ord_1" } } }) },
     });

@@ -29,7 +29,7 @@ describe("gateway: routes", { concurrency: true }, () => {
     }
   });
 
-  it("GW-04: refuses what no contract routes, in the one shape, while known routes answer", async () => {
+  it("GW-04: refuses paths that no contract routes with a problem, while known routes are served", async () => {
     await using shop = await openTestShop();
     for (const path of [
       "/v2/products",
@@ -61,7 +61,7 @@ describe("gateway: routes", { concurrency: true }, () => {
     assert.ok(shop.seen.every(({ method }) => method === "CatalogService.listProducts"));
   });
 
-  it("answers HEAD as GET, without the body", async () => {
+  it("serves HEAD like GET, without the body", async () => {
     await using shop = await openTestShop({ handlers: { "CatalogService.getProduct": async () => ({ id: "prd_1", title: "Tea" }) } });
     const get = await shop.get("/v1/products/prd_1");
     const head = await fetch(`${shop.url}/v1/products/prd_1`, { method: "HEAD" });
@@ -71,7 +71,7 @@ describe("gateway: routes", { concurrency: true }, () => {
     assert.equal(get.headers.get("content-length"), String((await get.text()).length));
   });
 
-  it("GW-11: takes who asks from the token alone, and adds a correlation id", async () => {
+  it("GW-11: takes the principal from the token alone, and adds a correlation id", async () => {
     await using shop = await openTestShop();
     const forged = { "X-User-Id": "usr_admin", "X-Roles": "admin", "X-Kontor-User": "usr_admin", "X-Kontor-Caller": "orders" };
     await problemIn(await shop.get("/v1/me", forged), 401, "UNAUTHENTICATED");
