@@ -12,7 +12,7 @@ import { toolFolder } from "./tool.ts";
 
 const usage = `node tools/test.ts [file, folder or glob …] [--kind engine] [--grep pattern] [--postgres 16] [--concurrency 2] [-- option of node …]
 Runs *.unit.test.ts, *.int.test.ts and *.e2e.test.ts: all of them, or those named.
---kind         other files instead: engine (needs the real servers), outage (stops and starts them), tool (installs what is in tools/<name>)
+--kind         other files instead: engine (needs the real servers), outage (stops and starts them), tool (installs what is in tools/<name>), browser (needs chromium)
 --grep         only tests whose name matches
 --postgres     another version: 16 is in tools/postgres-16; ${testVariable} names a server of your own instead
 --concurrency  files at a time`;
