@@ -37,6 +37,15 @@ describe("checks of the sources", () => {
       assert.deepEqual(sqlProblems([at("services/orders/src/a.ts", text)]), [], text);
   });
 
+  it("catches SQL in verify, whose tests may look at tables", () => {
+    const text = "await database.rows(sql`select id from orders`);";
+    assert.deepEqual(
+      sqlProblems([at("apps/kontor/verify/i2-sold.ts", text)]).map(({ message }) => message),
+      ["verify asks for facts: SQL stays with the service or seam that owns the table"],
+    );
+    assert.deepEqual(sqlProblems([at("apps/kontor/verify/verify.int.test.ts", text)]), []);
+  });
+
   it("SEC-03: the tree has no SQL that is built from strings", () => {
     assert.deepEqual(sqlProblems(readSources("ts")).map(shown), []);
   });

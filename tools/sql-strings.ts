@@ -15,13 +15,18 @@ const patterns: readonly [pattern: RegExp, message: string][] = [
   ],
 ];
 
-/** Statements that are not `sql` templates. Tests and measurements are left out: they look at a database from outside. */
+const tableless: (typeof patterns)[number] = [/\bsql`/g, "verify asks for facts: SQL stays with the service or seam that owns the table"];
+
+/** What compares services knows their facts, not their tables. */
+const withoutSql = /^apps\/kontor\/verify\//;
+
+/** Statements that are not `sql` templates, and `sql` templates where no SQL belongs. Tests and measurements are left out: they look at a database from outside. */
 export function sqlProblems(sources: readonly Source[]): Problem[] {
   return sources
     .filter(({ path }) => !drivers.test(path) && !path.endsWith(".test.ts") && !/^(tools|bench)\//.test(path))
     .map(({ path, text }) => ({ path, text: text.replace(/^\s*\/\*\*[\s\S]*?\*\//gm, (comment) => comment.replace(/[^\n]/g, " ")) }))
     .flatMap(({ path, text }) =>
-      patterns.flatMap(([pattern, message]) =>
+      [...patterns, ...(withoutSql.test(path) ? [tableless] : [])].flatMap(([pattern, message]) =>
         [...text.matchAll(pattern)].map((match) => ({ path, line: lineAt(text, match.index), message })),
       ),
     );

@@ -1,26 +1,30 @@
 import { performance } from "node:perf_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Queries } from "@kontor/platform/database/database.ts";
-import { sql } from "@kontor/platform/database/sql.ts";
-import { partOf, partOfStream } from "@kontor/platform/events/partitions.ts";
+import { eventsBetween, logHead } from "@kontor/platform/events/log-facts.ts";
+import type { StreamPosition } from "@kontor/platform/events/log-facts.ts";
+import { partOfStream } from "@kontor/platform/events/partitions.ts";
 import { beginning, comparePlaces } from "@kontor/platform/events/place.ts";
-import type { Place, Stand } from "@kontor/platform/events/place.ts";
+import type { Place } from "@kontor/platform/events/place.ts";
 import { reachedPlace } from "@kontor/platform/events/reach.ts";
 import { readRelayed } from "@kontor/platform/events/relayed.ts";
+import { retriedStreams } from "@kontor/platform/events/subscription-facts.ts";
+import { subscriptionRows } from "@kontor/platform/events/subscription-store.ts";
 import { knownSubscriptions } from "./known-subscriptions.ts";
 import type { KnownSubscription } from "./known-subscriptions.ts";
+import { groupBy } from "./pages.ts";
 
 /** Which events have not had their effect yet. */
 export interface Backlog {
-  /** Whether an event of this stream is still to be applied by the subscription: what follows from it cannot be asked for yet. */
+  /** Whether an event of this stream is still to be applied by the subscription: what follows from it cannot be there yet. */
   waits(subscription: string, stream: string): boolean;
 }
 
-/** Where a subscription stands, or one of its parts. */
-interface Standing extends Place {
+/** How far a subscription, or one of its partitions, has read its publisher's log. */
+interface Checkpoint extends Place {
   readonly subscription: KnownSubscription;
-  /** Absent when it is whole. */
-  readonly part?: { readonly nth: number; readonly of: number };
+  /** Absent for a subscription without partitions. */
+  readonly partition?: { readonly number: number; readonly of: number };
 }
 
 const pollMs = 100;
@@ -32,50 +36,43 @@ const pageSize = 10_000;
  */
 export async function waitForSubscribers(databases: ReadonlyMap<string, Queries>, waitMs: number): Promise<string[]> {
   const untilMs = performance.now() + waitMs;
+  const publishers = [...new Set(knownSubscriptions.map(({ publisher }) => publisher))].filter((name) => databases.has(name));
   const heads = new Map(
-    await Promise.all(
-      Array.from(
-        new Set(knownSubscriptions.map(({ publisher }) => publisher)),
-        async (publisher) => [publisher, await headOf(databases.get(publisher))] as const,
-      ),
-    ),
+    await Promise.all(publishers.map(async (publisher) => [publisher, await logHead(databases.get(publisher)!)] as const)),
   );
-  const first = await standings(databases);
-  for (let now = first; ; now = await standings(databases)) {
-    const behind: Standing[] = [];
-    for (const standing of now) {
-      const head = heads.get(standing.subscription.publisher)!;
-      if (comparePlaces(standing, head) < 0 && (await anyBetween(databases.get(standing.subscription.publisher)!, standing, head)))
-        behind.push(standing);
+  const first = await checkpoints(databases);
+  for (let now = first; ; now = await checkpoints(databases)) {
+    const behind: Checkpoint[] = [];
+    for (const checkpoint of now) {
+      const { publisher } = checkpoint.subscription;
+      const head = heads.get(publisher)!;
+      if (comparePlaces(checkpoint, head) < 0 && (await anyBetween(databases.get(publisher)!, checkpoint, head))) behind.push(checkpoint);
     }
     if (behind.length === 0) return [];
     if (performance.now() + pollMs >= untilMs)
-      return behind.filter((standing) => first.some((before) => unmoved(before, standing))).map(stuck);
+      return behind.filter((checkpoint) => first.some((before) => unmoved(before, checkpoint))).map(stuck);
     await sleep(pollMs);
   }
 
-  function unmoved(before: Standing, now: Standing): boolean {
-    return before.subscription === now.subscription && before.part?.nth === now.part?.nth && comparePlaces(before, now) === 0;
+  function unmoved(before: Checkpoint, now: Checkpoint): boolean {
+    return (
+      before.subscription === now.subscription && before.partition?.number === now.partition?.number && comparePlaces(before, now) === 0
+    );
   }
-  function stuck({ subscription: { name, publisher }, epoch, xid, position }: Standing): string {
-    return `${name} stands at ${epoch}/${xid}/${position} of ${publisher}'s log and has applied nothing of what follows for ${waitMs / 1000} s`;
+  function stuck({ subscription: { name, publisher }, epoch, xid, position }: Checkpoint): string {
+    return `${name} is at ${epoch}/${xid}/${position} in ${publisher}'s log and has applied nothing of what follows for ${waitMs / 1000} s`;
   }
 }
 
-/** Reads which events wait, behind the subscriptions' places or parked to be tried again. */
+/** Reads which events wait, behind the subscriptions' checkpoints or parked to be tried again. */
 export async function readBacklog(databases: ReadonlyMap<string, Queries>): Promise<Backlog> {
   const waiting = new Map<string, Set<string>>();
-  for (const standing of await standings(databases)) {
-    const { name, subscriber, publisher } = standing.subscription;
+  for (const checkpoint of await checkpoints(databases)) {
+    const { name, subscriber, publisher } = checkpoint.subscription;
     const streams = waiting.get(name) ?? new Set<string>();
-    for await (const stream of streamsBehind(databases.get(publisher)!, standing)) streams.add(subjectOf(stream));
-    // One whose tries are used up waits for an operator: what it keeps from happening is missing.
-    const parked = await databases.get(subscriber)!.rows<{ stream: string }>(sql`
-      select stream from (
-        select distinct on (stream) stream, attempts, next_attempt_at from parked_events where split_part(subscription, '#', 1) = ${name}
-        order by stream, epoch, xid, position
-      ) heads where attempts = 0 or next_attempt_at is not null`);
-    for (const { stream } of parked) streams.add(subjectOf(stream));
+    for await (const stream of streamsBehind(databases.get(publisher)!, checkpoint)) streams.add(subjectOf(stream));
+    // One whose attempts are used up waits for an operator: the effect that it does not have is missing.
+    for (const stream of await retriedStreams(databases.get(subscriber)!, name)) streams.add(subjectOf(stream));
     waiting.set(name, streams);
   }
   return { waits: (subscription, stream) => waiting.get(subscription)?.has(stream) === true };
@@ -86,50 +83,47 @@ function subjectOf(stream: string): string {
   return stream.startsWith("claim:") ? stream.slice("claim:".length) : stream;
 }
 
-/** Where the subscriptions stand whose subscriber and publisher are among the databases. */
-async function standings(databases: ReadonlyMap<string, Queries>): Promise<Standing[]> {
+/** The checkpoints of the subscriptions whose subscriber and publisher are among the databases. */
+async function checkpoints(databases: ReadonlyMap<string, Queries>): Promise<Checkpoint[]> {
+  const bySubscriber = groupBy(
+    knownSubscriptions.filter(({ subscriber, publisher }) => databases.has(subscriber) && databases.has(publisher)),
+    ({ subscriber }) => subscriber,
+  );
   const found = await Promise.all(
-    knownSubscriptions.map(async (subscription): Promise<Standing[]> => {
-      const [database, log] = [databases.get(subscription.subscriber), databases.get(subscription.publisher)];
-      if (database === undefined || log === undefined) return [];
-      const rows = await database.rows<Stand & { name: string }>(sql`
-        select name, epoch, xid, position::text as position, mark from subscriptions where split_part(name, '#', 1) = ${subscription.name}`);
-      const parts = rows.filter(({ name }) => partOf(name) !== undefined);
-      if (parts.length === 0) return [{ ...(rows[0] ?? beginning), subscription }];
-      const relayed = await readRelayed(log);
-      return parts.map((row) => {
-        const nth = partOf(row.name)!;
-        return { ...reachedPlace(row, nth, relayed), subscription, part: { nth, of: parts.length } };
-      });
+    Array.from(bySubscriber, async ([subscriber, subscriptions]) => {
+      const rows = await subscriptionRows(databases.get(subscriber)!);
+      return Promise.all(
+        subscriptions.map(async (subscription): Promise<Checkpoint[]> => {
+          const row = rows.find(({ name }) => name === subscription.name);
+          if (row === undefined || row.parts.length === 0) return [{ ...(row ?? beginning), subscription }];
+          const relayed = await readRelayed(databases.get(subscription.publisher)!);
+          return row.parts.map((one) => {
+            const partition = { number: one.part, of: row.parts.length };
+            return { ...reachedPlace(one, one.part, relayed), subscription, partition };
+          });
+        }),
+      );
     }),
   );
-  return found.flat();
+  return found.flat(2);
 }
 
-async function headOf(log: Queries | undefined): Promise<Place> {
-  const row = await log?.maybe<Place>(
-    sql`select epoch, xid, position::text as position from events order by epoch desc, xid desc, events.position desc limit 1`,
-  );
-  return row ?? beginning;
-}
-
-/** The streams of the events that a subscription, or its part, has still to look at: one after the other, some several times. */
-async function* streamsBehind(log: Queries, { subscription: { types }, part, ...from }: Standing, to?: Place): AsyncGenerator<string> {
+/** The streams of the events that a subscription, or its partition, has still to look at: one after the other, some several times. */
+async function* streamsBehind(
+  log: Queries,
+  { subscription: { types }, partition, ...from }: Checkpoint,
+  to?: Place,
+): AsyncGenerator<string> {
   for (let after: Place = from; ;) {
-    const rows: readonly (Place & { readonly stream: string })[] = await log.rows(sql`
-      select epoch, xid, position::text as position, stream from events
-      where (epoch, xid, position) > (${after.epoch}::int, ${after.xid}::xid8, ${after.position}::bigint) and type = any(${types}::text[])
-      order by epoch, xid, events.position limit ${pageSize}`);
-    for (const row of rows)
-      if (to !== undefined && comparePlaces(row, to) > 0) return;
-      else if (part === undefined || partOfStream(row.stream, part.of) === part.nth) yield row.stream;
-    const last = rows.at(-1);
-    if (last === undefined || rows.length < pageSize) return;
+    const events: readonly StreamPosition[] = await eventsBetween(log, { after, types, ...(to && { to }) }, pageSize);
+    for (const { stream } of events) if (partition === undefined || partOfStream(stream, partition.of) === partition.number) yield stream;
+    const last = events.at(-1);
+    if (last === undefined || events.length < pageSize) return;
     after = last;
   }
 }
 
-async function anyBetween(log: Queries, after: Standing, to: Place): Promise<boolean> {
+async function anyBetween(log: Queries, after: Checkpoint, to: Place): Promise<boolean> {
   for await (const _ of streamsBehind(log, after, to)) return true;
   return false;
 }

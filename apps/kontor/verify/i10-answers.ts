@@ -1,29 +1,19 @@
-import { fromBinary } from "@bufbuild/protobuf";
-import { PlaceOrderInputSchema } from "@kontor/contracts/gen/kontor/checkout/v1/checkout_pb.js";
+import { checkoutFacts } from "@kontor/checkout/src/facts.ts";
+import type { CheckoutFact } from "@kontor/checkout/src/facts.ts";
 import type { PlaceOrderInput } from "@kontor/contracts/gen/kontor/checkout/v1/checkout_pb.js";
-import { OrderSchema } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
+import { orderFacts } from "@kontor/orders/src/facts.ts";
+import type { OrderFact } from "@kontor/orders/src/facts.ts";
+import { paymentFacts } from "@kontor/payments/src/facts.ts";
+import type { PaymentFact } from "@kontor/payments/src/facts.ts";
+import { keysWithoutResponse } from "@kontor/platform/database/database-facts.ts";
 import type { Queries } from "@kontor/platform/database/database.ts";
-import { sql } from "@kontor/platform/database/sql.ts";
 import { IdCounts } from "./id-counts.ts";
 import { hasEvents } from "./i8-applied.ts";
 import type { Breach, Invariant, Look } from "./invariant.ts";
-import { orderRows, ordersWithIds } from "./order-rows.ts";
-import type { OrderRow } from "./order-rows.ts";
 import { byId, pages } from "./pages.ts";
-import { paymentsWithIds } from "./payment-rows.ts";
-import type { PaymentRow } from "./payment-rows.ts";
-import { readable } from "./read-event.ts";
 
 const atOnce = 1_000;
 const keysAtOnce = 10_000;
-
-interface SagaRow {
-  readonly id: string;
-  readonly status: "RUNNING" | "UNDOING" | "DONE" | "REFUSED";
-  readonly input: Uint8Array;
-  readonly answer: Uint8Array | null;
-  readonly refused: boolean;
-}
 
 /** What was answered is there, once: an order for every checkout that was placed, none for one that was refused. */
 export const answersInvariant: Invariant = {
@@ -33,8 +23,7 @@ export const answersInvariant: Invariant = {
   async *check(look) {
     const placed = new IdCounts();
     yield* checkouts(look, placed);
-    const read = (after: string, limit: number) =>
-      orderRows(look.of("orders"), ["PENDING", "PAID", "COMPLETED", "CANCELLED"], after, limit);
+    const read = (after: string, limit: number) => look.of(orderFacts).orders(["PENDING", "PAID", "COMPLETED", "CANCELLED"], after, limit);
     for await (const page of pages(read, ({ id }) => id, atOnce))
       for (const { id } of page) {
         const count = placed.count(id);
@@ -47,41 +36,27 @@ export const answersInvariant: Invariant = {
 
 /** Looks at all checkouts and counts them by order. */
 async function* checkouts(look: Look, placed: IdCounts): AsyncGenerator<Breach> {
-  const read = (after: string, limit: number) =>
-    look.of("checkout").rows<SagaRow>(sql`
-      select id, status, input, answer, refusal is not null as refused from sagas where name = 'place-order' and id > ${after} order by id limit ${limit}`);
-  for await (const page of pages(read, ({ id }) => id, atOnce)) {
+  for await (const page of pages(look.of(checkoutFacts).checkouts, ({ id }) => id, atOnce)) {
     look.looked(page.length);
-    const sagas = page.map((saga) => ({ ...saga, input: readable(() => fromBinary(PlaceOrderInputSchema, saga.input)) }));
-    const inputs = sagas.flatMap(({ input }) => input ?? []);
-    const orders = byId(
-      await ordersWithIds(
-        look.of("orders"),
-        inputs.map(({ order }) => order),
-      ),
-    );
-    const payments = byId(
-      await paymentsWithIds(
-        look.of("payments"),
-        inputs.map(({ payment }) => payment),
-      ),
-    );
-    for (const { id, input, ...saga } of sagas) {
+    const inputs = page.flatMap(({ input }) => input ?? []);
+    const orders = byId(await look.of(orderFacts).ordersByIds(inputs.map(({ order }) => order)));
+    const payments = byId(await look.of(paymentFacts).paymentsByIds(inputs.map(({ payment }) => payment)));
+    for (const { id, input, ...checkout } of page) {
       if (input === undefined) {
         yield { about: id, text: `checkout ${id} has an input that cannot be read` };
         continue;
       }
       placed.add(input.order);
-      const problem = problemOf({ ...saga, input }, orders.get(input.order), payments.get(input.payment));
-      if (problem !== undefined) yield { about: id, text: `checkout ${id} is ${saga.status}, and ${problem}` };
+      const problem = problemOf({ ...checkout, input }, orders.get(input.order), payments.get(input.payment));
+      if (problem !== undefined) yield { about: id, text: `checkout ${id} is ${checkout.status}, and ${problem}` };
     }
   }
 }
 
 function problemOf(
-  { status, input, answer, refused }: Omit<SagaRow, "id" | "input"> & { readonly input: PlaceOrderInput },
-  order: OrderRow | undefined,
-  payment: PaymentRow | undefined,
+  { status, input, order: answered, refused }: Omit<CheckoutFact, "id" | "input"> & { readonly input: PlaceOrderInput },
+  order: OrderFact | undefined,
+  payment: PaymentFact | undefined,
 ): string | undefined {
   switch (status) {
     case "RUNNING":
@@ -94,7 +69,6 @@ function problemOf(
         ? `its payment ${payment.id} is ${payment.status}`
         : undefined;
     case "DONE": {
-      const answered = answer === null ? undefined : readable(() => fromBinary(OrderSchema, answer));
       if (answered === undefined) return "it has no answer";
       if (answered.id !== input.order) return `it answers with order ${answered.id} instead of ${input.order}`;
       if (order === undefined || order.status === "VOID") return `its order ${input.order} is ${order?.status ?? "not there"}`;
@@ -107,25 +81,15 @@ function problemOf(
 }
 
 async function* keysOfTwo(look: Look): AsyncGenerator<Breach> {
-  const read = (after: string, limit: number) =>
-    look
-      .of("checkout")
-      .rows<{ key: string; sagas: readonly string[] }>(
-        sql`select key, array_agg(id order by id) as sagas from sagas where key > ${after} group by key order by key limit ${limit}`,
-      );
-  for await (const page of pages(read, ({ key }) => key, keysAtOnce))
-    for (const { sagas } of page)
-      if (sagas.length > 1) yield { about: sagas[0]!, text: `the checkouts ${sagas.join(", ")} have one idempotency key` };
+  for await (const page of pages(look.of(checkoutFacts).keys, ({ key }) => key, keysAtOnce))
+    for (const { checkouts: begun } of page)
+      if (begun.length > 1) yield { about: begun[0]!, text: `the checkouts ${begun.join(", ")} have one idempotency key` };
 }
 
 /** A key is claimed and answered in one transaction: nobody else ever sees it without. */
 async function* keysWithoutAnswer(service: string, database: Queries): AsyncGenerator<Breach> {
   for (let after = ""; ;) {
-    const { found, last, empty } = await database.one<{ found: number; last: string | null; empty: number }>(sql`
-      with page as (
-        select key, response is null and refusal is null as empty from idempotency_keys where key > ${after} order by key limit ${keysAtOnce}
-      )
-      select count(*)::int as found, (select key from page order by key desc limit 1) as last, count(*) filter (where empty)::int as empty from page`);
+    const { found, last, empty } = await keysWithoutResponse(database, after, keysAtOnce);
     if (empty > 0) yield { about: `${service} ${after}`, text: `${service} has ${empty} idempotency keys without an answer` };
     if (found < keysAtOnce || last === null) return;
     after = last;

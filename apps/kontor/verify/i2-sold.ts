@@ -1,6 +1,7 @@
-import { sql } from "@kontor/platform/database/sql.ts";
+import { inventoryFacts } from "@kontor/inventory/src/facts.ts";
+import { orderFacts } from "@kontor/orders/src/facts.ts";
 import type { Breach, Invariant, Look } from "./invariant.ts";
-import { isPaid, ordersWithIds, stateOf } from "./order-rows.ts";
+import { isPaid } from "./is-paid.ts";
 import { byId, chunks, pages } from "./pages.ts";
 
 interface Units {
@@ -25,22 +26,11 @@ export const soldInvariant: Invariant = {
 
 /** Also sums up what was sold, into `sold`. */
 async function* unsoldOrders(look: Look, sold: Map<string, number>): AsyncGenerator<Breach> {
-  const inventory = look.of("inventory");
-  const read = (after: string, limit: number) =>
-    look
-      .of("orders")
-      .rows<{ id: string; status: string; state: Uint8Array }>(
-        sql`select id, status, state from orders where status in ('PAID', 'COMPLETED') and id > ${after} order by id limit ${limit}`,
-      );
-  for await (const page of pages(read, ({ id }) => id, atOnce)) {
+  for await (const page of pages(look.of(orderFacts).paidOrders, ({ id }) => id, atOnce)) {
     look.looked(page.length);
-    const reservations = byId(
-      await inventory.rows<{ id: string; status: string; lines: readonly Units[] }>(
-        sql`select order_id as id, status, lines from reservations where order_id = any(${page.map(({ id }) => id)}::text[])`,
-      ),
-    );
+    const reservations = byId(await look.of(inventoryFacts).reservationsByOrders(page.map(({ id }) => id)));
     for (const order of page) {
-      const state = stateOf(order);
+      const { state } = order;
       // One that is being cancelled gives its units back, or never had them because its claim was refused.
       if (state === undefined || state.cancelling) continue;
       if (look.backlog.waits("inventory.orders", order.id) || look.backlog.waits("orders.claims", order.id)) continue;
@@ -58,12 +48,7 @@ async function* unsoldOrders(look: Look, sold: Map<string, number>): AsyncGenera
 
 async function* oversoldSkus(look: Look, sold: ReadonlyMap<string, number>): AsyncGenerator<Breach> {
   for (const skus of chunks([...sold.keys()], atOnce)) {
-    const rows = await look
-      .of("inventory")
-      .rows<{ sku: string; received: number }>(
-        sql`select sku, sum(quantity)::float8 as received from movements where kind = 'RECEIVED' and sku = any(${skus}::text[]) group by sku`,
-      );
-    const received = new Map(rows.map((row) => [row.sku, row.received]));
+    const received = await look.of(inventoryFacts).receivedUnits(skus);
     for (const sku of skus) {
       const came = received.get(sku) ?? 0;
       if (sold.get(sku)! > came) yield breach(sku, `SKU ${sku}: ${sold.get(sku)} units are on paid orders and ${came} were ever received`);
@@ -73,15 +58,10 @@ async function* oversoldSkus(look: Look, sold: ReadonlyMap<string, number>): Asy
 
 /** Units that are gone although nobody has paid for them could have been sold to others. */
 async function* soldForNothing(look: Look): AsyncGenerator<Breach> {
-  const read = (after: string, limit: number) =>
-    look
-      .of("inventory")
-      .rows<{ id: string }>(
-        sql`select order_id as id from reservations where status = 'SOLD' and order_id > ${after} order by order_id limit ${limit}`,
-      );
+  const read = (after: string, limit: number) => look.of(inventoryFacts).reservations("SOLD", after, limit);
   for await (const page of pages(read, ({ id }) => id, atOnce)) {
     const ids = page.map(({ id }) => id);
-    const orders = byId(await ordersWithIds(look.of("orders"), ids));
+    const orders = byId(await look.of(orderFacts).ordersByIds(ids));
     for (const id of ids) {
       const order = orders.get(id);
       if ((order === undefined || !isPaid(order)) && !look.backlog.waits("inventory.orders", id))

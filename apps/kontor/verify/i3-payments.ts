@@ -1,40 +1,32 @@
-import { sql } from "@kontor/platform/database/sql.ts";
-import { checkBooks } from "./i3-books.ts";
+import { orderFacts } from "@kontor/orders/src/facts.ts";
+import type { OrderFact } from "@kontor/orders/src/facts.ts";
+import { paymentFacts } from "@kontor/payments/src/facts.ts";
+import type { PaymentFact } from "@kontor/payments/src/facts.ts";
+import { compareWithProvider } from "./i3-provider.ts";
 import type { Breach, Invariant, Look } from "./invariant.ts";
-import { cancellingAmong, isPaid, orderRows, ordersWithIds } from "./order-rows.ts";
-import type { OrderRow } from "./order-rows.ts";
+import { isPaid } from "./is-paid.ts";
 import { byId, groupBy, pages } from "./pages.ts";
-import { paymentRows } from "./payment-rows.ts";
-import type { PaymentRow } from "./payment-rows.ts";
 
 const atOnce = 1_000;
 
-/** No money without an order, no paid order without money, and the provider's books say the same as ours. */
+/** No money without an order, no paid order without money, and the provider's ledger says the same as ours. */
 export const paymentsInvariant: Invariant = {
   id: "I3",
-  title: "captured payments and paid orders belong together one to one, and the provider's books agree with ours both ways",
+  title: "captured payments and paid orders belong together one to one, and the provider's ledger agrees with ours both ways",
   counts: "payments",
   async *check(look) {
     yield* paymentsWithoutOrder(look);
     yield* ordersWithoutPayment(look);
-    yield* checkBooks(look);
+    yield* compareWithProvider(look);
   },
 };
 
 async function* paymentsWithoutOrder(look: Look): AsyncGenerator<Breach> {
-  const read = (after: string, limit: number) => paymentRows(look.of("payments"), after, limit);
-  for await (const page of pages(read, ({ id }) => id, atOnce)) {
+  for await (const page of pages(look.of(paymentFacts).payments, ({ id }) => id, atOnce)) {
     look.looked(page.length);
-    const orders = byId(
-      await ordersWithIds(
-        look.of("orders"),
-        page.map(({ order }) => order),
-      ),
-    );
-    const cancelling = await cancellingAmong(
-      look.of("orders"),
-      page.filter(({ status }) => status === "REFUNDED").map(({ order }) => order),
-    );
+    const orders = byId(await look.of(orderFacts).ordersByIds(page.map(({ order }) => order)));
+    const refunded = page.filter(({ status }) => status === "REFUNDED").map(({ order }) => order);
+    const cancelling = await look.of(orderFacts).cancelling(refunded);
     for (const payment of page) {
       if (look.backlog.waits("orders.payments", payment.id)) continue;
       const order = orders.get(payment.order);
@@ -50,7 +42,7 @@ async function* paymentsWithoutOrder(look: Look): AsyncGenerator<Breach> {
   }
 }
 
-function problemOf(payment: PaymentRow, order: OrderRow, cancelling: ReadonlySet<string>): string | undefined {
+function problemOf(payment: PaymentFact, order: OrderFact, cancelling: ReadonlySet<string>): string | undefined {
   const { status } = order;
   switch (payment.status) {
     case "CAPTURED":
@@ -68,16 +60,9 @@ function problemOf(payment: PaymentRow, order: OrderRow, cancelling: ReadonlySet
 }
 
 async function* ordersWithoutPayment(look: Look): AsyncGenerator<Breach> {
-  const read = (after: string, limit: number) => orderRows(look.of("orders"), ["PAID", "COMPLETED"], after, limit);
+  const read = (after: string, limit: number) => look.of(orderFacts).orders(["PAID", "COMPLETED"], after, limit);
   for await (const page of pages(read, ({ id }) => id, atOnce)) {
-    const captured = groupBy(
-      await look
-        .of("payments")
-        .rows<{ id: string; order: string }>(
-          sql`select id, order_id as "order" from payments where order_id = any(${page.map(({ id }) => id)}::text[]) and status in ('CAPTURED', 'REFUNDED')`,
-        ),
-      ({ order }) => order,
-    );
+    const captured = groupBy(await look.of(paymentFacts).captured(page.map(({ id }) => id)), ({ order }) => order);
     for (const { id, status, payment } of page) {
       const payments = captured.get(id) ?? [];
       const [first] = payments;

@@ -1,34 +1,31 @@
 import { moneyTo } from "@kontor/contracts/money.ts";
-import { sql } from "@kontor/platform/database/sql.ts";
+import { orderFacts } from "@kontor/orders/src/facts.ts";
+import type { OrderFact } from "@kontor/orders/src/facts.ts";
+import { paymentFacts } from "@kontor/payments/src/facts.ts";
+import type { PaymentFact } from "@kontor/payments/src/facts.ts";
+import { providerFacts } from "@kontor/payments/provider/src/facts.ts";
+import type { ChargeFact, ProviderRefundFact } from "@kontor/payments/provider/src/facts.ts";
 import type { Breach, Invariant, Look } from "./invariant.ts";
-import { isPaid, ordersWithIds } from "./order-rows.ts";
-import type { OrderRow } from "./order-rows.ts";
+import { isPaid } from "./is-paid.ts";
 import { byId, pages } from "./pages.ts";
-import { chargeRows, entriesOf, paymentRows, providerRefundRows, throughBuiltin } from "./payment-rows.ts";
-import type { ChargeRow, PaymentRow, ProviderRefundRow } from "./payment-rows.ts";
+import { entriesOf, throughBuiltin } from "./provider-entries.ts";
 
 const atOnce = 1_000;
 const sessionsAtOnce = 5_000;
 
-/** Every sum of money agrees: what the provider has of us, what payments say, and what paid orders come to, for each payment and so in all. */
+/** Every sum of money agrees: what the provider has taken, what payments say, and what paid orders come to, for each payment and so in all. */
 export const moneyInvariant: Invariant = {
   id: "I4",
   title: "one charge for each attempt; captured − refunded is the same at the provider, in payments and in paid orders",
   counts: "payments",
   async *check(look) {
-    const books = look.databases.has("provider");
-    if (books) yield* chargedTwice(look);
+    const ledger = look.databases.has("provider");
+    if (ledger) yield* chargedTwice(look);
     const sums = new Sums();
-    const read = (after: string, limit: number) => paymentRows(look.of("payments"), after, limit);
-    for await (const page of pages(read, ({ id }) => id, atOnce)) {
+    for await (const page of pages(look.of(paymentFacts).payments, ({ id }) => id, atOnce)) {
       look.looked(page.length);
-      const entries = books ? await entriesOf(look.of("provider"), page) : undefined;
-      const orders = byId(
-        await ordersWithIds(
-          look.of("orders"),
-          page.map(({ order }) => order),
-        ),
-      );
+      const entries = ledger ? await entriesOf(look, page) : undefined;
+      const orders = byId(await look.of(orderFacts).ordersByIds(page.map(({ order }) => order)));
       for (const payment of page) {
         const problems = [...ownProblems(payment), ...orderProblems(payment, orders.get(payment.order), look)];
         if (entries !== undefined && payment.attempts.every(throughBuiltin)) {
@@ -37,8 +34,8 @@ export const moneyInvariant: Invariant = {
           problems.push(...providerProblems(payment, charges, refunds));
           sums.add("provider", payment.currency, netOf(charges, refunds));
         }
-        sums.add("captured", payment.currency, payment.captured);
-        sums.add("refunded", payment.currency, payment.refunded);
+        sums.add("captured", payment.currency, payment.capturedMinor);
+        sums.add("refunded", payment.currency, payment.refundedMinor);
         if (problems.length > 0)
           yield { about: payment.id, text: `payment ${payment.id} for order ${payment.order}: ${problems.join("; ")}` };
       }
@@ -48,26 +45,27 @@ export const moneyInvariant: Invariant = {
         `${currency}: ${amount(currency, sums.of("captured", currency))} captured, ${amount(currency, sums.of("refunded", currency))} refunded`,
       );
     // Beside a running shop these are sums of different moments; what the provider has beyond our payments I3 finds one by one.
-    if (books && !look.running) yield* strayMoney(look, sums);
+    if (ledger && !look.running) yield* strayMoney(look, sums);
   },
 };
 
 async function* chargedTwice(look: Look): AsyncGenerator<Breach> {
-  const read = (after: string, limit: number) =>
-    look
-      .of("provider")
-      .rows<{ session: string; charges: number }>(
-        sql`select session_key as session, count(*)::int as charges from charges where session_key > ${after} group by session_key order by session_key limit ${limit}`,
-      );
-  for await (const page of pages(read, ({ session }) => session, sessionsAtOnce))
+  for await (const page of pages(look.of(providerFacts).chargeCounts, ({ session }) => session, sessionsAtOnce))
     for (const { session, charges } of page)
       if (charges !== 1) yield { about: session, text: `attempt ${session} was charged ${charges} times` };
 }
 
-function ownProblems({ status, currency, amount: due, captured, refunded, refunds }: PaymentRow): string[] {
+function ownProblems({
+  status,
+  currency,
+  amountMinor: due,
+  capturedMinor: captured,
+  refundedMinor: refunded,
+  refunds,
+}: PaymentFact): string[] {
   const problems: string[] = [];
   const money = (minor: bigint) => amount(currency, minor);
-  const done = refunds.reduce((sum, refund) => (refund.status === "REFUND_DONE" ? sum + BigInt(refund.amount) : sum), 0n);
+  const done = refunds.reduce((sum, refund) => (refund.status === "REFUND_DONE" ? sum + refund.amountMinor : sum), 0n);
   if (captured !== (status === "CAPTURED" || status === "REFUNDED" ? due : 0n))
     problems.push(`it is ${status} with ${money(captured)} of ${money(due)} captured`);
   if (refunded !== done) problems.push(`${money(refunded)} refunded, its refunds sum to ${money(done)}`);
@@ -76,32 +74,36 @@ function ownProblems({ status, currency, amount: due, captured, refunded, refund
   return problems;
 }
 
-function orderProblems({ id, currency, captured, refunded }: PaymentRow, order: OrderRow | undefined, look: Look): string[] {
+function orderProblems(
+  { id, currency, capturedMinor: captured, refundedMinor: refunded }: PaymentFact,
+  order: OrderFact | undefined,
+  look: Look,
+): string[] {
   // One without an order is I3's.
   if (order === undefined || look.backlog.waits("orders.payments", id)) return [];
   if (order.currency !== currency) return [`it is in ${currency}, the order in ${order.currency}`];
-  const due = isPaid(order) ? order.total - refunded : 0n;
+  const due = isPaid(order) ? order.totalMinor - refunded : 0n;
   return captured - refunded === due
     ? []
     : [
-        `${amount(currency, captured)} − ${amount(currency, refunded)} is kept, and of the ${order.status} order's ${amount(currency, order.total)} it should be ${amount(currency, due)}`,
+        `${amount(currency, captured)} − ${amount(currency, refunded)} is kept, and of the ${order.status} order's ${amount(currency, order.totalMinor)} it should be ${amount(currency, due)}`,
       ];
 }
 
 function providerProblems(
-  { currency, captured, refunded, attempts, refunds }: PaymentRow,
-  charges: readonly ChargeRow[],
-  given: readonly ProviderRefundRow[],
+  { currency, capturedMinor: captured, refundedMinor: refunded, attempts, refunds }: PaymentFact,
+  charges: readonly ChargeFact[],
+  providerRefunds: readonly ProviderRefundFact[],
 ): string[] {
-  const foreign = [...charges, ...given].find((entry) => entry.currency !== currency);
+  const foreign = [...charges, ...providerRefunds].find((entry) => entry.currency !== currency);
   if (foreign !== undefined) return [`it is in ${currency}, the provider's ${foreign.id} in ${foreign.currency}`];
-  // What the provider has done and we have not heard of yet, or have not had done yet: I3 sees to it that a task will.
-  const unheard = new Set(attempts.filter(({ status }) => status === "WAITING").map(({ id }) => id));
+  // What the provider has done and payments does not know yet, or has not had done yet: I3 checks that a task will.
+  const undecided = new Set(attempts.filter(({ status }) => status === "WAITING").map(({ id }) => id));
   const returned = new Set(attempts.filter(({ status }) => status === "RETURNED").map(({ id }) => id));
   const pending = new Set(refunds.filter(({ status }) => status === "REFUND_PENDING").map(({ id }) => id));
   const net = netOf(
-    charges.filter(({ session }) => !unheard.has(session) && !returned.has(session)),
-    given.filter(({ key }) => !pending.has(key) && !returned.has(key)),
+    charges.filter(({ session }) => !undecided.has(session) && !returned.has(session)),
+    providerRefunds.filter(({ key }) => !pending.has(key) && !returned.has(key)),
   );
   return net === captured - refunded
     ? []
@@ -110,26 +112,24 @@ function providerProblems(
 
 async function* strayMoney(look: Look, sums: Sums): AsyncGenerator<Breach> {
   const all = new Sums();
-  const readCharges = (after: string, limit: number) => chargeRows(look.of("provider"), after, limit);
-  for await (const page of pages(readCharges, ({ id }) => id, sessionsAtOnce))
-    for (const charge of page) all.add("provider", charge.currency, charge.amount);
-  const readRefunds = (after: string, limit: number) => providerRefundRows(look.of("provider"), after, limit);
-  for await (const page of pages(readRefunds, ({ id }) => id, sessionsAtOnce))
-    for (const refund of page) if (refund.status === "succeeded") all.add("provider", refund.currency, -refund.amount);
+  for await (const page of pages(look.of(providerFacts).charges, ({ id }) => id, sessionsAtOnce))
+    for (const charge of page) all.add("provider", charge.currency, charge.amountMinor);
+  for await (const page of pages(look.of(providerFacts).refunds, ({ id }) => id, sessionsAtOnce))
+    for (const refund of page) if (refund.status === "succeeded") all.add("provider", refund.currency, -refund.amountMinor);
   for (const currency of new Set([...sums.currencies, ...all.currencies])) {
     const [theirs, ours] = [all.of("provider", currency), sums.of("provider", currency)];
     if (theirs !== ours)
       yield {
         about: currency,
-        text: `the provider's books come to ${amount(currency, theirs)} ${currency}, those of our payments to ${amount(currency, ours)}`,
+        text: `the provider's ledger comes to ${amount(currency, theirs)} ${currency}, those of our payments to ${amount(currency, ours)}`,
       };
   }
 }
 
 /** Charges less refunds. */
-function netOf(charges: readonly ChargeRow[], refunds: readonly ProviderRefundRow[]): bigint {
-  const charged = charges.reduce((sum, charge) => sum + charge.amount, 0n);
-  return refunds.reduce((sum, refund) => (refund.status === "succeeded" ? sum - refund.amount : sum), charged);
+function netOf(charges: readonly ChargeFact[], refunds: readonly ProviderRefundFact[]): bigint {
+  const charged = charges.reduce((sum, charge) => sum + charge.amountMinor, 0n);
+  return refunds.reduce((sum, refund) => (refund.status === "succeeded" ? sum - refund.amountMinor : sum), charged);
 }
 
 function amount(currency: string, minor: bigint): string {

@@ -1,10 +1,12 @@
 import type { Queries } from "@kontor/platform/database/database.ts";
-import { sql } from "@kontor/platform/database/sql.ts";
+import { countsByType, eventsBetween } from "@kontor/platform/events/log-facts.ts";
+import type { StreamPosition } from "@kontor/platform/events/log-facts.ts";
 import { partOfStream } from "@kontor/platform/events/partitions.ts";
 import { beginning, comparePlaces } from "@kontor/platform/events/place.ts";
 import type { Place, Stand } from "@kontor/platform/events/place.ts";
 import { reachedPlace } from "@kontor/platform/events/reach.ts";
 import { readRelayed } from "@kontor/platform/events/relayed.ts";
+import { parkedCounts } from "@kontor/platform/events/subscription-facts.ts";
 import { subscriptionRows } from "@kontor/platform/events/subscription-store.ts";
 import type { SubscriptionTotals } from "@kontor/platform/events/subscription-store.ts";
 import { knownSubscriptions } from "./known-subscriptions.ts";
@@ -22,7 +24,7 @@ interface Standing {
 /** No event is lost and none is applied twice: each is applied, parked or skipped, by every subscription that takes its type. */
 export const appliedInvariant: Invariant = {
   id: "I8",
-  title: "every subscription has applied, parked or skipped each event of its types up to its place, once",
+  title: "every subscription has applied, parked or skipped each event of its types up to its checkpoint, once",
   counts: "events",
   async *check(look) {
     const standings: Standing[] = [];
@@ -36,20 +38,20 @@ export const appliedInvariant: Invariant = {
       }
     }
     for (const [publisher, readers] of groupBy(standings, ({ subscription }) => subscription.publisher)) {
-      const log = new LogWalk(look.of(publisher));
+      const log = new LogWalk(look.database(publisher));
       // After the readers' rows: what has been relayed since is behind what they have read.
-      const relayed = await readRelayed(look.of(publisher));
+      const relayed = await readRelayed(look.database(publisher));
       const reached = readers.map((reader) => ({ ...reader, places: placesOf(reader.row, relayed) }));
       for (const { subscription, row, places } of reached.toSorted((a, b) => comparePlaces(a.places.least, b.places.least))) {
         await log.walkTo(places.least);
         const before = subscription.types.reduce((sum, type) => sum + log.count(type), 0);
-        const due = before + (await countInParts(look.of(publisher), subscription.types, places));
+        const due = before + (await countInPartitions(look.database(publisher), subscription.types, places));
         const { applied, parked, skipped } = row;
         look.looked(due);
         if (applied + parked + skipped !== due)
           yield {
             about: row.name,
-            text: `${row.name} has applied ${applied}, parked ${parked} and skipped ${skipped}, ${publisher}'s log has ${due} such events up to its place`,
+            text: `${row.name} has applied ${applied}, parked ${parked} and skipped ${skipped}, ${publisher}'s log has ${due} such events up to its checkpoint`,
           };
         if (parked > 0) await noteParked(look, subscription);
       }
@@ -69,18 +71,14 @@ function placesOf(row: SubscriptionTotals, relayed: Stand | undefined): Places {
 }
 
 /** How many events behind the least place are at or before that of their part. */
-async function countInParts(log: Queries, types: readonly string[], { least, parts }: Places): Promise<number> {
+async function countInPartitions(log: Queries, types: readonly string[], { least, parts }: Places): Promise<number> {
   const last = parts.toSorted(comparePlaces).at(-1);
   let count = 0;
   for (let at = least; last !== undefined && comparePlaces(at, last) < 0;) {
-    const rows: readonly (Place & { readonly stream: string })[] = await log.rows(sql`
-      select epoch, xid, position::text as position, stream from events
-      where (epoch, xid, position) > (${at.epoch}::int, ${at.xid}::xid8, ${at.position}::bigint)
-        and (epoch, xid, position) <= (${last.epoch}::int, ${last.xid}::xid8, ${last.position}::bigint) and type = any(${types}::text[])
-      order by epoch, xid, events.position limit ${atOnce}`);
-    for (const row of rows) if (comparePlaces(row, parts[partOfStream(row.stream, parts.length)]!) <= 0) count++;
-    const end = rows.at(-1);
-    if (end === undefined || rows.length < atOnce) break;
+    const events: readonly StreamPosition[] = await eventsBetween(log, { after: at, to: last, types }, atOnce);
+    for (const event of events) if (comparePlaces(event, parts[partOfStream(event.stream, parts.length)]!) <= 0) count++;
+    const end = events.at(-1);
+    if (end === undefined || events.length < atOnce) break;
     at = end;
   }
   return count;
@@ -107,18 +105,8 @@ class LogWalk {
 
   async walkTo(to: Place): Promise<void> {
     for (;;) {
-      const rows = await this.#log.rows<Place & { readonly type: string; readonly count: number }>(sql`
-        with page as (
-          select epoch, xid, position, type from events
-          where (epoch, xid, position) > (${this.#at.epoch}::int, ${this.#at.xid}::xid8, ${this.#at.position}::bigint)
-            and (epoch, xid, position) <= (${to.epoch}::int, ${to.xid}::xid8, ${to.position}::bigint)
-          order by epoch, xid, position limit ${atOnce}
-        )
-        select counts.type, counts.count, last.epoch, last.xid, last.position::text as position
-        from (select type, count(*)::int as count from page group by type) counts
-        cross join (select epoch, xid, position from page order by epoch desc, xid desc, position desc limit 1) last`);
       let found = 0;
-      for (const { type, count, epoch, xid, position } of rows) {
+      for (const { type, count, epoch, xid, position } of await countsByType(this.#log, { after: this.#at, to }, atOnce)) {
         this.#counts.set(type, this.count(type) + count);
         this.#at = { epoch, xid, position };
         found += count;
@@ -129,8 +117,8 @@ class LogWalk {
 }
 
 async function noteParked(look: Look, { name, subscriber }: KnownSubscription): Promise<void> {
-  const { parked, given_up } = await look.of(subscriber).one<{ parked: number; given_up: number }>(sql`
-    select count(*)::int as parked, count(*) filter (where attempts > 0 and next_attempt_at is null)::int as given_up
-    from parked_events where split_part(subscription, '#', 1) = ${name}`);
-  look.note(`${name} has ${parked} events parked${given_up > 0 ? `, of which ${given_up} wait for an operator (kontor parked)` : ""}`);
+  const { parked, attemptsUsedUp } = await parkedCounts(look.database(subscriber), name);
+  look.note(
+    `${name} has ${parked} events parked${attemptsUsedUp > 0 ? `, of which ${attemptsUsedUp} wait for an operator (kontor parked)` : ""}`,
+  );
 }

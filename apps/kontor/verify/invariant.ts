@@ -1,4 +1,5 @@
 import type { Queries } from "@kontor/platform/database/database.ts";
+import type { ServiceFacts } from "@kontor/platform/service/facts.ts";
 import type { Backlog } from "./backlog.ts";
 
 /** Something that breaks an invariant. */
@@ -22,9 +23,12 @@ export interface Invariant {
 
 /** One look at the whole shop. */
 export interface Look {
-  /** A service's database, or "mailbox" or "provider". Throws when it was not given. */
-  of(name: string): Queries;
+  /** What a service says about its database. Throws when that is not among the databases. */
+  of<Facts>(facts: ServiceFacts<Facts>): Facts;
+  /** By service, with "mailbox" and "provider": for what the platform says about each. */
   readonly databases: ReadonlyMap<string, Queries>;
+  /** One of them. Throws when it is not there. */
+  database(name: string): Queries;
   /** Whether a shop runs on these databases. */
   readonly running: boolean;
   /** The shop's time. */

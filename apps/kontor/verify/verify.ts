@@ -1,5 +1,6 @@
+import { databaseTime } from "@kontor/platform/database/database-facts.ts";
 import type { Queries } from "@kontor/platform/database/database.ts";
-import { sql } from "@kontor/platform/database/sql.ts";
+import type { ServiceFacts } from "@kontor/platform/service/facts.ts";
 import { readBacklog, waitForSubscribers } from "./backlog.ts";
 import { answersInvariant } from "./i10-answers.ts";
 import { terminalInvariant } from "./i11-terminal.ts";
@@ -38,11 +39,11 @@ export interface VerifyOptions {
   readonly now?: () => Date;
   /** Only the invariants with these ids. */
   readonly only?: readonly string[];
-  /** Told of each invariant as soon as it is decided. */
+  /** Called with each finding as soon as it is decided. */
   readonly found?: (finding: Finding) => void;
 }
 
-/** How an invariant stands. */
+/** Whether an invariant holds. */
 export interface Finding {
   readonly id: string;
   readonly title: string;
@@ -61,39 +62,39 @@ const breachesShown = 20;
 const suspectsMax = 100_000;
 
 /**
- * Checks the invariants on all databases of a house, by service name, with "mailbox" and "provider" where they are there. Reads only, in
+ * Checks the invariants on all databases of a shop, by service name, with "mailbox" and "provider" where they are there. Reads only, in
  * short statements, and needs eight bytes of memory for an order.
  *
  * Databases cannot be read at one moment, and a shop may run meanwhile. So what is under way is no breach: what follows from an event that
  * its subscriber has not applied yet, and what a task is still to do. Beside a running shop the heads of all logs are taken first and
- * subscribers waited for until they have passed them; then all is looked at, and whatever is found broken is looked at once more after the
- * heads of then are passed. Only what is broken in both looks, about the same thing, is reported: what moved between two reads of one look
+ * subscribers waited for until they have passed them; then all is checked, and whatever is found broken is checked once more after the
+ * heads of that moment are passed. Only what is broken in both looks, about the same thing, is reported: what moved between two reads of one look
  * has arrived by the other.
  */
 export async function verify(databases: ReadonlyMap<string, Queries>, options: VerifyOptions = {}): Promise<readonly Finding[]> {
   const { running = false, waitMs = 15_000, only, found = () => undefined } = options;
-  const asked = invariants.filter(({ id }) => only === undefined || only.includes(id));
+  const selected = invariants.filter(({ id }) => only === undefined || only.includes(id));
   const firstStuck = running ? await waitForSubscribers(databases, waitMs) : [];
   const look = await lookOn(databases, options);
   const findings: Finding[] = [];
   const suspicious = new Map<string, Suspects>();
-  for (const invariant of asked) {
+  for (const invariant of selected) {
     const suspects = await suspectsOf(invariant, look);
     const again = running && suspects.about.size > 0;
     if (again) suspicious.set(invariant.id, suspects);
-    else findings.push(told(found, findingOf(invariant, suspects, invariant.id === "I8" ? firstStuck : [])));
+    else findings.push(reported(found, findingOf(invariant, suspects, invariant.id === "I8" ? firstStuck : [])));
   }
   if (suspicious.size > 0) {
     const stuck = await waitForSubscribers(databases, waitMs);
     const second = await lookOn(databases, options);
-    for (const invariant of asked) {
+    for (const invariant of selected) {
       const before = suspicious.get(invariant.id);
       if (before === undefined) continue;
       const suspects = await suspectsOf(invariant, second, before);
-      findings.push(told(found, findingOf(invariant, suspects, invariant.id === "I8" ? stuck : [])));
+      findings.push(reported(found, findingOf(invariant, suspects, invariant.id === "I8" ? stuck : [])));
     }
   }
-  return findings.toSorted((a, b) => asked.findIndex(({ id }) => id === a.id) - asked.findIndex(({ id }) => id === b.id));
+  return findings.toSorted((a, b) => selected.findIndex(({ id }) => id === a.id) - selected.findIndex(({ id }) => id === b.id));
 }
 
 type OneLook = Omit<Look, "looked" | "note">;
@@ -102,13 +103,14 @@ async function lookOn(
   databases: ReadonlyMap<string, Queries>,
   { running = false, mailsCaught = true, now }: VerifyOptions,
 ): Promise<OneLook> {
-  const of = (name: string): Queries => {
-    const database = databases.get(name);
-    if (database === undefined) throw new Error(`the database of ${name} is not among those to be verified`);
-    return database;
+  const database = (name: string): Queries => {
+    const found = databases.get(name);
+    if (found === undefined) throw new Error(`the database of ${name} is not among those to be verified`);
+    return found;
   };
-  const at = now?.() ?? (await of("orders").one<{ now: Date }>(sql`select now() as now`)).now;
-  return { of, databases, running, now: at, mailsCaught, backlog: await readBacklog(databases) };
+  const of = <Facts>({ service, from }: ServiceFacts<Facts>): Facts => from(database(service));
+  const at = now?.() ?? (await databaseTime(database("orders")));
+  return { of, databases, database, running, now: at, mailsCaught, backlog: await readBacklog(databases) };
 }
 
 interface Suspects {
@@ -140,7 +142,7 @@ function findingOf({ id, title, counts }: Invariant, { broken, breaches, checked
   return { id, title, checked, counts, broken: broken + stuck.length, breaches: [...stuck, ...breaches].slice(0, breachesShown), notes };
 }
 
-function told(found: (finding: Finding) => void, finding: Finding): Finding {
+function reported(found: (finding: Finding) => void, finding: Finding): Finding {
   found(finding);
   return finding;
 }

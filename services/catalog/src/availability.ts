@@ -9,10 +9,12 @@ import { sql } from "@kontor/platform/database/sql.ts";
 import { subscription } from "@kontor/platform/events/events.ts";
 import type { Subscription } from "@kontor/platform/events/events.ts";
 
+export const availabilitySubscriptionName = "catalog.availability";
+
 /** Keeps the copy of inventory's figures: of each SKU the newest. `changed` hears of the products concerned, after the commit. */
 export function availabilitySubscription(changed: (products: readonly Pick<Product, "id" | "handle">[]) => void): Subscription {
   return subscription({
-    name: "catalog.availability",
+    name: availabilitySubscriptionName,
     publisher: "inventory",
     schemas: [StockMovedSchema, StockReservedSchema, StockReleasedSchema, StockClaimedSchema],
     apply: async (tx, events) => {

@@ -18,6 +18,8 @@ export interface PlacingOrder {
 
 export type PlaceOrder = SagaDefinition<typeof PlaceOrderInputSchema, typeof OrderSchema, PlacingOrder>;
 
+export const placeOrderName = "place-order";
+
 /** From priced lines to an order that can be paid. The ids of all that it makes are in its input: a step that is asked again makes nothing twice. */
 export function placeOrder(clients: {
   readonly inventory: Client<typeof InventoryService>;
@@ -25,7 +27,7 @@ export function placeOrder(clients: {
   readonly payments: Client<typeof PaymentsService>;
 }): PlaceOrder {
   return {
-    name: "place-order",
+    name: placeOrderName,
     input: PlaceOrderInputSchema,
     output: OrderSchema,
     begin: (input) => ({ input }),

@@ -1,4 +1,4 @@
-import { create } from "@bufbuild/protobuf";
+import { create, fromBinary } from "@bufbuild/protobuf";
 import type { Message } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import {
@@ -15,6 +15,7 @@ import {
   StockSchema,
 } from "@kontor/contracts/gen/kontor/inventory/v1/inventory_pb.js";
 import type { Movement, Reservation, Stock } from "@kontor/contracts/gen/kontor/inventory/v1/inventory_pb.js";
+import { eventTypeOf } from "@kontor/platform/contract/contract.ts";
 import type { BookedChange, BookedReservation } from "./book.ts";
 import type { Level } from "./stock.ts";
 
@@ -59,6 +60,16 @@ export function eventOf({ kind, parts, after }: BookedChange, movements: Movemen
     case "WRITTEN_OFF":
       return create(StockMovedSchema, { stock, movements });
   }
+}
+
+const skuEvents = new Map(
+  [StockMovedSchema, StockReservedSchema, StockReleasedSchema, StockClaimedSchema].map((schema) => [eventTypeOf(schema), schema]),
+);
+
+/** The stock that an event of a SKU's stream carries; undefined for a type that no such stream has. Throws for bytes that are no such event. */
+export function stockOfEvent(type: string, data: Uint8Array): Stock | undefined {
+  const schema = skuEvents.get(type);
+  return schema && fromBinary(schema, data).stock;
 }
 
 export function stockMessage({ sku, onHand, reserved, version }: Level, at: Date): Stock {

@@ -1,14 +1,17 @@
+import { paymentFacts } from "@kontor/payments/src/facts.ts";
+import type { AttemptFact, PaymentFact, PaymentWork } from "@kontor/payments/src/facts.ts";
+import { providerFacts } from "@kontor/payments/provider/src/facts.ts";
+import type { ChargeFact, ProviderRefundFact } from "@kontor/payments/provider/src/facts.ts";
 import type { Breach, Look } from "./invariant.ts";
 import { byId, pages } from "./pages.ts";
-import { chargeRows, entriesOf, keysToBeDone, paymentRows, paymentsWithIds, providerRefundRows, throughBuiltin } from "./payment-rows.ts";
-import type { AttemptEntry, ChargeRow, PaymentRow, ProviderRefundRow } from "./payment-rows.ts";
+import { entriesOf, throughBuiltin } from "./provider-entries.ts";
 
 const atOnce = 1_000;
 
 /** Compares our attempts and refunds with the provider's charges and refunds, both ways. */
-export async function* checkBooks(look: Look): AsyncGenerator<Breach> {
+export async function* compareWithProvider(look: Look): AsyncGenerator<Breach> {
   if (!look.databases.has("provider")) {
-    look.note("the provider's books are not here: only our side was looked at");
+    look.note("the provider's ledger is not here: only payments were looked at");
     return;
   }
   yield* oursAtTheProvider(look);
@@ -17,16 +20,15 @@ export async function* checkBooks(look: Look): AsyncGenerator<Breach> {
 }
 
 interface Suspect extends Breach {
-  /** The task that will put it right, and its key: with it, the thing is under way. */
-  readonly task?: readonly ["check-attempt" | "give-attempt-back" | "refund", string];
+  /** The task that will put it right, and what of: with it, the thing is under way. */
+  readonly task?: readonly [PaymentWork, string];
 }
 
 async function* oursAtTheProvider(look: Look): AsyncGenerator<Breach> {
   let elsewhere = 0;
   let underWay = 0;
-  const read = (after: string, limit: number) => paymentRows(look.of("payments"), after, limit);
-  for await (const page of pages(read, ({ id }) => id, atOnce)) {
-    const { charges, refunds } = await entriesOf(look.of("provider"), page);
+  for await (const page of pages(look.of(paymentFacts).payments, ({ id }) => id, atOnce)) {
+    const { charges, refunds } = await entriesOf(look, page);
     const suspects: Suspect[] = [];
     for (const payment of page) {
       const succeeded = payment.attempts.filter(({ status }) => status === "SUCCEEDED").length;
@@ -49,23 +51,23 @@ async function* oursAtTheProvider(look: Look): AsyncGenerator<Breach> {
         );
     }
     const toBeDone = new Set<string>();
-    for (const queue of ["check-attempt", "give-attempt-back", "refund"] as const) {
-      const keys = suspects.flatMap(({ task }) => (task?.[0] === queue ? [task[1]] : []));
-      for (const key of await keysToBeDone(look.of("payments"), queue, keys)) toBeDone.add(`${queue} ${key}`);
+    for (const work of ["check", "return", "refund"] as const) {
+      const ids = suspects.flatMap(({ task }) => (task?.[0] === work ? [task[1]] : []));
+      for (const id of await look.of(paymentFacts).toBeDone(work, ids)) toBeDone.add(`${work} ${id}`);
     }
     for (const { about, text, task } of suspects)
       if (task !== undefined && toBeDone.has(task.join(" "))) underWay++;
       else yield { about, text };
   }
   if (underWay > 0) look.note(`${underWay} attempts or refunds are not settled with the provider yet; each has a task that will`);
-  if (elsewhere > 0) look.note(`${elsewhere} attempts were at another provider, whose books are not here`);
+  if (elsewhere > 0) look.note(`${elsewhere} attempts were at another provider, whose ledger is not here`);
 }
 
 function suspectAttempts(
-  payment: PaymentRow,
-  { id, status }: AttemptEntry,
-  charge: ChargeRow | undefined,
-  refunds: readonly ProviderRefundRow[],
+  payment: PaymentFact,
+  { id, status }: AttemptFact,
+  charge: ChargeFact | undefined,
+  refunds: readonly ProviderRefundFact[],
 ): Suspect[] {
   const about = id;
   const attempt = `attempt ${id} of payment ${payment.id} is ${status}`;
@@ -79,18 +81,18 @@ function suspectAttempts(
     case "RETURNED":
       if (charge === undefined) return [{ about, text: `${attempt}, and the provider has no charge` }];
       if (refunds.some((refund) => refund.key === id && refund.status === "succeeded")) return wrong;
-      return [...wrong, { about, text: `${attempt}, and the provider has not given it back`, task: ["give-attempt-back", id] }];
+      return [...wrong, { about, text: `${attempt}, and the provider has not given it back`, task: ["return", id] }];
     case "WAITING":
       return charge === undefined
         ? wrong
-        : [...wrong, { about, text: `${attempt}, but the provider has the charge ${charge.id}`, task: ["check-attempt", id] }];
+        : [...wrong, { about, text: `${attempt}, but the provider has the charge ${charge.id}`, task: ["check", id] }];
     case "DECLINED":
     case "ABANDONED":
       return charge === undefined ? wrong : [...wrong, { about, text: `${attempt}, but the provider has the charge ${charge.id}` }];
   }
 }
 
-function suspectRefunds(payment: PaymentRow, booked: readonly ProviderRefundRow[]): Suspect[] {
+function suspectRefunds(payment: PaymentFact, booked: readonly ProviderRefundFact[]): Suspect[] {
   const byKey = new Map(booked.map((refund) => [refund.key, refund]));
   return payment.refunds.flatMap(({ id, status }): Suspect[] => {
     const there = byKey.get(id)?.status;
@@ -107,8 +109,7 @@ function suspectRefunds(payment: PaymentRow, booked: readonly ProviderRefundRow[
 }
 
 async function* chargesUnknownToUs(look: Look): AsyncGenerator<Breach> {
-  const read = (after: string, limit: number) => chargeRows(look.of("provider"), after, limit);
-  for await (const page of pages(read, ({ id }) => id, atOnce)) {
+  for await (const page of pages(look.of(providerFacts).charges, ({ id }) => id, atOnce)) {
     const payments = await referenced(look, page);
     for (const { id, session, reference } of page)
       if (!payments.get(reference)?.attempts.some((attempt) => attempt.id === session))
@@ -117,8 +118,7 @@ async function* chargesUnknownToUs(look: Look): AsyncGenerator<Breach> {
 }
 
 async function* refundsUnknownToUs(look: Look): AsyncGenerator<Breach> {
-  const read = (after: string, limit: number) => providerRefundRows(look.of("provider"), after, limit);
-  for await (const page of pages(read, ({ id }) => id, atOnce)) {
+  for await (const page of pages(look.of(providerFacts).refunds, ({ id }) => id, atOnce)) {
     const payments = await referenced(look, page);
     for (const { id, key, reference } of page) {
       const payment = payments.get(reference);
@@ -130,11 +130,6 @@ async function* refundsUnknownToUs(look: Look): AsyncGenerator<Breach> {
   }
 }
 
-async function referenced(look: Look, page: readonly ChargeRow[]): Promise<Map<string, PaymentRow>> {
-  return byId(
-    await paymentsWithIds(
-      look.of("payments"),
-      page.map(({ reference }) => reference),
-    ),
-  );
+async function referenced(look: Look, page: readonly ChargeFact[]): Promise<Map<string, PaymentFact>> {
+  return byId(await look.of(paymentFacts).paymentsByIds(page.map(({ reference }) => reference)));
 }
