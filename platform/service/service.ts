@@ -9,6 +9,7 @@ import type { Clients, Route } from "../rpc/rpc.ts";
 import type { Search } from "../search/search.ts";
 import type { Queue, Tasks } from "../tasks/tasks.ts";
 import type { Logger } from "../telemetry/logger.ts";
+import type { ServiceRebuild } from "./rebuild.ts";
 
 /** What the host gives a service: its own database and seams, and a way to call the others. */
 export interface ServiceContext {
@@ -59,5 +60,7 @@ export interface ServiceDefinition {
   readonly name: string;
   /** The folder of its migrations, `0001-….sql` and on; absent when it has no tables of its own. */
   readonly migrations?: URL;
+  /** Loaded by `kontor rebuild` alone; absent when nothing can be compared with events. */
+  readonly rebuild?: () => Promise<ServiceRebuild>;
   readonly create: (context: ServiceContext) => Service;
 }

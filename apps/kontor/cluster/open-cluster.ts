@@ -1,4 +1,4 @@
-import { isUntouched } from "@kontor/catalog/src/rebuild.ts";
+import { isUntouched } from "@kontor/catalog/src/is-untouched.ts";
 import { createLifecycle } from "@kontor/platform/lifecycle/lifecycle.ts";
 import type { Lifecycle } from "@kontor/platform/lifecycle/lifecycle.ts";
 import type { Logger } from "@kontor/platform/telemetry/logger.ts";

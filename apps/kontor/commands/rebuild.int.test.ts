@@ -1,15 +1,16 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { catalog } from "@kontor/catalog";
-import { compareProducts, isUntouched, rebuildAvailability, rebuildIndex } from "@kontor/catalog/src/rebuild.ts";
+import { isUntouched } from "@kontor/catalog/src/is-untouched.ts";
+import { catalogRebuild } from "@kontor/catalog/src/rebuild.ts";
 import { CatalogService } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
 import { InventoryService, MovementKind } from "@kontor/contracts/gen/kontor/inventory/v1/inventory_pb.js";
 import { OrdersService } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
 import { contracts } from "@kontor/contracts/registry.ts";
 import { inventory } from "@kontor/inventory";
-import { compareStock } from "@kontor/inventory/src/rebuild.ts";
+import { inventoryRebuild } from "@kontor/inventory/src/rebuild.ts";
 import { orders } from "@kontor/orders";
-import { compareOrders } from "@kontor/orders/src/rebuild.ts";
+import { ordersRebuild } from "@kontor/orders/src/rebuild.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import type { ServiceDefinition } from "@kontor/platform/service/service.ts";
 import { openTestServices, testCall } from "@kontor/platform/testing/test-services.ts";
@@ -35,13 +36,13 @@ describe("rebuilding from events", () => {
     });
     const before = await look();
     assert.ok(before.found.length > 5 && before.figures.length > 50);
-    // A figure that nothing tells of is gone afterwards.
+    // A figure of which no event says anything is missing afterwards.
     await database.run(sql`insert into availability values ('GHOST', 7, 1)`);
     await database.run(sql`update availability set available = 99 where sku = 'PEN-BRASS'`);
     for (let time = 1; time <= 2; time++) {
       const call = testCall({ timeoutMs: 60_000 });
-      assert.equal(await rebuildIndex({ database, tasks }, call), 41, `time ${time}`);
-      await rebuildAvailability(database);
+      const filled = await catalogRebuild.refill!({ database, tasks }, call);
+      assert.match(filled, /^search index filled anew with 41 products;/, `time ${time}`);
       await settle();
       assert.deepEqual(await look(), before);
     }
@@ -58,12 +59,12 @@ describe("rebuilding from events", () => {
     const gone = await products.getProduct({ product: "brass-pen" }, admin());
     await products.deleteProduct({ product: gone.id }, admin());
     await settle();
-    const same = await compareProducts(database, "", all);
+    const same = await catalogRebuild.compare(database, "", all);
     assert.deepEqual([same?.compared, same?.differences], [41, []]);
-    assert.equal(await compareProducts(database, same!.last, all), undefined);
+    assert.equal(await catalogRebuild.compare(database, same!.last, all), undefined);
     let paged = 0;
     for (let after = ""; ;) {
-      const page = await compareProducts(database, after, 7);
+      const page = await catalogRebuild.compare(database, after, 7);
       if (page === undefined) break;
       paged += page.compared;
       after = page.last;
@@ -74,7 +75,7 @@ describe("rebuilding from events", () => {
     await database.run(sql`update products set state = (select state from products where id = ${other.id}) where id = ${id}`);
     await database.run(sql`delete from variants where sku = 'BOWL-BREAKFAST'`);
     await database.run(sql`delete from products where handle = 'ship-biscuit'`);
-    const differences = (await compareProducts(database, "", all))!.differences.join("\n");
+    const differences = (await catalogRebuild.compare(database, "", all))!.differences.join("\n");
     assert.match(differences, new RegExp(`${id} is not stored as its last event says`));
     assert.match(differences, /has the SKUs {2}stored, and BOWL-BREAKFAST in its last event/);
     assert.match(differences, /is not stored, and its last event is catalog\.product\.created/);
@@ -91,11 +92,11 @@ describe("rebuilding from events", () => {
       { order: "ord_1", lines: [{ sku: "C", quantity: 5 }], expiresAt: { seconds: 1_900_000_000n, nanos: 0 } },
       testCall(),
     );
-    assert.deepEqual((await compareStock(database, "", all))?.differences, []);
+    assert.deepEqual((await inventoryRebuild.compare(database, "", all))?.differences, []);
     await database.run(sql`update stock set reserved = 4 where sku = 'C'`);
     await database.run(sql`update stock set on_hand = 31 where sku = 'D'`);
     await database.run(sql`delete from stock where sku = 'B'`);
-    assert.deepEqual((await compareStock(database, "", all))?.differences, [
+    assert.deepEqual((await inventoryRebuild.compare(database, "", all))?.differences, [
       "B is not stored, and has events",
       "C has 20 units and 4 of them reserved, and its last event says 20 and 5",
       "D has 31 units stored, and its movements sum to 30",
@@ -122,11 +123,11 @@ describe("rebuilding from events", () => {
     await place("ord_2");
     // One that was taken back before it was made has a row and no events.
     await client.voidOrder({ order: "ord_3" }, testCall());
-    const same = await compareOrders(database, "", all);
+    const same = await ordersRebuild.compare(database, "", all);
     assert.deepEqual([same?.compared, same?.differences], [3, []]);
     await database.run(sql`update orders set customer = 'usr_2' where id = 'ord_1'`);
     await database.run(sql`delete from orders where id = 'ord_2'`);
-    assert.deepEqual((await compareOrders(database, "", all))?.differences, [
+    assert.deepEqual((await ordersRebuild.compare(database, "", all))?.differences, [
       "ord_1 has other columns than its last event says",
       "ord_2 is not stored, and has events",
     ]);

@@ -1,4 +1,4 @@
-import { isUntouched } from "@kontor/catalog/src/rebuild.ts";
+import { isUntouched } from "@kontor/catalog/src/is-untouched.ts";
 import { createLogger } from "@kontor/platform/telemetry/create-logger.ts";
 import { stopOnSignals } from "@kontor/platform/lifecycle/stop-on-signals.ts";
 import { readConfiguration } from "../configuration.ts";

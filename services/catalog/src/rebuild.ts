@@ -3,30 +3,36 @@ import { ProductSchema, ProductStatus } from "@kontor/contracts/gen/kontor/catal
 import { ProductUpdatedSchema } from "@kontor/contracts/gen/kontor/catalog/v1/events_pb.js";
 import type { Database, Queries } from "@kontor/platform/database/database.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
+import { joinLastEvent } from "@kontor/platform/events/log-facts.ts";
 import { resetSubscription } from "@kontor/platform/events/reset-subscription.ts";
 import type { Call } from "@kontor/platform/call/call.ts";
+import type { Comparison, ServiceRebuild } from "@kontor/platform/service/rebuild.ts";
 import type { Tasks } from "@kontor/platform/tasks/tasks.ts";
+import { availabilitySubscriptionName } from "./availability.ts";
 import { addRebuild } from "./product-index.ts";
 
-const availabilitySubscription = "catalog.availability";
+/** The search index is filled anew while the old one is searched; the copy of the stock figures is emptied first. */
+export const catalogRebuild: ServiceRebuild = {
+  compares: "products",
+  compare: compareProducts,
+  refill: async (service, call) => {
+    const products = await rebuildIndex(service, call);
+    await rebuildAvailability(service.database);
+    return `search index filled anew with ${products.toLocaleString("en")} products; stock figures read anew`;
+  },
+};
 
-/** Whether nothing has ever happened in the catalogue: an empty one that once had products is not untouched. */
-export async function isUntouched(queries: Queries): Promise<boolean> {
-  const { untouched } = await queries.one<{ untouched: boolean }>(sql`select not exists (select from events) as untouched`);
-  return untouched;
-}
-
-/** Has a task fill the search index anew with all products, while the old one answers; gives how many there are. */
-export async function rebuildIndex(needs: { readonly database: Database; readonly tasks: Tasks }, call: Call): Promise<number> {
+/** Adds the task that fills the search index anew with all products; gives how many there are. */
+async function rebuildIndex(service: { readonly database: Database; readonly tasks: Tasks }, call: Call): Promise<number> {
   // The correlation tells this rebuild from earlier ones: a queue makes no second task with a key that it knows.
-  await addRebuild(needs, call, `asked/${call.correlation}`);
-  const { count } = await needs.database.one<{ count: number }>(sql`select count(*)::int as count from products`);
+  await addRebuild(service, call, `asked/${call.correlation}`);
+  const { count } = await service.database.one<{ count: number }>(sql`select count(*)::int as count from products`);
   return count;
 }
 
-/** Empties the copy of inventory's figures and has the subscription read them anew from the beginning of inventory's log. */
-export async function rebuildAvailability(database: Database): Promise<void> {
-  await resetSubscription(database, availabilitySubscription, async (tx) => void (await tx.run(sql`delete from availability`)));
+/** Empties the copy of inventory's figures; the subscription then reads them anew from the beginning of inventory's log. */
+async function rebuildAvailability(database: Database): Promise<void> {
+  await resetSubscription(database, availabilitySubscriptionName, async (tx) => void (await tx.run(sql`delete from availability`)));
 }
 
 interface ComparedRow {
@@ -45,11 +51,7 @@ interface ComparedRow {
  * Compares the next products after an id with what the last events of their streams say, each page as of one moment. Gives what differs, as
  * sentences, and the last id; undefined when there are no more.
  */
-export async function compareProducts(
-  queries: Queries,
-  after: string,
-  limit: number,
-): Promise<{ last: string; compared: number; differences: string[] } | undefined> {
+async function compareProducts(queries: Queries, after: string, limit: number): Promise<Comparison | undefined> {
   const rows = await queries.rows<ComparedRow>(sql`
     with ids as (
       select id from (
@@ -60,8 +62,7 @@ export async function compareProducts(
     )
     select ids.id, p.version, p.status, p.handle, p.state, e.version as event_version, e.type, e.data,
       array(select sku from variants where product = ids.id order by sku) as skus
-    from ids left join products p on p.id = ids.id
-    left join lateral (select version, type, data from events where stream = ids.id order by version desc limit 1) e on true
+    from ids left join products p on p.id = ids.id ${joinLastEvent(sql`ids.id`)}
     order by ids.id`);
   if (rows.length === 0) return undefined;
   return { last: rows.at(-1)!.id, compared: rows.length, differences: rows.flatMap((row) => differenceOf(row) ?? []) };

@@ -12,6 +12,7 @@ import { catalogRoute } from "./rpc.ts";
 export const catalog: ServiceDefinition = {
   name: "catalog",
   migrations: new URL("../migrations/", import.meta.url),
+  rebuild: async () => (await import("./rebuild.ts")).catalogRebuild,
   create: (context) => {
     const { cache, search, log } = context;
     const index = search.index("products", rebuildWhenLost(context));

@@ -1,17 +1,10 @@
-import { fromBinary } from "@bufbuild/protobuf";
-import {
-  StockClaimedSchema,
-  StockMovedSchema,
-  StockReleasedSchema,
-  StockReservedSchema,
-} from "@kontor/contracts/gen/kontor/inventory/v1/events_pb.js";
-import { eventTypeOf } from "@kontor/platform/contract/contract.ts";
 import type { Queries } from "@kontor/platform/database/database.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
+import { joinLastEvent } from "@kontor/platform/events/log-facts.ts";
+import type { Comparison, ServiceRebuild } from "@kontor/platform/service/rebuild.ts";
+import { stockOfEvent } from "./stock-messages.ts";
 
-const schemas = new Map(
-  [StockMovedSchema, StockReservedSchema, StockReleasedSchema, StockClaimedSchema].map((schema) => [eventTypeOf(schema), schema]),
-);
+export const inventoryRebuild: ServiceRebuild = { compares: "SKUs", compare: compareStock };
 
 interface ComparedRow {
   readonly sku: string;
@@ -28,11 +21,7 @@ interface ComparedRow {
  * Compares the stock of the next SKUs after one with what the last events of their streams say, and with the sum of their movements, each page
  * as of one moment. Gives what differs, as sentences, and the last SKU; undefined when there are no more.
  */
-export async function compareStock(
-  queries: Queries,
-  after: string,
-  limit: number,
-): Promise<{ last: string; compared: number; differences: string[] } | undefined> {
+async function compareStock(queries: Queries, after: string, limit: number): Promise<Comparison | undefined> {
   // A claim that was refused is in the order's stream, and no SKU's.
   const rows = await queries.rows<ComparedRow>(sql`
     with skus as (
@@ -43,8 +32,7 @@ export async function compareStock(
       ) as both_sides order by sku limit ${limit}
     )
     select skus.sku, s.on_hand, s.reserved, s.version, e.version as event_version, e.type, e.data, coalesce(m.moved, 0)::float8 as moved
-    from skus left join stock s on s.sku = skus.sku
-    left join lateral (select version, type, data from events where stream = skus.sku order by version desc limit 1) e on true
+    from skus left join stock s on s.sku = skus.sku ${joinLastEvent(sql`skus.sku`)}
     left join lateral (select sum(quantity) as moved from movements where sku = skus.sku) m on true
     order by skus.sku`);
   if (rows.length === 0) return undefined;
@@ -67,9 +55,8 @@ function differenceOf({
   if (type === null || data === null)
     return version === 0 && onHand === 0 && reserved === 0 ? undefined : `${sku} is stored as version ${version}, and has no events`;
   if (version !== eventVersion) return `${sku} is stored as version ${version}, and its last event is version ${eventVersion}`;
-  const schema = schemas.get(type);
-  if (schema === undefined) return `${sku} has an event ${type}, which is none of a SKU's`;
-  const { stock } = fromBinary(schema, data);
-  if (stock?.onHand === onHand && stock.reserved === reserved && stock.version === version) return undefined;
-  return `${sku} has ${onHand} units and ${reserved} of them reserved, and its last event says ${stock?.onHand} and ${stock?.reserved}`;
+  const stock = stockOfEvent(type, data);
+  if (stock === undefined) return `${sku} has an event ${type}, which is none of a SKU's`;
+  if (stock.onHand === onHand && stock.reserved === reserved && stock.version === version) return undefined;
+  return `${sku} has ${onHand} units and ${reserved} of them reserved, and its last event says ${stock.onHand} and ${stock.reserved}`;
 }

@@ -16,6 +16,7 @@ const expiryEveryMs = 5_000;
 export const inventory: ServiceDefinition = {
   name: "inventory",
   migrations: new URL("../migrations/", import.meta.url),
+  rebuild: async () => (await import("./rebuild.ts")).inventoryRebuild,
   create: (context) => {
     const { database, tasks, clock } = context;
     const counts = createStockCounts(context);

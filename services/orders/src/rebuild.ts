@@ -4,6 +4,10 @@ import { OrderStatus } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js
 import { moneyFrom } from "@kontor/contracts/money.ts";
 import type { Queries } from "@kontor/platform/database/database.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
+import { joinLastEvent } from "@kontor/platform/events/log-facts.ts";
+import type { Comparison, ServiceRebuild } from "@kontor/platform/service/rebuild.ts";
+
+export const ordersRebuild: ServiceRebuild = { compares: "orders", compare: compareOrders };
 
 interface ComparedRow {
   readonly id: string;
@@ -22,11 +26,7 @@ interface ComparedRow {
  * Compares the next orders after an id with what the last events of their streams say, each page as of one moment. Gives what differs, as
  * sentences, and the last id; undefined when there are no more.
  */
-export async function compareOrders(
-  queries: Queries,
-  after: string,
-  limit: number,
-): Promise<{ last: string; compared: number; differences: string[] } | undefined> {
+async function compareOrders(queries: Queries, after: string, limit: number): Promise<Comparison | undefined> {
   const rows = await queries.rows<ComparedRow>(sql`
     with ids as (
       select id from (
@@ -36,8 +36,7 @@ export async function compareOrders(
       ) as both_sides order by id limit ${limit}
     )
     select ids.id, o.version, o.status, o.customer, o.currency, o.total, o.payment, o.state, e.version as event_version, e.data
-    from ids left join orders o on o.id = ids.id
-    left join lateral (select version, data from events where stream = ids.id order by version desc limit 1) e on true
+    from ids left join orders o on o.id = ids.id ${joinLastEvent(sql`ids.id`)}
     order by ids.id`);
   if (rows.length === 0) return undefined;
   return { last: rows.at(-1)!.id, compared: rows.length, differences: rows.flatMap((row) => differenceOf(row) ?? []) };
@@ -46,7 +45,7 @@ export async function compareOrders(
 function differenceOf(row: ComparedRow): string | undefined {
   const { id, version, status, state, event_version: eventVersion, data } = row;
   if (state === null) return `${id} is not stored, and has events`;
-  // The tombstone of an order that was taken back before it was made.
+  // The tombstone of an order that was withdrawn before it was placed.
   if (status === "VOID") return data === null ? undefined : `${id} is void, and has events`;
   if (data === null) return `${id} is stored as ${status}, and has no events`;
   if (version !== eventVersion) return `${id} is stored as version ${version}, and its last event is version ${eventVersion}`;

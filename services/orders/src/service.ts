@@ -15,6 +15,7 @@ const patient = { attemptsMax: 1_000_000, retryDelayMs: 2_000, retryDelayMsMax: 
 export const orders: ServiceDefinition = {
   name: "orders",
   migrations: new URL("../migrations/", import.meta.url),
+  rebuild: async () => (await import("./rebuild.ts")).ordersRebuild,
   create: (context) => {
     const watch = createOrderWatch(context);
     const needs = { ...context, events: watch.events, watch, payments: context.clients.of("payments", PaymentsService) };
