@@ -28,7 +28,7 @@ create table reservations (
   status text not null check (status in ('HELD', 'REFUSED', 'SOLD', 'FREED', 'CLOSED')),
   -- [{"sku", "quantity"}], a SKU once
   lines jsonb not null,
-  -- Why it was refused, as it is answered to a repeat.
+  -- Why it was refused: a repeat gets the same refusal.
   refusal jsonb,
   expires_at timestamptz not null,
   updated_at timestamptz not null

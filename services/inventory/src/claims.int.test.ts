@@ -102,7 +102,7 @@ describe("claims and returns", () => {
     await shop.check();
   });
 
-  it("R4: a claim after expiry whose units are gone is refused once, whatever comes free later", async () => {
+  it("R4: a claim after expiry whose units are sold is refused once, whatever becomes free later", async () => {
     const shop = await openTestInventory();
     await shop.deliver({ A: 2 });
     await shop.reserve("ord_1", [one("A", 2)]);
@@ -125,7 +125,7 @@ describe("claims and returns", () => {
     await shop.check();
   });
 
-  it("an order that inventory never heard of claims free units when it is paid, or is refused", async () => {
+  it("an order that is unknown to inventory claims free units when it is paid, or is refused", async () => {
     const shop = await openTestInventory();
     await shop.deliver({ A: 2 });
     await shop.publish([

@@ -2,12 +2,12 @@ import { OrderCancelledSchema, OrderPaidSchema } from "@kontor/contracts/gen/kon
 import { callFor } from "@kontor/platform/events/call-for.ts";
 import { isEvent, subscription } from "@kontor/platform/events/events.ts";
 import type { Subscription } from "@kontor/platform/events/events.ts";
-import { openBook } from "./book-store.ts";
-import { saveBook } from "./save-book.ts";
-import type { BookNeeds } from "./save-book.ts";
+import { openLedger } from "./ledger-store.ts";
+import { saveLedger } from "./save-ledger.ts";
+import type { LedgerNeeds } from "./save-ledger.ts";
 
 /** A paid order claims its units; a cancelled one gives them back. A batch is three statements, whatever its size. */
-export function inventorySubscription(needs: BookNeeds): Subscription {
+export function inventorySubscription(needs: LedgerNeeds): Subscription {
   return subscription({
     name: "inventory.orders",
     publisher: "orders",
@@ -15,22 +15,22 @@ export function inventorySubscription(needs: BookNeeds): Subscription {
     apply: async (tx, events) => {
       const orders = events.map(({ data }) => data.order!);
       const skus = orders.flatMap(({ lines }) => lines.map(({ sku }) => sku));
-      const book = await openBook(
+      const ledger = await openLedger(
         tx,
         skus,
         orders.map(({ order }) => order),
       );
       for (const event of events) {
         const { order, lines } = event.data.order!;
-        if (isEvent(event, OrderPaidSchema)) book.claim(order, lines);
-        else book.giveBack(order);
+        if (isEvent(event, OrderPaidSchema)) ledger.claim(order, lines);
+        else ledger.cancel(order);
       }
       const callOf = (order: string) =>
         callFor(
           events.findLast(({ data }) => data.order!.order === order)!,
           "inventory",
         );
-      await saveBook(needs, tx, book, { call: callFor(events[0]!, "inventory"), callOf }).written;
+      await saveLedger(needs, tx, ledger, { call: callFor(events[0]!, "inventory"), callOf }).written;
     },
   });
 }

@@ -15,30 +15,30 @@ import type { ServiceDefinition, ServiceContext } from "@kontor/platform/service
 import type { Logger } from "@kontor/platform/telemetry/logger.ts";
 import { openTestServices, testCall } from "@kontor/platform/testing/test-services.ts";
 import type { TestServices } from "@kontor/platform/testing/test-services.ts";
-import { checkBooks } from "./check-books.ts";
+import { checkLedger } from "./test-ledger.ts";
 import { inventory } from "./service.ts";
 import type { Units } from "./stock.ts";
 
 export type InventoryClient = Client<typeof InventoryService>;
 
-/** How a request to reserve ended: its reservation's status, or the refusal as its caller sees it. */
+/** How a request to reserve ended: with its reservation, or with the refusal as its caller sees it. */
 export type Outcome = { readonly held: Reservation } | { readonly refused: string; readonly details: unknown };
 
 /** Inventory on a real database, with an event log of orders that a test writes. */
 export interface TestInventory extends TestServices {
   readonly client: InventoryClient;
   readonly hosted: HostedService;
-  /** Gives SKUs these units. */
+  /** Imports these units of SKUs. */
   deliver(stock: Readonly<Record<string, number>>): Promise<void>;
   /** Sets units aside for 25 hours. */
   reserve(order: string, lines: readonly Units[]): Promise<Outcome>;
-  /** Units in the house and set aside. */
+  /** Units in the warehouse, and those of them that are set aside. */
   units(sku: string): Promise<readonly [onHand: number, reserved: number]>;
   /** Writes what happened to orders, each in its own stream; nothing is applied yet. */
   publish(happened: readonly OrderNews[]): Promise<void>;
   /** The orders whose claims were refused. */
   refusedClaims(): Promise<string[]>;
-  /** Asserts that the books are right (see `checkBooks`) and no event is parked. */
+  /** Asserts that the ledger is right (see `checkLedger`) and no event is parked. */
   check(): Promise<void>;
 }
 
@@ -98,7 +98,7 @@ export async function openTestInventory(options: { readonly log?: Logger } = {})
       return rows.map(({ stream }) => stream);
     },
     check: async () => {
-      await checkBooks(hosted);
+      await checkLedger(hosted);
       const [subscription] = await hosted.subscriptions.status();
       assert.equal(subscription?.parked, 0, "no event is parked");
     },
@@ -115,7 +115,7 @@ export async function reserve(client: InventoryClient, clock: Clock, order: stri
     return { held: await client.reserve({ order, lines: lines.map(({ sku, quantity }) => ({ sku, quantity })), expiresAt }, testCall()) };
   } catch (error) {
     const refusal = refusalIn(error);
-    // Anything else is no answer of the rules.
+    // Anything else is not decided by the rules.
     if (refusal?.code !== "failed_precondition") throw error;
     return { refused: refusal.reason, details: refusal.details };
   }

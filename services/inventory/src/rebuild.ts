@@ -51,7 +51,7 @@ function differenceOf({
 }: ComparedRow): string | undefined {
   if (onHand === null) return `${sku} is not stored, and has events`;
   if (onHand !== moved) return `${sku} has ${onHand} units stored, and its movements sum to ${moved}`;
-  // A row is made before its first movement is booked.
+  // A row is inserted before its first movement.
   if (type === null || data === null)
     return version === 0 && onHand === 0 && reserved === 0 ? undefined : `${sku} is stored as version ${version}, and has no events`;
   if (version !== eventVersion) return `${sku} is stored as version ${version}, and its last event is version ${eventVersion}`;

@@ -1,10 +1,10 @@
 import { sql } from "@kontor/platform/database/sql.ts";
 import type { Call } from "@kontor/platform/call/call.ts";
 import type { ServiceContext } from "@kontor/platform/service/service.ts";
-import { withBook } from "./book-store.ts";
-import type { BookNeeds } from "./save-book.ts";
+import { withLedger } from "./ledger-store.ts";
+import type { LedgerNeeds } from "./save-ledger.ts";
 
-type Needs = BookNeeds & Pick<ServiceContext, "database">;
+type Needs = LedgerNeeds & Pick<ServiceContext, "database">;
 
 const expiredAtOnce = 500;
 
@@ -12,7 +12,7 @@ const expiredAtOnce = 500;
 export const release =
   (needs: Needs) =>
   async (order: string, call: Call): Promise<void> => {
-    await withBook(needs, { orders: [order], call }, (book) => book.free(order));
+    await withLedger(needs, { orders: [order], call }, (ledger) => ledger.release(order));
   };
 
 /** Frees the reservations whose time has passed. */
@@ -24,9 +24,9 @@ export const releaseExpired =
         sql`select order_id as "order" from reservations where status = 'HELD' and expires_at <= ${needs.clock.now()} order by expires_at limit ${expiredAtOnce}`,
       );
       const orders = expired.map(({ order }) => order);
-      // Some may have been claimed meanwhile: the book knows.
+      // Some may have been claimed meanwhile: the ledger knows.
       if (orders.length > 0)
-        await withBook(needs, { orders, call, lane: "background" }, (book) => orders.forEach((order) => book.free(order)));
+        await withLedger(needs, { orders, call, lane: "background" }, (ledger) => orders.forEach((order) => ledger.release(order)));
       if (orders.length < expiredAtOnce) return;
       call.check();
     }

@@ -8,7 +8,7 @@ import { sql } from "@kontor/platform/database/sql.ts";
 import { refusalIn } from "@kontor/platform/errors/refusal.ts";
 import type { Logger } from "@kontor/platform/telemetry/logger.ts";
 import { testCall } from "@kontor/platform/testing/test-services.ts";
-import { checkBooks } from "./check-books.ts";
+import { checkLedger } from "./test-ledger.ts";
 import { openReplicas } from "./open-test-replicas.ts";
 import { deliver, one, openTestInventory, reserve } from "./open-test-inventory.ts";
 import type { Outcome } from "./open-test-inventory.ts";
@@ -34,7 +34,7 @@ describe("reservations", () => {
     await check();
   });
 
-  it(`R1 I1 I2: one unit, ${shoppers} orders over two replicas, ${repetitions} times: one gets it, the others are told so`, async () => {
+  it(`R1 I1 I2: one unit, ${shoppers} orders over two replicas, ${repetitions} times: one gets it, the others are refused`, async () => {
     const time = clock();
     const { clients, hosted } = await openReplicas(2, time);
     for (let nth = 0; nth < repetitions; nth++) {
@@ -45,7 +45,7 @@ describe("reservations", () => {
       assert.equal(held(outcomes), 1);
       assert.equal(outcomes.filter((outcome) => "refused" in outcome && outcome.refused === "OUT_OF_STOCK").length, shoppers - 1);
     }
-    await checkBooks(hosted[0]!);
+    await checkLedger(hosted[0]!);
   });
 
   it("INV-04: a repeat reserves once and gets the same answer, refusals too, also when it comes at the same time", async () => {
@@ -107,7 +107,7 @@ describe("reservations", () => {
     assert.equal(held(outcomes), 0);
     const { items } = await clients[0]!.listStock({ sku: ["A"] }, testCall({ user: { roles: ["support"] } }));
     assert.deepEqual([items[0]?.onHand, items[0]?.reserved], [100, 0]);
-    await checkBooks(hosted[0]!);
+    await checkLedger(hosted[0]!);
   });
 
   it(`R3 I1 I2: ${awkwardOrders} awkward orders, each sent twice to both replicas, with releases between: no deadlock, no double count`, async () => {
@@ -146,7 +146,7 @@ describe("reservations", () => {
       assert.equal(outcomes.length, 4);
       assert.equal(new Set(decided).size <= 1, true, `${order} got ${decided.join()}`);
     }
-    await checkBooks(hosted[0]!);
+    await checkLedger(hosted[0]!);
     // The most wanted SKU is sold to the last unit: who asks for what is left gets it.
     const { items } = await clients[0]!.listStock({ sku: ["S0"] }, testCall({ user: { roles: ["admin"] } }));
     const last = await reserve(clients[1]!, time, "ord_last", [one("S0", Math.max(1, items[0]!.available))]);
@@ -180,7 +180,7 @@ describe("reservations", () => {
     const [there, here] = await asked!;
     assert.deepEqual(there, here?.toReversed());
     assert.equal(held(there!), orders.length);
-    await checkBooks(hosted[0]!);
+    await checkLedger(hosted[0]!);
   });
 
   it("R4 I11: a reservation is held until its time has passed and freed within ten seconds, whole", async () => {
@@ -220,7 +220,7 @@ describe("reservations", () => {
     await check();
   });
 
-  it("one SKU whose books are broken does not take the orders for others with it", async () => {
+  it("one SKU whose stock row is damaged does not fail the orders of others", async () => {
     const faults: string[] = [];
     const log: Logger = { debug: ignore, info: ignore, warn: ignore, error: (_, message) => void faults.push(message), child: () => log };
     const { reserve: ask, units, hosted, deliver } = await openTestInventory({ log });
@@ -235,7 +235,7 @@ describe("reservations", () => {
     assert.deepEqual(await units("BROKEN"), [10, 0]);
   });
 
-  it("validates what it is asked, and answers nobody whose time has passed", async () => {
+  it("validates requests, and does not execute those whose time has passed", async () => {
     const { client, deliver, units, rpc } = await openTestInventory();
     await deliver({ A: 10 });
     const expiresAt = timestampFromDate(new Date("2026-03-03T10:00:00Z"));

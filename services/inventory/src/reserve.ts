@@ -4,13 +4,13 @@ import { refusalIn, refuse } from "@kontor/platform/errors/refusal.ts";
 import { rootCall } from "@kontor/platform/call/call.ts";
 import type { Call } from "@kontor/platform/call/call.ts";
 import type { ServiceContext } from "@kontor/platform/service/service.ts";
-import type { BookedReservation } from "./book.ts";
-import { withBook } from "./book-store.ts";
-import type { BookNeeds } from "./save-book.ts";
+import type { StoredReservation } from "./stock-ledger.ts";
+import { withLedger } from "./ledger-store.ts";
+import type { LedgerNeeds } from "./save-ledger.ts";
 import { outOfStock } from "./stock.ts";
 import { reservationMessage } from "./stock-messages.ts";
 
-type Needs = BookNeeds & Pick<ServiceContext, "database">;
+type Needs = LedgerNeeds & Pick<ServiceContext, "database">;
 
 /** More would make the transaction, and so the wait of those behind it, long. */
 const batchMax = 500;
@@ -19,8 +19,8 @@ const batchLinesMax = 5_000;
 interface Waiting {
   readonly request: ReserveRequest;
   readonly call: Call;
-  readonly answer: (reservation: BookedReservation) => void;
-  readonly fail: (error: unknown) => void;
+  readonly resolve: (reservation: StoredReservation) => void;
+  readonly reject: (error: unknown) => void;
 }
 
 export interface Reserve {
@@ -31,7 +31,7 @@ export interface Reserve {
 
 /**
  * Sets units aside for orders. Requests are coalesced: while one batch is in the database, all that come wait and make up the next one, so
- * that a SKU which everybody wants costs one transaction for hundreds of orders. Refuses with OUT_OF_STOCK, also when asked again, and
+ * that a SKU that everybody wants costs one transaction for hundreds of orders. Refuses with OUT_OF_STOCK, also when repeated, and
  * with RESERVATION_RELEASED after a release.
  */
 export function createReserve(needs: Needs): Reserve {
@@ -49,8 +49,8 @@ export function createReserve(needs: Needs): Reserve {
   };
   return {
     reserve: async (request, call) => {
-      const reservation = await new Promise<BookedReservation>((answer, fail) => {
-        waiting.push({ request, call, answer, fail });
+      const reservation = await new Promise<StoredReservation>((resolve, reject) => {
+        waiting.push({ request, call, resolve, reject });
         // Started after this turn of the event loop, so that requests which arrived together share the first batch.
         running ??= new Promise<void>((resolve) => setImmediate(resolve)).then(drain);
       });
@@ -60,29 +60,29 @@ export function createReserve(needs: Needs): Reserve {
   };
 }
 
-/** Answers each of a batch. When it breaks and not because the database is away, its halves are tried, so that one SKU's fault is not another's. */
+/** Settles each request of a batch. When it fails, and not by a refusal, its halves are tried, so that one SKU's fault does not reach the orders of others. */
 async function settle(needs: Needs, batch: readonly Waiting[]): Promise<void> {
   if (batch.length === 0) return;
   try {
     const decided = await decide(needs, batch);
-    for (const { request, answer } of batch) answer(decided.get(request.order)!);
+    for (const { request, resolve } of batch) resolve(decided.get(request.order)!);
   } catch (error) {
-    if (batch.length === 1 || refusalIn(error) !== undefined) return batch.forEach(({ fail }) => fail(error));
+    if (batch.length === 1 || refusalIn(error) !== undefined) return batch.forEach(({ reject }) => reject(error));
     const middle = batch.length >> 1;
     await settle(needs, batch.slice(0, middle));
     await settle(needs, batch.slice(middle));
   }
 }
 
-async function decide(needs: Needs, batch: readonly Waiting[]): Promise<ReadonlyMap<string, BookedReservation>> {
+async function decide(needs: Needs, batch: readonly Waiting[]): Promise<ReadonlyMap<string, StoredReservation>> {
   const orders = batch.map(({ request }) => request.order);
   const skus = new Set<string>();
   for (const { request } of batch) for (const { sku } of request.lines) skus.add(sku);
   const call = rootCall({ caller: "inventory", timeoutMs: 5_000, ...(batch.length === 1 && { correlation: batch[0]!.call.correlation }) });
-  const book = await withBook(needs, { orders, skus, call }, (open) => {
+  const ledger = await withLedger(needs, { orders, skus, call }, (open) => {
     for (const { request } of batch) open.reserve(request.order, request.lines, timestampDate(request.expiresAt!));
   });
-  return book.reservations;
+  return ledger.reservations;
 }
 
 /** How many of those that wait make up the next batch. */
@@ -93,17 +93,17 @@ function batchSize(waiting: readonly Waiting[]): number {
   return size;
 }
 
-function stillWanted({ call, fail }: Waiting): boolean {
+function stillWanted({ call, reject }: Waiting): boolean {
   try {
     call.check();
     return true;
   } catch (error) {
-    fail(error);
+    reject(error);
     return false;
   }
 }
 
-function replyTo(reservation: BookedReservation): Reservation {
+function replyTo(reservation: StoredReservation): Reservation {
   if (reservation.status === "REFUSED") throw outOfStock(reservation.refusal ?? []);
   if (reservation.status === "FREED" || reservation.status === "CLOSED")
     throw refuse({ reason: "RESERVATION_RELEASED", code: "failed_precondition", message: "The reservation was released" });

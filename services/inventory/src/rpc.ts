@@ -5,16 +5,16 @@ import { refuse } from "@kontor/platform/errors/refusal.ts";
 import { implement } from "@kontor/platform/rpc/rpc.ts";
 import type { Route } from "@kontor/platform/rpc/rpc.ts";
 import type { ServiceContext } from "@kontor/platform/service/service.ts";
-import { bookMovement, importStock } from "./book-stock.ts";
-import { readReservations } from "./book-store.ts";
+import { createMovement, importStock } from "./create-movement.ts";
+import { readReservations } from "./ledger-store.ts";
 import { release } from "./release.ts";
-import type { BookNeeds } from "./save-book.ts";
+import type { LedgerNeeds } from "./save-ledger.ts";
 import type { Reserve } from "./reserve.ts";
 import type { StockCounts } from "./stock-counts.ts";
 import { reservationMessage } from "./stock-messages.ts";
 import { movementsOf, stockLevels } from "./stock-queries.ts";
 
-type Needs = BookNeeds & Pick<ServiceContext, "database"> & Pick<Reserve, "reserve"> & { readonly counts: StockCounts };
+type Needs = LedgerNeeds & Pick<ServiceContext, "database"> & Pick<Reserve, "reserve"> & { readonly counts: StockCounts };
 
 export function inventoryRoute(needs: Needs): Route {
   const { database, clock, reserve, counts } = needs;
@@ -44,7 +44,7 @@ export function inventoryRoute(needs: Needs): Route {
           method: InventoryService.method.createMovement,
           request,
           output: MovementSchema,
-          work: (tx) => bookMovement(needs, tx, request, call),
+          work: (tx) => createMovement(needs, tx, request, call),
         }),
       ),
     listMovements: async (request) => {

@@ -7,7 +7,7 @@ import { ManualClock } from "@kontor/platform/clock/clock.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import { refusalIn } from "@kontor/platform/errors/refusal.ts";
 import { testCall } from "@kontor/platform/testing/test-services.ts";
-import { checkBooks } from "./check-books.ts";
+import { checkLedger } from "./test-ledger.ts";
 import { admin, deliver, one, reserve } from "./open-test-inventory.ts";
 import { openReplicas } from "./open-test-replicas.ts";
 import type { Replicas } from "./open-test-replicas.ts";
@@ -49,7 +49,7 @@ export function stockCountsContract(name: string, { open, operations }: StockCou
         await Promise.all(Array.from({ length: Math.min(atOnce, operations - done) }, (_, at) => operation(done + at)));
       await Promise.all(hosted.map(async ({ service }) => service.idle?.()));
 
-      await readAll(replicas); // what the flush took and nobody has asked for since
+      await readAll(replicas); // what the flush removed and nobody has read since
       assert.deepEqual(await keptCounts(caches[1]), await storedCounts(replicas));
       await flush();
       assert.deepEqual(
@@ -58,10 +58,10 @@ export function stockCountsContract(name: string, { open, operations }: StockCou
       );
       assert.deepEqual(await readAll(replicas), await storedCounts(replicas));
       assert.deepEqual(await keptCounts(caches[0]), await storedCounts(replicas));
-      await checkBooks(hosted[0]!);
+      await checkLedger(hosted[0]!);
     });
 
-    it("INV-03: a count is read without the database, by the other replica too, and a booking is seen in both", async (context) => {
+    it("INV-03: a count is read without the database, by the other replica too, and a movement is seen in both", async (context) => {
       const { caches } = await open();
       const replicas = await openReplicas(2, new ManualClock(new Date("2026-03-02T09:00:00Z")), caches);
       const [one, other] = replicas.clients;

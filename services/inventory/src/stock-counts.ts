@@ -7,23 +7,23 @@ import type { Level } from "./stock.ts";
 import { stockMessage } from "./stock-messages.ts";
 import { stockLevels } from "./stock-queries.ts";
 
-/** The counts of SKUs as all replicas read them without asking the database. They decide nothing. */
+/** The counts of SKUs as all replicas read them without a query. They decide nothing. */
 export interface StockCounts {
-  /** Takes over levels that were committed: a newer one replaces the older where that is kept. Nobody waits for it. */
+  /** Takes over levels that were committed: a newer one replaces the older where that is cached. Nobody waits for it. */
   put(levels: readonly Level[], at: Date): void;
   /** Resolves when what was put before is what others read. */
   written(): Promise<void>;
-  /** The stock of these SKUs, in the order given, without those that inventory does not know; as new as what this process has put, at least. */
+  /** The stock of these SKUs, in this order, without those that inventory does not know; as new as what this process has put, at least. */
   read(skus: readonly string[]): Promise<Stock[]>;
 }
 
-/** What is kept of a SKU. */
+/** What is cached of a SKU. */
 interface Count extends Level {
   readonly atMs: number;
 }
 
 // A process may end between a commit and the writing of its counts: they are wrong no longer than this, and than until the next change.
-const kept: Kept<Count> = { ttlMs: 60_000, version: ({ version }) => version };
+const caching: Kept<Count> = { ttlMs: 60_000, version: ({ version }) => version };
 
 export function createStockCounts({
   cache,
@@ -37,20 +37,20 @@ export function createStockCounts({
   const loadCount = createCountLoader(database);
   // Of each SKU the newest that is still to be written: while one batch is on its way, all that come make up the next one.
   let waiting = new Map<string, Count>();
-  let under = new Map<string, Count>();
+  let inFlight = new Map<string, Count>();
   let writing: Promise<void> | undefined;
 
   const write = async (): Promise<void> => {
     try {
       while (waiting.size > 0) {
-        under = waiting;
+        inFlight = waiting;
         waiting = new Map();
-        await cache.replaceOlder(Array.from(under.values(), versioned), kept.ttlMs);
+        await cache.replaceOlder(Array.from(inFlight.values(), versioned), caching.ttlMs);
       }
     } catch (error) {
       log.warn({ error }, "stock counts could not be written; what is read of them may be old");
     } finally {
-      under = new Map();
+      inFlight = new Map();
       writing = undefined;
     }
   };
@@ -67,8 +67,8 @@ export function createStockCounts({
     read: async (skus) => {
       const counts = await Promise.all(
         skus.map(async (sku) => {
-          const own = waiting.get(sku) ?? under.get(sku);
-          const count = await cache.through(keyOf(sku), kept, () => loadCount(sku));
+          const own = waiting.get(sku) ?? inFlight.get(sku);
+          const count = await cache.through(keyOf(sku), caching, () => loadCount(sku));
           return own !== undefined && own.version > (count?.version ?? -1) ? own : count;
         }),
       );
@@ -77,14 +77,14 @@ export function createStockCounts({
   };
 }
 
-/** Loads SKUs that are asked for at the same time in one statement. */
+/** Loads SKUs that are requested at the same time in one statement. */
 function createCountLoader(database: Database): (sku: string) => Promise<Count | undefined> {
-  let asked = new Set<string>();
+  let requested = new Set<string>();
   let loading: Promise<Map<string, Count>> | undefined;
   const load = async (): Promise<Map<string, Count>> => {
     await new Promise((resolve) => setImmediate(resolve));
-    const skus = [...asked];
-    asked = new Set();
+    const skus = [...requested];
+    requested = new Set();
     loading = undefined;
     const found = await stockLevels(database, { after: "", skus, limit: skus.length });
     return new Map(
@@ -95,7 +95,7 @@ function createCountLoader(database: Database): (sku: string) => Promise<Count |
     );
   };
   return async (sku) => {
-    asked.add(sku);
+    requested.add(sku);
     return (await (loading ??= load())).get(sku);
   };
 }

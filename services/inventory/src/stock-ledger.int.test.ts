@@ -28,30 +28,30 @@ describe("the stock ledger", () => {
     await check();
   });
 
-  it("refuses to write off more than is free, kinds that only orders book, and more than can be counted", async () => {
+  it("refuses to write off more than is free, kinds that only orders cause, and more than can be counted", async () => {
     const { client, check, units, reserve, deliver } = await openTestInventory();
     await deliver({ A: 10 });
     await reserve("ord_1", [one("A", 8)]);
-    const book = (kind: MovementKind, quantity: number, sku = "A") => client.createMovement({ sku, kind, quantity }, admin());
+    const move = (kind: MovementKind, quantity: number, sku = "A") => client.createMovement({ sku, kind, quantity }, admin());
     const refused = (reason: string) => (error: unknown) => refusalIn(error)?.reason === reason;
-    await assert.rejects(book(WRITTEN_OFF, 3), refused("OUT_OF_STOCK"));
-    await assert.rejects(book(WRITTEN_OFF, 1, "NEVER-SEEN"), refused("OUT_OF_STOCK"));
-    await assert.rejects(book(CLAIMED, 1), (error) => refusalIn(error)?.fields[0]?.field === "kind");
-    await assert.rejects(book(RECEIVED, 0), (error) => refusalIn(error)?.fields[0]?.field === "quantity");
+    await assert.rejects(move(WRITTEN_OFF, 3), refused("OUT_OF_STOCK"));
+    await assert.rejects(move(WRITTEN_OFF, 1, "NEVER-SEEN"), refused("OUT_OF_STOCK"));
+    await assert.rejects(move(CLAIMED, 1), (error) => refusalIn(error)?.fields[0]?.field === "kind");
+    await assert.rejects(move(RECEIVED, 0), (error) => refusalIn(error)?.fields[0]?.field === "quantity");
     await assert.rejects(
       client.createMovement({ sku: "A", kind: RECEIVED, quantity: 1 }, testCall({ user: {} })),
       refused("PERMISSION_DENIED"),
     );
     await deliver({ B: onHandMax });
-    await assert.rejects(book(RECEIVED, 1, "B"), (error) => refusalIn(error)?.fields[0]?.field === "quantity");
-    await book(WRITTEN_OFF, 2);
+    await assert.rejects(move(RECEIVED, 1, "B"), (error) => refusalIn(error)?.fields[0]?.field === "quantity");
+    await move(WRITTEN_OFF, 2);
     assert.deepEqual(await units("A"), [8, 8]);
     const { items } = await client.listStock({ sku: ["NEVER-SEEN"] }, admin());
     assert.deepEqual(items, [], "a refused movement leaves no SKU behind");
     await check();
   });
 
-  it("books a movement once for one idempotency key, also when its repeats come together", async () => {
+  it("records a movement once for one idempotency key, also when its repeats come together", async () => {
     const { client, check, units } = await openTestInventory();
     const call = () => testCall({ user: { id: "usr_admin", roles: ["admin"] }, idempotencyKey: "delivery-7" });
     const movements = await Promise.all(
@@ -81,7 +81,7 @@ describe("the stock ledger", () => {
     await check();
   });
 
-  it("imports new SKUs, leaves known ones alone, and books their difference when told, not below what is set aside", async () => {
+  it("imports new SKUs, leaves known ones alone, and books their difference when requested, not below what is set aside", async () => {
     const { client, check, units, reserve } = await openTestInventory();
     const both = (a: number, b: number, bookDifference = false) =>
       client.importStock(
@@ -130,7 +130,7 @@ describe("the stock ledger", () => {
     await check();
   });
 
-  it("lists stock and movements page by page, each once, while more is booked", async () => {
+  it("lists stock and movements page by page, each once, while more is recorded", async () => {
     const { client, deliver, hosted } = await openTestInventory();
     await deliver(Object.fromEntries(Array.from({ length: 25 }, (_, at) => [`S${String(at).padStart(2, "0")}`, at + 1])));
     const skus: string[] = [];

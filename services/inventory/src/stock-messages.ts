@@ -16,10 +16,10 @@ import {
 } from "@kontor/contracts/gen/kontor/inventory/v1/inventory_pb.js";
 import type { Movement, Reservation, Stock } from "@kontor/contracts/gen/kontor/inventory/v1/inventory_pb.js";
 import { eventTypeOf } from "@kontor/platform/contract/contract.ts";
-import type { BookedChange, BookedReservation } from "./book.ts";
+import type { StockChange, StoredReservation } from "./stock-ledger.ts";
 import type { Level } from "./stock.ts";
 
-/** When and by whom, and the name for a new movement. */
+/** When and by whom, and ids for new movements. */
 export interface Circumstances {
   readonly at: Date;
   readonly actor: string;
@@ -28,10 +28,10 @@ export interface Circumstances {
 }
 
 /** The entries of the ledger that a change makes: none when it only sets units aside or frees them. */
-export function movementsOf({ kind, sku, parts }: BookedChange, { at, actor, note, newId }: Circumstances): Movement[] {
+export function movementsOf({ kind, sku, orders }: StockChange, { at, actor, note, newId }: Circumstances): Movement[] {
   if (kind === "RESERVED" || kind === "RELEASED") return [];
   const sign = kind === "WRITTEN_OFF" || kind === "CLAIMED" ? -1 : 1;
-  return parts.map(({ order, quantity }) =>
+  return orders.map(({ order, quantity }) =>
     create(MovementSchema, {
       id: newId(),
       sku,
@@ -45,16 +45,16 @@ export function movementsOf({ kind, sku, parts }: BookedChange, { at, actor, not
   );
 }
 
-/** A change as the event that others hear of, with the stock as it is afterwards. */
-export function eventOf({ kind, parts, after }: BookedChange, movements: Movement[], at: Date): Message {
+/** The event of a change, with the stock as it is afterwards. */
+export function eventOf({ kind, orders, after }: StockChange, movements: Movement[], at: Date): Message {
   const stock = stockMessage(after, at);
   switch (kind) {
     case "RESERVED":
-      return create(StockReservedSchema, { stock, orders: parts });
+      return create(StockReservedSchema, { stock, orders });
     case "RELEASED":
-      return create(StockReleasedSchema, { stock, orders: parts });
+      return create(StockReleasedSchema, { stock, orders });
     case "CLAIMED":
-      return create(StockClaimedSchema, { stock, orders: parts });
+      return create(StockClaimedSchema, { stock, orders });
     case "RECEIVED":
     case "RETURNED":
     case "WRITTEN_OFF":
@@ -76,8 +76,8 @@ export function stockMessage({ sku, onHand, reserved, version }: Level, at: Date
   return create(StockSchema, { sku, onHand, reserved, available: onHand - reserved, version, updatedAt: timestampFromDate(at) });
 }
 
-/** A reservation as it is answered: whether it was closed or freed makes no difference to others. */
-export function reservationMessage({ order, status, lines, expiresAt }: BookedReservation): Reservation {
+/** A reservation as a caller gets it: whether it was closed or freed makes no difference to others. */
+export function reservationMessage({ order, status, lines, expiresAt }: StoredReservation): Reservation {
   return create(ReservationSchema, {
     order,
     status: ReservationStatus[status === "CLOSED" ? "FREED" : status],

@@ -15,7 +15,7 @@ export interface Units {
 }
 
 /**
- * HELD: set aside. REFUSED: there were too few. SOLD: claimed. FREED: given up in time, or the tombstone of one that never came; a payment
+ * HELD: set aside. REFUSED: there were too few. SOLD: claimed. FREED: released in time, or the tombstone of one that never came; a payment
  * may still claim. CLOSED: the order was cancelled or its claim refused; nothing moves for it any more.
  */
 export type ReservationStatus = "HELD" | "REFUSED" | "SOLD" | "FREED" | "CLOSED";
@@ -27,7 +27,7 @@ export interface Reservation {
   readonly lines: readonly Units[];
 }
 
-/** A line that cannot be had. */
+/** A line of which too few units are free. */
 export interface Shortage {
   readonly sku: string;
   readonly asked: number;
@@ -50,14 +50,14 @@ export function sumBySku(lines: readonly Units[]): Units[] {
   return Array.from(sums, ([sku, quantity]) => ({ sku, quantity }));
 }
 
-/** What is missing for these lines, each SKU once; empty when all can be had. */
+/** What is missing for these lines, each SKU once; empty when all are available. */
 export function shortages(levels: ReadonlyMap<string, Level>, lines: readonly Units[]): Shortage[] {
   return lines
     .map(({ sku, quantity }) => ({ sku, asked: quantity, available: available(levels.get(sku)) }))
     .filter((line) => line.asked > line.available);
 }
 
-/** What an order is told that cannot be served. */
+/** The refusal for an order that cannot be served. */
 export function outOfStock(lines: readonly Shortage[]): Error {
   return refuse({
     reason: "OUT_OF_STOCK",

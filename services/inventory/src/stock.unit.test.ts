@@ -7,12 +7,12 @@ import type { Level } from "./stock.ts";
 const level = (sku: string, onHand: number, reserved = 0): Level => ({ sku, onHand, reserved, version: 1 });
 
 describe("stock", () => {
-  it("has available what is in the house and not set aside, and nothing of what it does not know", () => {
+  it("counts as available what is in the warehouse and not set aside, and nothing of an unknown SKU", () => {
     assert.equal(available(level("A", 10, 3)), 7);
     assert.equal(available(undefined), 0);
   });
 
-  it("R3: counts a SKU that stands on two lines once, with the sum of both", () => {
+  it("R3: counts a SKU on two lines once, with the sum of both", () => {
     const lines = [
       { sku: "A", quantity: 1 },
       { sku: "B", quantity: 2 },

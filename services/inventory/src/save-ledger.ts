@@ -9,19 +9,19 @@ import type { Sql } from "@kontor/platform/database/sql.ts";
 import type { NewEvents } from "@kontor/platform/events/events.ts";
 import type { Call } from "@kontor/platform/call/call.ts";
 import type { ServiceContext } from "@kontor/platform/service/service.ts";
-import type { Book, BookedReservation } from "./book.ts";
+import type { StockLedger, StoredReservation } from "./stock-ledger.ts";
 import type { Level, ReservationStatus } from "./stock.ts";
 import type { StockCounts } from "./stock-counts.ts";
 import { eventOf, movementsOf } from "./stock-messages.ts";
 
-/** What saving a book needs. */
-export type BookNeeds = Pick<ServiceContext, "events" | "ids" | "clock"> & { readonly counts: Pick<StockCounts, "put"> };
+/** What saving a ledger needs. */
+export type LedgerNeeds = Pick<ServiceContext, "events" | "ids" | "clock"> & { readonly counts: Pick<StockCounts, "put"> };
 
-/** A book on its way into the database. */
-export interface SavedBook {
+/** A ledger on its way into the database. */
+export interface SavedLedger {
   readonly movements: readonly Movement[];
   /**
-   * Rejects when another has written a reservation of the same orders since the book was opened, by 23505 for a new one and 22012 for one
+   * Rejects when another transaction has written a reservation of the same orders since the ledger was opened, by 23505 for a new one and 22012 for one
    * that was there. The transaction is lost then and cannot be committed, so nobody needs to wait for this before the commit.
    */
   readonly written: Promise<unknown>;
@@ -35,16 +35,16 @@ export interface SaveOptions {
 }
 
 /** Writes what was decided, with its events, in one statement. */
-export function saveBook(
-  { events, ids, clock, counts }: BookNeeds,
+export function saveLedger(
+  { events, ids, clock, counts }: LedgerNeeds,
   tx: Transaction,
-  book: Book,
+  ledger: StockLedger,
   { call, note = "", callOf = () => call }: SaveOptions,
-): SavedBook {
+): SavedLedger {
   const at = clock.now();
   const movements: Movement[] = [];
   const streams = new Map<string, { readonly stream: string; readonly expectedVersion: number; readonly events: Message[] }>();
-  for (const change of book.changes) {
+  for (const change of ledger.changes) {
     const moves = movementsOf(change, { at, actor: call.actor, note, newId: () => ids.next("mov") });
     movements.push(...moves);
     const event = eventOf(change, moves, at);
@@ -52,20 +52,20 @@ export function saveBook(
     if (stream === undefined) streams.set(change.sku, { stream: change.sku, expectedVersion: change.after.version - 1, events: [event] });
     else stream.events.push(event);
   }
-  const levels = Array.from(streams.keys(), (sku) => book.levels.get(sku)!);
-  const refused = book.refusedClaims.map((order) => {
+  const levels = Array.from(streams.keys(), (sku) => ledger.levels.get(sku)!);
+  const refused = ledger.refusedClaims.map((order) => {
     return { stream: order, expectedVersion: 0, events: [create(ClaimRefusedSchema, { order })], call: callOf(order) };
   });
   const recorded: NewEvents[] = [...streams.values(), ...refused];
-  const eventCount = book.changes.length + refused.length;
+  const eventCount = ledger.changes.length + refused.length;
   // Sorted, so that two who write the same orders over different stock wait for each other in one direction only.
-  const orders = [...book.changed.keys()].toSorted();
-  const added = orders.filter((order) => book.changed.get(order) === undefined).map((order) => book.reservations.get(order)!);
-  const changed = orders.filter((order) => book.changed.get(order) !== undefined).map((order) => book.reservations.get(order)!);
+  const orders = [...ledger.changed.keys()].toSorted();
+  const added = orders.filter((order) => ledger.changed.get(order) === undefined).map((order) => ledger.reservations.get(order)!);
+  const changed = orders.filter((order) => ledger.changed.get(order) !== undefined).map((order) => ledger.reservations.get(order)!);
 
   const writes: Sql[] = [];
   if (added.length > 0) writes.push(sql`added as (${insertReservations(added, at)})`);
-  if (changed.length > 0) writes.push(sql`changed as (${updateReservations(changed, book.changed, at)})`);
+  if (changed.length > 0) writes.push(sql`changed as (${updateReservations(changed, ledger.changed, at)})`);
   if (levels.length > 0) {
     writes.push(sql`levelled as (${updateLevels(levels, at)})`);
     tx.afterCommit(() => counts.put(levels, at));
@@ -85,7 +85,7 @@ export function saveBook(
   return { movements, written: tx.run(sql`with ${sql.join(writes)} select 1 / (${sql.join(complete, sql` and `)})::int`) };
 }
 
-function insertReservations(reservations: readonly BookedReservation[], at: Date): Sql {
+function insertReservations(reservations: readonly StoredReservation[], at: Date): Sql {
   return sql`insert into reservations (order_id, status, lines, refusal, expires_at, updated_at)
     select order_id, status, lines::jsonb, refusal::jsonb, expires_at, ${at}
     from unnest(${reservations.map(({ order }) => order)}::text[], ${reservations.map(({ status }) => status)}::text[],
@@ -93,9 +93,9 @@ function insertReservations(reservations: readonly BookedReservation[], at: Date
       ${reservations.map(({ expiresAt }) => expiresAt)}::timestamptz[]) as r (order_id, status, lines, refusal, expires_at)`;
 }
 
-/** Only those that still have the status that the book saw. */
+/** Only those that still have the status that the ledger has read. */
 function updateReservations(
-  reservations: readonly BookedReservation[],
+  reservations: readonly StoredReservation[],
   seen: ReadonlyMap<string, ReservationStatus | undefined>,
   at: Date,
 ): Sql {

@@ -3,15 +3,15 @@ import type { Lane, Queries, Transaction } from "@kontor/platform/database/datab
 import { sql } from "@kontor/platform/database/sql.ts";
 import type { Call } from "@kontor/platform/call/call.ts";
 import type { ServiceContext } from "@kontor/platform/service/service.ts";
-import { Book } from "./book.ts";
-import type { BookedReservation } from "./book.ts";
-import { saveBook } from "./save-book.ts";
-import type { BookNeeds } from "./save-book.ts";
+import { StockLedger } from "./stock-ledger.ts";
+import type { StoredReservation } from "./stock-ledger.ts";
+import { saveLedger } from "./save-ledger.ts";
+import type { LedgerNeeds } from "./save-ledger.ts";
 import type { Level, ReservationStatus, Shortage, Units } from "./stock.ts";
 
 const triesMax = 3;
 
-export interface BookOptions {
+export interface LedgerOptions {
   readonly orders: readonly string[];
   readonly skus?: Iterable<string>;
   readonly call: Call;
@@ -19,20 +19,20 @@ export interface BookOptions {
 }
 
 /**
- * Decides about these orders in a transaction of its own, and again when another has written a reservation of theirs meanwhile. `work`
+ * Decides about these orders in a transaction of its own, and again when another transaction has written one of their reservations meanwhile. `work`
  * decides and nothing else, because it may run several times.
  */
-export async function withBook(
-  needs: BookNeeds & Pick<ServiceContext, "database">,
-  { orders, skus = [], call, lane = "requests" }: BookOptions,
-  work: (book: Book) => void,
-): Promise<Book> {
-  const attempt = async (tx: Transaction): Promise<Book> => {
-    const book = await openBook(tx, skus, orders);
-    work(book);
+export async function withLedger(
+  needs: LedgerNeeds & Pick<ServiceContext, "database">,
+  { orders, skus = [], call, lane = "requests" }: LedgerOptions,
+  work: (ledger: StockLedger) => void,
+): Promise<StockLedger> {
+  const attempt = async (tx: Transaction): Promise<StockLedger> => {
+    const ledger = await openLedger(tx, skus, orders);
+    work(ledger);
     // Not awaited: the commit follows it on the wire, and when it has failed, throws its error.
-    saveBook(needs, tx, book, { call }).written.catch(() => undefined);
-    return book;
+    saveLedger(needs, tx, ledger, { call }).written.catch(() => undefined);
+    return ledger;
   };
   for (let tries = 1; ; tries++)
     try {
@@ -43,16 +43,16 @@ export async function withBook(
 }
 
 /**
- * Opens the book for these SKUs, and those that the orders' reservations name. The stock rows are locked first, in the order of their SKUs;
- * only then, in a statement of its own, are the reservations read: a snapshot older than the wait for the locks would miss what the one
- * before us wrote.
+ * Opens the ledger of these SKUs, and those that the orders' reservations name. The stock rows are locked first, in the order of their SKUs;
+ * only then, in a statement of its own, are the reservations read: a snapshot older than the wait for the locks would miss what its
+ * predecessor wrote.
  */
-export async function openBook(tx: Transaction, skus: Iterable<string>, orders: readonly string[]): Promise<Book> {
+export async function openLedger(tx: Transaction, skus: Iterable<string>, orders: readonly string[]): Promise<StockLedger> {
   const wanted = new Set(skus);
   const [levels, reservations] = await Promise.all([lockLevels(tx, [...wanted]), readReservations(tx, orders)]);
   const unlocked = reservations.flatMap(({ lines }) => lines).filter(({ sku }) => !wanted.has(sku));
-  if (unlocked.length > 0) return openBook(tx, [...wanted, ...unlocked.map(({ sku }) => sku)], orders);
-  return new Book(levels, reservations);
+  if (unlocked.length > 0) return openLedger(tx, [...wanted, ...unlocked.map(({ sku }) => sku)], orders);
+  return new StockLedger(levels, reservations);
 }
 
 async function lockLevels(tx: Transaction, skus: readonly string[]): Promise<Level[]> {
@@ -70,7 +70,7 @@ interface ReservationRow {
   readonly expires_at: Date;
 }
 
-export async function readReservations(queries: Queries, orders: readonly string[]): Promise<BookedReservation[]> {
+export async function readReservations(queries: Queries, orders: readonly string[]): Promise<StoredReservation[]> {
   if (orders.length === 0) return [];
   const rows = await queries.rows<ReservationRow>(
     sql`select order_id, status, lines, refusal, expires_at from reservations where order_id = any(${orders}::text[])`,
@@ -84,7 +84,7 @@ export async function readReservations(queries: Queries, orders: readonly string
   }));
 }
 
-/** Whether a book could not be saved because another wrote a reservation of the same orders since it was opened: see `saveBook`. */
+/** Whether a ledger could not be saved because another transaction wrote a reservation of the same orders since it was opened: see `saveLedger`. */
 function isOutdated(error: unknown): boolean {
   const state = sqlState(error);
   return (

@@ -4,12 +4,12 @@ import type { Transaction } from "@kontor/platform/database/database.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import type { Call } from "@kontor/platform/call/call.ts";
-import { openBook } from "./book-store.ts";
-import { saveBook } from "./save-book.ts";
-import type { BookNeeds } from "./save-book.ts";
+import { openLedger } from "./ledger-store.ts";
+import { saveLedger } from "./save-ledger.ts";
+import type { LedgerNeeds } from "./save-ledger.ts";
 
-/** Books goods in or out. Refuses with OUT_OF_STOCK to write off more than is free, with INVALID_REQUEST kinds that only orders have. */
-export async function bookMovement(needs: BookNeeds, tx: Transaction, request: CreateMovementRequest, call: Call): Promise<Movement> {
+/** Records goods that came or were written off. Refuses with OUT_OF_STOCK to write off more than is free, with INVALID_REQUEST kinds that only orders have. */
+export async function createMovement(needs: LedgerNeeds, tx: Transaction, request: CreateMovementRequest, call: Call): Promise<Movement> {
   const { sku, quantity, kind } = request;
   if (kind !== MovementKind.RECEIVED && kind !== MovementKind.WRITTEN_OFF)
     throw refuse({
@@ -18,40 +18,40 @@ export async function bookMovement(needs: BookNeeds, tx: Transaction, request: C
       fields: [{ field: "kind", reason: "NOT_ONE_OF", message: "must be RECEIVED or WRITTEN_OFF; the others are booked by orders" }],
     });
   await ensureLevels(tx, [sku], needs.clock.now());
-  const book = await openBook(tx, [sku], []);
-  book.book(kind === MovementKind.RECEIVED ? "RECEIVED" : "WRITTEN_OFF", { sku, quantity });
-  const { movements, written } = saveBook(needs, tx, book, { call, note: request.note });
+  const ledger = await openLedger(tx, [sku], []);
+  ledger.move(kind === MovementKind.RECEIVED ? "RECEIVED" : "WRITTEN_OFF", { sku, quantity });
+  const { movements, written } = saveLedger(needs, tx, ledger, { call, note: request.note });
   await written;
   return movements[0]!;
 }
 
 /**
- * Gives SKUs their units: those that inventory does not know yet, and with `bookDifference` the others too, by booking the difference.
+ * Sets the units of SKUs: of those that inventory does not know yet, and with `bookDifference` of the others too, by booking the difference.
  * Units that are set aside stay: a count below them is booked down to them only.
  */
 export async function importStock(
-  needs: BookNeeds,
+  needs: LedgerNeeds,
   tx: Transaction,
   request: ImportStockRequest,
   call: Call,
 ): Promise<{ booked: number; unchanged: number }> {
   const wanted = new Map(request.stock.map(({ sku, onHand }) => [sku, onHand]));
   await ensureLevels(tx, [...wanted.keys()], needs.clock.now());
-  const book = await openBook(tx, wanted.keys(), []);
+  const ledger = await openLedger(tx, wanted.keys(), []);
   let booked = 0;
   for (const [sku, count] of wanted) {
-    const level = book.levels.get(sku)!;
+    const level = ledger.levels.get(sku)!;
     if (level.version > 0 && !request.bookDifference) continue;
     const difference = Math.max(count, level.reserved) - level.onHand;
     if (difference === 0) continue;
-    book.book(difference > 0 ? "RECEIVED" : "WRITTEN_OFF", { sku, quantity: Math.abs(difference) });
+    ledger.move(difference > 0 ? "RECEIVED" : "WRITTEN_OFF", { sku, quantity: Math.abs(difference) });
     booked++;
   }
-  await saveBook(needs, tx, book, { call, note: request.note }).written;
+  await saveLedger(needs, tx, ledger, { call, note: request.note }).written;
   return { booked, unchanged: wanted.size - booked };
 }
 
-/** Rows to lock for SKUs that have none: two that book a new SKU at the same time must wait for each other. */
+/** Rows to lock for SKUs that have none: two movements of a new SKU at the same time must wait for each other. */
 async function ensureLevels(tx: Transaction, skus: readonly string[], at: Date): Promise<void> {
   await tx.run(sql`insert into stock (sku, on_hand, reserved, version, updated_at)
     select sku, 0, 0, 0, ${at} from unnest(${skus.toSorted()}::text[]) as s (sku) on conflict (sku) do nothing`);

@@ -12,10 +12,10 @@ import type { HostedService } from "@kontor/platform/service/host-service.ts";
 
 /**
  * I1 INV-01 CON-02: of each SKU the level is the sum of its movements, what is set aside is the sum of the reservations held, its events
- * have versions without a gap and, replayed, give each level that they tell and in the end the stored one; no order's units were sold or
+ * have versions without a gap and, replayed, give each level that they carry and in the end the stored one; no order's units were sold or
  * came back twice.
  */
-export async function checkBooks({ database, log }: HostedService): Promise<void> {
+export async function checkLedger({ database, log }: HostedService): Promise<void> {
   const skus = await database.rows<{ sku: string; onHand: number; reserved: number; version: number; moved: number; held: number }>(sql`
     select sku, on_hand as "onHand", reserved, version,
       (select coalesce(sum(quantity), 0)::int from movements m where m.sku = s.sku) as moved,
@@ -44,7 +44,7 @@ function replay(sku: string, events: readonly RecordedEvent[]): { onHand: number
   let onHand = 0;
   let reserved = 0;
   for (const [nth, event] of events.entries()) {
-    const sum = (parts: readonly { quantity: number }[]) => parts.reduce((total, { quantity }) => total + quantity, 0);
+    const sum = (items: readonly { quantity: number }[]) => items.reduce((total, { quantity }) => total + quantity, 0);
     if (isEvent(event, StockMovedSchema)) onHand += sum(event.data.movements);
     else if (isEvent(event, StockReservedSchema)) reserved += sum(event.data.orders);
     else if (isEvent(event, StockReleasedSchema)) reserved -= sum(event.data.orders);
@@ -58,7 +58,7 @@ function replay(sku: string, events: readonly RecordedEvent[]): { onHand: number
     assert.deepEqual(
       [stock?.sku, stock?.version, stock?.onHand, stock?.reserved, stock?.available],
       [sku, nth + 1, onHand, reserved, onHand - reserved],
-      `${sku}: event ${nth + 1} tells the level after it`,
+      `${sku}: event ${nth + 1} carries the level after it`,
     );
   }
   return { onHand, reserved, version: events.length };

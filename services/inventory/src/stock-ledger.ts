@@ -2,49 +2,49 @@ import { refuse } from "@kontor/platform/errors/refusal.ts";
 import { available, moved, onHandMax, outOfStock, shortages, sumBySku } from "./stock.ts";
 import type { ChangeKind, Level, Reservation, ReservationStatus, Shortage, Units } from "./stock.ts";
 
-/** A reservation in the book, with what has to be stored of it. */
-export interface BookedReservation extends Reservation {
+/** A reservation with all that is stored of it. */
+export interface StoredReservation extends Reservation {
   readonly expiresAt: Date;
   readonly refusal: readonly Shortage[] | null;
 }
 
-/** What a change did for one order; "" when it was no order's. */
-export interface Part {
+/** The units of one order in a change; the order is "" for goods that came or were written off. */
+export interface OrderUnits {
   readonly order: string;
   readonly quantity: number;
 }
 
-/** A change of one SKU that may gather many orders: one event. */
-export interface BookedChange {
+/** A change of one SKU, for any number of orders: one event. */
+export interface StockChange {
   readonly kind: ChangeKind;
   readonly sku: string;
-  readonly parts: Part[];
-  /** The level after its last part. */
+  readonly orders: OrderUnits[];
+  /** The level after its last order. */
   after: Level;
 }
 
 /**
  * The locked stock and the reservations of one transaction, with the rules: what is decided here is written as a whole afterwards, or not
- * at all. Decisions fall in the order of the calls. Whatever is asked twice, late or in another order, an order's units are sold once at
+ * at all. Decisions fall in the order of the calls. Whatever is requested twice, late or in another order, an order's units are sold once at
  * most and come back once at most.
  */
-export class Book {
+export class StockLedger {
   readonly levels: Map<string, Level>;
-  readonly reservations: Map<string, BookedReservation>;
+  readonly reservations: Map<string, StoredReservation>;
   /** In the order of the decisions; neighbours of one kind and SKU are one. */
-  readonly changes: BookedChange[] = [];
+  readonly changes: StockChange[] = [];
   /** The orders whose reservations changed, with the status that each had: undefined for a new one. */
   readonly changed = new Map<string, ReservationStatus | undefined>();
   readonly refusedClaims: string[] = [];
-  readonly #openChange = new Map<string, BookedChange>();
+  readonly #openChange = new Map<string, StockChange>();
 
-  constructor(levels: readonly Level[], reservations: readonly BookedReservation[]) {
+  constructor(levels: readonly Level[], reservations: readonly StoredReservation[]) {
     this.levels = new Map(levels.map((level) => [level.sku, level]));
     this.reservations = new Map(reservations.map((reservation) => [reservation.order, reservation]));
   }
 
   /** Sets units aside for an order, all lines or none; an order that has a reservation, a refusal or a tombstone gets that again. */
-  reserve(order: string, lines: readonly Units[], expiresAt: Date): BookedReservation {
+  reserve(order: string, lines: readonly Units[], expiresAt: Date): StoredReservation {
     const known = this.reservations.get(order);
     if (known !== undefined) return known;
     const units = sumBySku(lines);
@@ -55,7 +55,7 @@ export class Book {
   }
 
   /** Frees what is held for an order. Leaves a tombstone where nothing is known, so that a late `reserve` gets that. */
-  free(order: string): void {
+  release(order: string): void {
     const reservation = this.reservations.get(order);
     if (reservation === undefined) this.#store(tombstone(order, "FREED"));
     if (reservation?.status !== "HELD") return;
@@ -65,7 +65,7 @@ export class Book {
 
   /**
    * A paid order claims its units. When its reservation had run out it takes free units again; when there are too few, the claim is
-   * refused for good, because the payment is given back then.
+   * refused for good, because the payment is refunded then.
    */
   claim(order: string, lines: readonly Units[]): void {
     const reservation = this.reservations.get(order) ?? tombstone(order, "FREED");
@@ -83,8 +83,8 @@ export class Book {
     this.#store({ ...reservation, lines: units, status: "SOLD" });
   }
 
-  /** A cancelled order gives back what it holds or has been sold. From then on nothing moves for it. */
-  giveBack(order: string): void {
+  /** A cancelled order gives back what it holds or was sold. From then on nothing moves for it. */
+  cancel(order: string): void {
     const reservation = this.reservations.get(order) ?? tombstone(order, "FREED");
     if (reservation.status === "CLOSED") return;
     const kind = reservation.status === "SOLD" ? "RETURNED" : reservation.status === "HELD" ? "RELEASED" : undefined;
@@ -92,15 +92,15 @@ export class Book {
     this.#store({ ...reservation, status: "CLOSED" });
   }
 
-  /** Books goods in, or out when there are as many free. Refuses with OUT_OF_STOCK, and with INVALID_REQUEST more than can be counted. */
-  book(kind: "RECEIVED" | "WRITTEN_OFF", units: Units): void {
+  /** Adds goods that came, or takes out what is written off. Refuses with OUT_OF_STOCK more than is free, with INVALID_REQUEST more than can be counted. */
+  move(kind: "RECEIVED" | "WRITTEN_OFF", units: Units): void {
     const level = this.levels.get(units.sku);
     if (kind === "WRITTEN_OFF" && units.quantity > available(level)) throw outOfStock(shortages(this.levels, [units]));
     if (kind === "RECEIVED" && (level?.onHand ?? 0) + units.quantity > onHandMax) throw tooMany();
     this.#change(kind, units, "");
   }
 
-  #store(reservation: BookedReservation): BookedReservation {
+  #store(reservation: StoredReservation): StoredReservation {
     const { order } = reservation;
     if (!this.changed.has(order)) this.changed.set(order, this.reservations.get(order)?.status);
     this.reservations.set(order, reservation);
@@ -110,24 +110,24 @@ export class Book {
   #change(kind: ChangeKind, { sku, quantity }: Units, order: string): void {
     const level = this.levels.get(sku);
     // Its row would not be locked, and what others do to it meanwhile would be overwritten.
-    if (level === undefined) throw new Error(`${sku} is not in the book`);
+    if (level === undefined) throw new Error(`${sku} is not in the ledger`);
     const after = moved(level, kind, quantity);
     const open = this.#openChange.get(sku);
     if (open?.kind === kind) {
       // The same event: the units move on, the version does not.
-      open.parts.push({ order, quantity });
+      open.orders.push({ order, quantity });
       open.after = after;
       this.levels.set(sku, after);
       return;
     }
-    const change: BookedChange = { kind, sku, parts: [{ order, quantity }], after: { ...after, version: level.version + 1 } };
+    const change: StockChange = { kind, sku, orders: [{ order, quantity }], after: { ...after, version: level.version + 1 } };
     this.levels.set(sku, change.after);
     this.#openChange.set(sku, change);
     this.changes.push(change);
   }
 }
 
-function tombstone(order: string, status: ReservationStatus): BookedReservation {
+function tombstone(order: string, status: ReservationStatus): StoredReservation {
   return { order, status, lines: [], expiresAt: new Date(0), refusal: null };
 }
 
@@ -135,6 +135,6 @@ function tooMany(): Error {
   return refuse({
     reason: "INVALID_REQUEST",
     code: "invalid_argument",
-    fields: [{ field: "quantity", reason: "TOO_LARGE", message: `there would be more than ${onHandMax} in the house` }],
+    fields: [{ field: "quantity", reason: "TOO_LARGE", message: `there would be more than ${onHandMax} units in the warehouse` }],
   });
 }
