@@ -17,7 +17,7 @@ import { openTestServices, testCall } from "@kontor/platform/testing/test-servic
 import type { TestServices } from "@kontor/platform/testing/test-services.ts";
 import { loadServices } from "../services.ts";
 
-export type CardName = "approve" | "decline" | "never-told";
+export type CardName = "approve" | "decline" | "no-webhook";
 
 /** A whole house without its gateway, on test databases, with the provider and the mail catcher. */
 export interface TestShop {
@@ -97,7 +97,7 @@ export async function openTestShop(stock: Readonly<Record<string, number>>): Pro
       assert.equal(outcome.case, "order");
       return outcome.value;
     },
-    async pay({ payment }, card = "never-told") {
+    async pay({ payment }, card = "no-webhook") {
       const attempt = await of("payments", PaymentsService).createAttempt({ payment: payment!.id }, customer());
       const { number } = testCards.find(({ name }) => name === card)!;
       const response = await fetch(attempt.url!, { method: "POST", redirect: "manual", body: new URLSearchParams({ number }) });

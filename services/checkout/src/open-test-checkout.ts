@@ -30,7 +30,7 @@ import { checkout } from "./service.ts";
 export const hourMs = 3_600_000;
 
 /** Refused: decided against. Away: not done, no answer. Lost: done, no answer. */
-export type StepFault = "refused" | "away" | "lost";
+export type StepFault = "refused" | "unavailable" | "lost";
 
 /** Checkout with carts, inventory, orders and payments on real databases; the catalogue and the payment company do what they are told. */
 export interface TestCheckout extends TestServices {
@@ -45,7 +45,7 @@ export interface TestCheckout extends TestServices {
   /** Asked before each call of a service's method, such as "orders.createOrder"; no faults by default. */
   fault: (method: string) => StepFault | undefined | Promise<StepFault | undefined>;
   /** Keeps checkout from hearing of orders until what this gives is called. */
-  deaf(): Promise<() => Promise<void>>;
+  pauseSubscriptions(): Promise<() => Promise<void>>;
   /** A cart with these lines, one "A" by default: a guest's, or the given user's. */
   cart(lines?: readonly (readonly [sku: string, quantity: number])[], user?: string): Promise<string>;
   /** Places an order and gives it; throws when the answer is that it is still under way. */
@@ -98,12 +98,14 @@ export async function openTestCheckout(): Promise<TestCheckout> {
     payments,
     prices,
     fault: () => undefined,
-    deaf: async () => {
+    pauseSubscriptions: async () => {
       const database = databaseOf("checkout");
-      await database.run(sql`create function deaf() returns trigger language plpgsql as
-        'begin if new.applied > old.applied then raise exception ''deaf'' using errcode = ''57P03''; end if; return new; end'`);
-      await database.run(sql`create trigger deaf before update on subscriptions for each row execute function deaf()`);
-      return async () => void (await database.run(sql`drop trigger deaf on subscriptions`));
+      await database.run(sql`create function refuse_progress() returns trigger language plpgsql as
+        'begin if new.applied > old.applied then raise exception ''paused'' using errcode = ''57P03''; end if; return new; end'`);
+      await database.run(
+        sql`create trigger refuse_progress before update on subscriptions for each row execute function refuse_progress()`,
+      );
+      return async () => void (await database.run(sql`drop trigger refuse_progress on subscriptions`));
     },
     cart: async (lines = [["A", 1]], user) => {
       const call = testCall(user === undefined ? {} : { user: { id: user } });
@@ -127,7 +129,7 @@ export async function openTestCheckout(): Promise<TestCheckout> {
         );
         return id !== "" && new Set(live).size > 1;
       });
-      return { orders: counted(made), payments: counted(paidBy), reservations: counted(held), strays, charges: provider.books().charges };
+      return { orders: counted(made), payments: counted(paidBy), reservations: counted(held), strays, charges: provider.ledger().charges };
     },
   };
   await inventoryClient.importStock({ stock: [...prices.keys()].map((sku) => ({ sku, onHand: 100_000 })) }, testCall());
@@ -184,7 +186,7 @@ function disturbed(definition: ServiceDefinition, fault: TestCheckout["fault"]):
     (method: string, handle: AnyHandler): AnyHandler =>
     async (request, call) => {
       const disturbance = await fault(`${definition.name}.${method}`);
-      if (disturbance === "away") throw refuse({ reason: "DEPENDENCY_UNAVAILABLE", code: "unavailable" });
+      if (disturbance === "unavailable") throw refuse({ reason: "DEPENDENCY_UNAVAILABLE", code: "unavailable" });
       if (disturbance === "refused") throw refuse({ reason: "CART_EMPTY", code: "failed_precondition" });
       const answer = await handle(request, call);
       if (disturbance === "lost") throw refuse({ reason: "DEPENDENCY_UNAVAILABLE", code: "unavailable" });

@@ -28,7 +28,7 @@ describe("checkout: when a step fails", () => {
   };
 
   for (const [step, undo] of Object.entries(steps)) {
-    for (const fault of ["away", "lost"] as const)
+    for (const fault of ["unavailable", "lost"] as const)
       it(`CON-01 ORD-03: ${step} ${fault}: asked again, and the order is placed once`, async () => {
         const before = await live();
         const cart = await app.cart();
@@ -41,7 +41,7 @@ describe("checkout: when a step fails", () => {
     for (const [name, faults] of Object.entries<Readonly<Record<string, readonly StepFault[]>>>({
       refused: { [step]: ["refused"] },
       "lost, then refused": { [step]: ["lost", "refused"] },
-      "refused, and its undoing away and lost": { [step]: ["lost", "refused"], [undo]: ["away", "lost", "lost"] },
+      "refused, and its undoing away and lost": { [step]: ["lost", "refused"], [undo]: ["unavailable", "lost", "lost"] },
       "refused, and every undoing lost": {
         [step]: ["lost", "refused"],
         ...Object.fromEntries(Object.values(steps).map((each) => [each, ["lost"]])),
@@ -76,7 +76,7 @@ describe("checkout: when a step fails", () => {
     await assert.rejects(own.checkout.placeOrder({ cart }, shopper("k")), { reason: "CART_EMPTY" });
     for (let tries = 0; tries < 3; tries++) await own.pass(60_000);
     const { orders, payments, reservations, strays } = await own.facts();
-    const { taken, returned } = own.provider.books();
+    const { taken, returned } = own.provider.ledger();
     assert.deepEqual([orders, payments, strays], [{ CANCELLED: 1 }, { REFUNDED: 1 }, []]);
     assert.deepEqual([reservations["HELD"], reservations["SOLD"]], [undefined, undefined]);
     assert.deepEqual([taken, returned], [1999n, 1999n]);
@@ -99,7 +99,7 @@ describe("checkout: while somebody is away", () => {
   };
 
   it("CART-03: it goes on by itself: RUNNING, then PLACED with the order, which a repeat gets as well", async () => {
-    const { cart, id, goOn } = await begun("away", "orders.createOrder");
+    const { cart, id, goOn } = await begun("unavailable", "orders.createOrder");
     assert.deepEqual((await app.checkout.getCheckout({ checkout: id }, shopper())).status, CheckoutStatus.RUNNING);
     const again = app.checkout.placeOrder({ cart }, shopper(`late ${cart}`));
     goOn();
@@ -112,7 +112,7 @@ describe("checkout: while somebody is away", () => {
 
   it("RES-06: while inventory is away nothing is ordered, and with the same key it is afterwards", async () => {
     let away = true;
-    app.fault = (method) => (method.startsWith("inventory.") && away ? "away" : undefined);
+    app.fault = (method) => (method.startsWith("inventory.") && away ? "unavailable" : undefined);
     const cart = await app.cart();
     const place = () => app.checkout.placeOrder({ cart }, shopper(`away ${cart}`, { timeoutMs: 20_000 }));
     await assert.rejects(place(), { reason: "DEPENDENCY_UNAVAILABLE", code: "unavailable" });
@@ -125,7 +125,7 @@ describe("checkout: while somebody is away", () => {
   });
 
   it("or REFUSED with the problem", async () => {
-    const { cart, id, goOn } = await begun("away", "payments.openPayment");
+    const { cart, id, goOn } = await begun("unavailable", "payments.openPayment");
     let refused = true;
     goOn();
     app.fault = (method) => (method === "payments.openPayment" && refused ? "refused" : undefined);

@@ -248,11 +248,11 @@ describe("checkout: asked more than once", () => {
     const own = await openTestCheckout();
     const cart = await own.cart();
     own.fault = inTurn({ "payments.openPayment": ["refused"] });
-    const hear = await own.deaf();
+    const resume = await own.pauseSubscriptions();
     await assert.rejects(own.checkout.placeOrder({ cart }, shopper("u1")), { reason: "CART_EMPTY" });
     const [first, second] = await Promise.all([own.place({ cart }, shopper("u2")), own.place({ cart }, shopper("u3"))]);
     // The order that was undone tells of its cancelling only now.
-    await hear();
+    await resume();
     await own.settle();
     assert.deepEqual(second, first);
     assert.deepEqual(await own.place({ cart }, shopper("u4")), first);

@@ -128,7 +128,7 @@ describe("orders: cancelling a paid one", () => {
   it("R7: while the provider is away it is `cancelling`, cannot be fulfilled, and the task ends it", async () => {
     const order = await app.place();
     await app.pay(order);
-    app.provider.fault = () => "away";
+    app.provider.fault = () => "unavailable";
     const answer = await app.orders.cancelOrder({ order: order.id }, customer("usr_test", { idempotencyKey: "away-1" }));
     assert.deepEqual([answer.status, answer.cancelling], [OrderStatus.PAID, true]);
     await assert.rejects(fulfil(app, order), { reason: "ORDER_STATE", details: { status: "PAID", cancelling: true } });
@@ -145,17 +145,17 @@ describe("orders: cancelling a paid one", () => {
   it("R7: a silent provider does not make the answer late; its refund is one", async () => {
     const order = await app.place();
     await app.pay(order);
-    const { returned } = app.provider.books();
+    const { returned } = app.provider.ledger();
     app.provider.fault = () => "silent";
     const answer = await app.orders.cancelOrder({ order: order.id }, customer("usr_test", { timeoutMs: 500 }));
     assert.deepEqual([answer.status, answer.cancelling], [OrderStatus.PAID, true]);
-    app.provider.fault = (operation) => (operation === "refund" && app.provider.asked.push("x") % 3 !== 0 ? "lost" : undefined);
+    app.provider.fault = (operation) => (operation === "refund" && app.provider.operations.push("x") % 3 !== 0 ? "lost" : undefined);
     const answers = await Promise.all(Array.from({ length: 5 }, () => app.orders.cancelOrder({ order: order.id }, customer())));
     assert.ok(answers.every(({ status, cancelling }) => status === OrderStatus.CANCELLED || cancelling));
     for (let tries = 0; tries < 10; tries++) await app.pass(10_000);
     app.provider.fault = () => undefined;
     assert.deepEqual(await types(app, order), ["placed", "paid", "cancel_requested", "cancelled"]);
-    assert.equal(app.provider.books().returned - returned, 1999n);
+    assert.equal(app.provider.ledger().returned - returned, 1999n);
   });
 
   it("a refund that is heard of before its caller knows of it leaves the end, and the cause, to the one who asked", async () => {
@@ -257,13 +257,13 @@ describe("orders: units that are gone", () => {
     assert.deepEqual(await types(app, gone), ["placed", "paid", "cancel_requested", "cancelled"]);
 
     // Its customer is quicker than inventory's word.
-    const hear = await app.deaf();
+    const resume = await app.pauseSubscriptions();
     await app.payAtProvider(both);
     await app.orders.cancelOrder({ order: both.id }, customer());
-    await hear();
+    await resume();
     await app.pass(60_000);
     assert.deepEqual(cause(await app.read(both.id)), ["CANCELLED", "CUSTOMER", "usr_test"]);
     assert.equal(await app.parked(), 0);
-    assert.equal(app.provider.books().taken, app.provider.books().returned);
+    assert.equal(app.provider.ledger().taken, app.provider.ledger().returned);
   });
 });

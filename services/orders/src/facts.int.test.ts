@@ -10,7 +10,7 @@ describe("orders: facts", () => {
     const [pending, paid, cancelled] = [await app.place(), await app.place({ lines: [["A", 2]] }), await app.place()];
     await app.pay(paid);
     await app.pay(cancelled);
-    app.provider.fault = () => "away";
+    app.provider.fault = () => "unavailable";
     await app.orders.cancelOrder({ order: cancelled.id }, staff());
     assert.deepEqual([...(await facts.cancelling([paid.id, cancelled.id]))], [cancelled.id]);
     app.provider.fault = () => undefined;

@@ -68,7 +68,7 @@ export interface TestOrders extends TestServices {
   /** How many units of "A" can be bought. */
   available(): Promise<number>;
   /** Keeps orders from hearing of payments and claims until what this gives is called. */
-  deaf(): Promise<() => Promise<void>>;
+  pauseSubscriptions(): Promise<() => Promise<void>>;
   /** How many events orders could not apply. */
   parked(): Promise<number>;
 }
@@ -182,11 +182,13 @@ export async function openTestOrders(): Promise<TestOrders> {
       return { ...row, state: fromBinary(OrderStateSchema, row.state) };
     },
     available: async () => (await inventoryClient.listStock({ sku: ["A"] }, staff())).items[0]!.available,
-    deaf: async () => {
-      await database.run(sql`create or replace function deaf() returns trigger language plpgsql as
-        'begin if new.applied > old.applied then raise exception ''deaf'' using errcode = ''57P03''; end if; return new; end'`);
-      await database.run(sql`create trigger deaf before update on subscriptions for each row execute function deaf()`);
-      return async () => void (await database.run(sql`drop trigger deaf on subscriptions`));
+    pauseSubscriptions: async () => {
+      await database.run(sql`create or replace function refuse_progress() returns trigger language plpgsql as
+        'begin if new.applied > old.applied then raise exception ''paused'' using errcode = ''57P03''; end if; return new; end'`);
+      await database.run(
+        sql`create trigger refuse_progress before update on subscriptions for each row execute function refuse_progress()`,
+      );
+      return async () => void (await database.run(sql`drop trigger refuse_progress on subscriptions`));
     },
     parked: async () => (await database.one<{ count: number }>(sql`select count(*)::int as count from parked_events`)).count,
   };

@@ -164,7 +164,7 @@ describe("orders: their hours", () => {
   it("ORD-15: money that was captured and not heard of, or has gone back already, decides at 24 hours", async () => {
     const app = await openTestOrders();
     // Their events are held back: orders hears of neither capture nor refund before it asks.
-    const hear = await app.deaf();
+    const resume = await app.pauseSubscriptions();
     const [captured, refunded] = [await app.place(), await app.place()];
     for (const order of [captured, refunded]) {
       const attempt = await app.payAtProvider(order);
@@ -176,7 +176,7 @@ describe("orders: their hours", () => {
     assert.deepEqual(await types(app, captured), ["placed", "paid", "completed"]);
     assert.deepEqual(await types(app, refunded), ["placed", "paid", "cancelled"]);
     assert.equal((await app.read(refunded.id)).history.at(-1)?.cause, "REFUNDED");
-    await hear();
+    await resume();
     await app.pass(60_000);
     assert.deepEqual(await types(app, captured), ["placed", "paid", "completed"]);
     assert.deepEqual(await types(app, refunded), ["placed", "paid", "cancelled"]);
@@ -193,7 +193,7 @@ describe("orders: their hours", () => {
       const placed = await Promise.all(Array.from({ length: atOnce }, () => app.place()));
       const attempts = await Promise.all(placed.map((order) => app.attempt(order)));
       let asked = 0;
-      app.provider.fault = () => (++asked % 7 === 0 ? "lost" : asked % 11 === 0 ? "away" : undefined);
+      app.provider.fault = () => (++asked % 7 === 0 ? "lost" : asked % 11 === 0 ? "unavailable" : undefined);
       // Just before, at, and just after their time; the tasks of some are a little behind.
       app.clock.advance(24 * hourMs - 1);
       await app.settle();
@@ -222,7 +222,7 @@ describe("orders: their hours", () => {
     }
     assert.equal(ends[OrderStatus.COMPLETED] + ends[OrderStatus.CANCELLED], races);
     assert.ok(ends[OrderStatus.COMPLETED] > 0 && ends[OrderStatus.CANCELLED] > 0, JSON.stringify(ends));
-    const { taken, returned } = app.provider.books();
+    const { taken, returned } = app.provider.ledger();
     assert.equal(taken - returned, 1999n * BigInt(ends[OrderStatus.COMPLETED]), "I3: the provider has what the orders say");
     assert.equal(await app.available(), before - ends[OrderStatus.COMPLETED], "I1: and inventory sold as many");
     assert.equal(await app.parked(), 0);

@@ -169,7 +169,7 @@ describe("orders: who comes first", () => {
     const one = fc.record({
       steps: fc.array(fc.constantFrom(...(Object.keys(steps) as (keyof typeof steps)[])), { minLength: 1, maxLength: 6 }),
       together: fc.boolean(),
-      faults: fc.array(fc.constantFrom("lost" as const, "away" as const, undefined, undefined, undefined), { maxLength: 8 }),
+      faults: fc.array(fc.constantFrom("lost" as const, "unavailable" as const, undefined, undefined, undefined), { maxLength: 8 }),
     });
     await fc.assert(
       fc.asyncProperty(fc.array(one, { minLength: 3, maxLength: 6 }), async (sequences) => {
@@ -198,7 +198,7 @@ describe("orders: who comes first", () => {
       }),
       { numRuns, seed: Number(process.env["KONTOR_SEED"] ?? 4), endOnFailure: true },
     );
-    const { taken, returned } = app.provider.books();
+    const { taken, returned } = app.provider.ledger();
     const { database } = app.services.get("payments")!;
     const { kept } = await database.one<{ kept: bigint }>(sql`select coalesce(sum(captured - refunded), 0)::bigint as kept from payments`);
     assert.equal(taken - returned, kept, "I3 I4: the provider's books say what ours say");

@@ -5,7 +5,7 @@ import { refuse } from "@kontor/platform/errors/refusal.ts";
 import type { Call } from "@kontor/platform/call/call.ts";
 import type { NewTask, TaskResult } from "@kontor/platform/tasks/tasks.ts";
 import type { PaymentNeeds } from "./needs.ts";
-import { amountOf, hear, isLive, liveAttempt, startAttempt, wrongState } from "./payment.ts";
+import { amountOf, applySession, isLive, liveAttempt, startAttempt, wrongState } from "./payment.ts";
 import type { AttemptRecord, PaymentRecord } from "./payment.ts";
 import { changePayment, readPayment } from "./payment-store.ts";
 import type { Session } from "./provider.ts";
@@ -13,18 +13,18 @@ import type { Session } from "./provider.ts";
 export const attemptCheckQueue = "check-attempt";
 export const giveBackQueue = "give-attempt-back";
 
-// A webhook that has not come by then is asked for.
+// When no webhook has come by then, the provider is queried.
 const firstCheckMs = 20_000;
 const checkMsMax = 3_600_000;
 
-// How often a try that turns out to be over is followed by another within one request.
+// How often an attempt that turns out to be over is followed by another within one request.
 const triesMax = 3;
 const refusedMs = 3_600_000;
 
 /**
- * A try to pay, with the provider's page. A try that is under way is gone on with; while the provider cannot say how the last one ended,
- * there is no other: ATTEMPT_UNKNOWN. Refuses with PAYMENT_STATE unless the payment is open, and with PROVIDER_REFUSED when every try is
- * over as soon as it is opened.
+ * An attempt to pay, with the provider's page. An attempt that is under way is continued; while the provider does not report how the last one
+ * ended, there is no other: ATTEMPT_UNKNOWN. Refuses with PAYMENT_STATE unless the payment is open, and with PROVIDER_REFUSED when every
+ * attempt is over as soon as it is opened.
  */
 export const createAttempt =
   (needs: PaymentNeeds) =>
@@ -33,9 +33,9 @@ export const createAttempt =
       call.check();
       const payment = await begin(needs, paymentId, call);
       const attempt = liveAttempt(payment)!;
-      const told = await open(needs, payment, attempt, call);
-      if (told.status === "open") return { ...attempt, url: told.url };
-      const after = await hearOf(needs, paymentId, told, call);
+      const session = await open(needs, payment, attempt, call);
+      if (session.status === "open") return { ...attempt, url: session.url };
+      const after = await recordSession(needs, paymentId, session, call);
       if (after.status !== "OPEN") throw wrongState(after);
       if (after.attempts.some((one) => one.id === attempt.id && isLive(one))) throw attemptUnknown();
       // That one is over: declined or closed. The shopper gets another.
@@ -44,21 +44,26 @@ export const createAttempt =
   };
 
 export function attemptUnknown(): Error {
-  return refuse({ reason: "ATTEMPT_UNKNOWN", code: "unavailable", message: "The provider is still at the last try", retryAfterMs: 5_000 });
+  return refuse({
+    reason: "ATTEMPT_UNKNOWN",
+    code: "unavailable",
+    message: "The provider is still processing the last attempt",
+    retryAfterMs: 5_000,
+  });
 }
 
-/** Tells a payment what the provider says of one of its attempts: from a webhook, a shopper who came back, or a check. */
-export function hearOf(needs: PaymentNeeds, paymentId: string, session: Session, call: Call): Promise<PaymentRecord> {
+/** Records what the provider reports of one of a payment's attempts: by a webhook, to a shopper who came back, or to a check. */
+export function recordSession(needs: PaymentNeeds, paymentId: string, session: Session, call: Call): Promise<PaymentRecord> {
   const at = needs.clock.now();
   return changePayment(needs, paymentId, call, (payment) => {
-    const decision = hear(payment, session, at);
+    const decision = applySession(payment, session, at);
     if (decision === undefined) return undefined;
     const { giveBack } = decision;
     return { decision, at, tasks: giveBack === undefined ? [] : [attemptTask(giveBackQueue, payment.id, giveBack, at)] };
   });
 }
 
-/** Asks the provider how the payment's live attempt stands, and takes note. */
+/** Reads the state of the payment's live attempt from the provider, and records it. */
 export const completePayment =
   (needs: PaymentNeeds) =>
   async (paymentId: string, call: Call): Promise<PaymentRecord> => {
@@ -66,12 +71,12 @@ export const completePayment =
     const attempt = liveAttempt(payment);
     if (attempt === undefined) return payment;
     const session = await needs.provider.read(attempt.id, call.signal);
-    return session === undefined ? payment : hearOf(needs, paymentId, session, call);
+    return session === undefined ? payment : recordSession(needs, paymentId, session, call);
   };
 
 /**
- * The task that asks after an attempt whose webhook has not come, ever more rarely, until it is decided. One that nobody needs any more,
- * because an earlier try brought the money after all, is closed at the provider.
+ * The task that queries an attempt whose webhook has not come, ever more rarely, until it is decided. One that nobody needs any more,
+ * because an earlier attempt brought the money after all, is closed at the provider.
  */
 export const checkAttempt =
   (needs: PaymentNeeds) =>
@@ -79,7 +84,7 @@ export const checkAttempt =
     let payment = await completePayment(needs)(id, call);
     const stillLive = () => payment.attempts.find((one) => one.id === attemptId && isLive(one));
     if (payment.status !== "OPEN" && stillLive() !== undefined)
-      payment = await hearOf(needs, id, await needs.provider.close(attemptId, call.signal), call);
+      payment = await recordSession(needs, id, await needs.provider.close(attemptId, call.signal), call);
     const attempt = stillLive();
     if (attempt === undefined) return {};
     const nowMs = needs.clock.now().getTime();
@@ -87,7 +92,7 @@ export const checkAttempt =
     return { again: new Date(nowMs + Math.min(Math.max(ageMs, firstCheckMs), checkMsMax)) };
   };
 
-/** The task that gives back what came a second time. A provider that will not is asked again, seldom, while an operator is called. */
+/** The task that returns what was paid a second time. When the provider refuses, it is tried again hourly, and an operator is alerted. */
 export const giveAttemptBack =
   (needs: PaymentNeeds) =>
   async ({ payment: id, attempt }: AttemptCheck, call: Call): Promise<TaskResult> => {
@@ -95,7 +100,7 @@ export const giveAttemptBack =
     if (payment.amount === 0n) return {};
     const outcome = await needs.provider.refund({ key: attempt, session: attempt, amount: amountOf(payment) }, call.signal);
     if (outcome === "succeeded") return {};
-    needs.log.error({ alert: "REFUND_REFUSED", call, payment: id, attempt }, "the provider refuses to give back what came a second time");
+    needs.log.error({ alert: "REFUND_REFUSED", call, payment: id, attempt }, "the provider refuses to return what was paid a second time");
     return { again: new Date(needs.clock.now().getTime() + refusedMs) };
   };
 

@@ -28,7 +28,7 @@ async function assertUnknown(outcome: Promise<unknown>): Promise<void> {
 const script = (provider: TestProvider, faults: Faults) => provider.call("POST", "/v1/faults", faults);
 
 describe("the built-in provider's client", { concurrency: true }, () => {
-  it("opens, reads, hears of the payment and gives it back", async () => {
+  it("opens, reads, receives the webhook of the payment and refunds it", async () => {
     await using provider = await openTestProvider();
     const client = clientOf(provider);
     assert.equal(await client.read("att_1", signal), undefined);
@@ -51,7 +51,7 @@ describe("the built-in provider's client", { concurrency: true }, () => {
     assert.equal(
       client.receive(provider.told[1]!.headers, provider.told[1]!.body),
       undefined,
-      "what is told of refunds was answered before",
+      "the webhook of a refund says what its response said before",
     );
   });
 
@@ -84,25 +84,25 @@ describe("the built-in provider's client", { concurrency: true }, () => {
       );
   });
 
-  it("R6: whose answer is lost does not know, asks again, and it was done once", async () => {
+  it("R6: a call whose response is lost has an unknown outcome; repeated, it is executed once", async () => {
     await using provider = await openTestProvider();
     const client = clientOf(provider);
-    const asked = async <T>(ask: () => Promise<T>): Promise<T> => {
+    const repeated = async <T>(call: () => Promise<T>): Promise<T> => {
       await script(provider, { reset: { next: 1 } });
-      await assertUnknown(ask());
-      return ask();
+      await assertUnknown(call());
+      return call();
     };
-    const opened = await asked(() => client.open(attempt, signal));
+    const opened = await repeated(() => client.open(attempt, signal));
     assert.equal(opened.status, "open");
-    assert.deepEqual(await asked(() => client.read("att_1", signal)), opened);
+    assert.deepEqual(await repeated(() => client.read("att_1", signal)), opened);
     await provider.pay(opened.url, "4242424242424242");
-    assert.equal(await asked(() => client.refund({ key: "rfd_1", session: "att_1", amount: eur(1000n) }, signal)), "succeeded");
-    assert.equal((await asked(() => client.close("att_1", signal))).status, "succeeded");
-    assert.equal((await asked(() => client.close("att_2", signal))).status, "closed");
+    assert.equal(await repeated(() => client.refund({ key: "rfd_1", session: "att_1", amount: eur(1000n) }, signal)), "succeeded");
+    assert.equal((await repeated(() => client.close("att_1", signal))).status, "succeeded");
+    assert.equal((await repeated(() => client.close("att_2", signal))).status, "closed");
     assert.deepEqual([await provider.count("sessions"), await provider.count("charges"), await provider.count("refunds")], [2, 1, 1]);
   });
 
-  it("R7: does not know either when the provider fails, stalls, or is not there", async () => {
+  it("R7: the outcome is unknown too when the provider fails, stalls, or is unreachable", async () => {
     await using provider = await openTestProvider();
     const client = clientOf(provider);
     await script(provider, { error: { next: 1 } });
@@ -118,7 +118,7 @@ describe("the built-in provider's client", { concurrency: true }, () => {
     await assertUnknown(client.read("att_1", AbortSignal.abort()));
   });
 
-  it("takes an answer that is no answer for none, and a refusal for a fault", async () => {
+  it("takes an unreadable response for none, and a refusal for a fault", async () => {
     const answers: [number, string][] = [
       [200, "<html>"],
       [200, `"${"x".repeat(70_000)}"`],
@@ -135,7 +135,7 @@ describe("the built-in provider's client", { concurrency: true }, () => {
       const providerUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
       const client = builtinProvider({ providerUrl, apiKey, webhookSecret });
       for (let time = 0; time < 3; time++) await assertUnknown(client.open(attempt, signal));
-      for (const message of [/answered 401/, /does not know/])
+      for (const message of [/responded with 401/, /does not know/])
         await assert.rejects(client.open(attempt, signal), (error: Error) => refusalIn(error) === undefined && message.test(error.message));
     } finally {
       await new Promise((resolve) => {

@@ -29,23 +29,23 @@ export function builtinProvider(options: {
 
   const request = async (method: "GET" | "POST", path: string, body: object | undefined, signal: AbortSignal): Promise<unknown> => {
     let status: number;
-    let answer: unknown;
+    let result: unknown;
     try {
-      const heard = await client(method, path, body, signal);
-      status = heard.status;
-      if (status >= 200 && status < 300) answer = JSON.parse(heard.body);
+      const response = await client(method, path, body, signal);
+      status = response.status;
+      if (status >= 200 && status < 300) result = JSON.parse(response.body);
     } catch (error) {
-      throw isTimeout(signal.reason) ? tooLate(error) : away(error);
+      throw isTimeout(signal.reason) ? tooLate(error) : unavailable(error);
     }
-    if (answer !== undefined) return answer;
+    if (result !== undefined) return result;
     if (status === 404) return undefined;
-    if (status >= 500 || status === 429) throw away(new Error(`the provider answered ${status}`));
-    throw new Error(`the provider answered ${status} to ${method} ${path}`);
+    if (status >= 500 || status === 429) throw unavailable(new Error(`the provider responded with ${status}`));
+    throw new Error(`the provider responded with ${status} to ${method} ${path}`);
   };
   const post = async (path: string, body: object, signal: AbortSignal): Promise<unknown> => {
-    const answer = await request("POST", path, body, signal);
-    if (answer === undefined) throw new Error(`the provider does not know ${path}`);
-    return answer;
+    const result = await request("POST", path, body, signal);
+    if (result === undefined) throw new Error(`the provider does not know ${path}`);
+    return result;
   };
 
   return {
@@ -58,8 +58,8 @@ export function builtinProvider(options: {
     },
     close: async (key, signal) => sessionOf((await post(`/v1/sessions/${encodeURIComponent(key)}/close`, {}, signal)) as SessionJson),
     refund: async ({ key, session, amount }, signal) => {
-      const answer = await post(`/v1/sessions/${encodeURIComponent(session)}/refunds`, { key, amount: moneyTo(amount) }, signal);
-      return (answer as { status: "succeeded" | "failed" }).status;
+      const result = await post(`/v1/sessions/${encodeURIComponent(session)}/refunds`, { key, amount: moneyTo(amount) }, signal);
+      return (result as { status: "succeeded" | "failed" }).status;
     },
     receive: (headers, body): ProviderEvent | undefined => {
       const event = verified(webhook, headers, body);
@@ -91,11 +91,11 @@ function tooLate(cause: unknown): Error {
   return refuse({ reason: "DEADLINE_EXCEEDED", code: "deadline_exceeded", cause });
 }
 
-function away(cause: unknown): Error {
+function unavailable(cause: unknown): Error {
   return refuse({
     reason: "DEPENDENCY_UNAVAILABLE",
     code: "unavailable",
-    message: "The payment provider does not answer",
+    message: "The payment provider does not respond",
     retryAfterMs: 2_000,
     cause,
   });

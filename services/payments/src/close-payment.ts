@@ -1,14 +1,13 @@
 import type { Call } from "@kontor/platform/call/call.ts";
-import { attemptUnknown, hearOf } from "./attempt.ts";
+import { attemptUnknown, recordSession } from "./attempt.ts";
 import type { PaymentNeeds } from "./needs.ts";
 import { close, liveAttempt } from "./payment.ts";
 import type { AttemptRecord, PaymentRecord } from "./payment.ts";
 import { insertTombstone, lockPaymentIfThere, savePayment } from "./payment-store.ts";
 
 /**
- * Sees to it that nobody can pay it any more: its live attempt is closed at the provider first, and what the provider says is taken note
- * of. Gives the payment, CLOSED or CAPTURED or REFUNDED; undefined when there was none (then it can never be opened). Refuses with
- * ATTEMPT_UNKNOWN while the provider cannot say.
+ * Ensures that it can no longer be paid: its live attempt is closed at the provider first, and its outcome is recorded. Gives the payment, CLOSED or CAPTURED or REFUNDED; undefined when there was none (then it can never be opened). Refuses with
+ * ATTEMPT_UNKNOWN while the provider does not know.
  */
 export const closePayment =
   (needs: PaymentNeeds) =>
@@ -20,7 +19,7 @@ export const closePayment =
       if (!("live" in step)) return step;
       const session = await needs.provider.close(step.live.id, call.signal);
       if (session.status === "open" || session.status === "processing") throw attemptUnknown();
-      await hearOf(needs, id, session, call);
+      await recordSession(needs, id, session, call);
     }
   };
 
@@ -29,7 +28,7 @@ function closeUnlessLive(needs: PaymentNeeds, id: string, call: Call): Promise<P
     const at = needs.clock.now();
     // Who opens it at the same time has inserted it before our tombstone, or fails on that.
     const found = (await lockPaymentIfThere(tx, id)) ?? ((await insertTombstone(tx, id, at)) ? "VOID" : await lockPaymentIfThere(tx, id));
-    if (found === undefined) throw new Error(`payment ${id} is gone`);
+    if (found === undefined) throw new Error(`payment ${id} has disappeared`);
     if (found === "VOID") return "VOID";
     const payment = found;
     const live = liveAttempt(payment);

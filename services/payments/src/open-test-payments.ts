@@ -9,7 +9,7 @@ import { scriptedProvider } from "./scripted-provider.ts";
 import type { ScriptedProvider } from "./scripted-provider.ts";
 import { createPayments } from "./service.ts";
 
-/** Payments alone, on a real database, with a payment company that does what it is told. */
+/** Payments alone, on a real database, with a scripted payment provider. */
 export interface TestPayments extends TestServices {
   readonly provider: ScriptedProvider;
   readonly client: Client<typeof PaymentsService>;
@@ -17,11 +17,11 @@ export interface TestPayments extends TestServices {
   open(amount?: string): Promise<Payment>;
   /** Opens a payment and an attempt; gives their ids. */
   attempted(amount?: string): Promise<{ readonly payment: string; readonly attempt: string }>;
-  /** The payment as it stands. */
+  /** The payment as it is now. */
   read(payment: string): Promise<Payment>;
   /** The types of a payment's events, in order: "payment.captured". */
   events(payment: string): Promise<string[]>;
-  /** The provider's webhook about an attempt as it stands now. */
+  /** The provider's webhook about an attempt as it is now. */
   webhook(attempt: string): Promise<unknown>;
 }
 

@@ -20,15 +20,15 @@ function resultOf(payment: PaymentRecord): { title: string; text: string; again?
     case "CAPTURED":
       return { title: "Thank you, it is paid", text: "The confirmation is on its way to you by e-mail." };
     case "REFUNDED":
-      return { title: "The payment was given back", text: "The money is on its way back to you." };
+      return { title: "The payment was refunded", text: "The money is on its way back to you." };
     case "CLOSED":
       return { title: "This order can no longer be paid", text: "Nothing was taken." };
     case "OPEN":
       if (payment.attempts.at(-1)?.status !== "DECLINED")
         return {
           title: "Not paid yet",
-          text: "The payment has not come through yet. You can go on with it, or look again in a moment.",
-          again: "Go on",
+          text: "The payment has not come through yet. You can continue it, or look again in a moment.",
+          again: "Continue",
         };
       return {
         title: "The payment was declined",

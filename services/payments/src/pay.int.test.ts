@@ -16,7 +16,7 @@ describe("payments: paying", () => {
     app = await openTestPayments();
   });
 
-  it("PAY-01: each try is one record, and asks for the order's amount", async () => {
+  it("PAY-01: each attempt is one record, of the order's amount", async () => {
     const { payment, attempt } = await app.attempted("42.50");
     const again = await app.client.createAttempt({ payment }, shopper());
     assert.equal(again.id, attempt, "a try that is under way is gone on with");
@@ -43,7 +43,7 @@ describe("payments: paying", () => {
     assert.equal((await app.read(id)).attempts.length, 1);
   });
 
-  it("PAY-03: status answers and events agree, step by step", async () => {
+  it("PAY-03: statuses and events agree, step by step", async () => {
     const { payment, attempt } = await app.attempted();
     assert.equal((await app.read(payment)).status, PaymentStatus.OPEN);
     assert.equal((await app.read(payment)).url, `http://shop.test/pay/${payment.replace("pay", "pp")}`);
@@ -117,9 +117,9 @@ describe("payments: paying", () => {
     });
   });
 
-  it("R6 R7: all of it at once, while answers are lost and calls do not arrive: one capture, whatever is heard", async () => {
+  it("R6 R7: all of it at once, while responses are lost and calls do not arrive: one capture, whatever is received", async () => {
     const random = seeded(7);
-    app.provider.fault = () => (random() < 0.3 ? (random() < 0.5 ? "lost" : "away") : undefined);
+    app.provider.fault = () => (random() < 0.3 ? (random() < 0.5 ? "lost" : "unavailable") : undefined);
     const lenient = expectReason("PAYMENT_STATE", "DEPENDENCY_UNAVAILABLE");
     const runs = Array.from({ length: 60 }, (_, nth) => nth);
     await inChunks(runs, 10, async (nth) => {
@@ -144,7 +144,7 @@ describe("payments: paying", () => {
     app.provider.fault = () => undefined;
   });
 
-  it("R7: nobody gets another try while the provider cannot say how the last one went", async () => {
+  it("R7: there is no other attempt while the outcome of the last one is unknown", async () => {
     for (const opensAs of ["open", "processing"] as const) {
       app.provider.opensAs = opensAs;
       const { id: payment } = await app.open();
@@ -152,10 +152,10 @@ describe("payments: paying", () => {
       if (opensAs === "open") app.provider.hold((await first).id);
       else await assert.rejects(first, { reason: "ATTEMPT_UNKNOWN" });
       const [attempt] = (await app.read(payment)).attempts;
-      app.provider.asked.length = 0;
+      app.provider.operations.length = 0;
       await assert.rejects(app.client.createAttempt({ payment }, shopper()), { reason: "ATTEMPT_UNKNOWN", code: "unavailable" });
       await assert.rejects(app.client.closePayment({ payment }, testCall()), { reason: "ATTEMPT_UNKNOWN" });
-      assert.ok(app.provider.asked.length <= 2, "it is asked once, not over and over");
+      assert.ok(app.provider.operations.length <= 2, "it is called once, not over and over");
       app.provider.opensAs = "open";
       app.provider.payLate(attempt!.id);
       assert.equal((await app.client.completePayment({ payment }, shopper())).status, PaymentStatus.CAPTURED);
@@ -176,35 +176,35 @@ describe("payments: paying", () => {
     );
   });
 
-  it("R7: a webhook that never comes is asked for, ever more rarely, until it is known", async () => {
+  it("R7: an attempt whose webhook never comes is queried, ever more rarely, until its outcome is known", async () => {
     const own = await openTestPayments();
     const { payment, attempt } = await own.attempted();
     own.provider.hold(attempt);
-    own.provider.asked.length = 0;
+    own.provider.operations.length = 0;
     await own.pass(19 * seconds);
-    assert.equal(own.provider.asked.length, 0);
+    assert.equal(own.provider.operations.length, 0);
     for (const waitMs of [1, 20, 40, 80].map((wait) => wait * seconds)) await own.pass(waitMs);
-    assert.equal(own.provider.asked.length, 4);
+    assert.equal(own.provider.operations.length, 4);
     own.provider.payLate(attempt);
     await own.pass(160 * seconds);
     assert.equal((await own.read(payment)).status, PaymentStatus.CAPTURED);
     await own.pass(24 * 3_600 * seconds);
-    assert.equal(own.provider.asked.length, 5, "and then no more");
+    assert.equal(own.provider.operations.length, 5, "and then no more");
   });
 
-  it("R7: while the provider is away the check goes on by itself", async () => {
+  it("R7: while the provider is unavailable the check is repeated by itself", async () => {
     const own = await openTestPayments();
     const { payment, attempt } = await own.attempted();
     own.provider.pay(attempt);
-    let away = 3;
-    own.provider.fault = () => (away-- > 0 ? "away" : undefined);
+    let failures = 3;
+    own.provider.fault = () => (failures-- > 0 ? "unavailable" : undefined);
     await own.pass(20 * seconds);
     assert.equal((await own.read(payment)).status, PaymentStatus.OPEN);
     for (let passed = 0; passed < 30; passed++) await own.pass(seconds);
     assert.equal((await own.read(payment)).status, PaymentStatus.CAPTURED);
   });
 
-  it("R6 I3: a declined try that succeeds after all is kept, and the next one is closed; a second capture goes back", async () => {
+  it("R6 I3: a declined attempt that succeeds after all counts, and the next one is closed; a second capture is returned", async () => {
     const own = await openTestPayments();
     const late = await own.attempted();
     own.provider.decline(late.attempt);
@@ -230,25 +230,25 @@ describe("payments: paying", () => {
       [AttemptStatus.SUCCEEDED, AttemptStatus.RETURNED],
     );
     assert.equal((await own.events(twice.payment)).filter((type) => type === "attempt.returned").length, 1);
-    assert.deepEqual(own.provider.books(), { charges: 3, taken: 5997n, returned: 1999n });
+    assert.deepEqual(own.provider.ledger(), { charges: 3, taken: 5997n, returned: 1999n });
   });
 
-  it("R6: a second capture goes back although the provider is away, or loses its answer, or refuses at first", async () => {
+  it("R6: a second capture is returned although the provider is unavailable, or its response is lost, or it refuses at first", async () => {
     const own = await openTestPayments();
     const { payment, attempt } = await own.attempted();
     own.provider.decline(attempt);
     await own.webhook(attempt);
     await own.client.closePayment({ payment }, testCall());
     own.provider.payLate(attempt);
-    const faults: ("away" | "lost" | undefined)[] = ["away", "lost", "lost"];
+    const faults: ("unavailable" | "lost" | undefined)[] = ["unavailable", "lost", "lost"];
     own.provider.fault = (operation) => (operation === "refund" ? faults.shift() : undefined);
     await own.webhook(attempt);
     for (let passed = 0; passed < 10; passed++) await own.pass(2 * seconds);
     assert.equal((await own.read(payment)).status, PaymentStatus.CLOSED);
-    assert.deepEqual(own.provider.books(), { charges: 1, taken: 1999n, returned: 1999n });
+    assert.deepEqual(own.provider.ledger(), { charges: 1, taken: 1999n, returned: 1999n });
   });
 
-  it("a provider that takes no payment at all is asked a few times, not for ever", async () => {
+  it("a provider that takes no payment at all is called a few times, not for ever", async () => {
     for (const opensAs of ["declined", "closed"] as const) {
       const { id: payment } = await app.open();
       app.provider.opensAs = opensAs;
@@ -271,7 +271,7 @@ describe("payments: paying", () => {
     assert.equal((await app.read(payment)).attempts[0]?.id, attempt.id);
   });
 
-  it("S14: a webhook without the provider's signature is refused and has no effect; another provider is not there", async () => {
+  it("S14: a webhook without the provider's signature is refused and has no effect; another provider is not found", async () => {
     const { payment, attempt } = await app.attempted();
     app.provider.pay(attempt);
     const { headers, body } = app.provider.webhook(attempt);
@@ -323,7 +323,7 @@ function expectReason(...reasons: readonly string[]) {
   };
 }
 
-/** All orders of these, each once: equal ones are not told apart. */
+/** All orders of these, each once: equal ones count as one. */
 function arrangements(names: readonly string[]): string[][] {
   if (names.length === 0) return [[]];
   return [...new Set(names)].flatMap((first) => {

@@ -8,7 +8,7 @@ import type { ServiceContext } from "@kontor/platform/service/service.ts";
 import type { NewTask } from "@kontor/platform/tasks/tasks.ts";
 import type { AttemptRecord, Decision, PaymentRecord, RefundRecord, Status } from "./payment.ts";
 
-/** As JSON keeps them: times as text, minor units as text. */
+/** As they are stored in JSON: times as text, minor units as text. */
 type StoredAttempt = Omit<AttemptRecord, "createdAt" | "updatedAt"> & { readonly createdAt: string; readonly updatedAt: string };
 type StoredRefund = Omit<RefundRecord, "createdAt" | "updatedAt" | "amount"> & {
   readonly createdAt: string;
@@ -53,7 +53,7 @@ export async function readPaymentBySecret(queries: Queries, secret: string): Pro
   return present(await queries.maybe<Row>(sql`select ${columns} from payments where secret = ${secret}`));
 }
 
-/** `insert into payments … returning id`. Fails on an id that is taken, with all that stands in the same statement. */
+/** `insert into payments … returning id`. Fails on an id that is taken, with everything in the same statement. */
 export function insertPaymentSql(payment: PaymentRecord): Sql {
   return sql`insert into payments (id, version, order_id, customer, status, currency, amount, captured, refunded, secret, attempts, refunds, created_at, updated_at)
     values (${payment.id}, ${payment.version}, ${payment.order}, ${payment.customer}, ${payment.status}, ${payment.currency}, ${payment.amount}, 0, 0,
@@ -91,7 +91,7 @@ export async function savePayment(
 
 /**
  * Decides on a payment and stores that, in a read and a single statement: no lock is held over a round trip. The version is what is locked
- * on: where another has written meanwhile nothing is stored, and it is decided anew on what is there then. Refuses with NOT_FOUND.
+ * on: when another transaction has written meanwhile, nothing is stored, and the decision is made anew on what it has written. Refuses with NOT_FOUND.
  */
 export async function changePayment(
   seams: Pick<ServiceContext, "database" | "events" | "tasks">,

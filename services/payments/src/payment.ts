@@ -59,7 +59,7 @@ export interface PaymentRecord {
   readonly updatedAt: Date;
 }
 
-/** A change of a payment: it afterwards, its events (at least one, so that its version tells of every change), and what else has to be done. */
+/** A change of a payment: it afterwards, its events (at least one, so that its version counts every change), and what else has to be done. */
 export interface Decision {
   readonly payment: PaymentRecord;
   readonly events: readonly Message[];
@@ -89,8 +89,8 @@ export function startAttempt(payment: PaymentRecord, attempt: { id: string; prov
   return { payment: next, events: [create(AttemptStartedSchema, { payment: state(next), attempt: id, provider })] };
 }
 
-/** What the provider says of an attempt. Undefined when that is known already, or says nothing yet. */
-export function hear(payment: PaymentRecord, session: Session, at: Date): Decision | undefined {
+/** Applies what the provider reports of an attempt. Undefined when that is known already, or nothing is decided yet. */
+export function applySession(payment: PaymentRecord, session: Session, at: Date): Decision | undefined {
   const attempt = payment.attempts.find(({ id }) => id === session.key);
   if (attempt === undefined) throw new Error(`payment ${payment.id} has no attempt ${session.key}`);
   const live = isLive(attempt);
@@ -119,9 +119,9 @@ export function hear(payment: PaymentRecord, session: Session, at: Date): Decisi
 function succeeded(payment: PaymentRecord, attempt: AttemptRecord, session: Session, at: Date): Decision | undefined {
   if (attempt.status === "SUCCEEDED" || attempt.status === "RETURNED") return undefined;
   if (session.amount.currency !== payment.currency || session.amount.minor !== payment.amount)
-    throw new Error(`attempt ${attempt.id} brought another amount than payment ${payment.id} asks for`);
+    throw new Error(`attempt ${attempt.id} brought another amount than that of payment ${payment.id}`);
   if (payment.status !== "OPEN") {
-    // The money is there already, or nobody wants it any more: this one goes back.
+    // The payment is captured already, or closed: this money is returned.
     const next = withAttempt(payment, { ...attempt, status: "RETURNED", updatedAt: at });
     return { payment: next, events: [create(AttemptReturnedSchema, { payment: state(next), attempt: attempt.id })], giveBack: attempt.id };
   }
@@ -143,7 +143,7 @@ export function close(payment: PaymentRecord): Decision | undefined {
   return { payment: next, events: [create(PaymentClosedSchema, { payment: state(next) })] };
 }
 
-/** What can still be given back: captured, less what was given or is on its way. */
+/** What can still be refunded: captured, less what was refunded or is being refunded. */
 export function refundable(payment: PaymentRecord): bigint {
   const pending = payment.refunds.filter(({ status }) => status === "REFUND_PENDING").reduce((sum, { amount }) => sum + amount, 0n);
   return payment.captured - payment.refunded - pending;
@@ -157,7 +157,7 @@ export function startRefund(payment: PaymentRecord, refund: { id: string; amount
     throw refuse({
       reason: "REFUND_TOO_LARGE",
       code: "failed_precondition",
-      message: "It is more than was paid and not yet given back",
+      message: "It is more than was paid and not yet refunded",
       details: { refundable: moneyTo({ currency: payment.currency, minor: refundable(payment) }) },
     });
   const record: RefundRecord = { id, amount, status: "REFUND_PENDING", createdAt: at, updatedAt: at };
@@ -165,7 +165,7 @@ export function startRefund(payment: PaymentRecord, refund: { id: string; amount
   return { payment: next, events: [create(RefundStartedSchema, { payment: state(next), refund: refundMessage(next, record) })] };
 }
 
-/** The provider has said how a refund went. Undefined when that is known. */
+/** Records how a refund ended at the provider. Undefined when that is known. */
 export function endRefund(payment: PaymentRecord, id: string, outcome: "succeeded" | "failed", at: Date): Decision | undefined {
   const refund = payment.refunds.find((one) => one.id === id);
   if (refund === undefined) throw new Error(`payment ${payment.id} has no refund ${id}`);

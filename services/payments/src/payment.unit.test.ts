@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { Refusal } from "@kontor/platform/errors/refusal.ts";
 import fc from "fast-check";
-import { close, endRefund, hear, isLive, liveAttempt, refundable, startAttempt, startRefund } from "./payment.ts";
+import { close, endRefund, applySession, isLive, liveAttempt, refundable, startAttempt, startRefund } from "./payment.ts";
 import type { Decision, PaymentRecord } from "./payment.ts";
 import type { Session, SessionStatus } from "./provider.ts";
 import { resultPage } from "./page.ts";
@@ -34,7 +34,8 @@ const session = (key: string, status: SessionStatus, change: Partial<Session> = 
 });
 const begun = (payment: PaymentRecord, id: string) => startAttempt(payment, { id, provider: "scripted", at }).payment;
 const after = (payment: PaymentRecord, decision: Decision | undefined): PaymentRecord => decision?.payment ?? payment;
-const heard = (payment: PaymentRecord, key: string, status: SessionStatus) => after(payment, hear(payment, session(key, status), at));
+const applied = (payment: PaymentRecord, key: string, status: SessionStatus) =>
+  after(payment, applySession(payment, session(key, status), at));
 const names = (decision: Decision | undefined) => decision?.events.map(({ $typeName }) => $typeName.split(".").at(-1));
 const statusOf = (payment: PaymentRecord, id: string) => payment.attempts.find((attempt) => attempt.id === id)?.status;
 const refused = (reason: string) => (error: unknown) => error instanceof Refusal && error.reason === reason;
@@ -43,8 +44,8 @@ describe("payment", () => {
   it("PAY-01: an attempt is a record of its own, and captures the payment's whole amount", () => {
     const waiting = begun(open, "att_1");
     assert.equal(statusOf(waiting, "att_1"), "WAITING");
-    assert.equal(hear(waiting, session("att_1", "open"), at), undefined);
-    const decision = hear(waiting, session("att_1", "succeeded"), at);
+    assert.equal(applySession(waiting, session("att_1", "open"), at), undefined);
+    const decision = applySession(waiting, session("att_1", "succeeded"), at);
     assert.deepEqual(names(decision), ["PaymentCaptured"]);
     assert.deepEqual(
       [decision?.payment.status, decision?.payment.captured, statusOf(decision!.payment, "att_1")],
@@ -53,48 +54,54 @@ describe("payment", () => {
   });
 
   it("PAY-06: what is known already changes nothing", () => {
-    const captured = heard(begun(open, "att_1"), "att_1", "succeeded");
+    const captured = applied(begun(open, "att_1"), "att_1", "succeeded");
     for (const status of ["succeeded", "open", "processing", "declined", "closed"] as const)
-      assert.equal(hear(captured, session("att_1", status), at), undefined);
-    const declined = heard(begun(open, "att_1"), "att_1", "declined");
+      assert.equal(applySession(captured, session("att_1", status), at), undefined);
+    const declined = applied(begun(open, "att_1"), "att_1", "declined");
     for (const status of ["open", "processing", "declined", "closed"] as const)
-      assert.equal(hear(declined, session("att_1", status), at), undefined);
+      assert.equal(applySession(declined, session("att_1", status), at), undefined);
   });
 
   it("R7: a declined attempt that succeeds after all captures the payment while it is open", () => {
-    const declined = heard(begun(open, "att_1"), "att_1", "declined");
+    const declined = applied(begun(open, "att_1"), "att_1", "declined");
     assert.equal(declined.status, "OPEN");
-    assert.equal(heard(declined, "att_1", "succeeded").status, "CAPTURED");
+    assert.equal(applied(declined, "att_1", "succeeded").status, "CAPTURED");
   });
 
   it("R6: a second success is returned, also one that comes after the payment was closed", () => {
-    const first = heard(begun(open, "att_1"), "att_1", "declined");
-    const captured = heard(heard(begun(first, "att_2"), "att_2", "succeeded"), "att_2", "succeeded");
-    const second = hear(captured, session("att_1", "succeeded"), at);
+    const first = applied(begun(open, "att_1"), "att_1", "declined");
+    const captured = applied(applied(begun(first, "att_2"), "att_2", "succeeded"), "att_2", "succeeded");
+    const second = applySession(captured, session("att_1", "succeeded"), at);
     assert.deepEqual([names(second), second?.giveBack, second?.payment.captured], [["AttemptReturned"], "att_1", 1999n]);
-    assert.equal(hear(second!.payment, session("att_1", "succeeded"), at), undefined, "once only");
+    assert.equal(applySession(second!.payment, session("att_1", "succeeded"), at), undefined, "once only");
 
     const closed = after(first, close(first));
-    const late = hear(closed, session("att_1", "succeeded"), at);
+    const late = applySession(closed, session("att_1", "succeeded"), at);
     assert.deepEqual([late?.payment.status, late?.giveBack], ["CLOSED", "att_1"]);
   });
 
-  it("refuses a success of another amount, and news of an attempt that is not its own", () => {
+  it("refuses a success of another amount, and a session of an attempt that is not its own", () => {
     const waiting = begun(open, "att_1");
-    assert.throws(() => hear(waiting, session("att_1", "succeeded", { amount: { currency: "EUR", minor: 1n } }), at), /another amount/);
-    assert.throws(() => hear(waiting, session("att_1", "succeeded", { amount: { currency: "USD", minor: 1999n } }), at), /another amount/);
-    assert.throws(() => hear(waiting, session("att_9", "succeeded"), at), /no attempt att_9/);
+    assert.throws(
+      () => applySession(waiting, session("att_1", "succeeded", { amount: { currency: "EUR", minor: 1n } }), at),
+      /another amount/,
+    );
+    assert.throws(
+      () => applySession(waiting, session("att_1", "succeeded", { amount: { currency: "USD", minor: 1999n } }), at),
+      /another amount/,
+    );
+    assert.throws(() => applySession(waiting, session("att_9", "succeeded"), at), /no attempt att_9/);
   });
 
   it("takes attempts while it is open only", () => {
     const closed = after(open, close(open));
     assert.throws(() => begun(closed, "att_1"), refused("PAYMENT_STATE"));
     assert.equal(close(closed), undefined);
-    assert.throws(() => begun(heard(begun(open, "att_1"), "att_1", "succeeded"), "att_2"), refused("PAYMENT_STATE"));
+    assert.throws(() => begun(applied(begun(open, "att_1"), "att_1", "succeeded"), "att_2"), refused("PAYMENT_STATE"));
   });
 
-  it("PAY-04: refunds are bounded by what was captured and is neither given back nor on its way", () => {
-    const captured = heard(begun(open, "att_1"), "att_1", "succeeded");
+  it("PAY-04: refunds are bounded by what was captured and is neither refunded nor being refunded", () => {
+    const captured = applied(begun(open, "att_1"), "att_1", "succeeded");
     assert.throws(() => startRefund(open, { id: "rfd_1", amount: 1n, at }), refused("PAYMENT_STATE"));
     for (const amount of [0n, -1n, 2000n])
       assert.throws(() => startRefund(captured, { id: "rfd_1", amount, at }), refused("REFUND_TOO_LARGE"));
@@ -108,18 +115,18 @@ describe("payment", () => {
     assert.deepEqual([rest.payment.status, rest.payment.refunded], ["REFUNDED", 1999n]);
   });
 
-  it("PAY-04: what the provider would not give back can be tried again", () => {
-    const captured = heard(begun(open, "att_1"), "att_1", "succeeded");
+  it("PAY-04: what the provider refused to refund can be tried again", () => {
+    const captured = applied(begun(open, "att_1"), "att_1", "succeeded");
     const begunRefund = startRefund(captured, { id: "rfd_1", amount: 1999n, at }).payment;
     const failed = endRefund(begunRefund, "rfd_1", "failed", at)!;
     assert.deepEqual([names(failed), refundable(failed.payment), failed.payment.refunded], [["RefundFailed"], 1999n, 0n]);
   });
 
-  it("I4 R6: whatever happens in whatever order, money in and back add up and one capture at most is kept", () => {
+  it("I4 R6: whatever happens in whatever order, captures and refunds add up and one capture at most remains", () => {
     const step = fc.oneof(
       fc.record({ kind: fc.constant("attempt" as const) }),
       fc.record({
-        kind: fc.constant("hear" as const),
+        kind: fc.constant("applySession" as const),
         nth: fc.nat({ max: 4 }),
         status: fc.constantFrom<SessionStatus>("open", "processing", "succeeded", "declined", "closed"),
       }),
@@ -143,11 +150,11 @@ describe("payment", () => {
           try {
             if (one.kind === "attempt") {
               if (liveAttempt(payment) === undefined) decision = startAttempt(payment, { id: `att_${nth}`, provider: "scripted", at });
-            } else if (one.kind === "hear") {
+            } else if (one.kind === "applySession") {
               const attempt = payment.attempts[one.nth];
               if (attempt !== undefined) {
                 if (one.status === "succeeded") charged.add(attempt.id);
-                decision = hear(payment, session(attempt.id, one.status), at);
+                decision = applySession(payment, session(attempt.id, one.status), at);
               }
             } else if (one.kind === "close") {
               if (liveAttempt(payment) === undefined) decision = close(payment);
@@ -176,20 +183,20 @@ describe("payment", () => {
     );
   });
 
-  it("S15: the page that a shopper comes back to escapes all that is not ours", () => {
+  it("S15: the page that a shopper comes back to escapes all that others have written", () => {
     const page = resultPage({ ...open, order: `ord_<script>"'&`, secret: `"><img src=x>` }, `<b onload="x">Shop & Söhne</b>`);
     assert.ok(!page.includes("<script>") && !page.includes("<img") && !page.includes("<b onload"));
     assert.ok(page.includes("&#60;b onload=&#34;x&#34;&#62;Shop &#38; Söhne&#60;/b&#62;"));
     assert.ok(page.includes("Order ord_&#60;script&#62;&#34;&#39;&#38; · 19.99 EUR"));
   });
 
-  it("says on that page how the payment stands, and declined only when it was", () => {
+  it("shows the status of the payment on that page, and declined only when it was", () => {
     const title = (payment: PaymentRecord) => /<title>(.*?)<\/title>/.exec(resultPage(payment, "Shop"))?.[1];
     assert.equal(title(open), "Not paid yet");
-    assert.equal(title(heard(begun(open, "att_1"), "att_1", "open")), "Not paid yet");
-    assert.equal(title(heard(begun(open, "att_1"), "att_1", "declined")), "The payment was declined");
+    assert.equal(title(applied(begun(open, "att_1"), "att_1", "open")), "Not paid yet");
+    assert.equal(title(applied(begun(open, "att_1"), "att_1", "declined")), "The payment was declined");
     assert.equal(title({ ...open, status: "CAPTURED" }), "Thank you, it is paid");
     assert.equal(title({ ...open, status: "CLOSED" }), "This order can no longer be paid");
-    assert.equal(title({ ...open, status: "REFUNDED" }), "The payment was given back");
+    assert.equal(title({ ...open, status: "REFUNDED" }), "The payment was refunded");
   });
 });

@@ -1,10 +1,10 @@
 import type { Money } from "@kontor/contracts/money.ts";
 
-/** How a try to pay stands at the provider. */
+/** The state of an attempt to pay at the provider. */
 export type SessionStatus =
   /** The shopper has not decided yet. */
   | "open"
-  /** The provider does not know yet itself. */
+  /** The provider does not know the outcome yet. */
   | "processing"
   | "succeeded"
   | "declined"
@@ -21,7 +21,7 @@ export interface Session {
   readonly declineCode: string;
 }
 
-/** What a provider tells of its own accord. */
+/** What a provider reports by a webhook. */
 export interface ProviderEvent {
   /** The provider's id of the event: the same when it is sent again. */
   readonly id: string;
@@ -31,25 +31,25 @@ export interface ProviderEvent {
 }
 
 /**
- * A payment provider. All is asked by keys of ours, so that a call whose answer was lost can be made again and has its effect once. Every
- * call may throw `DEPENDENCY_UNAVAILABLE`: then nobody knows whether it had its effect.
+ * A payment provider. Each call names a key of ours, so that one whose response was lost can be repeated and has its effect once. Every
+ * call may throw `DEPENDENCY_UNAVAILABLE`: then its outcome is unknown.
  */
 export interface Provider {
   readonly name: string;
-  /** Opens a session, or gives the one that is there. A key that was closed before it came gives a closed session. */
+  /** Opens a session, or returns the one that exists. For a key that was closed before it is a closed session. */
   open(
     session: { readonly key: string; readonly amount: Money; readonly reference: string; readonly returnUrl: string },
     signal: AbortSignal,
   ): Promise<Session>;
-  /** How it stands; undefined when the provider never heard of it. */
+  /** Its state; undefined when the provider has no such session. */
   read(key: string, signal: AbortSignal): Promise<Session | undefined>;
-  /** Sees to it that it cannot be paid, also when it was never opened. The answer is closed, declined or succeeded; processing when that cannot be said yet. */
+  /** Ensures that it cannot be paid, also when it was never opened. Resolves to closed, declined or succeeded; to processing when that is not decided yet. */
   close(key: string, signal: AbortSignal): Promise<Session>;
-  /** Gives money of a session back, once per refund key. */
+  /** Refunds money of a session, once per refund key. */
   refund(
     refund: { readonly key: string; readonly session: string; readonly amount: Money },
     signal: AbortSignal,
   ): Promise<"succeeded" | "failed">;
-  /** Checks a webhook's signature and reads it; undefined for an event that says nothing to us. Refuses with WEBHOOK_SIGNATURE. */
+  /** Checks a webhook's signature and reads it; undefined for an event that does not concern payments. Refuses with WEBHOOK_SIGNATURE. */
   receive(headers: Readonly<Record<string, string>>, body: Uint8Array): ProviderEvent | undefined;
 }

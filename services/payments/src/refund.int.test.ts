@@ -17,7 +17,7 @@ async function paid(app: TestPayments, amount?: string): Promise<string> {
   return payment;
 }
 
-describe("payments: giving back", () => {
+describe("payments: refunds", () => {
   let app: TestPayments;
   before(async () => {
     app = await openTestPayments();
@@ -48,17 +48,17 @@ describe("payments: giving back", () => {
 
   it("PAY-04: refunds of the same payment at the same time stay within it", async () => {
     const payment = await paid(app);
-    const before = app.provider.books().returned;
+    const before = app.provider.ledger().returned;
     const results = await Promise.allSettled(
       Array.from({ length: 10 }, () => app.client.createRefund({ payment, amount: eur("5.00") }, admin())),
     );
     assert.equal(results.filter(({ status }) => status === "fulfilled").length, 3);
     await app.settle();
     assert.equal((await app.read(payment)).refunded?.amount, "15.00");
-    assert.equal(app.provider.books().returned - before, 1500n);
+    assert.equal(app.provider.ledger().returned - before, 1500n);
   });
 
-  it("PAY-04: a repeated key is one refund with one answer; with another amount it is refused", async () => {
+  it("PAY-04: a repeated key is one refund with one response; with another amount it is refused", async () => {
     const payment = await paid(app);
     const answers = await Promise.all(
       Array.from({ length: 5 }, () => app.client.createRefund({ payment, amount: eur("1.00") }, keyed("refund-1"))),
@@ -85,9 +85,9 @@ describe("payments: giving back", () => {
     await assert.rejects(app.client.createRefund({ payment: "pay_none" }, admin()), { reason: "NOT_FOUND" });
   });
 
-  it("PAY-04 R7: the money goes back once although answers are lost", async () => {
+  it("PAY-04 R7: the money is returned once although responses are lost", async () => {
     const payment = await paid(app);
-    const before = app.provider.books().returned;
+    const before = app.provider.ledger().returned;
     app.provider.fault = (operation) => (operation === "refund" ? "lost" : undefined);
     await assert.rejects(app.client.refundPayment({ payment }, testCall()), { reason: "DEPENDENCY_UNAVAILABLE" });
     await assert.rejects(app.client.refundPayment({ payment }, testCall()), { reason: "DEPENDENCY_UNAVAILABLE" });
@@ -97,15 +97,15 @@ describe("payments: giving back", () => {
     await app.settle();
     const after = await app.read(payment);
     assert.equal(after.refunds.length, 1);
-    assert.equal(app.provider.books().returned - before, 1999n);
+    assert.equal(app.provider.ledger().returned - before, 1999n);
     assert.deepEqual((await app.events(payment)).slice(3), ["refund.started", "payment.refunded"]);
   });
 
-  it("PAY-04: everything goes back although parts of it have gone, or are on their way", async () => {
+  it("PAY-04: everything is refunded although some of it was refunded before, or is being refunded", async () => {
     const payment = await paid(app);
     await app.client.createRefund({ payment, amount: eur("5.00") }, admin());
     await app.settle();
-    app.provider.fault = (operation) => (operation === "refund" ? "away" : undefined);
+    app.provider.fault = (operation) => (operation === "refund" ? "unavailable" : undefined);
     await app.client.createRefund({ payment, amount: eur("3.00") }, admin());
     await app.settle();
     app.provider.fault = () => undefined;
@@ -117,7 +117,7 @@ describe("payments: giving back", () => {
     );
   });
 
-  it("a refund that the provider refuses is on record as failed, and can be made anew", async () => {
+  it("a refund that the provider refuses is recorded as failed, and can be made anew", async () => {
     const payment = await paid(app);
     app.provider.refusesRefunds = true;
     await assert.rejects(app.client.refundPayment({ payment }, testCall()), { reason: "PROVIDER_REFUSED" });
@@ -130,11 +130,11 @@ describe("payments: giving back", () => {
     );
   });
 
-  it("a payment of nothing needs no money back", async () => {
+  it("a payment of nothing needs no refund", async () => {
     const payment = await paid(app, "0.00");
-    app.provider.asked.length = 0;
+    app.provider.operations.length = 0;
     assert.equal((await app.client.refundPayment({ payment }, testCall())).status, PaymentStatus.CAPTURED);
-    assert.deepEqual(app.provider.asked, []);
+    assert.deepEqual(app.provider.operations, []);
   });
 });
 
@@ -164,7 +164,7 @@ describe("payments: closing", () => {
     assert.deepEqual(await app.events(never.id), ["payment.opened", "payment.closed"]);
   });
 
-  it("closes although answers are lost, once they come", async () => {
+  it("closes although responses are lost, once they come", async () => {
     const { payment } = await app.attempted();
     app.provider.fault = (operation) => (operation === "close" ? "lost" : undefined);
     await assert.rejects(app.client.closePayment({ payment }, testCall()), { reason: "DEPENDENCY_UNAVAILABLE" });
@@ -173,17 +173,17 @@ describe("payments: closing", () => {
     assert.equal((await app.client.closePayment({ payment }, testCall())).status, PaymentStatus.CLOSED);
   });
 
-  it("a payment closed before it was opened can never be opened, and asking again changes nothing", async () => {
+  it("a payment closed before it was opened can never be opened, and repeating that changes nothing", async () => {
     const payment = "pay_never";
-    for (let asked = 0; asked < 3; asked++)
-      assert.deepEqual([(await app.client.closePayment({ payment }, testCall())).status, asked], [PaymentStatus.CLOSED, asked]);
+    for (let time = 0; time < 3; time++)
+      assert.deepEqual([(await app.client.closePayment({ payment }, testCall())).status, time], [PaymentStatus.CLOSED, time]);
     const request = { payment, order: "ord_never", customer: "usr_test", secret: "pp_never", amount: eur("1.00") };
     await assert.rejects(app.client.openPayment(request, testCall()), { reason: "PAYMENT_STATE", details: { status: "CLOSED" } });
     await assert.rejects(app.read(payment), { reason: "NOT_FOUND" });
-    assert.deepEqual(await app.events(payment), [], "nothing is told of a payment that was never made");
+    assert.deepEqual(await app.events(payment), [], "a payment that was never opened has no events");
   });
 
-  it("opening again gives the payment that is there; opening against closing leaves one of both", async () => {
+  it("opening again gives the existing payment; opening against closing leaves one of both", async () => {
     const request = (nth: number) => ({
       payment: `pay_race_${nth}`,
       order: `ord_race_${nth}`,
@@ -205,14 +205,15 @@ describe("payments: closing", () => {
     }
   });
 
-  it("R6 I3: paying against closing: captured or closed, never both, and the money is where the payment says", async () => {
+  it("R6 I3: paying against closing: captured or closed, never both, and the provider has the money that the payment says", async () => {
     const runs = Array.from({ length: Number(process.env["KONTOR_CLOSE_RACES"] ?? 60) }, (_, nth) => nth);
     const random = (nth: number) => ((nth * 7919) % 13) / 13;
     const ends = new Map<PaymentStatus, number>();
     for (const nth of runs) {
       const { payment, attempt } = await app.attempted();
-      const before = app.provider.books();
-      app.provider.fault = (operation) => (operation !== "refund" && random(nth + app.provider.asked.length) < 0.2 ? "lost" : undefined);
+      const before = app.provider.ledger();
+      app.provider.fault = (operation) =>
+        operation !== "refund" && random(nth + app.provider.operations.length) < 0.2 ? "lost" : undefined;
       const closing = app.client.closePayment({ payment }, testCall());
       const pay = async (turns: number) => {
         for (let turn = 0; turn < turns; turn++) await new Promise(setImmediate);
@@ -228,7 +229,7 @@ describe("payments: closing", () => {
       app.provider.fault = () => undefined;
       const { status } = await app.client.closePayment({ payment }, testCall());
       ends.set(status, (ends.get(status) ?? 0) + 1);
-      const after = app.provider.books();
+      const after = app.provider.ledger();
       assert.equal(after.taken - before.taken, status === PaymentStatus.CAPTURED ? 1999n : 0n);
       const types = await app.events(payment);
       assert.equal(types.filter((type) => type === "payment.captured" || type === "payment.closed").length, 1, types.join());
@@ -249,7 +250,7 @@ describe("payments: the shopper's pages", () => {
     return Buffer.from(page.body).toString();
   };
 
-  it("payment.url leads to the provider's page, the same one while the try lasts, and back", async () => {
+  it("payment.url leads to the provider's page, the same one while the attempt lasts, and back", async () => {
     const { id: payment } = await app.open();
     const { url } = await app.client.openPaymentPage({ secret: secretOf(payment) }, testCall());
     const { attempts } = await app.read(payment);
@@ -278,10 +279,10 @@ describe("payments: the shopper's pages", () => {
     assert.match(await finish(payment), /can no longer be paid/);
   });
 
-  it("who comes back while the provider is away, or silent, sees a page all the same", async () => {
+  it("a shopper who comes back while the provider is unavailable, or silent, sees a page all the same", async () => {
     const { payment, attempt } = await app.attempted();
     app.provider.pay(attempt);
-    app.provider.fault = () => "away";
+    app.provider.fault = () => "unavailable";
     assert.match(await finish(payment), /Not paid yet/);
     app.provider.fault = () => "silent";
     const page = await app.client.finishPaymentPage({ secret: secretOf(payment) }, testCall({ timeoutMs: 400 }));
@@ -290,14 +291,14 @@ describe("payments: the shopper's pages", () => {
     assert.match(await finish(payment), /Thank you/);
   });
 
-  it("an address that was made up is not found", async () => {
+  it("an invented address is not found", async () => {
     for (const secret of ["", "pp_made_up", "' or 1=1 --"]) {
       await assert.rejects(app.client.openPaymentPage({ secret }, testCall()), { reason: "NOT_FOUND" });
       await assert.rejects(app.client.finishPaymentPage({ secret }, testCall()), { reason: "NOT_FOUND" });
     }
   });
 
-  it("SEC-06: no secret of a page stands in events or tasks", async () => {
+  it("SEC-06: no secret of a page is in events or tasks", async () => {
     const { database } = app.services.get("payments")!;
     const rows = await database.rows<{ data: Uint8Array }>(sql`select data from events union all select payload from tasks`);
     assert.ok(rows.length > 0);

@@ -11,10 +11,10 @@ import { lockPayment, readPayment, savePayment } from "./payment-store.ts";
 
 export const refundQueue = "refund";
 
-// The one who asks for everything back does it at once; the task is for when that fails.
+// `refundPayment` does it at once; the task is for when that fails.
 const inlineMs = 15_000;
 
-/** Begins a refund, inside the caller's transaction: the record, its event and the task that does it. All that is left when no amount is given. */
+/** Begins a refund, inside the caller's transaction: the record, its event and the task that does it. All that is left by default. */
 export async function beginRefund(
   needs: PaymentNeeds,
   tx: Transaction,
@@ -31,7 +31,7 @@ export async function beginRefund(
   return { payment, refund: payment.refunds.at(-1)! };
 }
 
-/** Gives a refund's money back at the provider and takes note. May be done more than once: the provider gives it once per refund. */
+/** Has the provider refund the money, and records the outcome. May be repeated: the provider refunds once per key. */
 export const doRefund =
   (needs: PaymentNeeds) =>
   async (work: RefundWork, call: Call): Promise<PaymentRecord> => {
@@ -52,8 +52,8 @@ export const doRefund =
   };
 
 /**
- * Gives everything back, for an order that is taken back. Gives the payment, REFUNDED, or as it is when it cost nothing; throws while the
- * provider does not say, or will not.
+ * Refunds everything, for an order that is cancelled. Gives the payment, REFUNDED, or as it is when it cost nothing; throws while the
+ * outcome is unknown, or when the provider refuses.
  */
 export const refundPayment =
   (needs: PaymentNeeds) =>
@@ -70,5 +70,5 @@ export const refundPayment =
         payment = await doRefund(needs)(create(RefundWorkSchema, { payment: id, refund: refund.id }), call);
     if (payment.status === "REFUNDED" || (payment.status === "CAPTURED" && payment.captured === 0n)) return payment;
     if (payment.status !== "CAPTURED") throw wrongState(payment);
-    throw refuse({ reason: "PROVIDER_REFUSED", code: "failed_precondition", message: "The provider would not give it all back" });
+    throw refuse({ reason: "PROVIDER_REFUSED", code: "failed_precondition", message: "The provider refused to refund everything" });
   };

@@ -16,7 +16,7 @@ import { outcomeUnknown, refuse } from "@kontor/platform/errors/refusal.ts";
 import type { Call } from "@kontor/platform/call/call.ts";
 import { implement } from "@kontor/platform/rpc/rpc.ts";
 import type { Route } from "@kontor/platform/rpc/rpc.ts";
-import { completePayment, createAttempt, hearOf } from "./attempt.ts";
+import { completePayment, createAttempt, recordSession } from "./attempt.ts";
 import { closePayment } from "./close-payment.ts";
 import type { PaymentNeeds } from "./needs.ts";
 import { openPayment } from "./open-payment.ts";
@@ -74,7 +74,7 @@ export function paymentsRoute(needs: PaymentNeeds): Route {
         throw refuse({ reason: "NOT_FOUND", code: "not_found", message: "There is no such provider" });
       const event = provider.receive(request.headers, request.body);
       // The history names the provider as the one who said so.
-      if (event !== undefined) await hearOf(needs, event.payment, event.session, call.with({ caller: provider.name }));
+      if (event !== undefined) await recordSession(needs, event.payment, event.session, call.with({ caller: provider.name }));
       return {};
     },
     openPaymentPage: async ({ secret }, call) => {

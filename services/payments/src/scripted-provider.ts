@@ -5,8 +5,8 @@ import type { Provider, Session, SessionStatus } from "./provider.ts";
 
 export type Operation = "open" | "read" | "close" | "refund";
 
-/** Away: not done, no answer. Lost: done, no answer. Silent: not done, and no answer for longer than an impatient asker waits. */
-export type Fault = "away" | "lost" | "silent";
+/** Unavailable: not executed, no response. Lost: executed, no response. Silent: not executed, and no response for longer than an impatient caller waits. */
+export type Fault = "unavailable" | "lost" | "silent";
 
 /** A webhook as the provider would send it. */
 export interface SentWebhook {
@@ -14,27 +14,27 @@ export interface SentWebhook {
   readonly body: Uint8Array;
 }
 
-/** A payment company for tests, kept in memory, that does what it is told. */
+/** A payment provider for tests, in memory, that does what a test scripts. */
 export interface ScriptedProvider extends Provider {
-  /** Asked before each operation; no faults by default. */
+  /** Called before each operation; no faults by default. */
   fault: (operation: Operation, key: string) => Fault | undefined;
   /** Whether refunds are refused. */
   refusesRefunds: boolean;
-  /** How new sessions stand when they are opened: "open" by default. */
+  /** The status of new sessions: "open" by default. */
   opensAs: SessionStatus;
   /** All operations that reached it, as `open att_…`. */
-  readonly asked: string[];
+  readonly operations: string[];
   /** The page on which the session of this address is paid: the shopper approves. False when it cannot be paid any more. */
   pay(key: string): boolean;
   decline(key: string, code?: string): void;
-  /** It does not know itself yet. */
+  /** The session is processing: its outcome is not known yet. */
   hold(key: string): void;
   /** The money is taken although the session was declined or closed before. */
   payLate(key: string): void;
   /** What it would send about a session now, signed. */
   webhook(key: string): SentWebhook;
-  /** What it has in its books: the money taken, and what of it was given back. */
-  books(): { readonly charges: number; readonly taken: bigint; readonly returned: bigint };
+  /** What it has in its ledger: the money taken, and what of it was returned. */
+  ledger(): { readonly charges: number; readonly taken: bigint; readonly returned: bigint };
 }
 
 interface StoredSession {
@@ -51,7 +51,7 @@ const silentMs = 600;
 
 const webhookSignature = "signed-by-the-scripted-provider";
 
-/** Opens a payment company for tests. */
+/** Creates a payment provider for tests. */
 export function scriptedProvider(): ScriptedProvider {
   const sessions = new Map<string, StoredSession>();
   const refunds = new Map<string, "succeeded" | "failed">();
@@ -61,7 +61,7 @@ export function scriptedProvider(): ScriptedProvider {
     if (session === undefined) throw new Error(`the scripted provider has no session ${key}`);
     return session;
   };
-  const told = ({ key, status, amount, declineCode }: StoredSession): Session => ({
+  const sessionFor = ({ key, status, amount, declineCode }: StoredSession): Session => ({
     key,
     status,
     url: `https://provider.test/${key}`,
@@ -77,15 +77,15 @@ export function scriptedProvider(): ScriptedProvider {
     // Like a network: never within the same turn.
     await pause(0, signal);
     const fault = provider.fault(operation, key);
-    if (fault === "away") throw away();
+    if (fault === "unavailable") throw unavailable();
     if (fault === "silent") {
       await pause(silentMs, signal);
-      throw away();
+      throw unavailable();
     }
-    provider.asked.push(`${operation} ${key}`);
-    const answer = work();
-    if (fault === "lost") throw away();
-    return answer;
+    provider.operations.push(`${operation} ${key}`);
+    const result = work();
+    if (fault === "lost") throw unavailable();
+    return result;
   };
 
   const provider: ScriptedProvider = {
@@ -93,19 +93,19 @@ export function scriptedProvider(): ScriptedProvider {
     fault: () => undefined,
     refusesRefunds: false,
     opensAs: "open",
-    asked: [],
+    operations: [],
     open: ({ key, amount, reference }, signal) =>
       performed("open", key, signal, () => {
         const there = sessions.get(key);
-        if (there !== undefined) return told(there);
+        if (there !== undefined) return sessionFor(there);
         const session: StoredSession = { key, reference, amount, status: provider.opensAs, declineCode: "", charges: 0, returned: 0n };
         sessions.set(key, session);
-        return told(session);
+        return sessionFor(session);
       }),
     read: (key, signal) =>
       performed("read", key, signal, () => {
         const session = sessions.get(key);
-        return session && told(session);
+        return session && sessionFor(session);
       }),
     close: (key, signal) =>
       performed("close", key, signal, () => {
@@ -121,13 +121,13 @@ export function scriptedProvider(): ScriptedProvider {
         const session = sessions.get(key) ?? tombstone;
         sessions.set(key, session);
         if (session.status === "open") session.status = "closed";
-        return told(session);
+        return sessionFor(session);
       }),
     refund: ({ key, session: of, amount }, signal) =>
       performed("refund", key, signal, () => {
         const session = sessionOf(of);
-        const given = refunds.get(key);
-        if (given !== undefined) return given;
+        const known = refunds.get(key);
+        if (known !== undefined) return known;
         const left = session.amount.minor * BigInt(session.charges) - session.returned;
         const outcome = provider.refusesRefunds || amount.minor > left ? "failed" : "succeeded";
         if (outcome === "succeeded") session.returned += amount.minor;
@@ -142,7 +142,7 @@ export function scriptedProvider(): ScriptedProvider {
       return {
         id: id!,
         payment: payment!,
-        session: { ...told(sessionOf(key!)), status: status as SessionStatus, declineCode: declineCode! },
+        session: { ...sessionFor(sessionOf(key!)), status: status as SessionStatus, declineCode: declineCode! },
       };
     },
     pay: (key) => {
@@ -166,7 +166,7 @@ export function scriptedProvider(): ScriptedProvider {
       const event = { id: `evt_${key}_${status}`, payment: reference, key, status, declineCode };
       return { headers: { signature: webhookSignature }, body: Buffer.from(JSON.stringify(event)) };
     },
-    books: () => {
+    ledger: () => {
       let charges = 0;
       let taken = 0n;
       let returned = 0n;
@@ -185,15 +185,15 @@ async function pause(ms: number, signal: AbortSignal): Promise<void> {
   try {
     await sleep(ms, undefined, { signal });
   } catch (error) {
-    throw away(error);
+    throw unavailable(error);
   }
 }
 
-function away(cause?: unknown): Error {
+function unavailable(cause?: unknown): Error {
   return refuse({
     reason: "DEPENDENCY_UNAVAILABLE",
     code: "unavailable",
-    message: "The payment provider does not answer",
+    message: "The payment provider does not respond",
     retryAfterMs: 2_000,
     cause,
   });

@@ -35,12 +35,12 @@ export const testCards: readonly TestCard[] = [
     outcome: { kind: "late-approval" },
   },
   {
-    name: "told-thrice",
+    name: "three-webhooks",
     number: "4000000000000259",
-    label: "Approved; the shop is told three times",
+    label: "Approved; the webhook is sent three times",
     outcome: { kind: "approve", webhooks: 3 },
   },
-  { name: "never-told", number: "4000000000000341", label: "Approved; the shop is never told", outcome: { kind: "approve", webhooks: 0 } },
+  { name: "no-webhook", number: "4000000000000341", label: "Approved; no webhook is sent", outcome: { kind: "approve", webhooks: 0 } },
 ];
 
 const outcomes = new Map(testCards.map(({ number, outcome }) => [number, outcome]));
