@@ -39,7 +39,7 @@ describe("the built-in provider's client", { concurrency: true }, () => {
     assert.deepEqual(await client.read("att_1", signal), opened);
     assert.equal((await provider.pay(url, "4242424242424242")).location, attempt.returnUrl);
     await provider.server.idle();
-    const { headers, body } = provider.told[0]!;
+    const { headers, body } = provider.webhooks[0]!;
     const event = client.receive(headers, body);
     assert.deepEqual(event, { id: headers["webhook-id"], payment: "pay_1", session: { ...opened, status: "succeeded" } });
     assert.deepEqual(await client.close("att_1", signal), event?.session);
@@ -49,7 +49,7 @@ describe("the built-in provider's client", { concurrency: true }, () => {
     assert.equal(await client.refund({ ...refund, key: "rfd_2" }, signal), "failed");
     await provider.server.idle();
     assert.equal(
-      client.receive(provider.told[1]!.headers, provider.told[1]!.body),
+      client.receive(provider.webhooks[1]!.headers, provider.webhooks[1]!.body),
       undefined,
       "the webhook of a refund says what its response said before",
     );
@@ -67,7 +67,7 @@ describe("the built-in provider's client", { concurrency: true }, () => {
     const client = clientOf(provider);
     await provider.pay((await client.open(attempt, signal)).url, "4000000000000002");
     await provider.server.idle();
-    const { headers, body } = provider.told[0]!;
+    const { headers, body } = provider.webhooks[0]!;
     const session = client.receive(headers, body)?.session;
     assert.deepEqual([session?.status, session?.declineCode], ["declined", "card_declined"]);
     const forged = [

@@ -1,9 +1,9 @@
--- The books of the built-in payment provider. Amounts are in minor units of their currency.
+-- The ledger of the built-in payment provider. Amounts are in minor units of their currency.
 
 create table sessions (
   -- The merchant's own name of it: what every call is idempotent by.
   key text primary key,
-  -- The secret in its payment page's address. Null for a tombstone: it was closed before it was opened, and has none of the facts below either.
+  -- The secret in its payment page's address. Null for a tombstone: it was closed before it was opened, and has none of the columns below either.
   page text unique,
   -- What the merchant calls the thing that is paid.
   reference text not null,
@@ -14,7 +14,7 @@ create table sessions (
   return_url text not null,
   -- Why it was declined; empty otherwise.
   decline_code text not null,
-  -- All that is kept of a card.
+  -- All that is stored of a card.
   card_last4 text check (card_last4 ~ '^[0-9]{4}$'),
   -- While it is processing: when it will be decided, and how.
   settles_at timestamptz,
@@ -44,7 +44,7 @@ create table charges (
   at timestamptz not null
 ) with (fillfactor = 90);
 
--- Money given back, or refused to be: one row for each refund key.
+-- Money refunded, or refused to be: one row for each refund key.
 create table refunds (
   -- rf_…, in the order of time.
   id text collate "C" primary key,
@@ -58,22 +58,22 @@ create table refunds (
   at timestamptz not null
 );
 
--- What the merchant is to be told: written in the statement of the thing that it tells of.
+-- Webhooks for the merchant: each written in the statement of what it reports.
 create table webhooks (
   -- The webhook-id: the same each time that it is sent.
   id text collate "C" primary key,
   session_key text not null,
   type text not null check (type in ('session.succeeded', 'session.declined', 'refund.succeeded')),
-  -- How often it is to arrive: 1, unless a test card or a fault wants otherwise; 0 is never.
+  -- How often it is sent: 1, unless a test card or a fault wants otherwise; 0 is never.
   times int not null check (times between 0 and 5),
   -- When the thing happened.
   at timestamptz not null,
-  -- Tries that failed.
+  -- Attempts that failed.
   attempts int not null default 0,
-  -- When it is tried next; null when it was delivered, given up, or is never to be sent.
+  -- When it is sent next; null when it was delivered, has failed for good, or is never to be sent.
   due_at timestamptz,
   delivered_at timestamptz,
-  -- What went wrong at the last try that failed.
+  -- What went wrong at the last attempt that failed.
   problem text not null default ''
 ) with (fillfactor = 80);
 

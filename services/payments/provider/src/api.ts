@@ -1,12 +1,12 @@
 import { MoneyError, moneyFrom } from "@kontor/contracts/money.ts";
 import type { Money } from "@kontor/contracts/money.ts";
 import { secretId } from "@kontor/platform/ids/ids.ts";
-import { listCharges, listRefunds } from "./books.ts";
-import type { EntryIds } from "./books.ts";
-import type { DecideNeeds } from "./decide.ts";
+import { listCharges, listRefunds } from "./ledger.ts";
+import type { EntryIds } from "./ledger.ts";
+import type { DecideNeeds } from "./decide-by-card.ts";
 import { readFaults } from "./faults.ts";
-import { badRequest, HttpProblem, jsonAnswer } from "./http.ts";
-import type { Answer } from "./http.ts";
+import { badRequest, HttpProblem, jsonResponse } from "./http.ts";
+import type { HttpResponse } from "./http.ts";
 import { insertRefund, lockSession, refundSituation } from "./refund-store.ts";
 import type { RefundStatus } from "./refund-store.ts";
 import { closeOpenSession, findSession, insertSession, sessionJson } from "./session-store.ts";
@@ -22,7 +22,7 @@ type Body = Readonly<Record<string, unknown>>;
 const keyForm = /^[\x21-\x7e]{1,200}$/;
 
 /** Opens a session: 201. The one that has the key already, closed ones too: 200. Refuses a key that was used for something else: 409. */
-export async function openSession({ database, clock, publicUrl }: ApiNeeds, body: Body): Promise<Answer> {
+export async function openSession({ database, clock, publicUrl }: ApiNeeds, body: Body): Promise<HttpResponse> {
   const session: NewSession = {
     key: textOf(body, "key", keyForm, "must be 1 to 200 visible ASCII characters"),
     amount: amountIn(body),
@@ -44,29 +44,29 @@ export async function openSession({ database, clock, publicUrl }: ApiNeeds, body
       returnUrl,
       declineCode: "",
     };
-    return jsonAnswer(201, sessionJson(opened, publicUrl()));
+    return jsonResponse(201, sessionJson(opened, publicUrl()));
   }
-  const there = sessionOf(await findSession(database, session.key));
+  const existing = sessionOf(await findSession(database, session.key));
   const { currency, minor } = session.amount;
-  if (there.page !== null && (there.amount !== minor || there.currency !== currency || there.reference !== session.reference))
+  if (existing.page !== null && (existing.amount !== minor || existing.currency !== currency || existing.reference !== session.reference))
     throw keyReused();
-  return jsonAnswer(200, sessionJson(there, publicUrl()));
+  return jsonResponse(200, sessionJson(existing, publicUrl()));
 }
 
-/** A session as it stands, or 404. */
-export async function readSession({ database, publicUrl }: ApiNeeds, key: string): Promise<Answer> {
-  return jsonAnswer(200, sessionJson(sessionOf(await findSession(database, key)), publicUrl()));
+/** A session as it is, or 404. */
+export async function readSession({ database, publicUrl }: ApiNeeds, key: string): Promise<HttpResponse> {
+  return jsonResponse(200, sessionJson(sessionOf(await findSession(database, key)), publicUrl()));
 }
 
-/** Closes a session unless it is decided or being decided; one that was never heard of too. Gives it as it then is. */
-export async function closeSession({ database, clock, publicUrl }: ApiNeeds, key: string): Promise<Answer> {
+/** Closes a session unless it is decided or being decided; one that was never opened too. Gives it as it then is. */
+export async function closeSession({ database, clock, publicUrl }: ApiNeeds, key: string): Promise<HttpResponse> {
   if (!keyForm.test(key)) throw badRequest("key", "must be 1 to 200 visible ASCII characters");
   const closed = await closeOpenSession(database, key, clock.now());
-  return jsonAnswer(200, sessionJson(closed ?? sessionOf(await findSession(database, key)), publicUrl()));
+  return jsonResponse(200, sessionJson(closed ?? sessionOf(await findSession(database, key)), publicUrl()));
 }
 
-/** Gives money back, once per refund key: failed when more is asked for than was charged and is left. */
-export async function refundSession(needs: ApiNeeds, sessionKey: string, body: Body): Promise<Answer> {
+/** Refunds money, once per refund key: failed when it is more than is left of the charge. */
+export async function refundSession(needs: ApiNeeds, sessionKey: string, body: Body): Promise<HttpResponse> {
   const { database, clock, ids, refunds, webhooks, faults } = needs;
   const key = textOf(body, "key", keyForm, "must be 1 to 200 visible ASCII characters");
   const amount = amountIn(body);
@@ -74,42 +74,43 @@ export async function refundSession(needs: ApiNeeds, sessionKey: string, body: B
   const webhook = { id: ids.next("evt"), times: faults.drawWebhookTimes() ?? 1 };
   const at = clock.now();
   webhooks.hold(webhook.id);
-  let booked: { readonly status: RefundStatus; readonly told?: SessionRow };
+  let recorded: { readonly status: RefundStatus; readonly refunded?: SessionRow };
   try {
-    booked = await refunds.use((id) =>
+    recorded = await refunds.use((id) =>
       database.transaction(async (tx) => {
         const session = sessionOf(await lockSession(tx, sessionKey));
-        const { given, left } = await refundSituation(tx, { key, session: sessionKey });
-        if (given !== undefined) {
-          if (given.session !== sessionKey || given.currency !== amount.currency || given.amount !== amount.minor) throw keyReused();
-          return { status: given.status };
+        const { existing, left } = await refundSituation(tx, { key, session: sessionKey });
+        if (existing !== undefined) {
+          if (existing.session !== sessionKey || existing.currency !== amount.currency || existing.amount !== amount.minor)
+            throw keyReused();
+          return { status: existing.status };
         }
         const status = left !== undefined && left.currency === amount.currency && amount.minor <= left.minor ? "succeeded" : "failed";
         await insertRefund(tx, { id, key, session, amount, status, webhook, at });
-        return status === "succeeded" ? { status, told: session } : { status };
+        return status === "succeeded" ? { status, refunded: session } : { status };
       }),
     );
   } catch (error) {
-    webhooks.release(webhook.id, { unsure: !(error instanceof HttpProblem) });
+    webhooks.release(webhook.id, { uncertain: !(error instanceof HttpProblem) });
     throw error;
   }
-  if (booked.told === undefined) webhooks.release(webhook.id, { unsure: false });
-  else webhooks.offer({ ...webhook, type: "refund.succeeded", at, attempts: 0, session: booked.told });
-  return jsonAnswer(200, { status: booked.status });
+  if (recorded.refunded === undefined) webhooks.release(webhook.id, { uncertain: false });
+  else webhooks.offer({ ...webhook, type: "refund.succeeded", at, attempts: 0, session: recorded.refunded });
+  return jsonResponse(200, { status: recorded.status });
 }
 
-/** A page of the books: `after` is the last id that the reader has. */
-export async function readBooks(
+/** A page of the ledger: `after` is the last id that the reader has. */
+export async function readLedger(
   { database, charges, refunds }: ApiNeeds,
   which: "charges" | "refunds",
   query: URLSearchParams,
-): Promise<Answer> {
+): Promise<HttpResponse> {
   const limit = Number(query.get("limit") ?? 100);
   if (!Number.isInteger(limit) || limit < 1 || limit > 1_000) throw badRequest("limit", "must be a whole number from 1 to 1000");
   const after = query.get("after") ?? "";
   if (after !== "" && !/^[a-z]{2}_[0-9a-z]{1,40}$/.test(after)) throw badRequest("after", "must be the id of an entry");
   const page = { after, limit };
-  return jsonAnswer(
+  return jsonResponse(
     200,
     which === "charges"
       ? await listCharges(database, { ...page, horizon: charges.horizon() })
@@ -117,10 +118,10 @@ export async function readBooks(
   );
 }
 
-/** Replaces the faults. Gives them as they are. */
-export function setFaults({ faults }: ApiNeeds, body: Body): Answer {
+/** Replaces the faults, and gives them. */
+export function setFaults({ faults }: ApiNeeds, body: Body): HttpResponse {
   faults.set(readFaults(body));
-  return jsonAnswer(200, faults.get());
+  return jsonResponse(200, faults.get());
 }
 
 function sessionOf(row: SessionRow | undefined): SessionRow {

@@ -3,14 +3,14 @@ import { describe, it } from "node:test";
 import { openTestProvider } from "./test-provider.ts";
 
 describe("provider: faults", { concurrency: true }, () => {
-  it("R7: answers 500 and does nothing, for the next so many requests", async () => {
+  it("R7: responds with 500 and executes nothing, for the next so many requests", async () => {
     await using provider = await openTestProvider({ faults: { error: { next: 2 } } });
     const session = { key: "att_1", amount: { currency: "EUR", amount: "1.00" }, reference: "pay_1", returnUrl: "https://shop.example/" };
     for (const status of [500, 500, 201]) assert.equal((await provider.call("POST", "/v1/sessions", session)).status, status);
     assert.deepEqual((await provider.call("GET", "/v1/faults")).body, { error: { next: 0 } });
   });
 
-  it("R7: does it and loses the answer, at the operations that are named", async () => {
+  it("R7: executes it and loses the response, at the operations that are named", async () => {
     await using provider = await openTestProvider();
     await provider.call("POST", "/v1/faults", { reset: { next: 2, on: ["pay", "refund"] } });
     const { url } = await provider.open("att_1");
@@ -24,7 +24,7 @@ describe("provider: faults", { concurrency: true }, () => {
     assert.deepEqual([await provider.count("charges"), await provider.count("refunds")], [1, 1]);
   });
 
-  it("R7: stalls and then does it, although nobody waits any more: an open that comes after its close is closed", async () => {
+  it("R7: stalls and then executes it, although nobody waits any more: an open that comes after its close is closed", async () => {
     await using provider = await openTestProvider();
     await provider.call("POST", "/v1/faults", { stall: { next: 1, ms: 20_000, on: ["open"] } });
     const given = new AbortController();
@@ -49,19 +49,19 @@ describe("provider: faults", { concurrency: true }, () => {
     assert.deepEqual([(await provider.read("att_1")).status, await provider.count("sessions")], ["closed", 1]);
   });
 
-  it("R6: tells the shop as often as it is told to", async () => {
+  it("R6: sends the webhook as often as the script says", async () => {
     await using provider = await openTestProvider({ faults: { webhook: { next: 1, times: 5 } } });
     await provider.pay((await provider.open("att_1")).url, "4242424242424242");
     await provider.call("POST", "/v1/faults", { webhook: { next: 1, times: 0 } });
     for (const key of ["att_2", "att_3"]) await provider.pay((await provider.open(key)).url, "4242424242424242");
     await provider.server.idle();
     assert.deepEqual(
-      provider.told.map(({ event }) => event.data.key),
+      provider.webhooks.map(({ event }) => event.data.key),
       ["att_1", "att_1", "att_1", "att_1", "att_1", "att_3"],
     );
   });
 
-  it("R7: draws from the random that it is given, so that a run can be repeated", async () => {
+  it("R7: draws from the random that is passed in, so that a run can be repeated", async () => {
     const draws = [0.01, 0.5, 0.049, 0.05, 0.99];
     await using provider = await openTestProvider({ faults: { error: { probability: 0.05 } }, random: () => draws.shift() ?? 1 });
     const statuses: number[] = [];

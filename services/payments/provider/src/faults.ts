@@ -1,7 +1,7 @@
 import { badRequest } from "./http.ts";
 
 /** What the provider does, for faults to name. */
-export const operations = ["open", "read", "close", "refund", "books", "page", "pay"] as const;
+export const operations = ["open", "read", "close", "refund", "ledger", "page", "pay"] as const;
 export type Operation = (typeof operations)[number];
 
 /** When a fault happens: at the `next` so many requests, and after these with a probability. */
@@ -13,15 +13,15 @@ export interface Fault {
   readonly on?: readonly Operation[];
 }
 
-/** Failures on demand. At most one comes to a request, the first of these that is due. */
+/** Failures on demand. A request gets one at most, the first of these that happens. */
 export interface Faults {
-  /** Answers 500 and does nothing. */
+  /** Responds with 500 and executes nothing. */
   readonly error?: Fault;
-  /** Does it, then resets the connection: the answer is lost. */
+  /** Executes it, then resets the connection: the response is lost. */
   readonly reset?: Fault;
-  /** Does nothing for `ms` (30,000), by the provider's clock, and then does it, whether or not somebody still waits. */
+  /** Waits for `ms` (30,000), by the provider's clock, and then executes it, whether or not somebody still waits. */
   readonly stall?: Fault & { readonly ms?: number };
-  /** The merchant is told `times` of a decision: 0 is never. `on` has no meaning here. */
+  /** The webhook of a decision is sent `times`: 0 is never. `on` has no meaning here. */
   readonly webhook?: Omit<Fault, "on"> & { readonly times: number };
 }
 
@@ -34,14 +34,14 @@ export interface FaultScript {
   get(): Faults;
   /** What is to go wrong with a request. Counts it. */
   draw(operation: Operation): RequestFault | undefined;
-  /** How often the merchant is told of a decision, when not as usual. */
+  /** How often the webhook of a decision is sent, when not as usual. */
   drawWebhookTimes(): number | undefined;
 }
 
 const usualOperations: readonly Operation[] = ["open", "read", "close", "refund"];
 const stallMs = 30_000;
 
-/** Faults by the given script. `random` is only asked for those that have a probability, in the order of `Faults`. */
+/** Faults by a script. `random` is called only for those that have a probability, in the order of `Faults`. */
 export function faultScript(faults: Faults, random: () => number): FaultScript {
   let script = faults;
   const happens = (name: keyof Faults): boolean => {

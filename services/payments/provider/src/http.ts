@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 
-/** What a caller is told when it does not get what it asked for. */
+/** Why a request fails, as its caller reads it. */
 export class HttpProblem extends Error {
   readonly status: number;
   readonly code: string;
@@ -21,7 +21,7 @@ export function badRequest(field: string, message: string): HttpProblem {
   return new HttpProblem(400, "invalid_request", `${field} ${message}`, field);
 }
 
-export interface Answer {
+export interface HttpResponse {
   readonly status: number;
   /** Flat list of names and values. */
   readonly headers: readonly string[];
@@ -37,20 +37,20 @@ const jsonHeaders: readonly string[] = [
   "nosniff",
 ];
 
-export function jsonAnswer(status: number, value: object): Answer {
+export function jsonResponse(status: number, value: object): HttpResponse {
   return { status, headers: jsonHeaders, body: JSON.stringify(value) };
 }
 
 /** `{ "error": { "code", "message", "field" } }`; without `field` when it is no single field's fault. */
-export function problemAnswer({ status, code, message, field }: HttpProblem): Answer {
-  const { headers, body } = jsonAnswer(status, { error: { code, message, field } });
+export function problemResponse({ status, code, message, field }: HttpProblem): HttpResponse {
+  const { headers, body } = jsonResponse(status, { error: { code, message, field } });
   if (status === 401) return { status, headers: [...headers, "WWW-Authenticate", "Bearer"], body };
   if (status === 413) return { status, headers: [...headers, "Connection", "close"], body };
   if (status === 503) return { status, headers: [...headers, "Retry-After", "1"], body };
   return { status, headers, body };
 }
 
-export function send(response: ServerResponse, { status, headers, body }: Answer): void {
+export function send(response: ServerResponse, { status, headers, body }: HttpResponse): void {
   if (response.destroyed) return;
   response.writeHead(status, [...headers, "Content-Length", String(Buffer.byteLength(body))]);
   response.end(body);
@@ -61,7 +61,7 @@ export const bodyBytesMax = 16 * 1024;
 /** The whole body as text. Refuses one that is too long as soon as that is known. */
 export function readBody(request: IncomingMessage): Promise<string> {
   if (Number(request.headers["content-length"] ?? 0) > bodyBytesMax) return Promise.reject(tooLarge());
-  // Its events are over: it would be waited for in vain.
+  // Its events are over: waiting for them would never end.
   if (request.destroyed) return Promise.reject(cutOff());
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];

@@ -12,7 +12,7 @@ export interface FormOptions {
   readonly problem: { readonly field: string; readonly message: string } | undefined;
 }
 
-// Addresses are relative, so that the pages may lie under any path.
+// Addresses are relative, so that the pages can be served under any path.
 const cardButtons = testCards.map(({ name, number, label }) => {
   const shown = spaced(number);
   return html`<button name="card" value="${name}" data-number="${shown}"><span>${label}</span><span>${shown}</span></button>
@@ -42,7 +42,7 @@ ${problem === undefined ? "" : html`<p class="problem" id="problem" role="alert"
 <h2>Test cards</h2>
 <form class="cards" method="get" action="${page}">
 ${cardButtons}</form>
-<p class="soft">No real money moves here. Only a card's last four digits are kept.</p>
+<p class="soft">No real money moves here. Only a card's last four digits are stored.</p>
 <p><small>${reference} · <a href="${returnUrl}">Back to ${merchant}</a></small></p>
 <script src="../assets/pay.js" defer></script>`,
   );
@@ -50,34 +50,34 @@ ${cardButtons}</form>
 
 /** The page of a session that cannot be paid, or not now. */
 export function statePage(session: SessionRow, merchant: string): string {
-  const { title, said } = stateOf(session);
+  const { title, message } = stateOf(session);
   return document(
     title,
     html`<p class="soft">${merchant}</p>
 <h1 class="text">${title}</h1>
-<p>${said}</p>
+<p>${message}</p>
 <a class="button" href="${session.returnUrl}">Back to ${merchant}</a>
 <p class="soft">${amountText(session)} · ${session.reference}</p>`,
   );
 }
 
 /** The page for an address that leads nowhere, or a fault of ours. */
-export function messagePage(title: string, said: string): string {
-  return document(title, html`<h1 class="text">${title}</h1>\n<p>${said}</p>`);
+export function messagePage(title: string, message: string): string {
+  return document(title, html`<h1 class="text">${title}</h1>\n<p>${message}</p>`);
 }
 
-function stateOf({ status }: SessionRow): { readonly title: string; readonly said: string } {
+function stateOf({ status }: SessionRow): { readonly title: string; readonly message: string } {
   switch (status) {
     case "succeeded":
-      return { title: "It is paid", said: "The money was taken. There is nothing more to do here." };
+      return { title: "It is paid", message: "The money was taken. There is nothing more to do here." };
     case "declined":
-      return { title: "The payment was declined", said: "Nothing was taken. The shop can begin another try." };
+      return { title: "The payment was declined", message: "Nothing was taken. The shop can start another attempt." };
     case "closed":
-      return { title: "This can no longer be paid", said: "Nothing was taken." };
+      return { title: "This can no longer be paid", message: "Nothing was taken." };
     case "processing":
       return {
-        title: "The bank has not answered",
-        said: "It is not known yet whether the payment went through. Please do not pay again; the shop will be told.",
+        title: "The bank has not responded",
+        message: "It is not known yet whether the payment went through. Please do not pay again; the shop will be notified.",
       };
     case "open":
       throw new Error("an open session has a form");

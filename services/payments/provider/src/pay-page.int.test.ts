@@ -40,7 +40,7 @@ describe("provider: payment page", { concurrency: true }, () => {
     assert.equal((await fetch(new URL("../assets/../package.json", url))).status, 404);
   });
 
-  it("shows the form again, and why, for a card that is none; and does not show the number again", async () => {
+  it("shows the form again, and why, for an invalid card number; and does not show the number again", async () => {
     await using provider = await openTestProvider();
     const { url } = await provider.open("att_1");
     const wrong = await provider.pay(url, "4242424242424241");
@@ -62,7 +62,7 @@ describe("provider: payment page", { concurrency: true }, () => {
       assert.match(await page.text(), /There is nothing here/);
       assert.equal((await provider.pay(wrong, "4242424242424242")).status, 404, wrong);
     }
-    assert.deepEqual(provider.complaints, []);
+    assert.deepEqual(provider.warnings, []);
   });
 
   it("PAY-02: approves, and declines with a reason", async () => {
@@ -78,13 +78,13 @@ describe("provider: payment page", { concurrency: true }, () => {
       const session = await provider.read(number);
       assert.deepEqual([session.status, session.declineCode], [status, declineCode]);
       await provider.server.idle();
-      assert.deepEqual(provider.told.at(-1)?.event.data, session);
-      assert.equal(provider.told.at(-1)?.event.type, `session.${status}`);
+      assert.deepEqual(provider.webhooks.at(-1)?.event.data, session);
+      assert.equal(provider.webhooks.at(-1)?.event.type, `session.${status}`);
     }
     assert.equal(await provider.count("charges"), 1);
   });
 
-  it("PAY-02: times out: no answer for long, processing, then declined", async () => {
+  it("PAY-02: times out: no response for long, processing, then declined", async () => {
     await using provider = await openTestProvider({ delays: { timeoutMs: 30_000 } });
     const { url } = await provider.open("att_1");
     const paying = provider.pay(url, "4000000000000101");
@@ -95,14 +95,14 @@ describe("provider: payment page", { concurrency: true }, () => {
     provider.clock.advance(1);
     const answer = await paying;
     assert.equal(answer.status, 504);
-    assert.match(answer.html, /The bank has not answered/);
+    assert.match(answer.html, /The bank has not responded/);
     assert.equal((await provider.read("att_1")).status, "processing");
     provider.clock.advance(30_000);
     await provider.server.idle();
     const session = await provider.read("att_1");
     assert.deepEqual([session.status, session.declineCode], ["declined", "timeout"]);
     assert.deepEqual(
-      provider.told.map(({ event }) => event.data),
+      provider.webhooks.map(({ event }) => event.data),
       [session],
     );
     assert.equal(await provider.count("charges"), 0);
@@ -115,18 +115,18 @@ describe("provider: payment page", { concurrency: true }, () => {
     assert.equal((await provider.read("att_1")).status, "processing");
     provider.clock.advance(9_999);
     await provider.server.idle();
-    assert.deepEqual([(await provider.read("att_1")).status, provider.told.length], ["processing", 0]);
+    assert.deepEqual([(await provider.read("att_1")).status, provider.webhooks.length], ["processing", 0]);
     provider.clock.advance(1);
     await provider.server.idle();
     assert.equal((await provider.read("att_1")).status, "succeeded");
     assert.deepEqual(
-      provider.told.map(({ event }) => event.type),
+      provider.webhooks.map(({ event }) => event.type),
       ["session.succeeded"],
     );
     assert.equal(await provider.count("charges"), 1);
   });
 
-  it("goes on with what was processing after a restart", async () => {
+  it("continues with what was processing after a restart", async () => {
     await using provider = await openTestProvider();
     for (const key of ["att_1", "att_2"]) await provider.pay((await provider.open(key)).url, "4000000000000119");
     await provider.restart();
@@ -134,23 +134,26 @@ describe("provider: payment page", { concurrency: true }, () => {
     assert.equal((await provider.read("att_1")).status, "processing");
     provider.clock.advance(10_000);
     await provider.server.idle();
-    assert.deepEqual([(await provider.read("att_1")).status, await provider.count("charges"), provider.told.length], ["succeeded", 2, 2]);
+    assert.deepEqual(
+      [(await provider.read("att_1")).status, await provider.count("charges"), provider.webhooks.length],
+      ["succeeded", 2, 2],
+    );
   });
 
-  it("PAY-02: tells the shop three times with one id, and never, as the card wants it", async () => {
+  it("PAY-02: sends the webhook three times with one id, or never, as the card says", async () => {
     await using provider = await openTestProvider();
     await provider.pay((await provider.open("att_1")).url, "4000000000000259");
     await provider.pay((await provider.open("att_2")).url, "4000000000000341");
     await provider.server.idle();
     assert.deepEqual(
-      provider.told.map(({ event }) => event.data.key),
+      provider.webhooks.map(({ event }) => event.data.key),
       ["att_1", "att_1", "att_1"],
     );
-    assert.equal(new Set(provider.told.map(({ headers }) => headers["webhook-id"])).size, 1);
+    assert.equal(new Set(provider.webhooks.map(({ headers }) => headers["webhook-id"])).size, 1);
     assert.deepEqual([(await provider.read("att_1")).status, (await provider.read("att_2")).status], ["succeeded", "succeeded"]);
     await provider.restart();
     await provider.server.idle();
-    assert.equal(provider.told.length, 3);
+    assert.equal(provider.webhooks.length, 3);
   });
 
   it("R6: charges once, however often and however quickly it is paid", async () => {
@@ -159,7 +162,7 @@ describe("provider: payment page", { concurrency: true }, () => {
     const answers = await Promise.all(Array.from({ length: 20 }, () => provider.pay(url, "4242424242424242")));
     for (const { status } of answers) assert.equal(status, 303);
     await provider.server.idle();
-    assert.deepEqual([await provider.count("charges"), await provider.count("webhooks"), provider.told.length], [1, 1, 1]);
+    assert.deepEqual([await provider.count("charges"), await provider.count("webhooks"), provider.webhooks.length], [1, 1, 1]);
     await assert.rejects(
       provider.database.run(
         sql`insert into charges (id, session_key, reference, currency, amount, refunded, at) select 'ch_x', session_key, reference, currency, amount, 0, at from charges`,
@@ -185,7 +188,7 @@ describe("provider: payment page", { concurrency: true }, () => {
     assert.ok(pairs.every((status) => status === "succeeded" || status === "closed"));
   });
 
-  it("PAY-01: keeps no card number, in no column of any table", async () => {
+  it("PAY-01: stores no card number, in no column of any table", async () => {
     await using provider = await openTestProvider();
     for (const { name, number } of testCards.filter((card) => card.name !== "timeout"))
       await provider.pay((await provider.open(name)).url, number, { expiry: "12/30", cvc: "987" });

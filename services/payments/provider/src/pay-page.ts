@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
-import { decideByCard } from "./decide.ts";
-import type { DecideNeeds } from "./decide.ts";
+import { decideByCard } from "./decide-by-card.ts";
+import type { DecideNeeds } from "./decide-by-card.ts";
 import { HttpProblem } from "./http.ts";
-import type { Answer } from "./http.ts";
+import type { HttpResponse } from "./http.ts";
 import { formPage, messagePage, spaced, statePage } from "./page-html.ts";
 import { findSessionByPage } from "./session-store.ts";
 import type { SessionRow } from "./session-store.ts";
@@ -12,48 +12,48 @@ export interface PageNeeds extends DecideNeeds {
   readonly merchant: string;
 }
 
-/** An answer, and until when the page stays without it. */
-export interface PaidAnswer {
-  readonly answer: Answer;
+/** A response, and until when the page waits for it. */
+export interface PaidResponse {
+  readonly response: HttpResponse;
   readonly notBefore?: Date;
 }
 
 const pageForm = /^cs_[0-9a-z]{32}$/;
 
-/** The page itself: the form of an open session, how it stands of any other. `?card=` names a test card that fills the form. */
-export async function showPage(needs: PageNeeds, page: string, query: URLSearchParams): Promise<Answer> {
+/** The page itself: the form of an open session, the state of any other. `?card=` names a test card that fills the form. */
+export async function showPage(needs: PageNeeds, page: string, query: URLSearchParams): Promise<HttpResponse> {
   const session = await pageSession(needs, page);
-  if (session.status !== "open") return htmlAnswer(200, statePage(session, needs.merchant), session.returnUrl);
+  if (session.status !== "open") return htmlResponse(200, statePage(session, needs.merchant), session.returnUrl);
   const card = testCards.find(({ name }) => name === query.get("card"));
   const number = card === undefined ? "" : spaced(card.number);
-  return htmlAnswer(200, formPage(session, { merchant: needs.merchant, number, problem: undefined }), session.returnUrl);
+  return htmlResponse(200, formPage(session, { merchant: needs.merchant, number, problem: undefined }), session.returnUrl);
 }
 
-/** Pays with the card of the form and sends the shopper back; says so when the card is none, or the bank does not answer. */
-export async function pay(needs: PageNeeds, page: string, form: URLSearchParams): Promise<PaidAnswer> {
+/** Pays with the card of the form and sends the shopper back; the page says when the card is none, or the bank does not respond. */
+export async function pay(needs: PageNeeds, page: string, form: URLSearchParams): Promise<PaidResponse> {
   const { clock, delays, merchant } = needs;
   const field = (name: string): string => form.get(name) ?? "";
   const at = clock.now();
   const card = readCard({ number: field("number"), expiry: field("expiry"), cvc: field("cvc") }, at);
   if ("message" in card) {
     const session = await pageSession(needs, page);
-    if (session.status !== "open") return { answer: overAnswer(session, merchant) };
-    return { answer: htmlAnswer(422, formPage(session, { merchant, number: "", problem: card }), session.returnUrl) };
+    if (session.status !== "open") return { response: decidedResponse(session, merchant) };
+    return { response: htmlResponse(422, formPage(session, { merchant, number: "", problem: card }), session.returnUrl) };
   }
   const decided = pageForm.test(page) ? await decideByCard(needs, page, card) : undefined;
-  if (decided === undefined) return { answer: overAnswer(await pageSession(needs, page), merchant) };
-  if (decided.status !== "processing") return { answer: backAnswer(decided) };
-  const afterMs = card.outcome.kind === "timeout" ? delays.timeoutMs : delays.approvalAnswerMs;
-  return { answer: htmlAnswer(504, statePage(decided, merchant), decided.returnUrl), notBefore: new Date(at.getTime() + afterMs) };
+  if (decided === undefined) return { response: decidedResponse(await pageSession(needs, page), merchant) };
+  if (decided.status !== "processing") return { response: redirectBack(decided) };
+  const afterMs = card.outcome.kind === "timeout" ? delays.timeoutMs : delays.approvalPageMs;
+  return { response: htmlResponse(504, statePage(decided, merchant), decided.returnUrl), notBefore: new Date(at.getTime() + afterMs) };
 }
 
-/** To somebody who pays what is decided, such as by a second click: the shop tells how it ended. */
-function overAnswer(session: SessionRow, merchant: string): Answer {
-  if (session.status === "succeeded" || session.status === "declined") return backAnswer(session);
-  return htmlAnswer(409, statePage(session, merchant), session.returnUrl);
+/** For somebody who pays what is decided, such as by a second click: the shop shows how it ended. */
+function decidedResponse(session: SessionRow, merchant: string): HttpResponse {
+  if (session.status === "succeeded" || session.status === "declined") return redirectBack(session);
+  return htmlResponse(409, statePage(session, merchant), session.returnUrl);
 }
 
-function backAnswer({ returnUrl }: SessionRow): Answer {
+function redirectBack({ returnUrl }: SessionRow): HttpResponse {
   return { status: 303, headers: ["Location", returnUrl, ...alwaysHeaders], body: "" };
 }
 
@@ -75,19 +75,19 @@ const alwaysHeaders: readonly string[] = [
 ];
 
 /** A page. Browsers hold the redirect that follows a form to `form-action`, so the shop's origin has to be in it. */
-function htmlAnswer(status: number, body: string, returnUrl?: string): Answer {
+function htmlResponse(status: number, body: string, returnUrl?: string): HttpResponse {
   const back = returnUrl === undefined ? "" : ` ${new URL(returnUrl).origin}`;
   const policy = `default-src 'none'; style-src 'self'; script-src 'self'; form-action 'self'${back}; base-uri 'none'; frame-ancestors 'none'`;
   return { status, headers: ["Content-Type", "text/html; charset=utf-8", "Content-Security-Policy", policy, ...alwaysHeaders], body };
 }
 
 /** A problem as a page, for a shopper. */
-export function problemPage({ status, message }: HttpProblem): Answer {
+export function problemPage({ status, message }: HttpProblem): HttpResponse {
   const title = status === 404 ? "There is nothing here" : status < 500 ? "This did not work" : "Something went wrong";
-  return htmlAnswer(status, messagePage(title, status < 500 ? `${message}.` : "Please look again in a moment, before you pay again."));
+  return htmlResponse(status, messagePage(title, status < 500 ? `${message}.` : "Please look again in a moment, before you pay again."));
 }
 
-const asset = (name: string, type: string): readonly [string, Answer] => [
+const asset = (name: string, type: string): readonly [string, HttpResponse] => [
   name,
   {
     status: 200,
@@ -97,7 +97,7 @@ const asset = (name: string, type: string): readonly [string, Answer] => [
 ];
 
 /** What the pages need besides themselves, by name. */
-export const assets: ReadonlyMap<string, Answer> = new Map([
+export const assets: ReadonlyMap<string, HttpResponse> = new Map([
   asset("pay.css", "text/css; charset=utf-8"),
   asset("pay.js", "text/javascript; charset=utf-8"),
 ]);

@@ -7,17 +7,17 @@ import type { Database } from "@kontor/platform/database/database.ts";
 import type { MigrationSet } from "@kontor/platform/database/migrate.ts";
 import { createIds } from "@kontor/platform/ids/ids.ts";
 import type { Logger } from "@kontor/platform/telemetry/logger.ts";
-import { entryIds } from "./books.ts";
-import { settleDue, usualDelays } from "./decide.ts";
-import type { DecideNeeds, Delays } from "./decide.ts";
-import { DueLoop } from "./due-loop.ts";
+import { entryIds } from "./ledger.ts";
+import { settleSessions, usualDelays } from "./decide-by-card.ts";
+import type { DecideNeeds, Delays } from "./decide-by-card.ts";
+import { Scheduler } from "./scheduler.ts";
 import { faultScript } from "./faults.ts";
 import type { Faults } from "./faults.ts";
-import { createHandler } from "./handle.ts";
-import { inFlightCounter } from "./in-flight.ts";
+import { createHandler } from "./create-handler.ts";
+import { inFlightCounter } from "./in-flight-counter.ts";
 import { WebhookSender } from "./webhook-sender.ts";
 
-export type { Delays } from "./decide.ts";
+export type { Delays } from "./decide-by-card.ts";
 export type { Faults } from "./faults.ts";
 export { testCards } from "./test-cards.ts";
 
@@ -28,12 +28,12 @@ export interface ProviderServerOptions {
   /** 0 takes a free one. */
   readonly port: number;
   readonly host: string;
-  /** The address as shoppers see it, without a slash at the end: the one it listens on unless given. */
+  /** The address as shoppers see it, without a slash at the end: the one it listens on by default. */
   readonly publicUrl?: string;
   readonly apiKey: string;
   /** `whsec_` and base64. */
   readonly webhookSecret: string;
-  /** Where the merchant is told of decisions. */
+  /** Where the merchant receives webhooks. */
   readonly webhookUrl: string;
   readonly clock?: Clock;
   /** Whom the shopper pays: "the shop". */
@@ -47,11 +47,11 @@ export interface ProviderServerOptions {
 }
 
 export interface ProviderServer {
-  /** Listens, and goes on with what an earlier process left: sessions that are processing, webhooks not delivered. Again gives the same. */
+  /** Listens, and continues with what an earlier process has not finished: sessions that are processing, webhooks not delivered. Again gives the same. */
   start(): Promise<{ readonly url: string }>;
   /** Takes no more requests, ends those under way and the deliveries, within some seconds. Again is fine. */
   stop(): Promise<void>;
-  /** Resolves when nothing is left to do without time passing: requests, decisions that are due, webhooks that are due, and their booking. */
+  /** Resolves when nothing is left to do without time passing: requests, decisions that are due, webhooks that are due, and recording them. */
   idle(): Promise<void>;
 }
 
@@ -61,8 +61,8 @@ export const providerMigrations: MigrationSet = { scope: "provider", folder: new
 const stopMs = 5_000;
 
 /**
- * The built-in payment provider: hosted payment page, test cards, signed webhooks, books of its own, faults on demand. To the payments
- * service it is an outside company: they share an HTTP contract, an api key and a webhook secret.
+ * The built-in payment provider: hosted payment page, test cards, signed webhooks, a ledger of its own, faults on demand. To the payments
+ * service it is another company: they share an HTTP contract, an api key and a webhook secret.
  */
 export function createProviderServer(options: ProviderServerOptions): ProviderServer {
   const {
@@ -86,7 +86,7 @@ export function createProviderServer(options: ProviderServerOptions): ProviderSe
     return publicUrl;
   };
   const webhooks = new WebhookSender({ database, log, clock, random, url: webhookUrl, secret: webhookSecret, publicUrl: ownUrl });
-  const settling: DueLoop = new DueLoop({ name: "deciding what was processing", clock, log, work: () => settleDue(deciding) });
+  const settling: Scheduler = new Scheduler({ name: "deciding what was processing", clock, log, work: () => settleSessions(deciding) });
   const deciding: DecideNeeds = {
     database,
     clock,
@@ -123,7 +123,7 @@ export function createProviderServer(options: ProviderServerOptions): ProviderSe
     stopping.abort();
     const closed = server.listening ? new Promise<unknown>((resolve) => server.close(resolve)) : undefined;
     const late = setTimeout(() => server.closeAllConnections(), stopMs);
-    // What was asked for is done before the connections go.
+    // Requests under way end before their connections are closed.
     await inFlight.empty();
     await nextTurn();
     server.closeIdleConnections();

@@ -6,13 +6,13 @@ import type { SessionRow } from "./session-store.ts";
 
 export type RefundStatus = "succeeded" | "failed";
 
-/** What a refund's decision looks at. */
+/** What a refund is decided on. */
 export interface RefundSituation {
   /** The refund that has its key already. */
-  readonly given:
+  readonly existing:
     | { readonly session: string; readonly currency: string; readonly amount: bigint; readonly status: RefundStatus }
     | undefined;
-  /** What was taken, if anything, and is not yet given back. */
+  /** What was charged, if anything, and is not yet refunded. */
   readonly left: Money | undefined;
 }
 
@@ -28,20 +28,20 @@ export async function refundSituation(
 ): Promise<RefundSituation> {
   const row = await tx.one<{
     session: string | null;
-    givenCurrency: string;
-    givenAmount: bigint;
-    givenStatus: RefundStatus;
+    existingCurrency: string;
+    existingAmount: bigint;
+    existingStatus: RefundStatus;
     chargeCurrency: string | null;
     chargeLeft: bigint;
   }>(sql`
-    select r.session_key as session, r.currency as "givenCurrency", r.amount as "givenAmount", r.status as "givenStatus",
+    select r.session_key as session, r.currency as "existingCurrency", r.amount as "existingAmount", r.status as "existingStatus",
       c.currency as "chargeCurrency", c.amount - c.refunded as "chargeLeft"
     from (select 1) as one left join refunds r on r.key = ${refund.key} left join charges c on c.session_key = ${refund.session}`);
   return {
-    given:
+    existing:
       row.session === null
         ? undefined
-        : { session: row.session, currency: row.givenCurrency, amount: row.givenAmount, status: row.givenStatus },
+        : { session: row.session, currency: row.existingCurrency, amount: row.existingAmount, status: row.existingStatus },
     left: row.chargeCurrency === null ? undefined : { currency: row.chargeCurrency, minor: row.chargeLeft },
   };
 }
@@ -56,17 +56,17 @@ export interface NewRefund {
   readonly at: Date;
 }
 
-/** Books a refund whose session is locked; with the money and the webhook when it succeeded. */
+/** Records a refund whose session is locked; with the charge and the webhook when it succeeded. */
 export async function insertRefund(tx: Transaction, { id, key, session, amount, status, webhook, at }: NewRefund): Promise<void> {
   await tx.run(sql`
-    with booked as (
+    with refund as (
       insert into refunds (id, key, session_key, reference, status, currency, amount, at)
       values (${id}, ${key}, ${session.key}, ${session.reference}, ${status}, ${amount.currency}, ${amount.minor}, ${at})
       returning session_key, amount, status
-    ), given as (
-      update charges c set refunded = c.refunded + b.amount from booked b where c.session_key = b.session_key and b.status = 'succeeded'
+    ), charge as (
+      update charges c set refunded = c.refunded + b.amount from refund b where c.session_key = b.session_key and b.status = 'succeeded'
     )
     insert into webhooks (id, session_key, type, times, at, due_at)
     select ${webhook.id}, session_key, 'refund.succeeded', ${webhook.times}::int, ${at}::timestamptz, ${webhook.times > 0 ? at : null}::timestamptz
-    from booked where status = 'succeeded'`);
+    from refund where status = 'succeeded'`);
 }

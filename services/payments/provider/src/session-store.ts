@@ -33,7 +33,7 @@ export function sessionJson(session: SessionRow, publicUrl: string): SessionJson
   return { key, reference, status, url: page === null ? "" : pageUrl(page, publicUrl), amount: moneyTo(amountOf(session)), declineCode };
 }
 
-/** Where a session is paid. */
+/** The address of the page on which a session is paid. */
 export function pageUrl(page: string, publicUrl: string): string {
   return `${publicUrl}/pay/${page}`;
 }
@@ -96,8 +96,8 @@ export interface Decision {
 }
 
 /**
- * Decides a session, with its charge and its webhook, in one statement. Gives the session as it then is, or undefined when there is none
- * such or somebody was quicker.
+ * Decides a session, with its charge and its webhook, in one statement. Gives the session as it then is, or undefined when there is no such
+ * session, or another request has decided it.
  */
 export function decideSession(queries: Queries, which: Undecided, decision: Decision): Promise<SessionRow | undefined> {
   const { status, declineCode, settles, chargeId, webhook, at } = decision;
@@ -111,7 +111,7 @@ export function decideSession(queries: Queries, which: Undecided, decision: Deci
     ), charged as (
       insert into charges (id, session_key, reference, currency, amount, refunded, at)
       select ${chargeId}, key, reference, currency, amount, 0, ${at}::timestamptz from decided where status = 'succeeded'
-    ), told as (
+    ), webhook as (
       insert into webhooks (id, session_key, type, times, at, due_at)
       select ${webhook.id}, key, 'session.' || status, ${webhook.times}::int, ${at}::timestamptz, ${webhook.times > 0 ? at : null}::timestamptz
       from decided where status <> 'processing'
@@ -125,7 +125,7 @@ export interface Settling {
   readonly to: "succeeded" | "declined";
 }
 
-/** The sessions that will be decided by themselves, the earliest first. */
+/** The sessions whose processing ends at some time, the earliest first. */
 export function settlingSessions(queries: Queries, limit: number): Promise<Settling[]> {
   return queries.rows<Settling>(
     sql`select key, settles_at as at, settles_to as "to" from sessions where settles_at is not null order by settles_at limit ${limit}`,

@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import { openTestProvider } from "./test-provider.ts";
 
 describe("provider: sessions", { concurrency: true }, () => {
-  it("opens once per key, and gives the session that is there to a repeat", async () => {
+  it("opens once per key, and gives the existing session to a repeat", async () => {
     await using provider = await openTestProvider();
     const session = {
       key: "att_1",
@@ -88,7 +88,7 @@ describe("provider: sessions", { concurrency: true }, () => {
     }
   });
 
-  it("PAY-04: gives money back once per refund key, and never more than was charged", async () => {
+  it("PAY-04: refunds once per refund key, and never more than was charged", async () => {
     await using provider = await openTestProvider();
     const { url } = await provider.open("att_1");
     await provider.pay(url, "4242424242424242");
@@ -105,11 +105,11 @@ describe("provider: sessions", { concurrency: true }, () => {
     assert.equal((await refund("rfd_1", "11.00")).status, 409);
     assert.equal((await refund("rfd_6", "0.00")).status, 400);
     await provider.server.idle();
-    const types = provider.told.map(({ event }) => event.type);
+    const types = provider.webhooks.map(({ event }) => event.type);
     assert.deepEqual([types.length, types.filter((type) => type === "refund.succeeded").length], [10, 9]);
   });
 
-  it("fails a refund of what was not charged, and knows no refund of what it never heard of", async () => {
+  it("fails a refund of what was not charged, and does not find the session of a refund that was never opened", async () => {
     await using provider = await openTestProvider();
     await provider.open("att_1");
     const body = { key: "rfd_1", amount: { currency: "EUR", amount: "1.00" } };
@@ -117,7 +117,7 @@ describe("provider: sessions", { concurrency: true }, () => {
     assert.equal((await provider.call("POST", "/v1/sessions/att_2/refunds", body)).status, 404);
   });
 
-  it("I3: shows its books page by page, in the order in which they were written", async () => {
+  it("I3: shows its ledger page by page, in the order in which they were written", async () => {
     await using provider = await openTestProvider();
     const references: string[] = [];
     for (let at = 0; at < 5; at++) {
@@ -160,7 +160,7 @@ describe("provider: sessions", { concurrency: true }, () => {
     });
   });
 
-  it("tells what is wrong with a request, and by which field", async () => {
+  it("says what is wrong with a request, and in which field", async () => {
     await using provider = await openTestProvider();
     const good = { key: "att_1", amount: { currency: "EUR", amount: "1.00" }, reference: "pay_1", returnUrl: "https://shop.example/" };
     const cases: [method: string, path: string, body: unknown, status: number, field: string | undefined][] = [
@@ -195,10 +195,10 @@ describe("provider: sessions", { concurrency: true }, () => {
       assert.match(error.code, /^[a-z_]+$/);
     }
     assert.equal(await provider.count("sessions"), 0);
-    assert.deepEqual(provider.complaints, []);
+    assert.deepEqual(provider.warnings, []);
   });
 
-  it("refuses whoever has not the api key", async () => {
+  it("refuses a caller without the api key", async () => {
     await using provider = await openTestProvider();
     for (const headers of [{}, { authorization: "Bearer sk_test_of_a_shoq" }, { authorization: "Bearer " }, { authorization: "Basic x" }]) {
       const response = await fetch(`${provider.url}/v1/charges`, { headers: headers as Record<string, string> });

@@ -1,9 +1,9 @@
-/** What comes of paying with a card. */
+/** The outcome of paying with a card. */
 export type Outcome =
-  /** Charged at once; `webhooks` is how often the merchant is told. */
+  /** Charged at once; `webhooks` is how often the webhook is sent. */
   | { readonly kind: "approve"; readonly webhooks: number }
   | { readonly kind: "decline"; readonly code: string }
-  /** Nobody answers for long, and then it was declined. */
+  /** No response for long, and then it was declined. */
   | { readonly kind: "timeout" }
   /** The page gives up, and the money is taken nevertheless, later. */
   | { readonly kind: "late-approval" };
@@ -27,11 +27,11 @@ export const testCards: readonly TestCard[] = [
     label: "Declined: insufficient funds",
     outcome: { kind: "decline", code: "insufficient_funds" },
   },
-  { name: "timeout", number: "4000000000000101", label: "The bank does not answer; declined later", outcome: { kind: "timeout" } },
+  { name: "timeout", number: "4000000000000101", label: "The bank does not respond; declined later", outcome: { kind: "timeout" } },
   {
     name: "late-approval",
     number: "4000000000000119",
-    label: "The bank does not answer; approved later",
+    label: "The bank does not respond; approved later",
     outcome: { kind: "late-approval" },
   },
   {
@@ -46,7 +46,7 @@ export const testCards: readonly TestCard[] = [
 const outcomes = new Map(testCards.map(({ number, outcome }) => [number, outcome]));
 const unknownCard: Outcome = { kind: "decline", code: "unknown_card" };
 
-/** What was typed, understood: its outcome and the four digits that may be kept; or what is wrong with it, for the one who typed it. */
+/** What was typed: its outcome and the four digits that may be stored; or what is wrong with it, for the person who typed it. */
 export type CardEntry =
   | { readonly outcome: Outcome; readonly last4: string }
   | { readonly field: "number" | "expiry" | "cvc"; readonly message: string };
@@ -59,7 +59,7 @@ export function readCard(form: { readonly number: string; readonly expiry: strin
   const expiry = form.expiry.replaceAll(" ", "");
   if (expiry !== "") {
     const [, month, year] = /^(0?[1-9]|1[0-2])\/(?:20)?([0-9]{2})$/.exec(expiry) ?? [];
-    if (month === undefined) return { field: "expiry", message: "Please give the expiry date as month and year, such as 12/30." };
+    if (month === undefined) return { field: "expiry", message: "Please enter the expiry date as month and year, such as 12/30." };
     // A card is good until its month has ended everywhere.
     if (Date.UTC(2000 + Number(year), Number(month), 2) <= now.getTime()) return { field: "expiry", message: "This card has expired." };
   }

@@ -12,14 +12,14 @@ import type { ProviderServer, ProviderServerOptions } from "./provider-server.ts
 export const apiKey = "sk_test_of_a_shop";
 export const webhookSecret = `whsec_${Buffer.alloc(32, 7).toString("base64")}`;
 
-/** What the shop was told. */
-export interface Told {
+/** What the shop was webhooks. */
+export interface ReceivedWebhook {
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Buffer;
-  readonly event: { readonly type: string; readonly timestamp: string; readonly data: SessionAnswer };
+  readonly event: { readonly type: string; readonly timestamp: string; readonly data: SessionJson };
 }
 
-export interface SessionAnswer {
+export interface SessionJson {
   readonly key: string;
   readonly reference: string;
   readonly status: string;
@@ -34,16 +34,16 @@ export interface TestProvider extends AsyncDisposable {
   /** The one that runs now. */
   readonly server: ProviderServer;
   readonly url: string;
-  /** Where the shop is told. */
+  /** Where the shop is webhooks. */
   readonly shopUrl: string;
-  readonly told: readonly Told[];
+  readonly webhooks: readonly ReceivedWebhook[];
   /** What was logged at warn and error. */
-  readonly complaints: readonly string[];
-  /** With which statuses the shop answers next; 204 when none are left. */
-  readonly shopAnswers: number[];
+  readonly warnings: readonly string[];
+  /** With which statuses the shop responds next; 204 when none are left. */
+  readonly shopStatuses: number[];
   call(method: string, path: string, body?: unknown): Promise<{ status: number; body: unknown }>;
-  open(key: string, more?: Readonly<Record<string, unknown>>): Promise<SessionAnswer>;
-  read(key: string): Promise<SessionAnswer>;
+  open(key: string, more?: Readonly<Record<string, unknown>>): Promise<SessionJson>;
+  read(key: string): Promise<SessionJson>;
   /** Posts a card to a session's page, as a browser would. */
   pay(
     url: string,
@@ -55,26 +55,30 @@ export interface TestProvider extends AsyncDisposable {
   restart(options?: Partial<ProviderServerOptions>): Promise<void>;
 }
 
-/** A provider with a database, a clock that stands still, and a shop that writes down what it is told. */
+/** A provider with a database, a clock that is moved by hand, and a shop that writes down what it is webhooks. */
 export async function openTestProvider(options: Partial<ProviderServerOptions> = {}): Promise<TestProvider> {
   const database = await openTestDatabase({ name: "provider", migrations: [providerMigrations] });
   const clock = new ManualClock(new Date("2026-03-01T12:00:00Z"));
-  const told: Told[] = [];
-  const complaints: string[] = [];
-  const shopAnswers: number[] = [];
+  const webhooks: ReceivedWebhook[] = [];
+  const warnings: string[] = [];
+  const shopStatuses: number[] = [];
   const shop = createServer((request, response) => {
     const chunks: Buffer[] = [];
     request
       .on("data", (chunk: Buffer) => chunks.push(chunk))
       .on("end", () => {
         const body = Buffer.concat(chunks);
-        told.push({ headers: request.headers as Record<string, string>, body, event: JSON.parse(body.toString()) as Told["event"] });
-        response.writeHead(shopAnswers.shift() ?? 204).end();
+        webhooks.push({
+          headers: request.headers as Record<string, string>,
+          body,
+          event: JSON.parse(body.toString()) as ReceivedWebhook["event"],
+        });
+        response.writeHead(shopStatuses.shift() ?? 204).end();
       });
   });
   const shopUrl = `${await listen(shop)}/v1/payments/webhooks/builtin`;
-  const complain = (_: object, message: string): void => void complaints.push(message);
-  const log: Logger = { debug: () => undefined, info: () => undefined, warn: complain, error: complain, child: () => log };
+  const warn = (_: object, message: string): void => void warnings.push(message);
+  const log: Logger = { debug: () => undefined, info: () => undefined, warn: warn, error: warn, child: () => log };
   let last = {
     database,
     log,
@@ -102,9 +106,9 @@ export async function openTestProvider(options: Partial<ProviderServerOptions> =
     clock,
     database,
     shopUrl,
-    told,
-    complaints,
-    shopAnswers,
+    webhooks,
+    warnings,
+    shopStatuses,
     get server() {
       return server;
     },
@@ -120,9 +124,9 @@ export async function openTestProvider(options: Partial<ProviderServerOptions> =
         returnUrl: "https://shop.example/pay/x/done",
         ...more,
       };
-      return (await call("POST", "/v1/sessions", session)).body as SessionAnswer;
+      return (await call("POST", "/v1/sessions", session)).body as SessionJson;
     },
-    read: async (key) => (await call("GET", `/v1/sessions/${key}`)).body as SessionAnswer,
+    read: async (key) => (await call("GET", `/v1/sessions/${key}`)).body as SessionJson,
     pay: async (page, number, more) => {
       const response = await fetch(page, { method: "POST", redirect: "manual", body: new URLSearchParams({ number, ...more }) });
       return { status: response.status, location: response.headers.get("location"), html: await response.text() };

@@ -4,10 +4,10 @@ import type { Clock } from "@kontor/platform/clock/clock.ts";
 import type { Database } from "@kontor/platform/database/database.ts";
 import type { Logger } from "@kontor/platform/telemetry/logger.ts";
 import { Webhook } from "standardwebhooks";
-import { DueLoop } from "./due-loop.ts";
+import { Scheduler } from "./scheduler.ts";
 import { sessionJson } from "./session-store.ts";
 import { saveDeliveries, waitingWebhooks } from "./webhook-store.ts";
-import type { Delivery, Outgoing } from "./webhook-store.ts";
+import type { Delivery, OutgoingWebhook } from "./webhook-store.ts";
 
 export interface WebhookSenderOptions {
   readonly database: Database;
@@ -23,11 +23,11 @@ export interface WebhookSenderOptions {
 const sendingMax = 16;
 /** How many wait in memory; the rest wait in the database. */
 const queuedMax = 1_000;
-const answerMsMax = 10_000;
-/** Deliveries are booked together: nothing depends on it but what a restart sends again. */
-const bookMs = 100;
-const bookMax = 256;
-const bookRetryMs = 1_000;
+const responseMsMax = 10_000;
+/** Deliveries are recorded together: nothing depends on it but what a restart sends again. */
+const saveMs = 100;
+const saveMax = 256;
+const saveRetryMs = 1_000;
 const stopMs = 5_000;
 const attemptsMax = 10;
 const retryMs = 1_000;
@@ -35,8 +35,8 @@ const retryMs = 1_000;
 const retryFactor = 4;
 
 /**
- * Delivers webhooks: at once those that it is handed, those found in the database at the start, and again those that failed, ever more
- * rarely. At least once: what was delivered and not yet booked is delivered again after a crash.
+ * Delivers webhooks: at once those that it is passed, those found in the database at the start, and again those that failed, ever more
+ * rarely. At least once: a delivery that is not yet recorded is made again after a crash.
  */
 export class WebhookSender {
   readonly #options: WebhookSenderOptions;
@@ -44,14 +44,14 @@ export class WebhookSender {
   readonly #agent: http.Agent;
   readonly #request: typeof http.request;
   readonly #target: http.RequestOptions;
-  readonly #loop: DueLoop;
-  /** All that this process has in hand; what is due in the database besides these is loaded. */
+  readonly #loop: Scheduler;
+  /** All that this process works on; what is due in the database besides these is loaded. */
   readonly #held = new Set<string>();
-  readonly #queue: Outgoing[] = [];
+  readonly #queue: OutgoingWebhook[] = [];
   #sending = 0;
   readonly #deliveries: Delivery[] = [];
-  #booking: Promise<boolean> | undefined;
-  #bookTimer: NodeJS.Timeout | undefined;
+  #saving: Promise<boolean> | undefined;
+  #saveTimer: NodeJS.Timeout | undefined;
   #leftInDatabase = false;
   #stopped = false;
   readonly #quiet: (() => void)[] = [];
@@ -62,7 +62,7 @@ export class WebhookSender {
     const engine = url.protocol === "https:" ? https : http;
     this.#options = options;
     this.#signer = new Webhook(secret);
-    this.#agent = new engine.Agent({ keepAlive: true, maxSockets: sendingMax, timeout: answerMsMax });
+    this.#agent = new engine.Agent({ keepAlive: true, maxSockets: sendingMax, timeout: responseMsMax });
     this.#request = engine.request;
     this.#target = {
       method: "POST",
@@ -72,10 +72,10 @@ export class WebhookSender {
       path: url.pathname + url.search,
       agent: this.#agent,
     };
-    this.#loop = new DueLoop({ name: "loading webhooks", clock, log, work: () => this.#load() });
+    this.#loop = new Scheduler({ name: "loading webhooks", clock, log, work: () => this.#load() });
   }
 
-  /** Sees to what an earlier process left behind. */
+  /** Continues with what an earlier process has not delivered. */
   start(): void {
     this.#loop.wakeAt(this.#options.clock.now());
   }
@@ -86,7 +86,7 @@ export class WebhookSender {
   }
 
   /** Sends what was written: now, as long as not too many wait. */
-  offer(webhook: Outgoing): void {
+  offer(webhook: OutgoingWebhook): void {
     if (this.#stopped || webhook.times === 0) return void this.#held.delete(webhook.id);
     if (this.#queue.length >= queuedMax) {
       this.#leftInDatabase = true;
@@ -96,27 +96,27 @@ export class WebhookSender {
     this.#pump();
   }
 
-  /** Nothing was written; or, with `unsure`, perhaps it was: then it is looked for in the database. */
-  release(id: string, { unsure }: { readonly unsure: boolean }): void {
+  /** Nothing was written; or, with `uncertain`, perhaps it was: then it is looked for in the database. */
+  release(id: string, { uncertain }: { readonly uncertain: boolean }): void {
     this.#held.delete(id);
-    if (unsure) this.#loop.wakeAt(new Date(this.#options.clock.now().getTime() + retryMs));
+    if (uncertain) this.#loop.wakeAt(new Date(this.#options.clock.now().getTime() + retryMs));
   }
 
   /** Whether something is under way, or could be without any time passing. */
   get busy(): boolean {
-    return this.#sending + this.#queue.length + this.#deliveries.length > 0 || this.#booking !== undefined || this.#loop.busy;
+    return this.#sending + this.#queue.length + this.#deliveries.length > 0 || this.#saving !== undefined || this.#loop.busy;
   }
 
-  /** Resolves when what is due is delivered or put off, and that is booked. Throws when it cannot be booked now. */
+  /** Resolves when what is due is delivered or postponed, and that is recorded. Throws when it cannot be recorded now. */
   async idle(): Promise<void> {
     while (this.busy) {
       await this.#loop.idle();
       if (this.#sending + this.#queue.length > 0) await new Promise<void>((resolve) => this.#quiet.push(resolve));
-      if (!(await this.#book())) throw new Error("webhooks that were sent could not be booked");
+      if (!(await this.#saveAll())) throw new Error("webhook deliveries could not be recorded");
     }
   }
 
-  /** Starts no more deliveries, gives those under way five seconds, books them as far as it can. Again is fine. */
+  /** Starts no more deliveries, gives those under way five seconds, records them as far as it can. Again is fine. */
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#queue.length = 0;
@@ -127,7 +127,7 @@ export class WebhookSender {
       clearTimeout(late);
     }
     this.#agent.destroy();
-    await this.#book();
+    await this.#saveAll();
   }
 
   async #load(): Promise<Date | undefined> {
@@ -159,7 +159,7 @@ export class WebhookSender {
   }
 
   /** Never rejects. */
-  async #deliver(webhook: Outgoing): Promise<void> {
+  async #deliver(webhook: OutgoingWebhook): Promise<void> {
     this.#sending++;
     const { id, times, type } = webhook;
     let { attempts } = webhook;
@@ -182,9 +182,10 @@ export class WebhookSender {
       deliveredAt: delivered ? now : null,
       dueAt: again ? new Date(now.getTime() + this.#delayMs(attempts)) : null,
     });
-    if (!delivered && !again) this.#options.log.error({ webhook: id, type, attempts }, "a webhook was given up");
+    if (!delivered && !again)
+      this.#options.log.error({ webhook: id, type, attempts }, "a webhook was not delivered, and is not tried again");
     this.#sending--;
-    this.#bookSoon();
+    this.#saveSoon();
     if (this.#stopped) {
       if (this.#sending === 0) for (const resolve of this.#quiet.splice(0)) resolve();
     } else this.#pump();
@@ -194,13 +195,13 @@ export class WebhookSender {
     return retryMs * retryFactor ** (attempts - 1) * (0.8 + 0.4 * this.#options.random());
   }
 
-  #bodyOf({ type, at, session }: Outgoing): string {
+  #bodyOf({ type, at, session }: OutgoingWebhook): string {
     return JSON.stringify({ type, timestamp: at.toISOString(), data: sessionJson(session, this.#options.publicUrl()) });
   }
 
   #post(id: string, body: string): Promise<void> {
     return new Promise((resolve, reject) => {
-      // The receiver checks it against its own time, so this is no business time.
+      // The receiver checks it against its own clock, so this is no business time.
       const sentAt = new Date();
       const headers = {
         "content-type": "application/json",
@@ -213,31 +214,31 @@ export class WebhookSender {
         response.resume();
         const status = response.statusCode ?? 0;
         if (status >= 200 && status < 300) resolve();
-        else reject(new Error(`the answer was ${status}`));
+        else reject(new Error(`the response was ${status}`));
       });
-      request.on("timeout", () => request.destroy(new Error(`no answer in ${answerMsMax} ms`)));
+      request.on("timeout", () => request.destroy(new Error(`no response in ${responseMsMax} ms`)));
       request.on("error", reject);
       request.end(body);
     });
   }
 
-  #bookSoon(): void {
-    if (this.#deliveries.length < bookMax) return this.#bookIn(bookMs);
-    void this.#book();
+  #saveSoon(): void {
+    if (this.#deliveries.length < saveMax) return this.#saveIn(saveMs);
+    void this.#saveAll();
   }
 
-  #bookIn(ms: number): void {
-    if (!this.#stopped) this.#bookTimer ??= setTimeout(() => void this.#book(), ms);
+  #saveIn(ms: number): void {
+    if (!this.#stopped) this.#saveTimer ??= setTimeout(() => void this.#saveAll(), ms);
   }
 
-  /** Gives false when it could not be done: then it will be again. */
-  async #book(): Promise<boolean> {
-    while (this.#booking !== undefined) await this.#booking;
-    clearTimeout(this.#bookTimer);
-    this.#bookTimer = undefined;
+  /** Records all deliveries. Gives false when that failed: it is tried again. */
+  async #saveAll(): Promise<boolean> {
+    while (this.#saving !== undefined) await this.#saving;
+    clearTimeout(this.#saveTimer);
+    this.#saveTimer = undefined;
     if (this.#deliveries.length === 0) return true;
-    this.#booking = this.#save(this.#deliveries.splice(0)).finally(() => (this.#booking = undefined));
-    return this.#booking;
+    this.#saving = this.#save(this.#deliveries.splice(0)).finally(() => (this.#saving = undefined));
+    return this.#saving;
   }
 
   async #save(deliveries: readonly Delivery[]): Promise<boolean> {
@@ -245,9 +246,9 @@ export class WebhookSender {
     try {
       await saveDeliveries(database, deliveries);
     } catch (error) {
-      log.warn({ error, deliveries: deliveries.length }, "webhooks that were sent could not be booked");
+      log.warn({ error, deliveries: deliveries.length }, "webhook deliveries could not be recorded");
       this.#deliveries.push(...deliveries);
-      this.#bookIn(bookRetryMs);
+      this.#saveIn(saveRetryMs);
       return false;
     }
     for (const { id, dueAt } of deliveries) {

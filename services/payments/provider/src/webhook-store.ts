@@ -3,21 +3,21 @@ import { sql } from "@kontor/platform/database/sql.ts";
 import { sessionColumns } from "./session-store.ts";
 import type { SessionRow } from "./session-store.ts";
 
-/** Something that the merchant is to be told. */
-export interface Outgoing {
+/** A webhook to be delivered to the merchant. */
+export interface OutgoingWebhook {
   readonly id: string;
   readonly type: string;
   /** When it happened. */
   readonly at: Date;
   /** How often it is to arrive. */
   readonly times: number;
-  /** Tries that failed. */
+  /** Attempts that failed. */
   readonly attempts: number;
   /** What it says of the session does not change any more. */
   readonly session: SessionRow;
 }
 
-/** How a try went: delivered, to be tried again at `dueAt`, or, with neither, given up. */
+/** How an attempt ended: delivered, to be repeated at `dueAt`, or, with neither, failed for good. */
 export interface Delivery {
   readonly id: string;
   readonly attempts: number;
@@ -30,15 +30,15 @@ export interface Delivery {
 export async function waitingWebhooks(
   queries: Queries,
   { held, limit }: { readonly held: readonly string[]; readonly limit: number },
-): Promise<(Outgoing & { readonly dueAt: Date })[]> {
-  const rows = await queries.rows<SessionRow & Omit<Outgoing, "session"> & { readonly dueAt: Date }>(sql`
+): Promise<(OutgoingWebhook & { readonly dueAt: Date })[]> {
+  const rows = await queries.rows<SessionRow & Omit<OutgoingWebhook, "session"> & { readonly dueAt: Date }>(sql`
     select w.id, w.type, w.at, w.times, w.attempts, w.due_at as "dueAt", ${sessionColumns}
     from webhooks w join sessions s on s.key = w.session_key
     where w.due_at is not null and w.id <> all(${held}::text[]) order by w.due_at limit ${limit}`);
   return rows.map(({ id, type, at, times, attempts, dueAt, ...session }) => ({ id, type, at, times, attempts, dueAt, session }));
 }
 
-/** Books many deliveries in one statement. */
+/** Records many deliveries in one statement. */
 export async function saveDeliveries(queries: Queries, deliveries: readonly Delivery[]): Promise<void> {
   await queries.run(sql`
     update webhooks w set attempts = d.attempts, delivered_at = d.delivered_at, due_at = d.due_at, problem = d.problem

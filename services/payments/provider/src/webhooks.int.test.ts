@@ -12,7 +12,7 @@ describe("provider: webhooks", { concurrency: true }, () => {
     const { url } = await provider.open("att_1", { reference: "pay_ü" });
     await provider.pay(url, "4242424242424242");
     await provider.server.idle();
-    const { headers, body, event } = provider.told[0]!;
+    const { headers, body, event } = provider.webhooks[0]!;
     const webhook = new Webhook(webhookSecret);
     assert.deepEqual(webhook.verify(body, headers), event);
     assert.throws(() => webhook.verify(Buffer.from(body.toString().replace("19.99", "29.99")), headers));
@@ -21,14 +21,14 @@ describe("provider: webhooks", { concurrency: true }, () => {
     assert.match(headers["webhook-id"] ?? "", /^evt_/);
   });
 
-  it("are delivered again until they are taken, under the same id, ever more rarely", async () => {
+  it("are delivered again until they are accepted, under the same id, ever more rarely", async () => {
     await using provider = await openTestProvider();
-    provider.shopAnswers.push(500, 404, 302);
+    provider.shopStatuses.push(500, 404, 302);
     const { url } = await provider.open("att_1");
     await provider.pay(url, "4242424242424242");
     await provider.server.idle();
-    assert.equal(provider.told.length, 1);
-    for (const [waitMs, told] of [
+    assert.equal(provider.webhooks.length, 1);
+    for (const [waitMs, received] of [
       [999, 1],
       [1, 2],
       [3_999, 2],
@@ -39,31 +39,31 @@ describe("provider: webhooks", { concurrency: true }, () => {
     ] as const) {
       provider.clock.advance(waitMs);
       await provider.server.idle();
-      assert.equal(provider.told.length, told);
+      assert.equal(provider.webhooks.length, received);
     }
-    assert.equal(new Set(provider.told.map(({ headers }) => headers["webhook-id"])).size, 1);
+    assert.equal(new Set(provider.webhooks.map(({ headers }) => headers["webhook-id"])).size, 1);
     const { attempts, delivered } = await provider.database.one<{ attempts: number; delivered: boolean }>(
       sql`select attempts, delivered_at is not null and due_at is null as delivered from webhooks`,
     );
     assert.deepEqual([attempts, delivered], [3, true]);
   });
 
-  it("are given up after ten tries over a day", async () => {
+  it("are not tried again after ten attempts over a day", async () => {
     await using provider = await openTestProvider();
-    provider.shopAnswers.push(...Array.from({ length: 20 }, () => 503));
+    provider.shopStatuses.push(...Array.from({ length: 20 }, () => 503));
     await provider.pay((await provider.open("att_1")).url, "4242424242424242");
     await provider.server.idle();
     for (let hour = 0; hour < 30; hour++) {
-      // The clock stands still inside a step, so the tries of the first minutes need steps of their own.
+      // Time does not pass within a step, so the attempts of the first minutes need steps of their own.
       for (const ms of hour === 0 ? [1_000, 4_000, 16_000, 64_000, 256_000, 1_024_000] : [hourMs]) {
         provider.clock.advance(ms);
         await provider.server.idle();
       }
     }
-    assert.equal(provider.told.length, 10);
-    assert.deepEqual(provider.complaints, ["a webhook was given up"]);
+    assert.equal(provider.webhooks.length, 10);
+    assert.deepEqual(provider.warnings, ["a webhook was not delivered, and is not tried again"]);
     const row = await provider.database.one(sql`select attempts, delivered_at, due_at, problem from webhooks`);
-    assert.deepEqual(row, { attempts: 10, delivered_at: null, due_at: null, problem: "the answer was 503" });
+    assert.deepEqual(row, { attempts: 10, delivered_at: null, due_at: null, problem: "the response was 503" });
   });
 
   it("are delivered after a restart, when they were not before", async () => {
@@ -78,10 +78,10 @@ describe("provider: webhooks", { concurrency: true }, () => {
     provider.clock.advance(2_000);
     await provider.restart({ webhookUrl: provider.shopUrl });
     await provider.server.idle();
-    assert.deepEqual(provider.told.map(({ event }) => event.data.key).toSorted(), ["att_0", "att_1", "att_2", "att_3", "att_4"]);
+    assert.deepEqual(provider.webhooks.map(({ event }) => event.data.key).toSorted(), ["att_0", "att_1", "att_2", "att_3", "att_4"]);
     await provider.restart();
     await provider.server.idle();
-    assert.equal(provider.told.length, 5);
+    assert.equal(provider.webhooks.length, 5);
   });
 
   it("are delivered once, from memory or from the database, when there are more than memory takes", async () => {
@@ -98,15 +98,15 @@ describe("provider: webhooks", { concurrency: true }, () => {
     await provider.restart();
     for (let at = 0; at < 5; at++) await provider.pay((await provider.open(`fresh_${at}`)).url, "4242424242424242");
     await provider.server.idle();
-    assert.equal(provider.told.length, 2_505);
-    assert.equal(new Set(provider.told.map(({ headers }) => headers["webhook-id"])).size, 2_505);
+    assert.equal(provider.webhooks.length, 2_505);
+    assert.equal(new Set(provider.webhooks.map(({ headers }) => headers["webhook-id"])).size, 2_505);
     const { waiting } = await provider.database.one<{ waiting: number }>(
       sql`select count(*)::int as waiting from webhooks where delivered_at is null`,
     );
     assert.equal(waiting, 0);
   });
 
-  it("are booked later when they cannot be at once, and not sent again meanwhile", async () => {
+  it("are recorded later when they cannot be at once, and not sent again meanwhile", async () => {
     await using provider = await openTestProvider();
     const { database } = provider;
     let failures = 1;
@@ -129,24 +129,24 @@ describe("provider: webhooks", { concurrency: true }, () => {
     });
     const pay = ({ url }: { url: string }) => provider.pay(provider.url + new URL(url).pathname, "4242424242424242");
     await pay(sessions[0]!);
-    await assert.rejects(provider.server.idle(), /could not be booked/);
+    await assert.rejects(provider.server.idle(), /could not be recorded/);
     await pay(sessions[1]!);
     await provider.server.idle();
-    assert.deepEqual(provider.complaints, ["webhooks that were sent could not be booked"]);
-    assert.equal(provider.told.length, 2);
-    assert.match(provider.told[0]!.event.data.url, /^https:\/\/pay\.example\/pay\/cs_/);
+    assert.deepEqual(provider.warnings, ["webhook deliveries could not be recorded"]);
+    assert.equal(provider.webhooks.length, 2);
+    assert.match(provider.webhooks[0]!.event.data.url, /^https:\/\/pay\.example\/pay\/cs_/);
     const { waiting } = await database.one<{ waiting: number }>(
       sql`select count(*)::int as waiting from webhooks where delivered_at is null`,
     );
     assert.equal(waiting, 0);
   });
 
-  it("are booked when the server stops, so that a restart does not send them again", async () => {
+  it("are recorded when the server stops, so that a restart does not send them again", async () => {
     await using provider = await openTestProvider();
     await provider.pay((await provider.open("att_1")).url, "4242424242424242");
     await provider.restart();
     await provider.server.idle();
-    assert.equal(provider.told.length, 1);
+    assert.equal(provider.webhooks.length, 1);
     await provider.server.stop();
     await provider.server.stop();
   });

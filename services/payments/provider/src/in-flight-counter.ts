@@ -1,9 +1,9 @@
-/** Counts what is under way. */
+/** Counts the requests under way. */
 export interface InFlight {
   readonly count: number;
   enter(): void;
   leave(): void;
-  /** Resolves when nothing is. */
+  /** Resolves when there are none. */
   empty(): Promise<void>;
 }
 

@@ -1,8 +1,8 @@
 import type { Clock } from "@kontor/platform/clock/clock.ts";
 import type { Database } from "@kontor/platform/database/database.ts";
 import type { Ids } from "@kontor/platform/ids/ids.ts";
-import type { EntryIds } from "./books.ts";
-import type { DueLoop } from "./due-loop.ts";
+import type { EntryIds } from "./ledger.ts";
+import type { Scheduler } from "./scheduler.ts";
 import type { FaultScript } from "./faults.ts";
 import { decideSession, settlingSessions } from "./session-store.ts";
 import type { Decision, SessionRow, Undecided } from "./session-store.ts";
@@ -11,15 +11,15 @@ import type { WebhookSender } from "./webhook-sender.ts";
 
 /** How long things take, in milliseconds. */
 export interface Delays {
-  /** The time-out card: how long its page stays without an answer, and how long after that it is declined. */
+  /** The time-out card: how long its page waits for a response, and how long after that it is declined. */
   readonly timeoutMs: number;
   /** The late-approval card: how long until it is approved. */
   readonly approvalMs: number;
-  /** The same card: how long its page stays without an answer. */
-  readonly approvalAnswerMs: number;
+  /** The same card: how long its page waits for a response. */
+  readonly approvalPageMs: number;
 }
 
-export const usualDelays: Delays = { timeoutMs: 30_000, approvalMs: 10_000, approvalAnswerMs: 0 };
+export const usualDelays: Delays = { timeoutMs: 30_000, approvalMs: 10_000, approvalPageMs: 0 };
 
 export interface DecideNeeds {
   readonly database: Database;
@@ -28,7 +28,7 @@ export interface DecideNeeds {
   readonly charges: EntryIds;
   readonly webhooks: WebhookSender;
   readonly faults: FaultScript;
-  readonly settling: DueLoop;
+  readonly settling: Scheduler;
   readonly delays: Delays;
 }
 
@@ -65,8 +65,8 @@ function verdictOf(outcome: Outcome, { timeoutMs, approvalMs }: Delays, at: Date
   }
 }
 
-/** Decides the sessions whose time has come. Gives the time of the next. */
-export async function settleDue(needs: DecideNeeds): Promise<Date | undefined> {
+/** Decides the sessions whose processing is over. Gives the time of the next. */
+export async function settleSessions(needs: DecideNeeds): Promise<Date | undefined> {
   for (const { key, at, to } of await settlingSessions(needs.database, 100)) {
     const now = needs.clock.now();
     if (at > now) return at;
@@ -85,10 +85,10 @@ async function decide(needs: DecideNeeds, which: Undecided, verdict: Verdict, at
   try {
     decided = await charges.use((chargeId) => decideSession(database, which, { ...verdict, chargeId, webhook, at }));
   } catch (error) {
-    webhooks.release(webhook.id, { unsure: true });
+    webhooks.release(webhook.id, { uncertain: true });
     throw error;
   }
-  if (decided === undefined || decided.status === "processing") webhooks.release(webhook.id, { unsure: false });
+  if (decided === undefined || decided.status === "processing") webhooks.release(webhook.id, { uncertain: false });
   else webhooks.offer({ ...webhook, type: `session.${decided.status}`, at, attempts: 0, session: decided });
   return decided;
 }

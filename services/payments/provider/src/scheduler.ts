@@ -1,7 +1,7 @@
 import type { Clock } from "@kontor/platform/clock/clock.ts";
 import type { Logger } from "@kontor/platform/telemetry/logger.ts";
 
-export interface DueLoopOptions {
+export interface SchedulerOptions {
   /** In log lines. */
   readonly name: string;
   readonly clock: Clock;
@@ -12,16 +12,16 @@ export interface DueLoopOptions {
 
 const retryMs = 1_000;
 
-/** Does work when it is due: one timer for the earliest time it was told of, none while nothing waits. */
-export class DueLoop {
-  readonly #options: DueLoopOptions;
+/** Runs work when it is due: one timer for the earliest time that it knows, none while nothing is scheduled. */
+export class Scheduler {
+  readonly #options: SchedulerOptions;
   #nextMs = Infinity;
   #armedMs = Infinity;
   #timer = new AbortController();
   #running: Promise<void> | undefined;
   #stopped = false;
 
-  constructor(options: DueLoopOptions) {
+  constructor(options: SchedulerOptions) {
     this.#options = options;
   }
 
@@ -30,7 +30,7 @@ export class DueLoop {
     return !this.#stopped && (this.#running !== undefined || this.#isDue());
   }
 
-  /** There is something to do at that time, or already. */
+  /** Schedules the work for that time, or for now when it is past. */
   wakeAt(at: Date): void {
     this.#nextMs = Math.min(this.#nextMs, at.getTime());
     this.#arm();
@@ -83,7 +83,7 @@ export class DueLoop {
   async #run(): Promise<void> {
     const { name, clock, log, work } = this.#options;
     while (!this.#stopped && this.#isDue()) {
-      // Before the work, so that what it is told of meanwhile is not lost.
+      // Before the work, so that a time that comes meanwhile is not lost.
       this.#nextMs = Infinity;
       let next: Date | undefined;
       try {

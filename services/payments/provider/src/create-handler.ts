@@ -2,50 +2,50 @@ import { timingSafeEqual } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { refusalIn } from "@kontor/platform/errors/refusal.ts";
 import type { Logger } from "@kontor/platform/telemetry/logger.ts";
-import { closeSession, openSession, readBooks, readSession, refundSession, setFaults } from "./api.ts";
+import { closeSession, openSession, readLedger, readSession, refundSession, setFaults } from "./api.ts";
 import type { ApiNeeds } from "./api.ts";
 import type { Operation } from "./faults.ts";
-import { HttpProblem, jsonAnswer, parseObject, problemAnswer, readBody, send } from "./http.ts";
-import type { Answer } from "./http.ts";
-import type { InFlight } from "./in-flight.ts";
+import { HttpProblem, jsonResponse, parseObject, problemResponse, readBody, send } from "./http.ts";
+import type { HttpResponse } from "./http.ts";
+import type { InFlight } from "./in-flight-counter.ts";
 import { assets, pay, problemPage, showPage } from "./pay-page.ts";
-import type { PageNeeds, PaidAnswer } from "./pay-page.ts";
+import type { PageNeeds, PaidResponse } from "./pay-page.ts";
 
 export interface HandlerNeeds extends ApiNeeds, PageNeeds {
   readonly log: Logger;
   readonly apiKey: string;
   readonly inFlight: InFlight;
-  /** Aborted when the server stops: nothing is waited for any more. */
+  /** Aborted when the server stops: nothing waits any longer. */
   readonly stopping: AbortSignal;
 }
 
-/** One request, understood: what it is, for faults, and how it is done. */
+/** A parsed request: its operation, for faults, and how it is executed. */
 interface Job {
   readonly operation: Operation | undefined;
-  /** Whether it has a body: read before anything is done, so that a client who leaves has been heard. */
+  /** Whether it has a body: read before anything is executed, so that a client which disconnects is noticed. */
   readonly reads?: boolean;
-  readonly run: (body: string) => Answer | PaidAnswer | Promise<Answer | PaidAnswer>;
+  readonly run: (body: string) => HttpResponse | PaidResponse | Promise<HttpResponse | PaidResponse>;
 }
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
 
-/** Answers requests: the api for who has the key, payment pages for who has their address. Never rejects. */
+/** Responds to requests: the api to holders of the key, payment pages to holders of their address. Never rejects. */
 export function createHandler(needs: HandlerNeeds): Handler {
   const { log, inFlight, faults } = needs;
   const bearer = Buffer.from(`Bearer ${needs.apiKey}`);
   return async (request, response) => {
     inFlight.enter();
     const url = request.url ?? "/";
-    const mark = url.indexOf("?");
-    const path = mark < 0 ? url : url.slice(0, mark);
-    const query = mark < 0 ? "" : url.slice(mark + 1);
+    const questionMark = url.indexOf("?");
+    const path = questionMark < 0 ? url : url.slice(0, questionMark);
+    const query = questionMark < 0 ? "" : url.slice(questionMark + 1);
     const isApi = path.startsWith("/v1/");
     try {
       if (isApi) requireKey(request, bearer);
       const job = isApi ? apiJob(needs, request, path, query) : pageJob(needs, request, path, query);
       const body = job.reads === true ? await readBody(request) : "";
       const fault = job.operation === undefined ? undefined : faults.draw(job.operation);
-      if (fault?.kind === "error") throw new HttpProblem(500, "fault", "This went wrong, as was asked for");
+      if (fault?.kind === "error") throw new HttpProblem(500, "fault", "This failed, as a fault script requested");
       if (fault?.kind === "stall") {
         await pause(needs, new Date(needs.clock.now().getTime() + fault.ms));
         if (needs.stopping.aborted) return void request.socket.destroy();
@@ -54,10 +54,10 @@ export function createHandler(needs: HandlerNeeds): Handler {
       if (fault?.kind === "reset") return void request.socket.resetAndDestroy();
       if ("status" in done) return send(response, done);
       if (done.notBefore !== undefined) await pause(needs, done.notBefore, response);
-      send(response, done.answer);
+      send(response, done.response);
     } catch (error) {
       const problem = problemOf(error, log, isApi ? path : "a payment page");
-      send(response, isApi || !path.startsWith("/pay/") ? problemAnswer(problem) : problemPage(problem));
+      send(response, isApi || !path.startsWith("/pay/") ? problemResponse(problem) : problemPage(problem));
     } finally {
       inFlight.leave();
     }
@@ -91,10 +91,10 @@ function apiJob(needs: HandlerNeeds, request: IncomingMessage, path: string, que
   if (key !== undefined) throw unknownRoute();
   if (collection === "charges" || collection === "refunds") {
     requireMethod(method, "GET");
-    return { operation: "books", run: () => readBooks(needs, collection, new URLSearchParams(query)) };
+    return { operation: "ledger", run: () => readLedger(needs, collection, new URLSearchParams(query)) };
   }
   if (collection !== "faults") throw unknownRoute();
-  if (method === "GET") return { operation: undefined, run: () => jsonAnswer(200, needs.faults.get()) };
+  if (method === "GET") return { operation: undefined, run: () => jsonResponse(200, needs.faults.get()) };
   requireMethod(method, "POST");
   return { operation: undefined, reads: true, run: (body) => setFaults(needs, parseObject(body)) };
 }
@@ -133,16 +133,16 @@ async function pause({ clock, inFlight, stopping }: HandlerNeeds, until: Date, r
 function problemOf(error: unknown, log: Logger, what: string): HttpProblem {
   if (error instanceof HttpProblem) return error;
   if (refusalIn(error)?.code === "unavailable") {
-    log.warn({ error }, `the provider's database is away: ${what}`);
-    return new HttpProblem(503, "unavailable", "Please ask again");
+    log.warn({ error }, `the provider's database is unavailable: ${what}`);
+    return new HttpProblem(503, "unavailable", "Please try again");
   }
   log.error({ error }, `the provider failed at ${what}`);
   return new HttpProblem(500, "internal", "Something went wrong");
 }
 
 function requireKey({ headers: { authorization = "" } }: IncomingMessage, bearer: Buffer): void {
-  const given = Buffer.from(authorization);
-  if (given.length !== bearer.length || !timingSafeEqual(given, bearer))
+  const presented = Buffer.from(authorization);
+  if (presented.length !== bearer.length || !timingSafeEqual(presented, bearer))
     throw new HttpProblem(401, "unauthenticated", "The api key is missing or wrong");
 }
 
@@ -150,10 +150,10 @@ function requireMethod(method: string | undefined, wanted: "GET" | "POST"): void
   if (method !== wanted) throw new HttpProblem(405, "method_not_allowed", `Only ${wanted} is known here`);
 }
 
-function decoded(part: string): string {
-  if (!part.includes("%")) return part;
+function decoded(segment: string): string {
+  if (!segment.includes("%")) return segment;
   try {
-    return decodeURIComponent(part);
+    return decodeURIComponent(segment);
   } catch {
     throw unknownRoute();
   }

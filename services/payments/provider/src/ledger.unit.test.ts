@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { entryIds } from "./books.ts";
+import { entryIds } from "./ledger.ts";
 
 describe("ids of entries", () => {
-  it("R26: a reader is kept from ids behind which one may still be missing", async () => {
+  it("R26: a reader does not get ids behind which one may still be missing", async () => {
     let last = 0;
     const ids = entryIds(() => `ch_${++last}`);
     assert.equal(ids.horizon(), "~");

@@ -16,16 +16,16 @@ interface RefundEntry extends Entry {
   readonly status: string;
 }
 
-export interface PageOfBooks {
+export interface LedgerPage {
   /** The id of the last entry that the reader has; empty to begin. */
   readonly after: string;
   readonly limit: number;
-  /** Entries from this id on may not all be there yet. */
+  /** Entries from this id on may not all be committed yet. */
   readonly horizon: string;
 }
 
 /** Charges in the order of their ids. */
-export async function listCharges(queries: Queries, { after, limit, horizon }: PageOfBooks): Promise<object> {
+export async function listCharges(queries: Queries, { after, limit, horizon }: LedgerPage): Promise<object> {
   const rows = await queries.rows<Entry>(sql`
     select id, session_key as session, reference, currency, amount, at from charges
     where id > ${after} and id < ${horizon} order by id limit ${limit + 1}`);
@@ -34,7 +34,7 @@ export async function listCharges(queries: Queries, { after, limit, horizon }: P
 }
 
 /** Refunds in the order of their ids, those that failed too. */
-export async function listRefunds(queries: Queries, { after, limit, horizon }: PageOfBooks): Promise<object> {
+export async function listRefunds(queries: Queries, { after, limit, horizon }: LedgerPage): Promise<object> {
   const rows = await queries.rows<RefundEntry>(sql`
     select id, key, session_key as session, reference, status, currency, amount, at from refunds
     where id > ${after} and id < ${horizon} order by id limit ${limit + 1}`);
@@ -49,11 +49,11 @@ function entryJson({ id, session, reference, currency, amount, at }: Entry) {
   return { id, session, reference, amount: moneyTo({ currency, minor: amount }), at: at.toISOString() };
 }
 
-/** Makes the ids of entries and knows which are not committed yet, so that a reader who pages by id passes over none. */
+/** Makes the ids of entries and knows which are not committed yet, so that a reader who pages by id misses none. */
 export interface EntryIds {
   /** Runs `write` with a fresh id. */
   use<T>(write: (id: string) => Promise<T>): Promise<T>;
-  /** All entries with ids below this are there. */
+  /** All entries with ids below this are committed. */
   horizon(): string;
 }
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { ManualClock } from "@kontor/platform/clock/clock.ts";
 import type { Logger } from "@kontor/platform/telemetry/logger.ts";
-import { DueLoop } from "./due-loop.ts";
+import { Scheduler } from "./scheduler.ts";
 
 const start = Date.UTC(2026, 2, 1);
 
@@ -12,7 +12,7 @@ function openLoop(work: (nowMs: number) => Promise<number | undefined>) {
   const warnings: string[] = [];
   const silent = (): void => undefined;
   const log: Logger = { debug: silent, info: silent, warn: (_, message) => warnings.push(message), error: silent, child: () => log };
-  const loop = new DueLoop({
+  const loop = new Scheduler({
     name: "the work",
     clock,
     log,
@@ -31,8 +31,8 @@ function openLoop(work: (nowMs: number) => Promise<number | undefined>) {
   return { loop, ran, warnings, wakeAt, advance };
 }
 
-describe("due loop", () => {
-  it("works at the earliest time it was told of, and at those that the work gives", async () => {
+describe("scheduler", () => {
+  it("works at the earliest time that it knows, and at those that the work gives", async () => {
     const { loop, ran, wakeAt, advance } = openLoop((nowMs) => Promise.resolve(nowMs < 300 ? nowMs + 100 : undefined));
     wakeAt(500);
     wakeAt(200);
@@ -64,7 +64,7 @@ describe("due loop", () => {
 
   it("tries again a second after a failure, and does nothing once it is stopped", async () => {
     const { loop, ran, warnings, wakeAt, advance } = openLoop((nowMs) =>
-      nowMs === 0 ? Promise.reject(new Error("away")) : Promise.resolve(undefined),
+      nowMs === 0 ? Promise.reject(new Error("unavailable")) : Promise.resolve(undefined),
     );
     wakeAt(0);
     await loop.idle();
