@@ -1,11 +1,11 @@
 import type { Collection } from "@kontor/platform/documents/documents.ts";
 import { refuse, refusalIn } from "@kontor/platform/errors/refusal.ts";
 import type { ServiceContext } from "@kontor/platform/service/service.ts";
-import { cartKey, opensTo } from "./cart.ts";
+import { cartKey, mayAccess } from "./cart.ts";
 import type { StoredCart } from "./cart.ts";
 
 const lifeMs = 30 * 24 * 3_600_000;
-/** Between processes luck decides who writes first: of five that all change one cart, one loses fifty times in a row once in 70,000. */
+/** Between processes chance decides which one writes first: of five that all change one cart, one loses fifty times in a row once in 70,000. */
 const triesMax = 50;
 
 /** A cart as it was read. */
@@ -15,12 +15,12 @@ export interface ReadCart {
   readonly expiresAt: Date;
 }
 
-/** Who opens which cart. */
+/** Which cart, and on whose behalf. */
 export interface Holder {
   readonly id: string;
   /** Undefined for a guest. */
   readonly account: string | undefined;
-  /** Also opens a cart that is being merged, when it is into the one with this key. */
+  /** Also finds a cart that is being merged, when it is into the one with this key. */
   readonly mergingInto?: string;
 }
 
@@ -33,14 +33,14 @@ export interface ChangeOptions {
 
 export interface Carts {
   insert(id: string, cart: StoredCart): Promise<ReadCart>;
-  /** Refuses with NOT_FOUND when it is not there, has expired, is another account's, or is being merged into another cart. */
+  /** Refuses with NOT_FOUND when it does not exist, has expired, is another account's, or is being merged into another cart. */
   read(holder: Holder): Promise<ReadCart>;
   /**
    * Reads, changes and writes; the cart lives on for 30 days from then. A change that gives the same cart writes nothing. Against another
    * writer it tries again, unless the caller named the version that it saw: then it refuses with VERSION_CONFLICT.
    */
   change(holder: Holder, change: (cart: StoredCart) => StoredCart, options?: ChangeOptions): Promise<ReadCart>;
-  /** Nothing happens when it is not there. Refuses with NOT_FOUND when it is another account's. */
+  /** Nothing happens when it does not exist. Refuses with NOT_FOUND when it is another account's. */
   delete(holder: Holder): Promise<void>;
   deleteByKeys(keys: readonly string[]): Promise<void>;
   /** Removes the expired ones. */
@@ -54,7 +54,7 @@ export function createCarts({ documents, clock }: Pick<ServiceContext, "document
 
   const read: Carts["read"] = async ({ id, account, mergingInto }) => {
     const found = await collection.get(cartKey(id), clock.now());
-    if (found === undefined || !opensTo(found.body, account)) throw notFound();
+    if (found === undefined || !mayAccess(found.body, account)) throw notFound();
     if (found.body.mergingInto !== undefined && found.body.mergingInto !== mergingInto) throw notFound();
     return { version: found.version, cart: found.body, expiresAt: found.expiresAt ?? expiry() };
   };
@@ -110,7 +110,7 @@ export function createCarts({ documents, clock }: Pick<ServiceContext, "document
     delete: async ({ id, account }) => {
       const found = await collection.get(cartKey(id), clock.now());
       if (found === undefined) return;
-      if (!opensTo(found.body, account)) throw notFound();
+      if (!mayAccess(found.body, account)) throw notFound();
       await collection.delete(cartKey(id));
     },
     deleteByKeys: (keys) => collection.delete(...keys),

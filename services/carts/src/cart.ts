@@ -7,15 +7,15 @@ export interface StoredLine {
   readonly quantity: number;
 }
 
-/** What is kept of a cart. Prices and titles are the catalogue's and looked up at each reading. */
+/** What is stored of a cart. Prices and titles are the catalogue's and read each time. */
 export interface StoredCart {
   readonly currency: string;
   /** The account that has taken it; null for a guest's. */
   readonly customer: string | null;
   readonly lines: readonly StoredLine[];
-  /** The key of the cart that this one's lines are on their way to: nobody else may change or see it from then on. */
+  /** The key of the cart that this one is being merged into: from then on nobody else may change or see it. */
   readonly mergingInto?: string;
-  /** The keys of the last carts whose lines came here, so that a repeat adds none. */
+  /** The keys of the carts merged last into this one, so that a repeat adds nothing. */
   readonly merged?: readonly string[];
 }
 
@@ -23,7 +23,7 @@ const linesMax = 100;
 const quantityMax = 10_000;
 const mergedMax = 20;
 
-/** The name of a cart that may be kept and shown: its id is a secret, so only the hash is stored anywhere. */
+/** The key under which a cart is stored and shown: its id is a secret, so only the hash is stored anywhere. */
 export function cartKey(id: string): string {
   return createHash("sha256").update(id).digest("base64url");
 }
@@ -59,23 +59,23 @@ export function take(cart: StoredCart, account: string): StoredCart {
   return cart.customer === account ? cart : { ...cart, customer: account };
 }
 
-/** The cart while its lines go over to the one with this key. */
+/** The cart while it is being merged into the one with this key. */
 export function closed(cart: StoredCart, mergingInto: string): StoredCart {
   return cart.mergingInto === mergingInto ? cart : { ...cart, mergingInto };
 }
 
-/** The cart when its lines have not gone over; the same when it was not closed. */
+/** The cart when it was not merged after all; the same when it was not closed. */
 export function reopened(cart: StoredCart): StoredCart {
   const { mergingInto, ...open } = cart;
   return mergingInto === undefined ? cart : open;
 }
 
-/** Whether a cart's lines have come here. */
+/** Whether the cart with this key has been merged into this one. */
 export function hasMerged(cart: StoredCart, key: string): boolean {
   return cart.merged?.includes(key) === true;
 }
 
-/** Brings another cart's lines over, once. Refuses with CURRENCY_MISMATCH and CART_FULL. */
+/** Adds another cart's lines, once. Refuses with CURRENCY_MISMATCH and CART_FULL. */
 export function mergeLines(
   cart: StoredCart,
   from: { readonly key: string; readonly cart: StoredCart; readonly newId: () => string },
@@ -95,7 +95,7 @@ export function mergeLines(
 }
 
 /** Whether somebody may see and change the cart: its account, or anyone who knows a guest's. */
-export function opensTo(cart: StoredCart, account: string | undefined): boolean {
+export function mayAccess(cart: StoredCart, account: string | undefined): boolean {
   return cart.customer === null || cart.customer === account;
 }
 

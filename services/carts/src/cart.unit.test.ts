@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import { refusalIn } from "@kontor/platform/errors/refusal.ts";
-import { addUnits, cartKey, closed, mergeLines, opensTo, removeLine, reopened, setQuantity, take } from "./cart.ts";
+import { addUnits, cartKey, closed, mergeLines, mayAccess, removeLine, reopened, setQuantity, take } from "./cart.ts";
 import type { StoredCart } from "./cart.ts";
 
 const empty: StoredCart = { currency: "EUR", customer: null, lines: [] };
@@ -50,20 +50,20 @@ describe("cart", () => {
     assert.throws(() => setQuantity(cart, "lin_1", 10_001), refused("CART_FULL"));
   });
 
-  it("ID-14: opens to its account only, and to everyone who knows a guest's", () => {
+  it("ID-14: is accessible to its account only, and a guest's to everyone who knows its id", () => {
     assert.deepEqual(
-      [undefined, "usr_1", "usr_2"].map((account) => opensTo(empty, account)),
+      [undefined, "usr_1", "usr_2"].map((account) => mayAccess(empty, account)),
       [true, true, true],
     );
     const taken = take(empty, "usr_1");
     assert.deepEqual(
-      [undefined, "usr_1", "usr_2"].map((account) => opensTo(taken, account)),
+      [undefined, "usr_1", "usr_2"].map((account) => mayAccess(taken, account)),
       [false, true, false],
     );
     assert.equal(take(taken, "usr_1"), taken);
   });
 
-  it("has a name that does not tell its id", () => {
+  it("has a key that does not reveal its id", () => {
     assert.match(cartKey("crt_secret"), /^[\w-]{43}$/);
     assert.notEqual(cartKey("crt_secret"), cartKey("crt_secret2"));
   });
@@ -92,7 +92,7 @@ describe("cart", () => {
     assert.throws(() => mergeLines(into, { key: "k3", cart: filled([["A", 9_999]]), newId }), refused("CART_FULL"));
   });
 
-  it("closes while it is merged, and opens again", () => {
+  it("is closed while it is merged, and can be reopened", () => {
     const cart = closed(empty, "k1");
     assert.equal(cart.mergingInto, "k1");
     assert.equal(closed(cart, "k1"), cart);
@@ -106,10 +106,10 @@ describe("cart", () => {
       fc.property(fc.array(units, { minLength: 1, maxLength: 5 }), fc.array(fc.nat(4), { maxLength: 20 }), (contents, order) => {
         const newId = ids();
         const sources = contents.map((lines) => filled(lines, newId));
-        const asked = order.filter((at) => at < sources.length);
-        const cart = asked.reduce((into, at) => mergeLines(into, { key: `k${at}`, cart: sources[at]!, newId }), empty);
+        const used = order.filter((at) => at < sources.length);
+        const cart = used.reduce((into, at) => mergeLines(into, { key: `k${at}`, cart: sources[at]!, newId }), empty);
         for (const sku of ["A", "B", "C"]) {
-          const expected = [...new Set(asked)].flatMap((at) => contents[at]!).filter((line) => line[0] === sku);
+          const expected = [...new Set(used)].flatMap((at) => contents[at]!).filter((line) => line[0] === sku);
           assert.equal(
             cart.lines.find((line) => line.sku === sku)?.quantity ?? 0,
             expected.reduce((sum, [, quantity]) => sum + quantity, 0),

@@ -40,15 +40,15 @@ describe("carts", () => {
     assert.deepEqual([changed.total?.amount, changed.version], ["20.10", 4]);
 
     stopSelling("A");
-    const gone = await client.getCart({ cart: id }, guest());
+    const after = await client.getCart({ cart: id }, guest());
     assert.deepEqual(
-      gone.lines.map(({ sku, available, unitPrice }) => [sku, available, unitPrice?.amount]),
+      after.lines.map(({ sku, available, unitPrice }) => [sku, available, unitPrice?.amount]),
       [
         ["A", false, undefined],
         ["B", true, "0.10"],
       ],
     );
-    assert.equal(gone.total?.amount, "0.10");
+    assert.equal(after.total?.amount, "0.10");
     await client.deleteLine({ cart: id, line: more.lines[0]!.id }, guest());
     await client.deleteLine({ cart: id, line: more.lines[0]!.id }, guest());
     const left = await client.getCart({ cart: id }, guest());
@@ -58,16 +58,16 @@ describe("carts", () => {
     await assert.rejects(client.getCart({ cart: id }, guest()), refused("NOT_FOUND"));
   });
 
-  it("asks the catalogue once for each answer", async () => {
-    const { client, sell, asked } = await openTestCarts();
+  it("calls the catalogue once for each response", async () => {
+    const { client, sell, priced } = await openTestCarts();
     for (const sku of ["A", "B"]) sell(sku, "1.00");
     const { id } = await client.createCart({ currency: "EUR", lines: [{ sku: "A", quantity: 1 }] }, guest());
     await client.addLine({ cart: id, sku: "B", quantity: 1 }, guest());
     await client.getCart({ cart: id }, guest());
-    assert.deepEqual(asked, [["A"], ["A", "B"], ["A", "B"]]);
+    assert.deepEqual(priced, [["A"], ["A", "B"], ["A", "B"]]);
   });
 
-  it("a SKU that stands twice in a new cart is one line", async () => {
+  it("a SKU that is twice in a new cart is one line", async () => {
     const { client, sell } = await openTestCarts();
     sell("A", "1.00");
     const { lines } = await client.createCart(
@@ -106,11 +106,11 @@ describe("carts", () => {
     );
   });
 
-  it("100 lines added at the same time are all counted, and each answer has what was there then", async () => {
+  it("100 lines added at the same time are all counted, and each response has the lines of its version", async () => {
     const { client, sell } = await openTestCarts();
     for (let at = 0; at < 5; at++) sell(`S${at}`, "1.00");
     const { id } = await client.createCart({ currency: "EUR" }, guest());
-    const answers = await Promise.all(
+    const carts = await Promise.all(
       Array.from({ length: 100 }, (_, at) => client.addLine({ cart: id, sku: `S${at % 5}`, quantity: 1 }, guest())),
     );
     const cart = await client.getCart({ cart: id }, guest());
@@ -120,10 +120,10 @@ describe("carts", () => {
     );
     assert.equal(cart.version, 101);
     assert.deepEqual(
-      answers.map(({ version }) => version).sort((a, b) => a - b),
+      carts.map(({ version }) => version).sort((a, b) => a - b),
       Array.from({ length: 100 }, (_, at) => at + 2),
     );
-    for (const { version, total, lines } of answers) {
+    for (const { version, total, lines } of carts) {
       assert.equal(
         lines.reduce((sum, { quantity }) => sum + quantity, 0),
         version - 1,
@@ -184,7 +184,7 @@ describe("carts", () => {
     assert.deepEqual(await database.rows(sql`select id from documents`), []);
   });
 
-  it("ID-14: a taken cart is its account's only; a guest's is for who knows its id", async () => {
+  it("ID-14: a taken cart is its account's only; a guest's is for everyone who knows its id", async () => {
     const { client, sell } = await openTestCarts();
     sell("A", "1.00");
     const lines = [{ sku: "A", quantity: 1 }];
@@ -212,7 +212,7 @@ describe("carts", () => {
     assert.equal((await client.getCart({ cart: shared.id }, guest())).lines[0]?.quantity, 2);
   });
 
-  it("ID-14: checkout takes a guest's cart for the account, once, and gives its content under a name that does not open it", async () => {
+  it("ID-14: checkout takes a guest's cart for the account, once, and gives its content under a key that gives no access to it", async () => {
     const { client, sell } = await openTestCarts();
     sell("A", "1.00");
     const { id } = await client.createCart({ currency: "EUR", lines: [{ sku: "A", quantity: 2 }] }, guest());
@@ -242,20 +242,20 @@ describe("carts", () => {
     }
   });
 
-  it("CART-03: a cart is removed when its order is paid, also when that is heard twice", async () => {
+  it("CART-03: a cart is removed when its order is paid, also when that event is delivered twice", async () => {
     const { client, sell, paid, settle } = await openTestCarts();
     sell("A", "1.00");
     const open = () => client.createCart({ currency: "EUR", lines: [{ sku: "A", quantity: 1 }] }, user("usr_a"));
-    const [bought, kept] = [await open(), await open()];
+    const [bought, other] = [await open(), await open()];
     await paid(cartKey(bought.id));
     await paid(cartKey(bought.id));
     await paid("");
     await settle();
     await assert.rejects(client.getCart({ cart: bought.id }, user("usr_a")), refused("NOT_FOUND"));
-    assert.deepEqual(await client.getCart({ cart: kept.id }, user("usr_a")), kept);
+    assert.deepEqual(await client.getCart({ cart: other.id }, user("usr_a")), other);
   });
 
-  it("a cart's id, which opens it, stands nowhere in the database", async () => {
+  it("a cart's id, which gives access to it, is nowhere in the database", async () => {
     const { client, sell, paid, settle, database } = await openTestCarts();
     sell("A", "1.00");
     const lines = [{ sku: "A", quantity: 1 }];

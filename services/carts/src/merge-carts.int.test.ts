@@ -14,13 +14,13 @@ function failing(): { readonly documents: (plain: Documents) => Documents; fail(
   let left = Infinity;
   let doneFirst = false;
   const write = async <T>(work: () => Promise<T>): Promise<T> => {
-    const away = () => refuse({ reason: "DEPENDENCY_UNAVAILABLE", code: "unavailable" });
+    const unavailable = () => refuse({ reason: "DEPENDENCY_UNAVAILABLE", code: "unavailable" });
     if (left <= 0) {
       if (doneFirst && left === 0) {
         left--;
         await work();
       }
-      throw away();
+      throw unavailable();
     }
     left--;
     return work();
@@ -92,7 +92,7 @@ describe("merging carts", () => {
     assert.deepEqual([taken.customer, taken.lines[0]?.quantity], ["usr_a", 2]);
   });
 
-  it("merges once when it is asked for many times at once, and into one cart only", async () => {
+  it("merges once when it is requested many times at once, and into one cart only", async () => {
     const shop = await openTestCarts();
     const { into, from } = await two(shop);
     const other = await shop.client.createCart({ currency: "EUR" }, user("usr_a"));

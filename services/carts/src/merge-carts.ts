@@ -3,9 +3,9 @@ import { cartKey, closed, hasMerged, mergeLines, reopened, take } from "./cart.t
 import type { Carts, ReadCart } from "./cart-store.ts";
 
 /**
- * Brings the lines of `from` into the account's cart `into` and removes `from`. They are two documents without a common transaction, so
- * first `from` is closed under the name of where it goes, then its lines come over together with its key, then it is deleted: after a crash
- * at any point a repeat goes on from there, and no line comes twice. Refuses like `mergeLines`, and leaves both as they were then.
+ * Merges the cart `from` into the account's cart `into`, and removes `from`. They are two documents without a common transaction, so
+ * first `from` is closed and names its target, then its lines are added together with its key, then it is deleted: after a crash at any
+ * point a repeat continues from there, and adds no line twice. Refuses like `mergeLines`, and then leaves both as they were.
  */
 export async function mergeCarts(
   carts: Carts,
@@ -26,7 +26,7 @@ export async function mergeCarts(
       });
       merged = await carts.change(target, (before) => own(mergeLines(before, { key, cart, newId })), { read: merged });
     } catch (error) {
-      // Where the lines may have come over all the same it stays closed: a repeat will see.
+      // When the lines may have been added all the same it stays closed: a repeat finds out.
       if (!outcomeUnknown(error)) await carts.change(source, reopened);
       throw error;
     }

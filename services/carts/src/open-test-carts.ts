@@ -20,8 +20,8 @@ export interface TestCarts extends TestServices {
   readonly database: PostgresDatabase;
   /** What can be bought; titles are made of the SKU. */
   sell(sku: string, amount: string, currency?: string): void;
-  /** The SKUs of each question that the catalogue was asked. */
-  readonly asked: string[][];
+  /** The SKUs of each call of the catalogue. */
+  readonly priced: string[][];
   stopSelling(sku: string): void;
   /** Writes that an order from the cart with this key was paid. */
   paid(cartKey: string): Promise<void>;
@@ -37,10 +37,10 @@ export const user = (id: string): Call => testCall({ user: { id } });
 
 export async function openTestCarts({ documents = (plain) => plain }: TestCartsOptions = {}): Promise<TestCarts> {
   const sold = new Map<string, PricedVariant>();
-  const asked: string[][] = [];
+  const priced: string[][] = [];
   const catalog: Partial<Implementation<typeof CatalogService>> = {
     priceLines: async ({ skus }) => {
-      asked.push([...skus]);
+      priced.push([...skus]);
       return { variants: skus.flatMap((sku) => sold.get(sku) ?? []) };
     },
   };
@@ -70,7 +70,7 @@ export async function openTestCarts({ documents = (plain) => plain }: TestCartsO
     ...app,
     client: app.clients.of("carts", CartsService),
     database: app.services.get("carts")!.database,
-    asked,
+    priced,
     sell: (sku, amount, currency = "EUR") =>
       void sold.set(
         sku,

@@ -13,14 +13,14 @@ import type { ReadCart } from "./cart-store.ts";
 type Catalog = Client<typeof CatalogService>;
 export type Prices = ReadonlyMap<string, PricedVariant>;
 
-/** What the catalogue says now of these SKUs; one that cannot be bought is not in it. */
+/** The catalogue's current prices of these SKUs, without those that cannot be bought. */
 export async function pricesOf(catalog: Catalog, skus: readonly string[], call: Call): Promise<Prices> {
   if (skus.length === 0) return new Map();
   const { variants } = await catalog.priceLines({ skus: [...new Set(skus)] }, call);
   return new Map(variants.map((variant) => [variant.sku, variant]));
 }
 
-/** Refuses a SKU that cannot be bought, or not in this currency. `field` is where it stood in the request. */
+/** Refuses a SKU that cannot be bought, or not in this currency. `field` is its path in the request. */
 export function expectBuyable(prices: Prices, sku: string, currency: string, field: string): void {
   const variant = prices.get(sku);
   if (variant === undefined)

@@ -12,7 +12,7 @@ create table accounts (
   updated_at timestamptz not null
 );
 
--- A code that was mailed. The code itself is derived from the id and kept nowhere.
+-- A code that was mailed. The code itself is derived from the id and stored nowhere.
 create table verifications (
   id text primary key,
   account text not null references accounts,
@@ -24,7 +24,7 @@ create table verifications (
 
 create index verifications_by_account on verifications (account, created_at desc);
 
--- A sign-in that lasts and its refresh tokens: one generation after the other, of which only the last is good. When it ends, its row goes.
+-- A sign-in that lasts and its refresh tokens: one generation after the other, of which only the last is valid. When it ends, its row is deleted.
 create table sessions (
   id text primary key,
   account text not null references accounts,

@@ -25,7 +25,7 @@ function emailKey(email: string): string {
   return email.trim().toLowerCase();
 }
 
-/** Stands for an address where the address itself must not be, as in a cache's key. */
+/** Replaces an address where the address itself must not appear, as in a cache's key. */
 export function emailDigest(email: string): string {
   return hash("sha256", emailKey(email), "base64url");
 }

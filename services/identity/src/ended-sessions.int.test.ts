@@ -7,24 +7,24 @@ import { sessionKey } from "@kontor/platform/rpc/session-state.ts";
 import { decodeJwt } from "jose";
 import { edgeCall, openIdentity, refusalOf, secondIdentity } from "./test-identity.ts";
 
-interface Told {
+interface Announcement {
   readonly key: string;
   readonly value: unknown;
   readonly ttlMs: number;
-  /** Whether the session was gone from the database by then. */
-  readonly gone: boolean;
+  /** Whether the session was deleted from the database by then. */
+  readonly deleted: boolean;
 }
 
 /** Identity, and what it has set in the cache. */
 async function open() {
-  const told: Told[] = [];
+  const announced: Announcement[] = [];
   const memory = createMemoryCache({ maxEntries: 1_000 });
   const cache: Cache = {
     ...memory,
     set: async (key, value, ttlMs) => {
       const [, session = ""] = key.split(":");
       const found = await app.hosted.database.maybe(sql`select from sessions where id = ${session}`);
-      told.push({ key, value, ttlMs, gone: found === undefined });
+      announced.push({ key, value, ttlMs, deleted: found === undefined });
       await memory.set(key, value, ttlMs);
     },
   };
@@ -33,20 +33,20 @@ async function open() {
     const tokens = await app.login(email);
     return { ...tokens, session: tokens.refreshToken.split(".")[0]!, expiresMs: decodeJwt(tokens.accessToken).exp! * 1000 };
   };
-  return { ...app, told, signIn };
+  return { ...app, announced, signIn };
 }
 
 describe("identity: sessions that have ended", { concurrency: 4 }, () => {
-  it("ID-05: each way of ending one is told after its commit and before the answer, for no longer than its newest token lives", async () => {
+  it("ID-05: each way of ending one is announced after its commit and before the response, for no longer than its newest token lives", async () => {
     const app = await open();
-    const { client, clock, told, cache } = app;
+    const { client, clock, announced, cache } = app;
     const { id } = await app.register("ann@shop.example");
     const [one, two, three] = [
       await app.signIn("ann@shop.example"),
       await app.signIn("ann@shop.example"),
       await app.signIn("ann@shop.example"),
     ];
-    assert.equal(told.length, 0);
+    assert.equal(announced.length, 0);
     clock.advance(100_400);
     await client.logout({}, edgeCall({ id, session: one.session }));
     await client.deleteSession({ session: two.session }, edgeCall({ id, session: three.session }));
@@ -54,37 +54,37 @@ describe("identity: sessions that have ended", { concurrency: 4 }, () => {
     clock.advance(10_000);
     assert.equal((await refusalOf(app.refresh(three.refreshToken))).reason, "REFRESH_TOKEN_INVALID");
     assert.deepEqual(
-      told.map(({ key, value, gone }) => [key, value, gone]),
+      announced.map(({ key, value, deleted }) => [key, value, deleted]),
       [one, two, three].map(({ session }) => [sessionKey(session), "ended", true]),
     );
     const restsMs = [one.expiresMs - 10_000, two.expiresMs - 10_000, decodeJwt(renewed.accessToken).exp! * 1000].map(
       (expiresMs) => expiresMs - clock.now().getTime(),
     );
-    for (const [nth, { ttlMs }] of told.entries()) {
+    for (const [nth, { ttlMs }] of announced.entries()) {
       const restMs = restsMs[nth]! + (nth < 2 ? 20_000 : 0);
       assert.ok(ttlMs > 0 && ttlMs <= restMs, `${ttlMs} of ${restMs}`);
     }
     assert.equal(await cache.get(sessionKey(one.session)), "ended");
   });
 
-  it("ID-05: what was not ended is not told: another's session, a session that is refreshed, an id that is none", async () => {
-    const { told, client, refresh, ...app } = await open();
+  it("ID-05: what was not ended is not announced: another's session, a session that is refreshed, an id that is none", async () => {
+    const { announced, client, refresh, ...app } = await open();
     const [ann, bo] = [await app.register("ann@shop.example"), await app.register("bo@shop.example")];
     const own = await app.signIn("ann@shop.example");
     await client.deleteSession({ session: own.session }, edgeCall({ id: bo.id }));
     await refresh(own.refreshToken);
     for (const session of ["x", "ses_", `${own.session}x`, "rate:catalog:usr_1"])
       await client.deleteSession({ session }, edgeCall({ id: ann.id, session: own.session }));
-    assert.equal(told.length, 0);
+    assert.equal(announced.length, 0);
   });
 
-  it("ID-05: one that has ended before is told again, because whoever ended it may have died before he told", async () => {
-    const { told, client, ...app } = await open();
+  it("ID-05: one that has ended before is announced again, because the process that ended it may have crashed before that", async () => {
+    const { announced, client, ...app } = await open();
     const { id } = await app.register("ann@shop.example");
     const { session } = await app.signIn("ann@shop.example");
     await Promise.all([1, 2].map(() => client.logout({}, edgeCall({ id, session }))));
     assert.deepEqual(
-      told.map(({ key, gone }) => [key, gone]),
+      announced.map(({ key, deleted }) => [key, deleted]),
       [
         [sessionKey(session), true],
         [sessionKey(session), true],
@@ -92,7 +92,7 @@ describe("identity: sessions that have ended", { concurrency: 4 }, () => {
     );
   });
 
-  it("ID-05: the edge is told which sessions are live, and nobody outside can ask", async () => {
+  it("ID-05: the gateway reads which sessions are live, and no client can", async () => {
     const { edge, client, clock, ...app } = await open();
     const { id } = await app.register("ann@shop.example");
     const [one, two] = [await app.signIn("ann@shop.example"), await app.signIn("ann@shop.example")];
@@ -106,7 +106,7 @@ describe("identity: sessions that have ended", { concurrency: 4 }, () => {
     assert.equal(reason, "INVALID_REQUEST");
   });
 
-  it("ID-06: sessions survive a restart: another process on the same database lists them, ends them and tells it", async () => {
+  it("ID-06: sessions survive a restart: another process on the same database lists them, ends them and announces that", async () => {
     const app = await open();
     const { id } = await app.register("ann@shop.example");
     const [one, two] = [await app.signIn("ann@shop.example"), await app.signIn("ann@shop.example")];

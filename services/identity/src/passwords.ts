@@ -1,7 +1,7 @@
 import { hash, verify } from "@node-rs/argon2";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 
-// argon2id is what the library hashes with unless told otherwise.
+// argon2id is the library's default.
 const options = { memoryCost: 19_456, timeCost: 2, parallelism: 1 } as const;
 /** A hash of random bytes that nobody has, made with these options: checking against it takes as long as against a real one. */
 export const nobodys = "$argon2id$v=19$m=19456,t=2,p=1$DSAd586BZSqVdaWWAX6IeQ$xYzhEPJL3xpe4zempbHJyFjgL42s457BAN+a7HWqRpA";

@@ -21,7 +21,7 @@ describe("identity: passwords", () => {
     assert.notEqual(one, other);
   });
 
-  it("S9: past a hundred that wait it refuses at once, and goes on afterwards", async () => {
+  it("S9: past a hundred that wait it refuses at once, and works again afterwards", async () => {
     const passwords = createPasswords();
     // A stored value that is no hash fails at once: it takes its turn without the cost.
     const outcomes = await Promise.allSettled(Array.from({ length: 110 }, () => passwords.matches("no hash", "a good password")));

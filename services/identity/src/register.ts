@@ -67,7 +67,7 @@ export const register =
 export const verifyEmail =
   ({ database, events, clock, secrets }: Needs) =>
   async ({ email, code }: VerifyEmailRequest, call: Call): Promise<AccountRecord> => {
-    // A wrong try has to be counted, so the transaction commits before it is refused.
+    // A wrong attempt has to be counted, so the transaction commits before it is refused.
     const verdict = await database.transaction(async (tx) => {
       const account = await lockAccountByEmail(tx, email);
       if (account === undefined) return "CODE_WRONG";
@@ -97,13 +97,13 @@ export const verifyEmail =
         fields: [{ field: "code", reason: "CODE_WRONG", message: "is not the code of the newest mail" }],
       });
     if (verdict === "CODE_EXPIRED")
-      throw refuse({ reason: "CODE_EXPIRED", code: "failed_precondition", message: "The code has expired; ask for another" });
+      throw refuse({ reason: "CODE_EXPIRED", code: "failed_precondition", message: "The code has expired; request another" });
     return verdict;
   };
 
 /**
- * Has another mail sent; gives when the next may be asked for. Refuses with VERIFICATION_TOO_SOON within a minute of the last one. An address
- * that gets no mail, being unknown or verified, is answered alike: or the answers would tell who has an account.
+ * Has another mail sent; gives when the next may be requested. Refuses with VERIFICATION_TOO_SOON within a minute of the last one. An address
+ * that gets no mail, being unknown or verified, gets the same response: otherwise responses would reveal who has an account.
  */
 export const resendVerification =
   ({ database, events, clock, ids, cache }: Needs) =>
@@ -129,7 +129,7 @@ export const resendVerification =
     return new Date(at.getTime() + cooldownMs);
   };
 
-/** What the mail of a verification says. Refuses with NOT_FOUND. */
+/** The content of a verification's mail. Refuses with NOT_FOUND. */
 export const verificationMail =
   ({ database, secrets }: Needs) =>
   async (id: string): Promise<{ account: AccountRecord; code: string; expiresAt: Date }> => {
@@ -146,7 +146,7 @@ async function requestVerification(tx: Transaction, id: string, account: string,
   return create(VerificationRequestedSchema, { account, verification: id, expiresAt: timestampFromDate(expiresAt) });
 }
 
-/** A name on one line, because it stands in mails. Refuses one that is nothing but blanks. */
+/** A name on one line, because mails contain it. Refuses one of blanks only. */
 function nameOf(text: string): string {
   const name = text.replace(/[\s\p{Cc}]+/gu, " ").trim();
   if (name !== "") return name;

@@ -5,7 +5,7 @@ import { testCall } from "@kontor/platform/testing/test-services.ts";
 import { edgeCall, openIdentity, refusalOf, refusalsAmong } from "./test-identity.ts";
 
 describe("identity: registration", { concurrency: 4 }, () => {
-  it("ID-01: an account is unverified, and its answer holds no password and no hash", async () => {
+  it("ID-01: an account is unverified, and its response contains no password and no hash", async () => {
     const { register } = await openIdentity();
     const account = await register("Ann@Shop.Example", "correct horse", "  Ann\u2028\n Lee ");
     const { id, createdAt, ...others } = account;
@@ -32,7 +32,7 @@ describe("identity: registration", { concurrency: 4 }, () => {
     assert.equal(await hosted.marks(), "2/0/0");
   });
 
-  it("ID-01, S9, S15: passwords of 4 kB, with NUL or too short, and names of blanks are refused by name, and nothing is kept", async () => {
+  it("ID-01, S9, S15: passwords of 4 kB, with NUL or too short, and names of blanks are refused by name, and nothing is stored", async () => {
     const { client, hosted } = await openIdentity();
     const good = { email: "cy@shop.example", password: "a good password", name: "Cy" };
     const cases: [change: Partial<typeof good>, field: string][] = [
@@ -106,14 +106,14 @@ describe("identity: registration", { concurrency: 4 }, () => {
     assert.equal((await client.verifyEmail({ email, code: codes[1]! }, edgeCall())).status, AccountStatus.VERIFIED);
   });
 
-  it("S9: asking for a mail does not tell whether the address has an account", async () => {
+  it("S9: requesting a mail does not reveal whether the address has an account", async () => {
     const { register, codesOf, clock, client } = await openIdentity();
     const unverified = await register("gil@shop.example");
     const verified = await register("hal@shop.example");
     const [code] = await codesOf(verified.id);
     await client.verifyEmail({ email: verified.email, code: code! }, edgeCall());
     clock.advance(61_000);
-    const answers = await Promise.all(
+    const outcomes = await Promise.all(
       [unverified.email, verified.email, "nobody@shop.example"].map(async (email) => {
         const { nextAt } = await client.resendVerification({ email }, edgeCall());
         const {
@@ -128,9 +128,9 @@ describe("identity: registration", { concurrency: 4 }, () => {
         return { nextAt, reason, message, refusalCode, details, fields };
       }),
     );
-    assert.equal(answers[0]?.reason, "VERIFICATION_TOO_SOON");
-    assert.deepEqual(answers[1], answers[0]);
-    assert.deepEqual(answers[2], answers[0]);
+    assert.equal(outcomes[0]?.reason, "VERIFICATION_TOO_SOON");
+    assert.deepEqual(outcomes[1], outcomes[0]);
+    assert.deepEqual(outcomes[2], outcomes[0]);
     assert.equal((await codesOf(verified.id)).length, 1);
   });
 
@@ -180,7 +180,7 @@ describe("identity: registration", { concurrency: 4 }, () => {
     }
   });
 
-  it("ID-10: only services of the house make accounts with roles, or are told whom to write to", async () => {
+  it("ID-10: only services create accounts with roles, or read whom to write to", async () => {
     const { client, edge, hosted } = await openIdentity();
     const request = { email: "root@shop.example", password: "a good password", name: "Root", roles: ["admin"] };
     const admin = { id: "usr_admin", roles: ["admin"] };
@@ -232,7 +232,7 @@ describe("identity: registration", { concurrency: 4 }, () => {
         ["identity.session.ended", id],
       ],
     );
-    const told = JSON.stringify([account, ofSession], (_, value: unknown) => (typeof value === "bigint" ? String(value) : value));
-    for (const personal of ["mia@", "Canary", ...codes, refreshToken]) assert.equal(told.includes(personal), false, personal);
+    const responses = JSON.stringify([account, ofSession], (_, value: unknown) => (typeof value === "bigint" ? String(value) : value));
+    for (const personal of ["mia@", "Canary", ...codes, refreshToken]) assert.equal(responses.includes(personal), false, personal);
   });
 });

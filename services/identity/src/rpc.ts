@@ -10,7 +10,7 @@ import type { AccountRecord } from "./account-store.ts";
 import type { Passwords } from "./passwords.ts";
 import { register, resendVerification, verificationMail, verifyEmail } from "./register.ts";
 import type { Secrets } from "./secrets.ts";
-import { tellEnded } from "./ended-sessions.ts";
+import { announceEnded } from "./ended-sessions.ts";
 import { checkSessions, endSession, liveSessions, login, refresh } from "./sessions.ts";
 
 type Needs = ServiceContext & { readonly secrets: Secrets; readonly passwords: Passwords; readonly accessTokens: AccessTokens };
@@ -18,7 +18,7 @@ type Needs = ServiceContext & { readonly secrets: Secrets; readonly passwords: P
 export function identityRoute(context: Needs): Route {
   const { database, accessTokens } = context;
   const own = ownWrites(context);
-  const needs = { ...context, tellEnded: tellEnded(context), own };
+  const needs = { ...context, announceEnded: announceEnded(context), own };
   const signUp = register(needs);
   const verify = verifyEmail(needs);
   const resend = resendVerification(needs);

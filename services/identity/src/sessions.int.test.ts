@@ -9,7 +9,7 @@ describe("identity: sign-in", { concurrency: 4 }, () => {
   it("ID-02, S9: a wrong password and an unknown account are refused in the same words, and both after ten tries", async () => {
     const { register, login } = await openIdentity();
     await register("ann@shop.example");
-    const told = async (email: string) => {
+    const refused = async (email: string) => {
       const refusals = [];
       for (let nth = 0; nth < 11; nth++) {
         const { reason, code, message, details, fields } = await refusalOf(login(email, "not the password"));
@@ -17,7 +17,7 @@ describe("identity: sign-in", { concurrency: 4 }, () => {
       }
       return refusals;
     };
-    const [known, unknown] = await Promise.all([told("Ann@Shop.example"), told("nobody@shop.example")]);
+    const [known, unknown] = await Promise.all([refused("Ann@Shop.example"), refused("nobody@shop.example")]);
     assert.deepEqual(known, unknown);
     assert.deepEqual(
       known.map(({ reason }) => reason),
@@ -28,7 +28,7 @@ describe("identity: sign-in", { concurrency: 4 }, () => {
     assert.ok(retryAfterMs! > 0 && retryAfterMs! <= 900_000);
   });
 
-  it("S9: of twenty guesses at the same time ten are looked at, and a good sign-in begins anew", async () => {
+  it("S9: of twenty guesses at the same time ten are checked, and a successful sign-in resets the count", async () => {
     const { register, login } = await openIdentity();
     await register("bo@shop.example");
     for (let nth = 0; nth < 9; nth++) await refusalOf(login("bo@shop.example", "a guess at it"));
@@ -80,9 +80,9 @@ describe("identity: sign-in", { concurrency: 4 }, () => {
     const { register, login, refresh, client } = await openIdentity();
     const { id } = await register("fay@shop.example");
     const { refreshToken } = await login("fay@shop.example");
-    const answers = await Promise.all(Array.from({ length: 5 }, () => refresh(refreshToken)));
-    assert.equal(new Set(answers.map((answer) => answer.refreshToken)).size, 1);
-    await refresh(answers[4]!.refreshToken);
+    const renewed = await Promise.all(Array.from({ length: 5 }, () => refresh(refreshToken)));
+    assert.equal(new Set(renewed.map((tokens) => tokens.refreshToken)).size, 1);
+    await refresh(renewed[4]!.refreshToken);
     assert.equal((await client.listSessions({}, edgeCall({ id }))).items.length, 1);
   });
 
@@ -137,14 +137,14 @@ describe("identity: sign-in", { concurrency: 4 }, () => {
       else
         assert.deepEqual(
           [reason, code, message],
-          ["REFRESH_TOKEN_INVALID", "unauthenticated", "The refresh token is not good (any more)"],
+          ["REFRESH_TOKEN_INVALID", "unauthenticated", "The refresh token is not valid (any more)"],
           token,
         );
     }
     await app.refresh(refreshToken);
   });
 
-  it("ID-04: a session lasts thirty days, however often it is refreshed; the next sign-in clears it away", async () => {
+  it("ID-04: a session lasts thirty days, however often it is refreshed; the next sign-in deletes it", async () => {
     const { register, login, refresh, clock, client, hosted } = await openIdentity();
     const { id } = await register("ida@shop.example");
     const { refreshToken } = await login("ida@shop.example");

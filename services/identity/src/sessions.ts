@@ -11,7 +11,7 @@ import { accessTokenSeconds } from "./access-tokens.ts";
 import type { AccessTokens, TokenClaims } from "./access-tokens.ts";
 import { emailDigest, findAccountByEmail } from "./account-store.ts";
 import type { AccountRecord } from "./account-store.ts";
-import type { TellEnded } from "./ended-sessions.ts";
+import type { AnnounceEnded } from "./ended-sessions.ts";
 import type { Passwords } from "./passwords.ts";
 import type { Secrets } from "./secrets.ts";
 
@@ -19,7 +19,7 @@ type Needs = Pick<ServiceContext, "database" | "events" | "clock" | "ids" | "cac
   readonly secrets: Secrets;
   readonly passwords: Passwords;
   readonly accessTokens: AccessTokens;
-  readonly tellEnded: TellEnded;
+  readonly announceEnded: AnnounceEnded;
   readonly own: OwnWrites;
 };
 
@@ -55,7 +55,7 @@ export const login =
       throw refuse({
         reason: "TOO_MANY_TRIES",
         code: "resource_exhausted",
-        message: "Too many tries; wait a little",
+        message: "Too many attempts; try again later",
         retryAfterMs: expiresInMs,
       });
     const account = await findAccountByEmail(database, email);
@@ -66,7 +66,7 @@ export const login =
     const session = ids.next("ses");
     const started = create(SessionStartedSchema, { session, account: account.id });
     const happened = [{ stream: session, expectedVersion: 0, events: [started] }];
-    // Sessions that nobody ended go with the next sign-in after their time.
+    // Expired sessions are deleted at the next sign-in.
     await database.run(sql`with
       recorded as (${events.appendSql(call.with({ user: undefined, caller: account.id }), happened)}),
       over as (delete from sessions where account = ${account.id} and expires_at <= ${at})
@@ -91,7 +91,7 @@ export const refresh = (needs: Needs): ((token: string, call: Call) => Promise<I
 };
 
 async function renew(needs: Needs, token: string, call: Call): Promise<IssuedTokens> {
-  const { database, clock, log, secrets, tellEnded } = needs;
+  const { database, clock, log, secrets, announceEnded } = needs;
   const read = secrets.readRefreshToken(token);
   if (read === undefined) throw refreshTokenInvalid();
   const { session: id, generation } = read;
@@ -121,7 +121,7 @@ async function renew(needs: Needs, token: string, call: Call): Promise<IssuedTok
   });
   if (renewed === undefined) throw refreshTokenInvalid();
   if (!("claims" in renewed)) {
-    await tellEnded(id, renewed.lastUsedAt);
+    await announceEnded(id, renewed.lastUsedAt);
     throw refreshTokenInvalid();
   }
   await needs.own.written(renewed.claims.account);
@@ -129,11 +129,11 @@ async function renew(needs: Needs, token: string, call: Call): Promise<IssuedTok
 }
 
 /**
- * Ends a session of an account, and resolves when its access tokens are good nowhere any more. Nothing happens when it is another's; when it
- * has ended already it is told again, because who ended it may have been interrupted before that.
+ * Ends a session of an account, and resolves when no gateway accepts its access tokens any more. Nothing happens when it is another's; when it
+ * has ended already that is announced again, because whoever ended it may have been interrupted before.
  */
 export const endSession =
-  (needs: Pick<Needs, "database" | "events" | "tellEnded">) =>
+  (needs: Pick<Needs, "database" | "events" | "announceEnded">) =>
   async (id: string, account: string, cause: "LOGOUT" | "REVOKED", call: Call): Promise<void> => {
     const session = await needs.database.transaction(async (tx) => {
       const found = await tx.maybe<Pick<SessionRecord, "account" | "lastUsedAt">>(
@@ -142,7 +142,7 @@ export const endSession =
       if (found?.account === account) await end(needs, tx, { id, account }, cause, call);
       return found;
     });
-    if (session === undefined || session.account === account) await needs.tellEnded(id, session?.lastUsedAt);
+    if (session === undefined || session.account === account) await needs.announceEnded(id, session?.lastUsedAt);
   };
 
 /** Those of these sessions that are live. */
@@ -163,7 +163,7 @@ export const liveSessions =
       sql`select ${columns} from sessions s where s.account = ${account} and s.expires_at > ${clock.now()} order by s.created_at desc, s.id desc limit 100`,
     );
 
-/** Ends a session that is locked. Its event is what remains of it. */
+/** Ends a session that is locked. Only its event remains. */
 async function end(
   { events }: Pick<Needs, "events">,
   tx: Transaction,
@@ -194,5 +194,5 @@ async function issue({ secrets, accessTokens }: Needs, claims: TokenClaims, gene
 }
 
 function refreshTokenInvalid(): Error {
-  return refuse({ reason: "REFRESH_TOKEN_INVALID", code: "unauthenticated", message: "The refresh token is not good (any more)" });
+  return refuse({ reason: "REFRESH_TOKEN_INVALID", code: "unauthenticated", message: "The refresh token is not valid (any more)" });
 }

@@ -19,7 +19,7 @@ import { openTestServices, testCall } from "@kontor/platform/testing/test-servic
 import type { TestServices } from "@kontor/platform/testing/test-services.ts";
 import { identity } from "./service.ts";
 
-/** The identity service with what its tests ask all the time, and the cache that it shares with the gateways. */
+/** The identity service with helpers of its tests, and the cache that it shares with the gateways. */
 export async function openIdentity({ cache = createMemoryCache({ maxEntries: 1_000 }) }: { readonly cache?: Cache } = {}) {
   const app = await openTestServices({ services: [identity], registry: contracts, cache });
   const hosted = app.services.get("identity")!;
@@ -67,7 +67,7 @@ export function secondIdentity(
   return { start: () => second.service.start!(), client: rpc.clientsFor("test").of("identity", IdentityService) };
 }
 
-/** A call as the edge makes it, for a user when one is given. */
+/** A call as the edge makes it, for a user when one is passed. */
 export function edgeCall(user?: Partial<User>) {
   return testCall({ caller: "gateway", ...(user && { user }) });
 }

@@ -1,4 +1,4 @@
--- What customers were told. The words are made when a message is sent and kept nowhere.
+-- The messages to customers. Their text is made when a message is sent and stored nowhere.
 create table notifications (
   id text primary key,
   account text not null,
@@ -8,7 +8,7 @@ create table notifications (
   sent_at timestamptz,
   -- The task that sent it: the mail's Message-ID.
   task text,
-  -- The event that called for it: one message each, however often and however late it is delivered again.
+  -- The event that caused it: one message each, however often and however late it is delivered again.
   event text unique
 );
 

@@ -12,7 +12,7 @@ import type { ServiceContext } from "@kontor/platform/service/service.ts";
 import { notify } from "./notify.ts";
 import type { Kind, Notice } from "./notify.ts";
 
-/** Which events customers hear of. */
+/** The events of which customers are notified. */
 export function notificationSubscriptions(needs: Pick<ServiceContext, "tasks" | "clock" | "ids">): readonly Subscription[] {
   return [
     subscription({

@@ -48,7 +48,7 @@ describe("notifications", { concurrency: 4 }, () => {
     for (const fact of [first.id, "19.99 EUR", "2026-03-03 09:00 UTC", "https://shop.example/pay/"])
       assert.ok(reminder.text.includes(fact), fact);
     assert.ok(mails.every(({ from }) => from === "shop@shop.test"));
-    // I7: what is noted down names its mail.
+    // I7: what is recorded names its mail.
     assert.deepEqual(new Set((await rows()).map(({ task }) => task)), new Set(mails.map(({ id }) => id)));
   });
 
@@ -85,7 +85,7 @@ describe("notifications", { concurrency: 4 }, () => {
     assert.equal(applied, 2n);
   });
 
-  it("ORD-10, NTF-04: a reminder is not sent when its order has been paid meanwhile, and is not among what the customer was told", async () => {
+  it("ORD-10, NTF-04: a reminder is not sent when its order has been paid meanwhile, and is not listed", async () => {
     const { customer, order, orders, reminded, settle, mails, list, hosted, rows } = await openNotifications();
     const ann = customer();
     const [unpaid, ...others] = Array.from({ length: 4 }, () => order(ann.id));
@@ -266,7 +266,7 @@ describe("notifications", { concurrency: 4 }, () => {
     }
   });
 
-  it("NTF-01: a burst of events is one mail each, and an account that is gone harms no other", async () => {
+  it("NTF-01: a burst of events is one mail each, and a deleted account does not affect others", async () => {
     const { customer, order, paid, settle, mails, hosted } = await openNotifications();
     const ann = customer();
     const all = Array.from({ length: 60 }, () => order(ann.id));

@@ -21,7 +21,7 @@ export interface Notice {
   readonly amount?: string;
 }
 
-/** Notes messages down and has them sent: two statements for however many. An event that was heard before calls for nothing. */
+/** Records messages and has them sent: two statements for however many. An event that was delivered before has no effect. */
 export async function notify(
   { tasks, clock, ids }: Pick<ServiceContext, "tasks" | "clock" | "ids">,
   tx: Transaction,
@@ -29,14 +29,14 @@ export async function notify(
 ): Promise<void> {
   const [first] = notices;
   if (first === undefined) return;
-  const noted = notices.map((notice) => ({ ...notice, id: ids.next("ntf") }));
+  const recorded = notices.map((notice) => ({ ...notice, id: ids.next("ntf") }));
   const rows = await tx.rows<{ id: string }>(sql`insert into notifications (id, event, account, kind, subject, created_at)
-    select id, event, account, kind, subject, ${clock.now()} from unnest(${noted.map(({ id }) => id)}::text[], ${noted.map(({ event }) => event.id)}::text[],
-      ${noted.map(({ account }) => account)}::text[], ${noted.map(({ kind }) => kind)}::text[], ${noted.map(({ subject }) => subject)}::text[])
+    select id, event, account, kind, subject, ${clock.now()} from unnest(${recorded.map(({ id }) => id)}::text[], ${recorded.map(({ event }) => event.id)}::text[],
+      ${recorded.map(({ account }) => account)}::text[], ${recorded.map(({ kind }) => kind)}::text[], ${recorded.map(({ subject }) => subject)}::text[])
       as n (id, event, account, kind, subject)
     on conflict (event) do nothing returning id`);
   const made = new Set(rows.map(({ id }) => id));
-  const fresh = noted.filter(({ id }) => made.has(id));
+  const fresh = recorded.filter(({ id }) => made.has(id));
   await tasks.add(
     tx,
     callFor(first.event, "notifications"),

@@ -20,8 +20,8 @@ type Needs = Pick<ServiceContext, "mail" | "config" | "clock"> & {
 };
 
 /**
- * Sends one message. Names, addresses and what was ordered are asked for now, and kept nowhere. A reminder whose order is no longer
- * PENDING is not sent, and not among what the customer was told.
+ * Sends one message. Names, addresses and what was ordered are read now, and stored nowhere. A reminder whose order is no longer
+ * PENDING is not sent, and its record is deleted.
  */
 export const sendNotification =
   (needs: Needs) =>
@@ -32,7 +32,7 @@ export const sendNotification =
     await needs.mail.send({ id: task.id, from: needs.config.mailFrom, to: written.to, ...written.words });
   };
 
-/** Notes which were sent, in one statement for a batch. */
+/** Records which were sent, in one statement for a batch. */
 export const noteSent =
   ({ clock }: Pick<Needs, "clock">) =>
   async (tx: Transaction, tasks: readonly Task<SendNotification>[]): Promise<void> => {

@@ -29,7 +29,7 @@ interface Account {
   readonly name: string;
 }
 
-/** The notifications service among others that are maps with event logs. `mail.failing` makes the mail server fail; `log` hears of errors. */
+/** The notifications service among others that are maps with event logs. `mail.failing` makes the mail server fail; `log` gets the errors. */
 export async function openNotifications(options: { readonly log?: Logger } = {}) {
   const accounts = new Map<string, Account>();
   const verifications = new Map<string, { readonly account: string; readonly code: string }>();
@@ -77,7 +77,7 @@ export async function openNotifications(options: { readonly log?: Logger } = {})
     mails,
     mail,
     orders,
-    /** Somebody with an address and a name that stand nowhere else. */
+    /** Somebody with an address and a name that are used nowhere else. */
     customer: (): { readonly id: string } & Account => {
       const id = `usr_${++nth}`;
       const account = { email: `canary-${nth}@shop.example`, name: `Canary${nth} O'Neil` };

@@ -63,7 +63,7 @@ ${rows}<tr><td></td><td style="padding:8px 0;border-top:1px solid #d8dce2"><stro
   };
 }
 
-/** A text of somebody else's as it may stand in a line of ours. */
+/** A text of somebody else on one line. */
 export function oneLine(text: string): string {
   return text.replace(/[\s\p{Cc}]+/gu, " ").trim();
 }

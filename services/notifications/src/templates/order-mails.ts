@@ -24,7 +24,7 @@ export function confirmationMail(shop: Shop, { name, order }: OrderFacts): Words
   });
 }
 
-/** Carries the order's id, the amount and the time until which it is kept. */
+/** Carries the order's id, the amount and the time until which it is reserved. */
 export function reminderMail(shop: Shop, { name, order }: OrderFacts): Words {
   const lines = linesOf(order);
   const amount = `${order.total!.amount} ${order.total!.currency}`;
@@ -80,14 +80,14 @@ export function shippingMail(shop: Shop, { name, order }: OrderFacts): Words {
   const { carrier = "", tracking = "" } = order.fulfilments.at(-1) ?? {};
   const where = [carrier, tracking]
     .map(oneLine)
-    .filter((part) => part !== "")
+    .filter((text) => text !== "")
     .join(", ");
   return inFrame(shop, {
     subject: `Your order ${order.id} is on its way`,
     name,
-    text: [`your order ${order.id} has left our house${where === "" ? "" : ` (${where})`}:`, "", ...lines.text],
+    text: [`your order ${order.id} has left our warehouse${where === "" ? "" : ` (${where})`}:`, "", ...lines.text],
     html: [
-      html`<p>your order <strong>${order.id}</strong> has left our house${where === "" ? "" : ` (${where})`}:</p>
+      html`<p>your order <strong>${order.id}</strong> has left our warehouse${where === "" ? "" : ` (${where})`}:</p>
 `,
       lines.html,
     ],
@@ -98,9 +98,9 @@ export function refundMail(shop: Shop, { name, order, amount }: OrderFacts & { r
   return inFrame(shop, {
     subject: `${amount} are on their way back to you`,
     name,
-    text: [`we have given back ${amount} of your payment for order ${order.id}.`],
+    text: [`we have refunded ${amount} of your payment for order ${order.id}.`],
     html: [
-      html`<p>we have given back <strong>${amount}</strong> of your payment for order <strong>${order.id}</strong>.</p>
+      html`<p>we have refunded <strong>${amount}</strong> of your payment for order <strong>${order.id}</strong>.</p>
 `,
     ],
   });

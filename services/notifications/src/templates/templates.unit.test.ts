@@ -63,7 +63,7 @@ describe("notifications: templates", () => {
       }
     });
 
-  it("NTF-04: a reminder carries the order's id, the amount, the time until which it is kept, and the way to pay", () => {
+  it("NTF-04: a reminder carries the order's id, the amount, the time until which it is reserved, and the link to pay", () => {
     const { subject, text, html } = mails(plain)["reminder"]!;
     for (const fact of ["ord_1", "44.98 EUR", "2026-03-02 09:05 UTC"])
       for (const form of [text, html]) assert.ok(form.includes(fact), fact);
@@ -72,7 +72,7 @@ describe("notifications: templates", () => {
     assert.ok(html.includes('href="https://shop.example/pay/pay_1?s=1&#38;t=2"'));
   });
 
-  it("NTF-09, S15: names and titles are text, whatever stands in them", () => {
+  it("NTF-09, S15: names and titles are text, whatever they contain", () => {
     const script = "<script>alert('x')</script>\r\nBcc: eve@shop.example";
     for (const [kind, { subject, text, html }] of Object.entries(
       mails({ name: script, title: `"><img src=x onerror=alert(1)>`, carrier: "<b>", tracking: "'&'" }),
@@ -82,15 +82,15 @@ describe("notifications: templates", () => {
       assert.doesNotMatch(text, /^Bcc/m, kind);
       assert.ok(html.includes("Hello &#60;script&#62;alert(&#39;x&#39;)&#60;/script&#62; Bcc: eve@shop.example,"), kind);
     }
-    const marks = (words: Words) => [...words.html.matchAll(/[<>"']/g)].length;
-    const usual = Object.values(mails(plain)).map(marks);
+    const markup = (words: Words) => [...words.html.matchAll(/[<>"']/g)].length;
+    const usual = Object.values(mails(plain)).map(markup);
     const strange = fc
       .string({ unit: fc.constantFrom("<", ">", "&", '"', "'", "a", " ", "\n", "é", "${", "]]>", "-->"), maxLength: 20 })
       .map((text) => `x${text}`);
     fc.assert(
       fc.property(strange, strange, strange, strange, (name, title, carrier, tracking) => {
         const written = Object.values(mails({ name, title, carrier, tracking }));
-        assert.deepEqual(written.map(marks), usual);
+        assert.deepEqual(written.map(markup), usual);
         const lines = ({ text }: Words) => text.split(/[\n\r]/).length;
         assert.deepEqual(written.map(lines), Object.values(mails(plain)).map(lines));
       }),
