@@ -70,17 +70,12 @@ export async function readBacklog(databases: ReadonlyMap<string, Queries>): Prom
   for (const checkpoint of await checkpoints(databases)) {
     const { name, subscriber, publisher } = checkpoint.subscription;
     const streams = waiting.get(name) ?? new Set<string>();
-    for await (const stream of streamsBehind(databases.get(publisher)!, checkpoint)) streams.add(subjectOf(stream));
+    for await (const stream of streamsBehind(databases.get(publisher)!, checkpoint)) streams.add(stream);
     // One whose attempts are used up waits for an operator: the effect that it does not have is missing.
-    for (const stream of await retriedStreams(databases.get(subscriber)!, name)) streams.add(subjectOf(stream));
+    for (const stream of await retriedStreams(databases.get(subscriber)!, name)) streams.add(stream);
     waiting.set(name, streams);
   }
   return { waits: (subscription, stream) => waiting.get(subscription)?.has(stream) === true };
-}
-
-/** What the events of a stream are about: inventory's refused claims have streams of their own beside the order's. */
-function subjectOf(stream: string): string {
-  return stream.startsWith("claim:") ? stream.slice("claim:".length) : stream;
 }
 
 /** The checkpoints of the subscriptions whose subscriber and publisher are among the databases. */

@@ -12,7 +12,7 @@ create table categories (
 create index categories_in_order on categories (coalesce(parent, ''), position, name, id);
 create index categories_by_parent on categories (parent);
 
--- A product as its last event told it: `state` is that event's Product. The columns beside it are what SQL asks for.
+-- A product as its last event carries it: `state` is that event's Product. The columns beside it are what SQL filters and sorts by.
 create table products (
   id text primary key,
   version int not null,

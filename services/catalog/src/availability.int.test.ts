@@ -8,7 +8,7 @@ const eur = { currency: "EUR", amount: "1" };
 
 describe("catalog: availability", { concurrency: 4 }, () => {
   it("INV-02, INV-07: inventory's figures are in every way to read a product, 2 s later at most, also where it was read before", async () => {
-    const { create, get, list, tell, settle } = await openCatalog();
+    const { create, get, list, publishStock, settle } = await openCatalog();
     const options = [{ name: "Size", values: ["S", "M", "L"] }];
     const { id } = await create(
       simple("a", {
@@ -26,11 +26,11 @@ describe("catalog: availability", { concurrency: 4 }, () => {
     ];
     for (const read of ways) assert.deepEqual(await read(), [undefined, undefined, undefined]);
     for (const [version, available] of [7, 0, 4].entries()) {
-      await tell({ sku: "shirt-S", available, version: version + 1 }, { sku: "unknown", available: 1, version: version + 1 });
-      const toldMs = performance.now();
+      await publishStock({ sku: "shirt-S", available, version: version + 1 }, { sku: "unknown", available: 1, version: version + 1 });
+      const publishedMs = performance.now();
       for (const read of ways) {
         while ((await read())?.[0] !== available) {
-          assert.ok(performance.now() - toldMs < 2_000, "not seen within two seconds");
+          assert.ok(performance.now() - publishedMs < 2_000, "not seen within two seconds");
           await nextTurn(); // what is read from the cache lets nothing else happen
         }
         assert.deepEqual(await read(), [available, undefined, undefined]);
@@ -39,26 +39,30 @@ describe("catalog: availability", { concurrency: 4 }, () => {
   });
 
   it("INV-02, R18: of each SKU the newest figure holds, in whichever order they come", async () => {
-    const { create, get, tell, settle } = await openCatalog();
+    const { create, get, publishStock, settle } = await openCatalog();
     const { id } = await create(simple("a"));
-    await tell({ sku: "a", available: 5, version: 5 }, { sku: "a", available: 9, version: 9 }, { sku: "a", available: 7, version: 7 });
+    await publishStock(
+      { sku: "a", available: 5, version: 5 },
+      { sku: "a", available: 9, version: 9 },
+      { sku: "a", available: 7, version: 7 },
+    );
     await settle();
     assert.equal((await get(id)).variants[0]?.available, 9);
-    await tell({ sku: "a", available: 8, version: 8 }, { sku: "a", available: 9, version: 9 });
+    await publishStock({ sku: "a", available: 8, version: 8 }, { sku: "a", available: 9, version: 9 });
     await settle();
     assert.equal((await get(id)).variants[0]?.available, 9);
-    await tell({ sku: "a", available: 0, version: 10 });
+    await publishStock({ sku: "a", available: 0, version: 10 });
     await settle();
     assert.equal((await get(id)).variants[0]?.available, 0);
   });
 
-  it("INV-07: figures that came before their product are in it, in the answers to changes too, and change neither version nor events", async () => {
-    const { create, edge, admin, tell, settle, hosted, get } = await openCatalog();
-    await tell({ sku: "a", available: 3, version: 1 });
+  it("INV-07: figures that came before their product are in it, in the responses to changes too, and change neither version nor events", async () => {
+    const { create, edge, admin, publishStock, settle, hosted, get } = await openCatalog();
+    await publishStock({ sku: "a", available: 3, version: 1 });
     await settle();
     const made = await create(simple("a"));
     assert.equal(made.variants[0]?.available, 3);
-    await tell({ sku: "a", available: 2, version: 2 });
+    await publishStock({ sku: "a", available: 2, version: 2 });
     await settle();
     const changed = await edge.updateProduct({ product: made.id, updateMask: { paths: ["vendor"] }, vendor: "V" }, admin());
     assert.deepEqual([changed.variants[0]?.available, changed.version], [2, 2]);

@@ -11,7 +11,7 @@ import type { Subscription } from "@kontor/platform/events/events.ts";
 
 export const availabilitySubscriptionName = "catalog.availability";
 
-/** Keeps the copy of inventory's figures: of each SKU the newest. `changed` hears of the products concerned, after the commit. */
+/** Updates the copy of inventory's figures: of each SKU the newest. `changed` gets the products concerned, after the commit. */
 export function availabilitySubscription(changed: (products: readonly Pick<Product, "id" | "handle">[]) => void): Subscription {
   return subscription({
     name: availabilitySubscriptionName,

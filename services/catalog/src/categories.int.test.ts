@@ -70,7 +70,7 @@ describe("catalog: categories", { concurrency: 4 }, () => {
     assert.deepEqual([refusal.reason, refusal.fields[0]?.field], ["INVALID_REQUEST", "parent"]);
   });
 
-  it("CAT-03: a slug is one category's, also when ten ask for it at the same time; names without Latin letters have their own", async () => {
+  it("CAT-03: a slug is one category's, also when ten request it at the same time; names without Latin letters have their own", async () => {
     const { edge, admin } = await openCatalog();
     const outcomes = await Promise.allSettled(Array.from({ length: 10 }, () => edge.createCategory({ name: "Shirts" }, admin())));
     assert.equal(outcomes.filter(({ status }) => status === "fulfilled").length, 1);
@@ -141,9 +141,9 @@ describe("catalog: categories", { concurrency: 4 }, () => {
       const found: string[] = [];
       let cursor: string | undefined = "";
       while (cursor !== undefined) {
-        const answer = await edge.listCategories({ limit, cursor, parent }, shopper());
-        found.push(...answer.items.map((one) => [one.parent ?? "", one.position, one.name, one.id].join(" ")));
-        cursor = answer.nextCursor;
+        const response = await edge.listCategories({ limit, cursor, parent }, shopper());
+        found.push(...response.items.map((one) => [one.parent ?? "", one.position, one.name, one.id].join(" ")));
+        cursor = response.nextCursor;
       }
       return found;
     };

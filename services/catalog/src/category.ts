@@ -123,7 +123,7 @@ export async function updateCategory(needs: Needs, tx: Transaction, request: Upd
   if (equals(CategorySchema, category, { ...before, version: category.version, updatedAt: category.updatedAt! })) return before;
   await check(tx, category);
   if (category.parent !== undefined && (await branchOf(tx, category.id)).includes(category.parent))
-    throw refuse({ reason: "CATEGORY_CYCLE", code: "failed_precondition", message: "A category cannot stand below itself" });
+    throw refuse({ reason: "CATEGORY_CYCLE", code: "failed_precondition", message: "A category cannot be below itself" });
   const updated = await tx.run(sql`update categories set version = ${category.version}, name = ${category.name}, slug = ${category.slug},
       parent = ${category.parent ?? null}, position = ${category.position}, updated_at = ${at}
     where id = ${category.id} and not exists (select from categories other where other.slug = ${category.slug} and other.id <> ${category.id})`);

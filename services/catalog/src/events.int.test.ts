@@ -45,7 +45,7 @@ async function work({ edge, admin, create, importProducts, clock }: Catalog): Pr
   await importProducts([{ product: simple("e"), categoryNames: ["Imported"] }]);
 }
 
-/** As another service keeps its copy: the whole product of the newest version that it has heard of. */
+/** A copy as another service has it: the whole product of the newest version that it has received. */
 function copyOf(events: readonly Event[]): Map<string, { version: number; product: Product | undefined }> {
   const copy = new Map<string, { version: number; product: Product | undefined }>();
   for (const { type, stream, version, data } of events) {

@@ -8,7 +8,7 @@ describe("catalog: facts", () => {
   it("say what is copied of the stock figures, and up to which position of inventory's log", async () => {
     const app = await openCatalog();
     const facts = catalogFacts.from(app.hosted.database);
-    await app.tell({ sku: "A", available: 5, version: 3 });
+    await app.publishStock({ sku: "A", available: 5, version: 3 });
     await app.settle();
     assert.deepEqual(await facts.copiedSkus("", 10), [{ id: "A" }]);
     assert.deepEqual(await facts.copiedSkus("A", 10), []);

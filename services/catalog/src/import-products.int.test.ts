@@ -5,7 +5,7 @@ import { openCatalog, refusalsAmong, shopper, simple } from "./test-catalog.ts";
 
 type Outcomes = Awaited<ReturnType<Awaited<ReturnType<typeof openCatalog>>["importProducts"]>>;
 
-const told = ({ outcomes }: Outcomes) => outcomes.map(({ handle, outcome }) => `${handle} ${outcome}`);
+const summary = ({ outcomes }: Outcomes) => outcomes.map(({ handle, outcome }) => `${handle} ${outcome}`);
 const eur = { currency: "EUR", amount: "1.00" };
 const options = [{ name: "Size", values: ["S", "M"] }];
 const two = (first: string, second: string) => ({
@@ -38,13 +38,13 @@ describe("catalog: imports", { concurrency: 4 }, () => {
     const names = await Promise.all(shirt.categories.map(async (category) => (await edge.getCategory({ category }, shopper())).slug));
     assert.deepEqual(names, ["clothes", "ete"]);
     const changed = await importProducts([{ product: { ...products[1]!.product, title: "Mug" }, categoryNames: ["KITCHEN"] }]);
-    assert.deepEqual(told(changed), ["cup UPDATED"]);
+    assert.deepEqual(summary(changed), ["cup UPDATED"]);
     const cup = await get("cup");
     assert.deepEqual([cup.title, cup.version], ["Mug", 2]);
     // The shop's own decision stays when the import says nothing about it.
     await edge.archiveProduct({ product: cup.id }, admin());
     const { status: _, ...without } = { ...products[1]!.product, title: "Mug" };
-    assert.deepEqual(told(await importProducts([{ product: without, categoryNames: ["Kitchen"] }])), ["cup UNCHANGED"]);
+    assert.deepEqual(summary(await importProducts([{ product: without, categoryNames: ["Kitchen"] }])), ["cup UNCHANGED"]);
   });
 
   it("CAT-04: a SKU of another product is left out, and rejects a product that has nothing else", async () => {
@@ -82,7 +82,7 @@ describe("catalog: imports", { concurrency: 4 }, () => {
       { product: simple("b", { handle: "two", title: "Two" }) },
       { product: simple("b", { handle: "two", title: "Two again" }) },
     ]);
-    assert.deepEqual(told(moved), ["one UPDATED", "two CREATED", "two UPDATED"]);
+    assert.deepEqual(summary(moved), ["one UPDATED", "two CREATED", "two UPDATED"]);
     const [one, other] = [await get("one"), await get("two")];
     assert.deepEqual(
       [one.variants.map(({ sku }) => sku), other.variants.map(({ sku }) => sku), other.title, other.version],
@@ -112,12 +112,12 @@ describe("catalog: imports", { concurrency: 4 }, () => {
     );
   });
 
-  it("CAT-04, S12: a repeat with the same key is answered as the first was, and imports at the same time keep every SKU one product's", async () => {
+  it("CAT-04, S12: a repeat with the same key gets the first response, and imports at the same time keep every SKU one product's", async () => {
     const { client, importProducts, listAll } = await openCatalog();
     const request = { products: [{ product: simple("k") }] };
     const first = await client.importProducts(request, testCall({ idempotencyKey: "key" }));
     assert.deepEqual(await client.importProducts(request, testCall({ idempotencyKey: "key" })), first);
-    assert.deepEqual(told(first), ["product-k CREATED"]);
+    assert.deepEqual(summary(first), ["product-k CREATED"]);
     const batches = Array.from({ length: 4 }, (_, nth) =>
       Array.from({ length: 20 }, (_, at) => ({
         product: simple(`s-${(at * (nth + 1)) % 20}`, { handle: `h-${nth < 2 ? at : 19 - at}`, title: `T${nth}` }),

@@ -16,7 +16,7 @@ type Outcome = Omit<ImportOutcome, "$typeName" | "$unknown">;
 
 /**
  * Creates and updates products by their handles, each whole or not at all, all in one transaction. A variant whose SKU another product
- * has, in the shop or earlier in the import, is left out and told; a product of which nothing is left is rejected.
+ * has, in the shop or earlier in the import, is left out and reported; a product of which nothing is left is rejected.
  */
 export async function importProducts(
   needs: Pick<ServiceContext, "events" | "clock" | "ids">,

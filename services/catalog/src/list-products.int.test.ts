@@ -34,7 +34,7 @@ const specOf: fc.Arbitrary<Spec> = fc.record({
   minute: fc.nat(minutes - 1),
 });
 
-/** What a random list asks for; categories and times as above. */
+/** A random request of a list; categories and times as above. */
 const queryOf = fc.record(
   {
     status: fc.constantFrom(PUBLISHED, DRAFT, ARCHIVED),
@@ -185,7 +185,7 @@ describe("catalog: lists", { concurrency: 4 }, () => {
     assert.equal(await found({}), 0);
   });
 
-  it("CAT-06, S15: what cannot be asked is refused by field, and no text breaks a query", async () => {
+  it("CAT-06, S15: an invalid request is refused by field, and no text breaks a query", async () => {
     const { list, create, settle } = await openCatalog();
     await create(simple("a", { title: "Shirt" }));
     await settle();
@@ -309,10 +309,10 @@ function matches(product: Product, request: ListInit, branch: readonly string[] 
 }
 
 function compare(one: Product, other: Product, sort: string, currency: string): number {
-  for (const part of sort.split(",")) {
-    const sign = part.startsWith("-") ? -1 : 1;
+  for (const key of sort.split(",")) {
+    const sign = key.startsWith("-") ? -1 : 1;
     const [left, right] = [one, other].map((product) =>
-      part.endsWith("price") ? least(product, currency) : timestampDate(product.createdAt!).getTime(),
+      key.endsWith("price") ? least(product, currency) : timestampDate(product.createdAt!).getTime(),
     );
     if (left === right) continue;
     if (left === undefined) return 1;

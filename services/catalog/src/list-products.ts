@@ -22,8 +22,8 @@ interface Needs {
 export const listsKey = "products";
 
 /**
- * Finds products by words and filters. Without words the catalogue's own tables answer, so that a change is seen at once; words and facets are
- * the search index's. `status` has been decided by who asks. Refuses with INVALID_REQUEST and INVALID_CURSOR.
+ * Finds products by words and filters. Without words the catalogue's own tables are read, so that a change is seen at once; words and facets are
+ * the search index's. The caller's role has decided `status`. Refuses with INVALID_REQUEST and INVALID_CURSOR.
  */
 export const listProducts =
   ({ own, index }: Needs) =>
@@ -44,7 +44,7 @@ export const listProducts =
         readPage(reads, filter, { limit, cursor: request.cursor }),
         request.facets ? search({ sort: [{ by: "createdAt", descending: true }], limit: 1 }) : undefined,
       ]);
-      return answer(page.items, page.cursor, found?.facets);
+      return listResponse(page.items, page.cursor, found?.facets);
     }
     const found = await search({
       text,
@@ -53,11 +53,15 @@ export const listProducts =
       ...(request.cursor !== "" && { cursor: request.cursor }),
     });
     const items = await readProducts(reads, found.ids);
-    // The index may not have heard yet that one is a draft again.
-    return answer(filter.status === undefined ? items : items.filter((product) => product.status === status), found.cursor, found.facets);
+    // The index may not know yet that one is a draft again.
+    return listResponse(
+      filter.status === undefined ? items : items.filter((product) => product.status === status),
+      found.cursor,
+      found.facets,
+    );
   };
 
-function answer(
+function listResponse(
   items: ListProductsResponse["items"],
   nextCursor: string | undefined,
   facets: SearchResult["facets"] = {},
@@ -125,9 +129,9 @@ function minorOf(amount: string, currency: string, field: string): bigint | unde
 function sortOf({ sort, currency }: ListProductsRequest, words: boolean): readonly (Order | { readonly by: "relevance" })[] {
   if (sort === "") return words ? [{ by: "relevance" }] : [{ by: "createdAt", descending: true }];
   const keys = new Map<string, Order | { readonly by: "relevance" }>();
-  for (const part of sort.split(",")) {
-    const descending = part.startsWith("-");
-    const by = descending ? part.slice(1) : part;
+  for (const key of sort.split(",")) {
+    const descending = key.startsWith("-");
+    const by = descending ? key.slice(1) : key;
     if (by === "price" && currency === "")
       throw invalid([{ field: "currency", reason: "REQUIRED", message: "is needed to sort by price" }]);
     if (keys.has(by)) continue;

@@ -21,7 +21,7 @@ function counted(context: TestContext, { hosted }: Awaited<ReturnType<typeof ope
 const cheaper = { updateMask: { paths: ["variants"] }, variants: [{ sku: "a", price: { currency: "EUR", amount: "5.00" } }] };
 
 describe("catalog: reads", { concurrency: 4 }, () => {
-  it("CAT-08: a second read asks the database nothing; after a change none shows the old price", async (context) => {
+  it("CAT-08: a second read runs no statement; after a change none shows the old price", async (context) => {
     const app = await openCatalog();
     const { create, get, list, edge, admin, hosted, settle } = app;
     const { id: product, handle } = await create(simple("a"));
@@ -61,7 +61,7 @@ describe("catalog: reads", { concurrency: 4 }, () => {
     const { create, get, list, edge, admin, hosted, settle } = await openCatalog();
     const { id: product } = await create(simple("a"));
     await settle();
-    // From here on only the reads ask the database.
+    // From here on only the reads run statements.
     await Promise.all([hosted.tasks.stop(), hosted.subscriptions.stop()]);
     const held = Promise.withResolvers<void>();
     const { database } = hosted;
@@ -99,15 +99,15 @@ describe("catalog: reads", { concurrency: 4 }, () => {
     assert.deepEqual([(await get("best")).id, (await get("former")).id], [other.id, one.id]);
   });
 
-  it("CAT-08: readers and a writer at the same time: nobody reads a price that is older than one whose change was answered before", async () => {
+  it("CAT-08: readers and a writer at the same time: nobody reads a price that is older than one whose change was confirmed before", async () => {
     const { create, get, list, edge, admin } = await openCatalog();
     const { id: product } = await create(simple("a"));
-    let answered = 0;
+    let confirmed = 0;
     let writing = true;
     const read = async (take: () => Promise<string | undefined>) => {
       let reads = 0;
       while (writing || reads < 5) {
-        const before = answered;
+        const before = confirmed;
         const amount = Number(await take());
         assert.ok(before === 0 || amount >= before, `${amount} after ${before}`);
         reads++;
@@ -124,7 +124,7 @@ describe("catalog: reads", { concurrency: 4 }, () => {
         { product, updateMask: { paths: ["variants"] }, variants: [{ sku: "a", price: { currency: "EUR", amount: `${amount}` } }] },
         admin(),
       );
-      answered = amount;
+      confirmed = amount;
     }
     writing = false;
     await Promise.all(readers);

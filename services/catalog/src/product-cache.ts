@@ -4,22 +4,22 @@ import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { ProductSchema } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
 import type { ListProductsResponse, Product } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
 import type { Cache, Kept } from "@kontor/platform/cache/cache.ts";
-import { takeTurns } from "./take-turns.ts";
+import { coalesceLoads } from "./coalesce-loads.ts";
 
-const productKept: Kept<Product> = {
+const productCaching: Kept<Product> = {
   ttlMs: 60_000,
   toJson: (product) => Buffer.from(toBinary(ProductSchema, product)).toString("base64"),
   fromJson: (text) => fromBinary(ProductSchema, Buffer.from(text as string, "base64")),
 };
-/** The lists' age: a name that all replicas know, and another one after each change. */
-const ageKey = "products:lists";
-const ageKept: Kept<string> = { ttlMs: 60_000 };
+/** The version of the lists: one that all replicas read, and another one after each change. */
+const versionKey = "products:lists";
+const versionCaching: Kept<string> = { ttlMs: 60_000 };
 const listMs = 1_000;
 const listsMax = 200;
 
 /**
  * Products as shoppers see them, by id and by handle, and lists of them. Whoever reads when `forget` has resolved sees nothing that was before
- * it, in whichever replica; see the cache for when it is away. What is asked for many times at once is loaded once.
+ * it, in whichever replica; see the cache for when it is unavailable. What is requested many times at once is loaded once.
  */
 export interface ProductCache {
   product(idOrHandle: string, load: () => Promise<Product | undefined>): Promise<Product | undefined>;
@@ -27,40 +27,40 @@ export interface ProductCache {
   list(key: string, load: () => Promise<ListProductsResponse>): Promise<ListProductsResponse>;
   /**
    * These have changed; without any, only lists have. Called after the commit. Resolves when nobody reads them as they were before, nor
-   * those that this process was told of earlier.
+   * those of earlier calls in this process.
    */
   forget(products: readonly Pick<Product, "id" | "handle">[]): Promise<void>;
 }
 
-/** `failed` hears why something could not be forgotten. */
+/** `failed` gets the error when something could not be forgotten. */
 export function createProductCache(cache: Cache, failed: (error: unknown) => void): ProductCache {
-  const lists = new Map<string, { readonly age: string; readonly answer: Promise<ListProductsResponse>; readonly untilMs: number }>();
-  const inTurn = takeTurns<ListProductsResponse>();
+  const lists = new Map<string, { readonly version: string; readonly list: Promise<ListProductsResponse>; readonly untilMs: number }>();
+  const coalesced = coalesceLoads<ListProductsResponse>();
   let forgotten = Promise.resolve();
 
   return {
-    product: (idOrHandle, load) => cache.through(`product:${idOrHandle}`, productKept, load),
+    product: (idOrHandle, load) => cache.through(`product:${idOrHandle}`, productCaching, load),
     list: async (key, load) => {
-      // Known before the list is loaded: what changes from here on makes it another.
-      const age = await cache.through(ageKey, ageKept, newAge);
+      // Read before the list is loaded: a change from here on makes it another.
+      const version = await cache.through(versionKey, versionCaching, newVersion);
       const nowMs = performance.now();
-      const kept = lists.get(key);
-      if (kept !== undefined && kept.age === age && nowMs < kept.untilMs) return kept.answer;
+      const cached = lists.get(key);
+      if (cached !== undefined && cached.version === version && nowMs < cached.untilMs) return cached.list;
       if (lists.size >= listsMax) lists.clear();
-      const answer = inTurn(key, load);
-      lists.set(key, { age: age!, answer, untilMs: nowMs + listMs });
-      answer.catch(() => lists.get(key)?.answer === answer && lists.delete(key));
-      return answer;
+      const list = coalesced(key, load);
+      lists.set(key, { version: version!, list, untilMs: nowMs + listMs });
+      list.catch(() => lists.get(key)?.list === list && lists.delete(key));
+      return list;
     },
     forget: (products) => {
       const keys = products.flatMap(({ id, handle }) => [`product:${id}`, `product:${handle}`]);
       const before = forgotten;
-      const deleted = cache.delete(ageKey, ...keys).catch(failed);
+      const deleted = cache.delete(versionKey, ...keys).catch(failed);
       return (forgotten = before.then(() => deleted));
     },
   };
 }
 
-async function newAge(): Promise<string> {
+async function newVersion(): Promise<string> {
   return randomUUID();
 }

@@ -14,7 +14,7 @@ const version = (nth: number) => create(ProductSchema, { id: "prd_1", handle: "s
 const listOf = (nth: number) => create(ListProductsResponseSchema, { items: [version(nth)] });
 
 describe("catalog: the product cache", () => {
-  it("CAT-08: a product that changes while it is being loaded is not kept as it was", async () => {
+  it("CAT-08: a product that changes while it is being loaded is not cached as it was", async () => {
     const { products } = open();
     const loading = Promise.withResolvers<ReturnType<typeof version>>();
     const early = products.product("shirt", () => loading.promise);
@@ -28,7 +28,7 @@ describe("catalog: the product cache", () => {
     assert.equal((await products.product("shirt", async () => version(3)))?.version, 3);
   });
 
-  it("CAT-08: who asks for a list after a change does not join those who asked before it", async () => {
+  it("CAT-08: a call for a list after a change does not join calls from before it", async () => {
     const { products } = open();
     const loading = Promise.withResolvers<ReturnType<typeof listOf>>();
     const early = products.list("all", () => loading.promise);
@@ -40,7 +40,7 @@ describe("catalog: the product cache", () => {
     assert.equal((await products.list("all", async () => listOf(3))).items[0]?.version, 2);
   });
 
-  it("CAT-08: a list that many ask for at the same time is loaded once, and a failure is not kept", async () => {
+  it("CAT-08: a list that many request at the same time is loaded once, and a failure is not cached", async () => {
     const { products } = open();
     let loads = 0;
     const failing = () => products.list("all", async () => Promise.reject(new Error(`failed ${++loads}`)));
@@ -52,10 +52,10 @@ describe("catalog: the product cache", () => {
   it("S16: holds so many lists and no more", async () => {
     const { products } = open();
     let loads = 0;
-    const ask = (key: string) => products.list(key, async () => (loads++, listOf(1)));
-    await ask("first");
-    for (let at = 0; at < 1_000; at++) await ask(`list ${at}`);
-    await ask("first");
+    const read = (key: string) => products.list(key, async () => (loads++, listOf(1)));
+    await read("first");
+    for (let at = 0; at < 1_000; at++) await read(`list ${at}`);
+    await read("first");
     assert.equal(loads, 1_002);
   });
 });

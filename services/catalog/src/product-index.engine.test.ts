@@ -14,7 +14,7 @@ describe("catalog: search in OpenSearch", () => {
     const began = performance.now();
     const shirt = await create(simple("os-1", { title: "Ocean Blue Shirt", vendor: "Acme" }));
     await settle();
-    // Only OpenSearch can answer now.
+    // Only OpenSearch can respond now.
     await hosted.database.run(sql`delete from search_documents`);
     for (const q of ["oceam shrit", "ocean shirts", "blue shi", "os-1"]) assert.deepEqual(await find(q), [shirt.id], q);
     assert.ok(performance.now() - began < foundWithinMs);
@@ -22,7 +22,7 @@ describe("catalog: search in OpenSearch", () => {
     assert.deepEqual(await find("ocean trousers"), []);
   });
 
-  it("CAT-07: an index that is lost is rebuilt from the database, by itself, and meanwhile the database answers", async () => {
+  it("CAT-07: an index that is lost is rebuilt from the database, by itself, and meanwhile PostgreSQL is searched", async () => {
     const { create, edge, admin, find, settle, search, openSearch, probed } = await openSearchedCatalog();
     const products = [];
     for (const sku of ["a", "b", "c"]) products.push((await create(simple(sku, { title: `Shirt ${sku}` }))).id);
@@ -33,7 +33,7 @@ describe("catalog: search in OpenSearch", () => {
     assert.equal(before.length, 1);
     await openSearch.ask("DELETE", `/${before.join()}`);
     assert.deepEqual((await find("shirts")).toSorted(), products.slice(1));
-    // The rebuild was asked for beside the answer, so it may not be there yet; once it counts, its task still tidies up.
+    // The rebuild was scheduled beside the response, so it may not be there yet; once it counts, its task still tidies up.
     await probed();
     await settle();
     assert.deepEqual((await find("shirt")).toSorted(), products.slice(1));
@@ -44,12 +44,12 @@ describe("catalog: search in OpenSearch", () => {
     assert.equal((await indexes()).length, 1);
   });
 
-  it("CAT-07, CON-03: is rebuilt while it answers and while products change", async () => {
+  it("CAT-07, CON-03: is rebuilt while it is searched and while products change", async () => {
     const { create, edge, admin, find, settle, hosted, openSearch } = await openSearchedCatalog();
     const made = await Promise.all(["a", "b", "c", "d"].map((sku) => create(simple(sku, { title: `Shirt ${sku}` }))));
     await settle();
     const [first, second, ...others] = made.map(({ id }) => id).toSorted();
-    // What no product stands behind is gone afterwards.
+    // A document without a product is missing afterwards.
     const index = openSearch.of("catalog").index("products");
     await index.put([{ id: "prd_ghost", version: 1, text: { a: "Ghost", b: "", c: "" }, keywords: {}, numbers: {} }]);
     await addRebuild(hosted, testCall(), "again");

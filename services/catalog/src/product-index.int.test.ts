@@ -9,10 +9,10 @@ import { testCall } from "@kontor/platform/testing/test-services.ts";
 import { indexQueueOf } from "./product-index.ts";
 import { openCatalog, simple } from "./test-catalog.ts";
 
-const ids = (answer: { readonly items: readonly { readonly id: string }[] }) => answer.items.map(({ id }) => id);
+const ids = (response: { readonly items: readonly { readonly id: string }[] }) => response.items.map(({ id }) => id);
 
 describe("catalog: search", { concurrency: 4 }, () => {
-  it("CAT-07: a typing error, another inflection, a begun word and words out of order find a product, the most telling first", async () => {
+  it("CAT-07: a typing error, another inflection, a begun word and words out of order find a product, the best match first", async () => {
     const { create, list, settle } = await openCatalog();
     const shirt = await create(simple("os-1", { title: "Ocean Blue Shirt", vendor: "Acme" }));
     const cup = await create(
@@ -41,7 +41,7 @@ describe("catalog: search", { concurrency: 4 }, () => {
     assert.deepEqual(ids(await list({ q: "jacket" })), []);
   });
 
-  it("CAT-08, S4: shoppers are not shown what was archived, also while the index has not heard of it", async () => {
+  it("CAT-08, S4: shoppers are not shown what was archived, also while the index does not know it yet", async () => {
     const { create, edge, admin, list, settle, hosted } = await openCatalog();
     const { id: product } = await create(simple("a", { title: "Shirt" }));
     await settle();

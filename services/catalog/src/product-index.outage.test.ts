@@ -10,8 +10,8 @@ import { openSearchedCatalog } from "./test-search.ts";
 const firstMs = 3_500;
 const laterMs = 1_500;
 
-describe("catalog: search while OpenSearch is away", () => {
-  it("RES-04, R15: killed, the database answers; what was written meanwhile is in OpenSearch when it is back", async (t) => {
+describe("catalog: search while OpenSearch is unavailable", () => {
+  it("RES-04, R15: killed, PostgreSQL is searched; what was written meanwhile is in OpenSearch when it is back", async (t) => {
     const { create, edge, admin, find, settle, pass, hosted, search, openSearch, lines, probed } = await openSearchedCatalog();
     const shirt = await create(simple("a", { title: "Ocean Shirt" }));
     const cup = await create(simple("b", { title: "Cup" }));
@@ -47,7 +47,7 @@ describe("catalog: search while OpenSearch is away", () => {
     assert.deepEqual(await waiting(), []);
     const index = openSearch.of("catalog").index("products");
     assert.deepEqual((await index.query({ sort: [], limit: 10 })).ids, [shirt.id, jacket.id].toSorted());
-    // Only OpenSearch can answer now.
+    // Only OpenSearch can respond now.
     await hosted.database.run(sql`delete from search_documents`);
     assert.deepEqual([await find("jakcets"), await find("ocean coat"), await find("shirt")], [[jacket.id], [shirt.id], []]);
     assert.deepEqual(

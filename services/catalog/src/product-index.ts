@@ -32,12 +32,12 @@ const rebuildQueue = "rebuild-index";
 const analyzeFirstAfter = 500;
 const productsAtOnce = 200;
 const rebuildMs = 900_000;
-/** How soon a search engine that has come back knows what it missed. */
+/** How soon a search engine that is available again gets what it missed. */
 const againMs = 4_000;
 
 /**
- * Has changed products put into the search index. That may stand outside the transaction's database, so it is a task: one for a batch.
- * `changed` hears of them after the commit, also of those that another process has changed.
+ * Has changed products put into the search index. That may be outside of the transaction's database, so it is a task: one for a batch.
+ * `changed` gets them after the commit, also of those that another process has changed.
  */
 export function indexSubscription({
   tasks,
@@ -50,7 +50,7 @@ export function indexSubscription({
     schemas: [ProductCreatedSchema, ProductUpdatedSchema, ProductPublishedSchema, ProductArchivedSchema, ProductDeletedSchema],
     apply: async (tx, events) => {
       const ids = [...new Set(events.map(({ data }) => data.product!.id))];
-      // A key of its own: when the log is applied anew, everything is put into the index anew.
+      // A key of its own: when the log is applied again, everything is put into the index again.
       const task = { queue: indexQueue, key: newKey.next("idx"), payload: create(IndexProductsSchema, { products: ids }) };
       await tasks.add(tx, callFor(events[0]!, "catalog"), [task]);
       tx.afterCommit(() => changed(events.map(({ data }) => data.product!)));
@@ -58,7 +58,7 @@ export function indexSubscription({
   });
 }
 
-/** Puts products into the index as they are now; those that are gone are taken out. While the index is away, they are put again and again. */
+/** Puts products into the index as they are now; those that are deleted are removed. While the index is unavailable, they are put again and again. */
 export function indexQueueOf({ database, clock, index, indexed }: QueueNeeds): Queue {
   let count = 0;
   let analyzeAfter = analyzeFirstAfter;
@@ -68,7 +68,7 @@ export function indexQueueOf({ database, clock, index, indexed }: QueueNeeds): Q
     // A put waits until it can be found, which costs an engine of its own little more than time.
     concurrency: 4,
     run: ({ payload: { products: ids } }) =>
-      untilAnswered(clock, async () => {
+      untilAvailable(clock, async () => {
         await putProducts(database, index, ids);
         indexed();
         count += ids.length;
@@ -80,7 +80,7 @@ export function indexQueueOf({ database, clock, index, indexed }: QueueNeeds): Q
   });
 }
 
-/** Fills the index anew with all products, while the old one answers. Whoever takes over from a process that died begins again. */
+/** Fills the index anew with all products, while the old one is searched. A process that takes over from one that crashed begins again. */
 export function rebuildQueueOf({ database, clock, index, indexed }: QueueNeeds): Queue {
   return queue({
     name: rebuildQueue,
@@ -88,7 +88,7 @@ export function rebuildQueueOf({ database, clock, index, indexed }: QueueNeeds):
     concurrency: 1,
     timeoutMs: rebuildMs,
     run: (_, call) =>
-      untilAnswered(clock, async () => {
+      untilAvailable(clock, async () => {
         await index.rebuild(async (documents) => {
           for (let after = ""; ;) {
             call.check();
@@ -111,25 +111,25 @@ export async function addRebuild({ database, tasks }: Pick<ServiceContext, "data
   await database.transaction((tx) => tasks.add(tx, call, [{ queue: rebuildQueue, key, payload: create(IndexProductsSchema) }]));
 }
 
-/** Has the index filled anew when its engine has lost it. It is told again until that is done, so a failure is only logged. */
+/** Has the index filled anew when its engine has lost it. It is called again until that is done, so a failure is only logged. */
 export function rebuildWhenLost(needs: Pick<ServiceContext, "database" | "tasks" | "log">): IndexLost {
   return (gap) => {
     addRebuild(needs, rootCall({ caller: "catalog", timeoutMs: 5_000 }), `lost/${gap}`).catch((error: unknown) =>
-      needs.log.warn({ error, gap }, "the search index lacks products, and its rebuild could not be asked for yet"),
+      needs.log.warn({ error, gap }, "the search index lacks products, and its rebuild could not be scheduled yet"),
     );
   };
 }
 
 async function putProducts(database: Database, documents: SearchDocuments, ids: readonly string[]): Promise<void> {
   await documents.put((await readProducts(database, ids)).map(searchDocument));
-  // Asked after the put: one that is deleted meanwhile may have been taken out already, and put in again just now.
+  // Read after the put: one that is deleted meanwhile may have been taken out already, and put in again just now.
   const there = await existingProducts(database, ids);
-  const gone = ids.filter((id) => !there.has(id));
-  if (gone.length > 0) await documents.delete(gone);
+  const deleted = ids.filter((id) => !there.has(id));
+  if (deleted.length > 0) await documents.delete(deleted);
 }
 
-/** However long something is away, that is no failure of the task: nobody should have to bring it back from the dead letters. */
-async function untilAnswered(clock: Clock, work: () => Promise<void>): Promise<TaskResult | void> {
+/** However long an engine is unavailable, that is no failure of the task: it should not end among the dead ones. */
+async function untilAvailable(clock: Clock, work: () => Promise<void>): Promise<TaskResult | void> {
   try {
     await work();
   } catch (error) {

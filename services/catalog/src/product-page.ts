@@ -108,7 +108,7 @@ function select(filter: Filter, { priced, after, count }: Part): Sql {
     conditions.push(
       pastOf([...keys, { at: sql`p.id`, descending: false }], [...after.values.map((value, nth) => keys[nth]!.param(value)), after.id]),
     );
-  // Second to another key it is asked product by product: as a plain join it may be made for all of them first.
+  // As a second key it is read product by product: a plain join may be made for all of them first.
   const source = priced
     ? sql`variants c join products p on ${cheapest}`
     : order.length > 1 && !byPrice

@@ -12,7 +12,7 @@ import type { ServiceContext } from "@kontor/platform/service/service.ts";
 import { invalid, lineTitle, productEvent } from "./product.ts";
 import type { ChangeKind } from "./product.ts";
 
-/** A product before and after a change; it is new without a before, gone without an after. */
+/** A product before and after a change; it is new without a before, deleted without an after. */
 export interface ProductChange {
   readonly kind: ChangeKind;
   readonly before: Product | undefined;
@@ -54,7 +54,7 @@ export async function existingCategories(queries: Queries, ids: readonly string[
   return new Set(rows.map(({ id }) => id));
 }
 
-/** Refuses with INVALID_REQUEST when a product stands in a category that is not there. */
+/** Refuses with INVALID_REQUEST when a product is in a category that does not exist. */
 export async function checkCategories(tx: Transaction, product: Product): Promise<void> {
   const existing = await existingCategories(tx, product.categories);
   const missing = product.categories.flatMap((id, at) =>
@@ -75,9 +75,9 @@ export async function saveProducts(
 ): Promise<void> {
   if (changes.length === 0) return;
   const stay = changes.filter(({ kind }) => kind !== "deleted").map(({ after }) => after);
-  const gone = changes.filter(({ kind }) => kind === "deleted").map(({ after }) => after.id);
+  const deleted = changes.filter(({ kind }) => kind === "deleted").map(({ after }) => after.id);
   const known = changes.flatMap(({ before }) => before?.id ?? []);
-  if (known.length > 0) await removeParts(tx, { gone, known, stay });
+  if (known.length > 0) await removeRows(tx, { deleted, known, stay });
   if (stay.length > 0) await putProducts(tx, stay);
   await events.append(
     tx,
@@ -90,16 +90,16 @@ export async function saveProducts(
   );
 }
 
-/** Deletes products, and what the others have no longer. A SKU may go to another of them in the same change. */
-async function removeParts(
+/** Deletes products, and what the others no longer have. A SKU may go to another of them in the same change. */
+async function removeRows(
   tx: Transaction,
-  { gone, known, stay }: { readonly gone: readonly string[]; readonly known: readonly string[]; readonly stay: readonly Product[] },
+  { deleted, known, stay }: { readonly deleted: readonly string[]; readonly known: readonly string[]; readonly stay: readonly Product[] },
 ): Promise<void> {
   const variants = stay.flatMap(({ id, variants }) => variants.map(({ sku }) => ({ id, sku })));
-  const places = placesOf(stay);
-  await tx.run(sql`with gone as (delete from products where id = any(${gone}::text[])),
-    displaced as (delete from product_categories where product = any(${known}::text[]) and (product, category) not in (
-      select * from unnest(${places.map(({ id }) => id)}::text[], ${places.map(({ category }) => category)}::text[])))
+  const assignments = assignmentsOf(stay);
+  await tx.run(sql`with deleted as (delete from products where id = any(${deleted}::text[])),
+    unassigned as (delete from product_categories where product = any(${known}::text[]) and (product, category) not in (
+      select * from unnest(${assignments.map(({ id }) => id)}::text[], ${assignments.map(({ category }) => category)}::text[])))
     delete from variants where product = any(${known}::text[]) and (product, sku) not in (
       select * from unnest(${variants.map(({ id }) => id)}::text[], ${variants.map(({ sku }) => sku)}::text[]))`);
 }
@@ -124,10 +124,10 @@ async function putProducts(tx: Transaction, unsorted: readonly Product[]): Promi
     throw error;
   }
   const variants = products.flatMap(variantRows).toSorted((one, other) => (one.sku < other.sku ? -1 : 1));
-  const places = placesOf(products);
+  const assignments = assignmentsOf(products);
   const stored = await tx.rows<{ sku: string }>(sql`
-    with placed as (insert into product_categories (product, category)
-      select * from unnest(${places.map(({ id }) => id)}::text[], ${places.map(({ category }) => category)}::text[]) on conflict do nothing)
+    with assigned as (insert into product_categories (product, category)
+      select * from unnest(${assignments.map(({ id }) => id)}::text[], ${assignments.map(({ category }) => category)}::text[]) on conflict do nothing)
     insert into variants (sku, id, product, title, currency, price, cheapest)
     select * from unnest(${variants.map(({ sku }) => sku)}::text[], ${variants.map(({ id }) => id)}::text[],
       ${variants.map(({ product }) => product)}::text[], ${variants.map(({ title }) => title)}::text[],
@@ -137,11 +137,11 @@ async function putProducts(tx: Transaction, unsorted: readonly Product[]): Promi
   if (stored.length < variants.length) throw skuTaken(products, new Set(stored.map(({ sku }) => sku)));
 }
 
-function placesOf(products: readonly Product[]): { readonly id: string; readonly category: string }[] {
+function assignmentsOf(products: readonly Product[]): { readonly id: string; readonly category: string }[] {
   return products.flatMap(({ id, categories }) => categories.map((category) => ({ id, category })));
 }
 
-/** Variants as SQL asks for them. In each currency the first of the lowest price is the one that its product is sorted by. */
+/** Variants as rows. In each currency the first of the lowest price is the one that its product is sorted by. */
 function variantRows(product: Product) {
   const cheapest = new Map<string, { readonly sku: string; readonly minor: bigint }>();
   const rows = product.variants.map((variant) => ({

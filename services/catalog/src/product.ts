@@ -46,7 +46,7 @@ export function newProduct(content: ProductContent, { id, newVariantId, at }: Ci
   });
 }
 
-/** The product with another content; undefined when nothing changes. Variants keep their ids by their SKUs. */
+/** The product with another content; undefined when nothing changes. A variant with the same SKU has the same id. */
 export function withContent(
   product: Product,
   content: ProductContent,
@@ -98,7 +98,7 @@ export function withStatus(product: Product, status: ProductStatus, at: Date): P
 
 export type ChangeKind = "created" | "updated" | "published" | "archived" | "deleted";
 
-/** The event that tells of a change; it carries the product as it is afterwards. */
+/** The event of a change; it carries the product as it is afterwards. */
 export function productEvent(kind: ChangeKind, product: Product): Message {
   const schema = {
     created: ProductCreatedSchema,
@@ -154,8 +154,7 @@ function checkContent({ title, options, variants }: Pick<ProductContent, "title"
   const skus = new Set<string>();
   const choices = new Set<string>();
   for (const [at, variant] of variants.entries()) {
-    if (skus.has(variant.sku))
-      problems.push({ field: `variants[${at}].sku`, reason: "NOT_UNIQUE", message: "stands in another variant too" });
+    if (skus.has(variant.sku)) problems.push({ field: `variants[${at}].sku`, reason: "NOT_UNIQUE", message: "is in another variant too" });
     skus.add(variant.sku);
     if (variant.options.length !== options.length)
       problems.push({

@@ -58,7 +58,7 @@ describe("catalog: products", { concurrency: 4 }, () => {
     assert.equal((await refusalOf(get("nowhere"))).reason, "NOT_FOUND");
   });
 
-  it("CAT-04: a change touches only the fields that it names; variants keep their ids by their SKUs", async () => {
+  it("CAT-04: a change touches only the fields that it names; a variant with the same SKU has the same id", async () => {
     const { edge, admin, create } = await openCatalog();
     const eur = { currency: "EUR", amount: "5.00" };
     const made = await create(
@@ -189,7 +189,7 @@ describe("catalog: products", { concurrency: 4 }, () => {
     assert.equal((await list()).items.length, 1);
   });
 
-  it("CAT-04, S2: only an admin changes products or reads their history, and only services ask for prices and import", async () => {
+  it("CAT-04, S2: only an admin changes products or reads their history, and only services read prices and import", async () => {
     const { edge, create } = await openCatalog();
     const { id: product } = await create(simple("a"));
     for (const [call, reason] of [
@@ -304,7 +304,7 @@ describe("catalog: products", { concurrency: 4 }, () => {
           assert.equal(stored.price, minor);
           const read = (await get(id)).variants[0]!.price!;
           const priced = (await client.priceLines({ skus: [sku] }, testCall())).variants[0]!.price!;
-          for (const answer of [read, priced]) assert.deepEqual([answer.currency, answer.amount], [currency, price.amount]);
+          for (const money of [read, priced]) assert.deepEqual([money.currency, money.amount], [currency, price.amount]);
           const exactly = (await list({ currency, priceMin: price.amount, priceMax: price.amount, limit: 100 })).items.map(
             (product) => product.id,
           );
@@ -315,7 +315,7 @@ describe("catalog: products", { concurrency: 4 }, () => {
     );
   });
 
-  it("CAT-05: carts are told what can be bought now, in the order that they asked, and at the current price", async () => {
+  it("CAT-05: carts read what can be bought now, in the order of their request, and at the current price", async () => {
     const { create, client, edge, admin } = await openCatalog();
     const options = [{ name: "Size", values: ["S"] }];
     const shirt = await create(
@@ -323,7 +323,7 @@ describe("catalog: products", { concurrency: 4 }, () => {
     );
     const cup = await create(simple("b", { title: "Cup" }));
     await create(simple("draft", { status: DRAFT }));
-    const ask = async (...skus: string[]) =>
+    const pricesOf = async (...skus: string[]) =>
       (await client.priceLines({ skus }, testCall())).variants.map(({ sku, product, variant, title, price }) => [
         sku,
         product,
@@ -331,7 +331,7 @@ describe("catalog: products", { concurrency: 4 }, () => {
         title,
         price?.amount,
       ]);
-    assert.deepEqual(await ask("b", "nowhere", "draft", "a"), [
+    assert.deepEqual(await pricesOf("b", "nowhere", "draft", "a"), [
       ["b", cup.id, cup.variants[0]!.id, "Cup", "19.99"],
       ["a", shirt.id, shirt.variants[0]!.id, "Shirt (S)", "1.10"],
     ]);
@@ -340,15 +340,15 @@ describe("catalog: products", { concurrency: 4 }, () => {
       admin(),
     );
     assert.deepEqual(
-      (await ask("b", "b2")).map(([sku, , , , amount]) => [sku, amount]),
+      (await pricesOf("b", "b2")).map(([sku, , , , amount]) => [sku, amount]),
       [["b2", "0.30"]],
     );
     await edge.archiveProduct({ product: cup.id }, admin());
-    assert.deepEqual(await ask("b2"), []);
+    assert.deepEqual(await pricesOf("b2"), []);
   });
 
   it("S12, S15: a repeat with the same key gets the same bytes, and names of every object's own properties are harmless SKUs", async () => {
-    const { edge, admin, tell, settle, get } = await openCatalog();
+    const { edge, admin, publishStock, settle, get } = await openCatalog();
     const skus = ["__proto__", "constructor", "toString"];
     const request = {
       title: "Odd",
@@ -359,7 +359,7 @@ describe("catalog: products", { concurrency: 4 }, () => {
     const [one, other] = [await edge.createProduct(request, admin("key-1")), await edge.createProduct(request, admin("key-1"))];
     assert.deepEqual(toBinary(ProductSchema, one), toBinary(ProductSchema, other));
     assert.equal((await refusalOf(edge.createProduct({ ...request, title: "Other" }, admin("key-1")))).reason, "IDEMPOTENCY_KEY_REUSED");
-    await tell({ sku: "constructor", available: 3, version: 1 });
+    await publishStock({ sku: "constructor", available: 3, version: 1 });
     await settle();
     assert.deepEqual(
       (await get(one.id)).variants.map(({ available }) => available),

@@ -44,7 +44,7 @@ describe("catalog: lists with a replica", () => {
     assert.deepEqual([after.replica.writes, after.primary.writes > 0], [0, true]);
   });
 
-  it("CON-04: show a change that was answered, in whichever process", async () => {
+  it("CON-04: show a change that was confirmed, in whichever process", async () => {
     const { processes, one, other } = await openBoth({ shared: true });
     await Promise.all(processes.map(({ database }) => untilReplicaReads(database)));
     const { id: product } = await one.createProduct(simple("shirt"), admin());

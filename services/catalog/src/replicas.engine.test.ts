@@ -12,7 +12,7 @@ for (const [name, urls] of [
   ["a Redis cluster", engineAddress("ENGINE_REDIS_CLUSTER").split(",")],
 ] as const)
   replicasContract(name, {
-    keeps: true,
+    caches: true,
     open: async () => {
       const prefix = `test-${randomUUID()}`;
       afterTests(() => deleteKeys(urls, `{${prefix}*`));

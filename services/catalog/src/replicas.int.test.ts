@@ -3,7 +3,7 @@ import { createUnsharedCache } from "@kontor/platform/cache/unshared.ts";
 import { replicasContract } from "./replicas.contract.ts";
 
 replicasContract("one cache", {
-  keeps: true,
+  caches: true,
   open: async () => {
     const cache = createMemoryCache({ maxEntries: 1_000 });
     return [cache, cache];
@@ -11,7 +11,7 @@ replicasContract("one cache", {
 });
 
 replicasContract("no cache to share", {
-  keeps: false,
+  caches: false,
   open: async () => [
     createUnsharedCache(createMemoryCache({ maxEntries: 1_000 })),
     createUnsharedCache(createMemoryCache({ maxEntries: 1_000 })),

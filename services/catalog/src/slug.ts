@@ -5,8 +5,8 @@ const digestLength = 8;
 const letters: Readonly<Record<string, string>> = { ß: "ss", æ: "ae", œ: "oe", ø: "o", đ: "d", ł: "l", þ: "th", ð: "d", ı: "i" };
 
 /**
- * A name as it stands in addresses: "Café Crème, large" becomes "cafe-creme-large". Letters that have no place there (鞋子) are stood for by a
- * digest, so that names that differ in them only stay apart. Never empty.
+ * A name as addresses contain it: "Café Crème, large" becomes "cafe-creme-large". Letters that are not allowed there (鞋子) are replaced by a
+ * digest, so that names which differ in them only remain different. Never empty.
  */
 export function slugOf(name: string): string {
   const plain = name
@@ -21,5 +21,5 @@ export function slugOf(name: string): string {
     .replace(/^-/, "")
     .slice(0, lengthMax - digest.length - 1)
     .replace(/-$/, "");
-  return [slug, digest].filter((part) => part !== "").join("-") || "x";
+  return [slug, digest].filter((text) => text !== "").join("-") || "x";
 }

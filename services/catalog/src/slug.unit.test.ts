@@ -4,14 +4,14 @@ import fc from "fast-check";
 import { slugOf } from "./slug.ts";
 
 describe("catalog: slugs", () => {
-  it("keeps letters and digits, without accents", () => {
+  it("preserves letters and digits, without accents", () => {
     assert.equal(slugOf("Café Crème, large"), "cafe-creme-large");
     assert.equal(slugOf("  Straße & Smørrebrød / Łódź "), "strasse-smorrebrod-lodz");
     assert.equal(slugOf("Men's T-Shirt №5"), "mens-t-shirt-no5");
     assert.equal(slugOf("!!!"), "x");
   });
 
-  it("keeps names apart that have no Latin letters", () => {
+  it("distinguishes names that have no Latin letters", () => {
     const [shoes, hats] = [slugOf("鞋子"), slugOf("帽子")];
     assert.notEqual(shoes, hats);
     assert.equal(slugOf("鞋子"), shoes);

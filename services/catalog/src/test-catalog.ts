@@ -24,7 +24,7 @@ export type ListInit = MessageInitShape<typeof ListProductsRequestSchema>;
 /** Stands in for inventory: a log that stock events are written to. */
 const inventory: ServiceDefinition = { name: "inventory", create: () => ({ routes: [] }) };
 
-/** The catalogue with what its tests ask all the time. */
+/** The catalogue with helpers of its tests. */
 export async function openCatalog(options: Pick<TestServicesOptions, "engines"> = {}) {
   const app = await openTestServices({ services: [catalog, inventory], registry: contracts, ...options });
   const hosted = app.services.get("catalog")!;
@@ -48,16 +48,16 @@ export async function openCatalog(options: Pick<TestServicesOptions, "engines"> 
       const items: Product[] = [];
       let cursor: string | undefined = "";
       for (let page = 0; cursor !== undefined; page++) {
-        const answer = await edge.listProducts({ ...request, cursor, limit: 1 + ((page * 7) % 10) }, call);
-        items.push(...answer.items);
-        cursor = answer.nextCursor;
+        const response = await edge.listProducts({ ...request, cursor, limit: 1 + ((page * 7) % 10) }, call);
+        items.push(...response.items);
+        cursor = response.nextCursor;
       }
       return items;
     },
     importProducts: (products: readonly MessageInitShape<typeof ImportedProductSchema>[]) =>
       client.importProducts({ products: [...products] }, testCall()),
-    /** Inventory tells of stock figures, in one batch. */
-    tell: async (...figures: readonly { sku: string; available: number; version: number }[]) => {
+    /** Publishes stock figures as inventory does, in one batch. */
+    publishStock: async (...figures: readonly { sku: string; available: number; version: number }[]) => {
       await stock.database.transaction((tx) =>
         stock.log.append(
           tx,
@@ -73,7 +73,7 @@ export async function openCatalog(options: Pick<TestServicesOptions, "engines"> 
     },
     /** The whole log, in its order. */
     log: async (): Promise<Event[]> => {
-      // A reader is not given what older transactions on the server may still come before.
+      // A reader does not get events before which older transactions on the server may still write.
       await app.settle();
       const log = app.clients.of("catalog", EventLogService);
       const all: Event[] = [];

@@ -36,10 +36,10 @@ export async function openSearchedCatalog() {
   afterTests(openSearch.drop);
   const [search] = searches;
   if (search === undefined) throw new Error("the catalogue has no search");
-  let asked = 0;
+  let finds = 0;
   const find = async (q: string): Promise<string[]> => {
     // Never the same list twice, which would not be searched for again.
-    const { items } = await catalog.edge.listProducts({ q, facets: true, limit: 20 + (asked++ % 80) }, catalog.admin());
+    const { items } = await catalog.edge.listProducts({ q, facets: true, limit: 20 + (finds++ % 80) }, catalog.admin());
     return items.map(({ id }) => id);
   };
   const probed = async (): Promise<void> => {
@@ -57,7 +57,7 @@ export async function openSearchedCatalog() {
     lines,
     /** The ids of what an administrator finds. */
     find,
-    /** Resolves when OpenSearch is asked first again. */
+    /** Resolves when OpenSearch is used again. */
     probed,
   };
 }

@@ -6,7 +6,7 @@ import { checkoutFacts } from "./facts.ts";
 import { openTestCheckout } from "./open-test-checkout.ts";
 
 describe("checkout: facts", () => {
-  it("say what was asked for and answered under each key, and what has not ended", async () => {
+  it("say what was requested and ordered under each key, and what has not ended", async () => {
     const app = await openTestCheckout();
     const { database } = app.services.get("checkout")!;
     const facts = checkoutFacts.from(database);

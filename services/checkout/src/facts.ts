@@ -9,7 +9,7 @@ import type { StoredSaga } from "@kontor/platform/saga/saga-facts.ts";
 import type { ServiceFacts } from "@kontor/platform/service/facts.ts";
 import { placeOrderName } from "./place-order.ts";
 
-/** A checkout: what was asked for, and the order that it was answered with. Undefined where the bytes are none. */
+/** A checkout: what was requested, and the order that was the response. Undefined where the bytes are none. */
 export interface CheckoutFact extends Pick<StoredSaga, "id" | "status" | "refused"> {
   readonly input: PlaceOrderInput | undefined;
   readonly order: Order | undefined;
@@ -17,7 +17,7 @@ export interface CheckoutFact extends Pick<StoredSaga, "id" | "status" | "refuse
 
 export interface CheckoutFacts {
   checkouts(after: string, limit: number): Promise<CheckoutFact[]>;
-  /** The idempotency keys, with the checkouts that were begun under each. */
+  /** The idempotency keys, with the checkouts that were started under each. */
   keys(after: string, limit: number): Promise<{ readonly key: string; readonly checkouts: readonly string[] }[]>;
   /** Those that have not ended, oldest first. */
   underWay(limit: number): ReturnType<typeof liveSagas>;

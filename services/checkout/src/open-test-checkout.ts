@@ -29,10 +29,10 @@ import { checkout } from "./service.ts";
 
 export const hourMs = 3_600_000;
 
-/** Refused: decided against. Away: not done, no answer. Lost: done, no answer. */
+/** Refused: decided against. Unavailable: not executed, no response. Lost: executed, no response. */
 export type StepFault = "refused" | "unavailable" | "lost";
 
-/** Checkout with carts, inventory, orders and payments on real databases; the catalogue and the payment company do what they are told. */
+/** Checkout with carts, inventory, orders and payments on real databases; the catalogue and the payment provider are scripted. */
 export interface TestCheckout extends TestServices {
   readonly provider: ScriptedProvider;
   readonly checkout: Client<typeof CheckoutService>;
@@ -42,13 +42,13 @@ export interface TestCheckout extends TestServices {
   readonly payments: Client<typeof PaymentsService>;
   /** What the catalogue sells, in euros, by SKU. */
   readonly prices: Map<string, string>;
-  /** Asked before each call of a service's method, such as "orders.createOrder"; no faults by default. */
+  /** Called before each call of a service's method, such as "orders.createOrder"; no faults by default. */
   fault: (method: string) => StepFault | undefined | Promise<StepFault | undefined>;
-  /** Keeps checkout from hearing of orders until what this gives is called. */
+  /** Keeps checkout from applying events until the returned function is called. */
   pauseSubscriptions(): Promise<() => Promise<void>>;
-  /** A cart with these lines, one "A" by default: a guest's, or the given user's. */
+  /** A cart with these lines, one "A" by default: a guest's, or this user's. */
   cart(lines?: readonly (readonly [sku: string, quantity: number])[], user?: string): Promise<string>;
-  /** Places an order and gives it; throws when the answer is that it is still under way. */
+  /** Places an order and gives it; throws when it is still under way. */
   place(request: Parameters<Client<typeof CheckoutService>["placeOrder"]>[0], call: Call): Promise<Order>;
   pay(order: Order): Promise<void>;
   /** What there is in all databases, beside tombstones. */
@@ -59,7 +59,7 @@ export interface Facts {
   readonly orders: Readonly<Record<string, number>>;
   readonly payments: Readonly<Record<string, number>>;
   readonly reservations: Readonly<Record<string, number>>;
-  /** Orders that are held for without being there, or the other way round. */
+  /** Orders that have a reservation or payment without existing, or the other way round. */
   readonly strays: readonly string[];
   readonly charges: number;
 }
@@ -161,7 +161,7 @@ function counted(statuses: ReadonlyMap<string, string>): Record<string, number> 
 function catalogOf(prices: ReadonlyMap<string, string>): Route {
   const missing = Object.fromEntries(
     CatalogService.methods.map(({ localName }) => [localName, () => Promise.reject(new Error(`the test's catalogue has no ${localName}`))]),
-  ) as unknown as Implementation<typeof CatalogService>; // each fails, whatever it should answer
+  ) as unknown as Implementation<typeof CatalogService>; // each fails, whatever it should return
   return implement(CatalogService, {
     ...missing,
     priceLines: async ({ skus }) => ({
@@ -188,9 +188,9 @@ function disturbed(definition: ServiceDefinition, fault: TestCheckout["fault"]):
       const disturbance = await fault(`${definition.name}.${method}`);
       if (disturbance === "unavailable") throw refuse({ reason: "DEPENDENCY_UNAVAILABLE", code: "unavailable" });
       if (disturbance === "refused") throw refuse({ reason: "CART_EMPTY", code: "failed_precondition" });
-      const answer = await handle(request, call);
+      const response = await handle(request, call);
       if (disturbance === "lost") throw refuse({ reason: "DEPENDENCY_UNAVAILABLE", code: "unavailable" });
-      return answer;
+      return response;
     };
   return {
     ...definition,

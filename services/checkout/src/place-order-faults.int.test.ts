@@ -29,7 +29,7 @@ describe("checkout: when a step fails", () => {
 
   for (const [step, undo] of Object.entries(steps)) {
     for (const fault of ["unavailable", "lost"] as const)
-      it(`CON-01 ORD-03: ${step} ${fault}: asked again, and the order is placed once`, async () => {
+      it(`CON-01 ORD-03: ${step} ${fault}: repeated, and the order is placed once`, async () => {
         const before = await live();
         const cart = await app.cart();
         app.fault = inTurn({ [step]: [fault, fault] });
@@ -41,7 +41,7 @@ describe("checkout: when a step fails", () => {
     for (const [name, faults] of Object.entries<Readonly<Record<string, readonly StepFault[]>>>({
       refused: { [step]: ["refused"] },
       "lost, then refused": { [step]: ["lost", "refused"] },
-      "refused, and its undoing away and lost": { [step]: ["lost", "refused"], [undo]: ["unavailable", "lost", "lost"] },
+      "refused, and its compensation unavailable and lost": { [step]: ["lost", "refused"], [undo]: ["unavailable", "lost", "lost"] },
       "refused, and every undoing lost": {
         [step]: ["lost", "refused"],
         ...Object.fromEntries(Object.values(steps).map((each) => [each, ["lost"]])),
@@ -83,26 +83,26 @@ describe("checkout: when a step fails", () => {
   });
 });
 
-describe("checkout: while somebody is away", () => {
+describe("checkout: while a service is unavailable", () => {
   let app: TestCheckout;
   before(async () => {
     app = await openTestCheckout();
   });
   const begun = async (fault: StepFault, until: string) => {
-    let away = true;
-    app.fault = (method) => (method === until && away ? fault : undefined);
+    let failing = true;
+    app.fault = (method) => (method === until && failing ? fault : undefined);
     const cart = await app.cart();
     const { outcome } = await app.checkout.placeOrder({ cart }, shopper(`late ${cart}`, { timeoutMs: 8_000 }));
     assert.ok(outcome.case === "checkout");
     assert.equal(outcome.value.status, CheckoutStatus.RUNNING);
-    return { cart, id: outcome.value.id, goOn: () => (away = false) };
+    return { cart, id: outcome.value.id, recover: () => (failing = false) };
   };
 
   it("CART-03: it goes on by itself: RUNNING, then PLACED with the order, which a repeat gets as well", async () => {
-    const { cart, id, goOn } = await begun("unavailable", "orders.createOrder");
+    const { cart, id, recover } = await begun("unavailable", "orders.createOrder");
     assert.deepEqual((await app.checkout.getCheckout({ checkout: id }, shopper())).status, CheckoutStatus.RUNNING);
     const again = app.checkout.placeOrder({ cart }, shopper(`late ${cart}`));
-    goOn();
+    recover();
     await app.settle();
     const checkout = await app.checkout.getCheckout({ checkout: id }, shopper());
     assert.equal(checkout.status, CheckoutStatus.PLACED);
@@ -110,13 +110,13 @@ describe("checkout: while somebody is away", () => {
     assert.deepEqual(await app.orders.getOrder({ order: checkout.order!.id }, shopper()), checkout.order);
   });
 
-  it("RES-06: while inventory is away nothing is ordered, and with the same key it is afterwards", async () => {
-    let away = true;
-    app.fault = (method) => (method.startsWith("inventory.") && away ? "unavailable" : undefined);
+  it("RES-06: while inventory is unavailable nothing is ordered, and with the same key it is afterwards", async () => {
+    let failing = true;
+    app.fault = (method) => (method.startsWith("inventory.") && failing ? "unavailable" : undefined);
     const cart = await app.cart();
     const place = () => app.checkout.placeOrder({ cart }, shopper(`away ${cart}`, { timeoutMs: 20_000 }));
     await assert.rejects(place(), { reason: "DEPENDENCY_UNAVAILABLE", code: "unavailable" });
-    away = false;
+    failing = false;
     await app.settle();
     const { outcome } = await place();
     assert.equal(outcome.case, "order");
@@ -125,9 +125,9 @@ describe("checkout: while somebody is away", () => {
   });
 
   it("or REFUSED with the problem", async () => {
-    const { cart, id, goOn } = await begun("unavailable", "payments.openPayment");
+    const { cart, id, recover } = await begun("unavailable", "payments.openPayment");
     let refused = true;
-    goOn();
+    recover();
     app.fault = (method) => (method === "payments.openPayment" && refused ? "refused" : undefined);
     await app.settle();
     refused = false;
@@ -137,8 +137,8 @@ describe("checkout: while somebody is away", () => {
   });
 
   it("ID-14: another user does not find it; support and admin do", async () => {
-    const { id, goOn } = await begun("lost", "orders.createOrder");
-    goOn();
+    const { id, recover } = await begun("lost", "orders.createOrder");
+    recover();
     await app.settle();
     await assert.rejects(app.checkout.getCheckout({ checkout: id }, shopper(undefined, { id: "usr_other" })), {
       reason: "NOT_FOUND",

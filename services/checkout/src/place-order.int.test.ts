@@ -161,7 +161,7 @@ describe("checkout: placing an order", () => {
   });
 });
 
-describe("checkout: asked more than once", () => {
+describe("checkout: repeated", () => {
   let app: TestCheckout;
   before(async () => {
     app = await openTestCheckout();
@@ -171,11 +171,11 @@ describe("checkout: asked more than once", () => {
     ["a guest's", undefined],
     ["one's own", "usr_test"],
   ] as const)
-    it(`ORD-04 R5: 50 parallel posts with one key for ${whose} cart are one order with 50 equal answers`, async () => {
+    it(`ORD-04 R5: 50 parallel posts with one key for ${whose} cart are one order with 50 equal responses`, async () => {
       const own = await openTestCheckout();
       const cart = await own.cart([["A", 1]], user);
-      const answers = await Promise.all(Array.from({ length: 50 }, () => own.place({ cart }, shopper("same"))));
-      for (const answer of answers) assert.deepEqual(answer, answers[0]);
+      const orders = await Promise.all(Array.from({ length: 50 }, () => own.place({ cart }, shopper("same"))));
+      for (const order of orders) assert.deepEqual(order, orders[0]);
       assert.deepEqual(await own.facts(), {
         orders: { PENDING: 1 },
         payments: { OPEN: 1 },
@@ -188,8 +188,8 @@ describe("checkout: asked more than once", () => {
   it("CART-03: 50 parallel posts for one cart, each with a key of its own, are one order too", async () => {
     const own = await openTestCheckout();
     const cart = await own.cart();
-    const answers = await Promise.all(Array.from({ length: 50 }, (_, nth) => own.place({ cart }, shopper(`key-${nth}`))));
-    for (const answer of answers) assert.deepEqual(answer, answers[0]);
+    const orders = await Promise.all(Array.from({ length: 50 }, (_, nth) => own.place({ cart }, shopper(`key-${nth}`))));
+    for (const order of orders) assert.deepEqual(order, orders[0]);
     assert.deepEqual((await own.facts()).orders, { PENDING: 1 });
   });
 
@@ -213,7 +213,7 @@ describe("checkout: asked more than once", () => {
     assert.notEqual((await app.place(request, shopper("r5", { id: "usr_other" }))).id, order.id);
   });
 
-  it("R5: replays after 23 hours, though it was paid, its cart is gone, and the price is another", async () => {
+  it("R5: replays after 23 hours, though it was paid, its cart removed, and the price changed", async () => {
     const own = await openTestCheckout();
     const cart = await own.cart();
     const order = await own.place({ cart }, shopper("day"));
@@ -238,7 +238,7 @@ describe("checkout: asked more than once", () => {
     const second = await app.place({ cart }, shopper("c3"));
     assert.notEqual(second.id, first.id);
     assert.equal(second.status, OrderStatus.PENDING);
-    assert.deepEqual(await app.place({ cart }, shopper("c1")), first, "the first key still has its answer");
+    assert.deepEqual(await app.place({ cart }, shopper("c1")), first, "the first key still has its response");
     await app.pass(24 * hourMs);
     assert.equal((await app.orders.getOrder({ order: second.id }, shopper())).status, OrderStatus.CANCELLED);
     assert.notEqual((await app.place({ cart }, shopper("c4"))).id, second.id);
@@ -251,7 +251,7 @@ describe("checkout: asked more than once", () => {
     const resume = await own.pauseSubscriptions();
     await assert.rejects(own.checkout.placeOrder({ cart }, shopper("u1")), { reason: "CART_EMPTY" });
     const [first, second] = await Promise.all([own.place({ cart }, shopper("u2")), own.place({ cart }, shopper("u3"))]);
-    // The order that was undone tells of its cancelling only now.
+    // The event of the compensated order's cancellation arrives only now.
     await resume();
     await own.settle();
     assert.deepEqual(second, first);

@@ -10,7 +10,7 @@ import { createOrder } from "./steps/create-order.ts";
 import { openPayment } from "./steps/open-payment.ts";
 import { reserveStock } from "./steps/reserve-stock.ts";
 
-/** A saga under way: what it started from, and what its steps have answered. */
+/** A saga under way: its input, and the results of its steps. */
 export interface PlacingOrder {
   readonly input: PlaceOrderInput;
   readonly order?: Order;
@@ -20,7 +20,7 @@ export type PlaceOrder = SagaDefinition<typeof PlaceOrderInputSchema, typeof Ord
 
 export const placeOrderName = "place-order";
 
-/** From priced lines to an order that can be paid. The ids of all that it makes are in its input: a step that is asked again makes nothing twice. */
+/** From priced lines to an order that can be paid. The ids of all that it makes are in its input: a step that is repeated makes nothing twice. */
 export function placeOrder(clients: {
   readonly inventory: Client<typeof InventoryService>;
   readonly orders: Client<typeof OrdersService>;

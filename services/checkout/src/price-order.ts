@@ -6,7 +6,7 @@ import { refuse } from "@kontor/platform/errors/refusal.ts";
 import type { Call } from "@kontor/platform/call/call.ts";
 import type { Client } from "@kontor/platform/rpc/rpc.ts";
 
-/** Far below what SQL's bigint and a provider take. */
+/** Far below what SQL's bigint and a provider accept. */
 const totalMinorMax = 10n ** 14n;
 
 export interface PriceNeeds {
@@ -28,8 +28,8 @@ export interface PricedOrder {
 }
 
 /**
- * Reads the cart, which it takes for the caller, or the lines given, and prices them. This comes before the saga begins and is kept in
- * its input, so that all its steps see the same lines however often they are asked. Refuses with CART_EMPTY, LINE_UNAVAILABLE,
+ * Reads the cart, which it takes for the caller, or the lines of the request, and prices them. This comes before the saga begins and is stored in
+ * its input, so that all its steps see the same lines however often they are repeated. Refuses with CART_EMPTY, LINE_UNAVAILABLE,
  * TOTAL_TOO_LARGE, and for a request that names neither or both.
  */
 export const priceOrder =

@@ -29,7 +29,7 @@ export const checkout: ServiceDefinition = {
           name: "checkout.orders",
           publisher: "orders",
           schemas: [OrderCancelledSchema],
-          // The cart's order is gone: it may be ordered anew. One that its own saga took back freed the cart with that saga's end, and
+          // The cart's order is cancelled: it may be ordered again. One that its own saga has compensated freed the cart when that saga ended, and
           // another may be under way by now, which must not be released.
           apply: async (tx, events) => {
             for (const { data } of events)

@@ -1,8 +1,8 @@
--- An order as its last event told it. `state` is that event's OrderState; the columns beside it are what SQL asks for.
+-- An order as its last event carries it. `state` is that event's OrderState; the columns beside it are what SQL filters and sorts by.
 create table orders (
   id text primary key,
   version int not null check (version >= 0),
-  -- VOID: the tombstone of an order that was taken back before it was made.
+  -- VOID: the tombstone of an order that was voided before it was made.
   status text not null check (status in ('PENDING', 'PAID', 'COMPLETED', 'CANCELLED', 'VOID')),
   customer text not null,
   currency char(3) not null,
@@ -17,7 +17,7 @@ create table orders (
 create index orders_by_customer on orders (customer, created_at desc, id desc);
 create index orders_by_time on orders (created_at desc, id desc);
 
--- The legal paths, kept by the database too: whatever the code does, an order never leaves CANCELLED or COMPLETED.
+-- The legal paths, enforced by the database too: whatever the code does, an order never leaves CANCELLED or COMPLETED.
 create function guard_order_status() returns trigger language plpgsql as $$
 begin
   if old.status <> new.status and not (

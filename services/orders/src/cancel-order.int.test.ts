@@ -37,7 +37,7 @@ describe("orders: cancelling an unpaid one", () => {
     assert.deepEqual(await types(app, order), ["placed", "cancelled"]);
   });
 
-  it("a repeat is answered alike, with its key and without", async () => {
+  it("a repeat gets the same response, with its key and without", async () => {
     const order = await app.place();
     const first = await app.orders.cancelOrder({ order: order.id, version: 1 }, customer("usr_test", { idempotencyKey: "cancel-1" }));
     const again = await app.orders.cancelOrder({ order: order.id, version: 1 }, customer("usr_test", { idempotencyKey: "cancel-1" }));
@@ -76,7 +76,7 @@ describe("orders: cancelling an unpaid one", () => {
     assert.equal((await app.orders.cancelOrder({ order: order.id }, customer())).status, OrderStatus.CANCELLED);
   });
 
-  it("R6: one that turns out to be paid is refunded and cancelled; the capture that is heard of later does no harm", async () => {
+  it("R6: one that turns out to be paid is refunded and cancelled; the event of the capture that comes later does no harm", async () => {
     const order = await app.place();
     await app.payAtProvider(order);
     const cancelled = await app.orders.cancelOrder({ order: order.id }, customer());
@@ -87,18 +87,18 @@ describe("orders: cancelling an unpaid one", () => {
     assert.equal(await app.parked(), 0);
   });
 
-  it("CON-01: compensated by its checkout: cancelled, or refunded when it was paid already, as often as it is asked", async () => {
+  it("CON-01: compensated by its checkout: cancelled, or refunded when it was paid already, as often as it is requested", async () => {
     const available = await app.available();
-    const [unpaid, paid, heard] = [await app.place(), await app.place(), await app.place()];
+    const [unpaid, paid, applied] = [await app.place(), await app.place(), await app.place()];
     await app.payAtProvider(paid);
-    await app.pay(heard);
-    for (const order of [unpaid, paid, heard])
-      for (let asked = 0; asked < 3; asked++) await app.orders.voidOrder({ order: order.id }, testCall({ user: {} }));
+    await app.pay(applied);
+    for (const order of [unpaid, paid, applied])
+      for (let time = 0; time < 3; time++) await app.orders.voidOrder({ order: order.id }, testCall({ user: {} }));
     await app.settle();
-    for (const order of [unpaid, paid, heard]) assert.deepEqual(cause(await app.read(order.id)).slice(0, 2), ["CANCELLED", "CHECKOUT"]);
+    for (const order of [unpaid, paid, applied]) assert.deepEqual(cause(await app.read(order.id)).slice(0, 2), ["CANCELLED", "CHECKOUT"]);
     assert.deepEqual(await money(app, unpaid), ["CLOSED", "0.00"]);
     assert.deepEqual(await money(app, paid), ["REFUNDED", "19.99"]);
-    assert.deepEqual(await money(app, heard), ["REFUNDED", "19.99"]);
+    assert.deepEqual(await money(app, applied), ["REFUNDED", "19.99"]);
     assert.equal(await app.available(), available);
     assert.equal(await app.parked(), 0);
   });
@@ -125,12 +125,12 @@ describe("orders: cancelling a paid one", () => {
     assert.equal((await app.events(order.id)).at(-1)?.order.cancelling, false);
   });
 
-  it("R7: while the provider is away it is `cancelling`, cannot be fulfilled, and the task ends it", async () => {
+  it("R7: while the provider is unavailable it is `cancelling`, cannot be fulfilled, and the task ends it", async () => {
     const order = await app.place();
     await app.pay(order);
     app.provider.fault = () => "unavailable";
-    const answer = await app.orders.cancelOrder({ order: order.id }, customer("usr_test", { idempotencyKey: "away-1" }));
-    assert.deepEqual([answer.status, answer.cancelling], [OrderStatus.PAID, true]);
+    const cancelled = await app.orders.cancelOrder({ order: order.id }, customer("usr_test", { idempotencyKey: "away-1" }));
+    assert.deepEqual([cancelled.status, cancelled.cancelling], [OrderStatus.PAID, true]);
     await assert.rejects(fulfil(app, order), { reason: "ORDER_STATE", details: { status: "PAID", cancelling: true } });
     for (let minutes = 0; minutes < 5; minutes++) await app.pass(60_000);
     assert.equal((await app.read(order.id)).cancelling, true);
@@ -138,27 +138,27 @@ describe("orders: cancelling a paid one", () => {
     for (let minutes = 0; minutes < 6; minutes++) await app.pass(60_000);
     assert.deepEqual(cause(await app.read(order.id)), ["CANCELLED", "CUSTOMER", "usr_test"]);
     const again = await app.orders.cancelOrder({ order: order.id }, customer("usr_test", { idempotencyKey: "away-1" }));
-    assert.deepEqual(again, answer, "the key has its first answer");
+    assert.deepEqual(again, cancelled, "the key has its first response");
     assert.deepEqual(await types(app, order), ["placed", "paid", "cancel_requested", "cancelled"]);
   });
 
-  it("R7: a silent provider does not make the answer late; its refund is one", async () => {
+  it("R7: a silent provider does not delay the response; its refund is one", async () => {
     const order = await app.place();
     await app.pay(order);
     const { returned } = app.provider.ledger();
     app.provider.fault = () => "silent";
-    const answer = await app.orders.cancelOrder({ order: order.id }, customer("usr_test", { timeoutMs: 500 }));
-    assert.deepEqual([answer.status, answer.cancelling], [OrderStatus.PAID, true]);
+    const cancelled = await app.orders.cancelOrder({ order: order.id }, customer("usr_test", { timeoutMs: 500 }));
+    assert.deepEqual([cancelled.status, cancelled.cancelling], [OrderStatus.PAID, true]);
     app.provider.fault = (operation) => (operation === "refund" && app.provider.operations.push("x") % 3 !== 0 ? "lost" : undefined);
-    const answers = await Promise.all(Array.from({ length: 5 }, () => app.orders.cancelOrder({ order: order.id }, customer())));
-    assert.ok(answers.every(({ status, cancelling }) => status === OrderStatus.CANCELLED || cancelling));
+    const outcomes = await Promise.all(Array.from({ length: 5 }, () => app.orders.cancelOrder({ order: order.id }, customer())));
+    assert.ok(outcomes.every(({ status, cancelling }) => status === OrderStatus.CANCELLED || cancelling));
     for (let tries = 0; tries < 10; tries++) await app.pass(10_000);
     app.provider.fault = () => undefined;
     assert.deepEqual(await types(app, order), ["placed", "paid", "cancel_requested", "cancelled"]);
     assert.equal(app.provider.ledger().returned - returned, 1999n);
   });
 
-  it("a refund that is heard of before its caller knows of it leaves the end, and the cause, to the one who asked", async () => {
+  it("a refund whose event arrives before its caller has the response leaves the end, and the cause, to the caller", async () => {
     const order = await app.place();
     await app.pay(order);
     app.provider.fault = (operation) => (operation === "refund" ? "lost" : undefined);
@@ -171,14 +171,14 @@ describe("orders: cancelling a paid one", () => {
     assert.deepEqual(cause(await app.read(order.id)), ["CANCELLED", "CUSTOMER", "usr_test"]);
   });
 
-  it("a provider that refuses is asked again, seldom; the order waits, and its day does not complete it", async () => {
+  it("a provider that refuses is called again hourly; the order waits, and its day does not complete it", async () => {
     const own = await openTestOrders();
     const order = await own.place();
     await own.pay(order);
     own.provider.refusesRefunds = true;
     own.faultsExpected = true;
-    const answer = await own.orders.cancelOrder({ order: order.id }, customer());
-    assert.equal(answer.cancelling, true);
+    const cancelled = await own.orders.cancelOrder({ order: order.id }, customer());
+    assert.equal(cancelled.cancelling, true);
     const tries = async () => (await own.payments.getPayment({ payment: order.payment!.id }, staff())).refunds.length;
     assert.equal(await tries(), 1);
     await own.pass(60_000);
@@ -195,16 +195,16 @@ describe("orders: cancelling a paid one", () => {
     assert.deepEqual(await money(own, order), ["REFUNDED", "19.99"]);
   });
 
-  it("PAY-04: a full refund by an admin takes the order back; a part does not, and what is left is refunded with the order", async () => {
-    const [whole, part] = [await app.place(), await app.place()];
-    for (const order of [whole, part]) await app.pay(order);
+  it("PAY-04: a full refund by an admin takes the order back; a partial one does not, and what is left is refunded with the order", async () => {
+    const [whole, partial] = [await app.place(), await app.place()];
+    for (const order of [whole, partial]) await app.pay(order);
     await app.payments.createRefund({ payment: whole.payment!.id }, staff());
-    await app.payments.createRefund({ payment: part.payment!.id, amount: { currency: "EUR", amount: "5.00" } }, staff());
+    await app.payments.createRefund({ payment: partial.payment!.id, amount: { currency: "EUR", amount: "5.00" } }, staff());
     await app.settle();
     assert.deepEqual(cause(await app.read(whole.id)), ["CANCELLED", "REFUNDED", "payments"]);
-    assert.equal((await app.read(part.id)).status, OrderStatus.PAID);
-    assert.equal((await app.orders.cancelOrder({ order: part.id }, customer())).status, OrderStatus.CANCELLED);
-    assert.deepEqual(await money(app, part), ["REFUNDED", "19.99"]);
+    assert.equal((await app.read(partial.id)).status, OrderStatus.PAID);
+    assert.equal((await app.orders.cancelOrder({ order: partial.id }, customer())).status, OrderStatus.CANCELLED);
+    assert.deepEqual(await money(app, partial), ["REFUNDED", "19.99"]);
   });
 
   it("ORD-05: once fulfilled it is not cancelled, and the repeat is refused alike; a refund leaves it COMPLETED", async () => {
@@ -213,7 +213,7 @@ describe("orders: cancelling a paid one", () => {
     const done = await fulfil(app, order);
     assert.deepEqual([done.status, done.version, done.fulfilments[0]?.carrier], [OrderStatus.COMPLETED, 4, "DHL"]);
     assert.deepEqual(await types(app, order), ["placed", "paid", "fulfilled", "completed"]);
-    for (let asked = 0; asked < 2; asked++)
+    for (let time = 0; time < 2; time++)
       await assert.rejects(app.orders.cancelOrder({ order: order.id }, customer("usr_test", { idempotencyKey: "too-late" })), {
         reason: "ORDER_STATE",
         code: "failed_precondition",
@@ -238,8 +238,8 @@ describe("orders: cancelling a paid one", () => {
   });
 });
 
-describe("orders: units that are gone", () => {
-  it("R4: a payment whose units are gone is refunded and the order cancelled; one cancelled before that is let be", async () => {
+describe("orders: units that are sold out", () => {
+  it("R4: a payment whose units are sold out is refunded and the order cancelled; one cancelled before that stays as it is", async () => {
     const app = await openTestOrders();
     const inventory = app.clients.of("inventory", InventoryService);
     await inventory.importStock({ stock: [{ sku: "B", onHand: 1 }] }, testCall());
@@ -250,13 +250,13 @@ describe("orders: units that are gone", () => {
       orders.push(order);
     }
     await inventory.createMovement({ sku: "B", kind: MovementKind.WRITTEN_OFF, quantity: 1 }, staff());
-    const [gone, both] = orders as [Order, Order];
-    await app.pay(gone);
-    assert.deepEqual(cause(await app.read(gone.id)), ["CANCELLED", "OUT_OF_STOCK", "orders"]);
-    assert.deepEqual(await money(app, gone), ["REFUNDED", "19.99"]);
-    assert.deepEqual(await types(app, gone), ["placed", "paid", "cancel_requested", "cancelled"]);
+    const [soldOut, both] = orders as [Order, Order];
+    await app.pay(soldOut);
+    assert.deepEqual(cause(await app.read(soldOut.id)), ["CANCELLED", "OUT_OF_STOCK", "orders"]);
+    assert.deepEqual(await money(app, soldOut), ["REFUNDED", "19.99"]);
+    assert.deepEqual(await types(app, soldOut), ["placed", "paid", "cancel_requested", "cancelled"]);
 
-    // Its customer is quicker than inventory's word.
+    // Its customer is quicker than inventory's event.
     const resume = await app.pauseSubscriptions();
     await app.payAtProvider(both);
     await app.orders.cancelOrder({ order: both.id }, customer());

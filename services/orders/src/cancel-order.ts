@@ -18,22 +18,22 @@ import { after, record } from "./record.ts";
 
 export const takeBackQueue = "order-take-back";
 
-// The one who cancels takes the order back at once; the task is for when that fails.
+// `cancelOrder` takes the order back at once; the task is for when that fails.
 const inlineMs = 15_000;
-const answerMs = 1_000;
+const responseMs = 1_000;
 const refusedMs = 3_600_000;
 
 export type CancelNeeds = Pick<ServiceContext, "database" | "events" | "tasks" | "clock" | "log"> & {
   readonly payments: Client<typeof PaymentsService>;
 };
 
-/** What is done with an order once it is known how its payment stands. */
+/** What is done with an order once the state of its payment is known. */
 type Decide = (order: StoredOrder, by: By) => Decision | undefined;
 
 /**
- * Cancels an order for somebody. Unpaid: its payment is closed first, at the provider too, so that nobody can pay a cancelled order;
- * when the money came before, it is an order that is paid. Paid: it is marked, refunded and cancelled; when the refund is not done
- * in time, the order is still PAID and `cancelling`, and a task goes on. Refuses with ORDER_STATE once it is fulfilled.
+ * Cancels an order. Unpaid: its payment is closed first, at the provider too, so that nobody can pay a cancelled order; when it was
+ * captured before, the order is a paid one. Paid: it is marked as cancelling, refunded and cancelled; when the refund is not done in
+ * time, the order is still PAID and `cancelling`, and a task continues. Refuses with ORDER_STATE once it is fulfilled.
  */
 export const cancelOrder =
   (needs: CancelNeeds) =>
@@ -51,18 +51,18 @@ export const cancelOrder =
     const dueAt = new Date(clock.now().getTime() + inlineMs);
     await database.transaction((tx) => startTakingBack(needs, tx, { order: id, cause, dueAt }, call));
     try {
-      // So much is kept for the answer: a provider that is silent must not make the caller's deadline pass.
-      const soon = call.with({ deadlineMs: call.deadlineMs - Math.min(answerMs, call.remainingMs() / 4) });
+      // This time is reserved for the response: a provider that is silent must not make the caller's deadline pass.
+      const soon = call.with({ deadlineMs: call.deadlineMs - Math.min(responseMs, call.remainingMs() / 4) });
       const { effect } = await takeBack(needs)(create(OrderTakeBackSchema, { order: id, cause, actor: call.actor }), soon);
       await database.transaction((tx) => effect(tx));
     } catch (error) {
-      // It is decided that the order is taken back; whatever is in the way, the task goes on with it.
-      log.warn({ call, error, order: id }, "the refund is not done yet; the task goes on");
+      // It is decided that the order is taken back: whatever failed here, the task repeats it.
+      log.warn({ call, error, order: id }, "the refund is not done yet; the task continues");
     }
   };
 
 /**
- * Marks a paid order as being taken back and writes the task that does it. Its payment's capture may not have been heard of yet. Nothing
+ * Marks a paid order as being taken back and writes the task that does it. The event of its payment's capture may not have arrived yet. Nothing
  * happens to one that is cancelled; refuses once it is fulfilled or completed.
  */
 export async function startTakingBack(
@@ -80,7 +80,7 @@ export async function startTakingBack(
   await needs.tasks.add(tx, call, [{ queue: takeBackQueue, key: id, payload, ...(dueAt && { dueAt }) }]);
 }
 
-/** Refunds an order that is being taken back; the effect cancels it. May be done more than once: the refund and the end are each one. */
+/** Refunds an order that is being taken back; the effect cancels it. May be repeated: there is one refund and one end. */
 export const takeBack =
   (needs: Pick<CancelNeeds, "database" | "events" | "clock" | "payments">) =>
   async (work: OrderTakeBack, call: Call): Promise<Required<Pick<TaskResult, "effect">>> => {
@@ -96,7 +96,7 @@ export const takeBack =
     };
   };
 
-/** The same as a task. A provider that will not refund is asked again, seldom, while an operator is called. */
+/** The same as a task. When the provider refuses to refund, it is tried again hourly, and an operator is alerted. */
 export const takeBackTask =
   (needs: Parameters<typeof takeBack>[0] & Pick<CancelNeeds, "log">) =>
   async (work: OrderTakeBack, call: Call): Promise<TaskResult> => {

@@ -15,8 +15,8 @@ export const orderClockQueue = "order-clock";
 type Needs = Pick<ServiceContext, "database" | "events" | "tasks" | "clock">;
 
 /**
- * Makes an order, PENDING, in one statement with its event and its clock. The id is the asker's: a repeat gets the order that is
- * there, whatever became of it. Refuses with ORDER_VOID when it was taken back before it came.
+ * Makes an order, PENDING, in one statement with its event and its clock. The id is the caller's: a repeat gets the existing
+ * order, whatever became of it. Refuses with ORDER_VOID when it was voided before.
  */
 export const createOrder =
   ({ database, events, tasks, clock }: Needs) =>

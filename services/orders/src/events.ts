@@ -14,14 +14,14 @@ import { lockOrders } from "./order-store.ts";
 import { record } from "./record.ts";
 
 /**
- * A refund of part of it, or of an order that has left the house, does not take the order back. One that is being taken back is ended by
- * its task, which knows who asked for it and why.
+ * A partial refund, or the refund of an order that has left the warehouse, does not take the order back. One that is being taken back is
+ * ended by its task, which knows who requested that and why.
  */
 function takesBack(payment: PaymentStatus, { status, cancelling, fulfilments }: OrderState): boolean {
   return payment === PaymentStatus.REFUNDED && status === OrderStatus.PAID && !cancelling && fulfilments.length === 0;
 }
 
-/** What orders do when money came or went, and when a paid order's units turned out to be gone. */
+/** What orders do when a payment was captured or refunded, and when a paid order's units turned out to be sold. */
 export function orderSubscriptions(needs: Pick<CancelNeeds, "events" | "tasks" | "clock">): readonly Subscription[] {
   return [
     subscription({
@@ -64,7 +64,7 @@ export function orderSubscriptions(needs: Pick<CancelNeeds, "events" | "tasks" |
       publisher: "inventory",
       schemas: [ClaimRefusedSchema],
       apply: async (tx, events) => {
-        // In the order of their ids, as all who lock more than one do.
+        // In the order of their ids, as everywhere where more than one is locked.
         await lockOrders(
           tx,
           events.map(({ data }) => data.order),

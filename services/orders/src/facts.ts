@@ -9,7 +9,7 @@ import { eventsOfType, hasEvent, joinHistory, joinLastEvent } from "@kontor/plat
 import type { ServiceFacts } from "@kontor/platform/service/facts.ts";
 import { firstField } from "./first-field.ts";
 
-/** VOID: the tombstone of an order that was withdrawn before it was placed. */
+/** VOID: the tombstone of an order that was voided before it was placed. */
 export type OrderFactStatus = "PENDING" | "PAID" | "COMPLETED" | "CANCELLED" | "VOID";
 
 /** An order without its stored state, which is most of the bytes and read only where it is compared. */

@@ -38,7 +38,7 @@ export interface OrderEvent {
   readonly hours: number | undefined;
 }
 
-/** Orders, payments and inventory on real databases, with a payment company that does what it is told. */
+/** Orders, payments and inventory on real databases, with a scripted payment provider. */
 export interface TestOrders extends TestServices {
   readonly provider: ScriptedProvider;
   /** While it is true, faults are not printed. */
@@ -52,13 +52,13 @@ export interface TestOrders extends TestServices {
       readonly lines?: readonly (readonly [sku: string, quantity: number])[];
     },
   ): Promise<Order>;
-  /** What createOrder is asked, with ids of its own. */
+  /** A request of createOrder, with ids of its own. */
   request(lines?: readonly (readonly [sku: string, quantity: number])[]): CreateOrderRequest;
   /** Opens an attempt for the order; gives its id. */
   attempt(order: Order): Promise<string>;
-  /** Opens an attempt and pays at the provider; nobody is told. Gives the attempt's id. */
+  /** Opens an attempt and pays at the provider, which sends no webhook. Gives the attempt's id. */
   payAtProvider(order: Order): Promise<string>;
-  /** Pays, the provider tells it, and everybody has heard of it. */
+  /** Pays, with the webhook, and waits until its events are applied. */
   pay(order: Order): Promise<void>;
   webhook(attempt: string): Promise<unknown>;
   read(order: string): Promise<Order>;
@@ -67,7 +67,7 @@ export interface TestOrders extends TestServices {
   stored(order: string): Promise<{ readonly version: number; readonly status: string; readonly state: OrderState }>;
   /** How many units of "A" can be bought. */
   available(): Promise<number>;
-  /** Keeps orders from hearing of payments and claims until what this gives is called. */
+  /** Keeps orders from applying events until the returned function is called. */
   pauseSubscriptions(): Promise<() => Promise<void>>;
   /** How many events orders could not apply. */
   parked(): Promise<number>;
@@ -146,15 +146,15 @@ export async function openTestOrders(): Promise<TestOrders> {
     inventory: inventoryClient,
     request,
     place: async ({ lines, ...change } = {}) => {
-      const asked = { ...request(lines), ...change };
-      const call = testCall({ user: { id: asked.customer }, caller: "checkout" });
+      const requested = { ...request(lines), ...change };
+      const call = testCall({ user: { id: requested.customer }, caller: "checkout" });
       const expiresAt = timestampFromDate(new Date(app.clock.now().getTime() + 25 * hourMs));
       await inventoryClient.reserve(
-        { order: asked.order, lines: asked.lines.map(({ sku, quantity }) => ({ sku, quantity })), expiresAt },
+        { order: requested.order, lines: requested.lines.map(({ sku, quantity }) => ({ sku, quantity })), expiresAt },
         call,
       );
-      const order = await client.createOrder(asked, call);
-      const { payment, customer: id, paymentSecret: secret } = asked;
+      const order = await client.createOrder(requested, call);
+      const { payment, customer: id, paymentSecret: secret } = requested;
       await payments.openPayment({ payment, order: order.id, customer: id, secret, amount: order.total! }, call);
       return order;
     },

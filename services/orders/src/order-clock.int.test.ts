@@ -66,7 +66,7 @@ describe("orders: their hours", () => {
     ]);
   });
 
-  it("ORD-10: who pays after 5 hours was reminded once; the clock goes on without a word", async () => {
+  it("ORD-10: who pays after 5 hours was reminded once; the clock continues without a mail", async () => {
     const app = await openTestOrders();
     const order = await app.place();
     await app.pass(4 * hourMs);
@@ -161,9 +161,9 @@ describe("orders: their hours", () => {
     assert.equal(await app.parked(), 0);
   });
 
-  it("ORD-15: money that was captured and not heard of, or has gone back already, decides at 24 hours", async () => {
+  it("ORD-15: a capture or refund whose event has not arrived decides at 24 hours", async () => {
     const app = await openTestOrders();
-    // Their events are held back: orders hears of neither capture nor refund before it asks.
+    // Their events are held back: orders knows of neither capture nor refund before it calls payments.
     const resume = await app.pauseSubscriptions();
     const [captured, refunded] = [await app.place(), await app.place()];
     for (const order of [captured, refunded]) {
@@ -192,8 +192,8 @@ describe("orders: their hours", () => {
     for (let raced = 0; raced < races; raced += atOnce) {
       const placed = await Promise.all(Array.from({ length: atOnce }, () => app.place()));
       const attempts = await Promise.all(placed.map((order) => app.attempt(order)));
-      let asked = 0;
-      app.provider.fault = () => (++asked % 7 === 0 ? "lost" : asked % 11 === 0 ? "unavailable" : undefined);
+      let calls = 0;
+      app.provider.fault = () => (++calls % 7 === 0 ? "lost" : calls % 11 === 0 ? "unavailable" : undefined);
       // Just before, at, and just after their time; the tasks of some are a little behind.
       app.clock.advance(24 * hourMs - 1);
       await app.settle();

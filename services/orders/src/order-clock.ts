@@ -39,7 +39,7 @@ export const tickOrder =
     const payment = state.status === OrderStatus.PAID ? PaymentStatus.CAPTURED : await closed(needs, state.payment, call);
     return {
       effect: async (tx) => {
-        // The money came before this hour and was not heard of yet. A write of its own: no order goes from PENDING to COMPLETED.
+        // The payment was captured before this hour, and its event has not arrived yet. A write of its own: no order goes from PENDING to COMPLETED.
         if (state.status === OrderStatus.PENDING && payment !== PaymentStatus.CLOSED)
           await changeOrderIn(tx, needs, work.order, call, ({ state: order }, by) => pay(order, { ...by, actor: "payments" }));
         await changeOrderIn(tx, needs, work.order, call, ({ state: order }, by) => {

@@ -131,7 +131,7 @@ describe("orders: who comes first", () => {
     await check(own, order.id);
   });
 
-  it("PAY-06: a payment that is told of five times makes its order PAID once", async () => {
+  it("PAY-06: a payment whose webhook comes five times makes its order PAID once", async () => {
     const order = await app.place();
     const attempt = await app.payAtProvider(order);
     await Promise.all([
@@ -200,7 +200,7 @@ describe("orders: who comes first", () => {
     );
     const { taken, returned } = app.provider.ledger();
     const { database } = app.services.get("payments")!;
-    const { kept } = await database.one<{ kept: bigint }>(sql`select coalesce(sum(captured - refunded), 0)::bigint as kept from payments`);
-    assert.equal(taken - returned, kept, "I3 I4: the provider's books say what ours say");
+    const { net } = await database.one<{ net: bigint }>(sql`select coalesce(sum(captured - refunded), 0)::bigint as net from payments`);
+    assert.equal(taken - returned, net, "I3 I4: the provider's ledger agrees with payments");
   });
 });

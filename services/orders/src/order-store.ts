@@ -35,7 +35,7 @@ export async function lockOrder(tx: Transaction, id: string): Promise<StoredOrde
   return present(await tx.maybe<Row>(sql`select ${columns} from orders where id = ${id} and status <> 'VOID' for update`));
 }
 
-/** Those of the orders that are there, locked in the order of their ids, so that two batches cannot wait for each other. */
+/** Those of the orders that exist, locked in the order of their ids, so that two batches cannot wait for each other. */
 export async function lockOrders(tx: Transaction, ids: readonly string[]): Promise<Map<string, StoredOrder>> {
   const rows = await tx.rows<Row>(
     sql`select ${columns} from orders where id = any(${ids}::text[]) and status <> 'VOID' order by id for update`,
@@ -77,7 +77,7 @@ export async function readOrders(queries: Queries, filter: OrderFilter): Promise
   return rows.map(storedOrder);
 }
 
-/** `insert into orders … returning id` for a new order. Fails on an id that is taken, with all that stands in the same statement. */
+/** `insert into orders … returning id` for a new order. Fails on an id that is taken, with everything in the same statement. */
 export function insertOrderSql(state: OrderState, paymentSecret: string): Sql {
   const total = moneyFrom(state.total!);
   const at = timestampDate(state.createdAt!);
@@ -87,7 +87,7 @@ export function insertOrderSql(state: OrderState, paymentSecret: string): Sql {
     returning id`;
 }
 
-/** Marks the id of an order that must never be made. Gives false when there is an order already. */
+/** Inserts a tombstone for an order that must never be made. Gives false when there is an order already. */
 export async function insertTombstone(tx: Transaction, id: string, at: Date): Promise<boolean> {
   const inserted = await tx.run(
     sql`insert into orders (id, version, status, customer, currency, total, payment, payment_secret, state, created_at, updated_at)

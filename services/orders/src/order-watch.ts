@@ -4,18 +4,18 @@ import type { ServiceContext } from "@kontor/platform/service/service.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 
 const channel = "orders.changed";
-/** How often the watched orders of this process are looked at, all in one statement, in case that a message was lost. */
-const lookMs = 1_000;
+/** How often the watched orders of this process are read, all in one statement, in case a message was lost. */
+const pollMs = 1_000;
 
 type Needs = Pick<ServiceContext, "database" | "cache" | "events" | "log">;
 
-/** Tells whoever watches an order of its changes, wherever they are made: by messages through the cache, and by looking where one was lost. */
+/** Passes the changes of an order to its watchers, wherever they are made: by messages through the cache, and by polling in case one was lost. */
 export interface OrderWatch {
   /** The service's log, whose appends are announced after their commit. */
   readonly events: EventLog;
   /**
-   * An order's events after a version, in order, without a gap: those that there are and then each as it comes, until `signal` aborts.
-   * Who reads slowly gets them later, never fewer.
+   * An order's events after a version, in order, without a gap: those that exist and then each as it comes, until `signal` aborts.
+   * A slow reader gets them later, never fewer.
    */
   follow(order: string, afterVersion: number, signal: AbortSignal): AsyncGenerator<RecordedEvent>;
 }
@@ -27,7 +27,7 @@ interface Watcher {
 
 export function createOrderWatch({ database, cache, events, log }: Needs): OrderWatch {
   const watched = new Map<string, Set<Watcher>>();
-  let hearing: Promise<() => Promise<void>> | undefined;
+  let subscribed: Promise<() => Promise<void>> | undefined;
   let timer: NodeJS.Timeout | undefined;
 
   function wake(order: string): void {
@@ -37,15 +37,15 @@ export function createOrderWatch({ database, cache, events, log }: Needs): Order
   function announce(orders: readonly string[]): void {
     cache
       .publish(channel, orders)
-      .catch((error: unknown) => log.debug({ error }, "watchers elsewhere were not told; they look by themselves"));
+      .catch((error: unknown) => log.debug({ error }, "watchers in other processes were not notified; they poll"));
   }
 
-  /** Wakes those whose order has gone on. Looks again a second after it has an answer. */
-  function look(): void {
-    void lookNow().finally(() => (timer = watched.size === 0 ? undefined : setTimeout(look, lookMs)));
+  /** Wakes those whose order has changed. Polls again a second after it has a result. */
+  function poll(): void {
+    void pollNow().finally(() => (timer = watched.size === 0 ? undefined : setTimeout(poll, pollMs)));
   }
 
-  async function lookNow(): Promise<void> {
+  async function pollNow(): Promise<void> {
     try {
       const rows = await database.rows<{ stream: string; version: number }>(
         sql`select stream, max(version) as version from events where stream = any(${[...watched.keys()]}::text[]) group by stream`,
@@ -53,7 +53,7 @@ export function createOrderWatch({ database, cache, events, log }: Needs): Order
       for (const { stream, version } of rows)
         for (const watcher of watched.get(stream) ?? []) if (watcher.version < version) watcher.waker.raise();
     } catch (error) {
-      log.warn({ error }, "watched orders could not be looked at; it is tried again");
+      log.warn({ error }, "watched orders could not be read; it is tried again");
     }
   }
 
@@ -61,13 +61,13 @@ export function createOrderWatch({ database, cache, events, log }: Needs): Order
     const others = watched.get(order);
     if (others === undefined) watched.set(order, new Set([watcher]));
     else others.add(watcher);
-    timer ??= setTimeout(look, lookMs);
-    hearing ??= cache.subscribe(channel, (orders) => {
+    timer ??= setTimeout(poll, pollMs);
+    subscribed ??= cache.subscribe(channel, (orders) => {
       if (Array.isArray(orders)) for (const changed of orders) wake(String(changed));
     });
-    hearing.catch((error: unknown) => {
-      hearing = undefined;
-      log.debug({ error }, "changes of orders are not heard of; they are looked for");
+    subscribed.catch((error: unknown) => {
+      subscribed = undefined;
+      log.debug({ error }, "changes of orders cannot be subscribed to; they are polled");
     });
   }
 
@@ -78,8 +78,8 @@ export function createOrderWatch({ database, cache, events, log }: Needs): Order
     if (watched.size > 0) return;
     clearTimeout(timer);
     timer = undefined;
-    const ending = hearing;
-    hearing = undefined;
+    const ending = subscribed;
+    subscribed = undefined;
     ending?.then((end) => end()).catch((error: unknown) => log.debug({ error }, "a subscription to changes of orders could not be ended"));
   }
 
@@ -95,7 +95,7 @@ export function createOrderWatch({ database, cache, events, log }: Needs): Order
       const watcher: Watcher = { waker: new Waker(), version: afterVersion };
       const close = () => watcher.waker.close();
       signal.addEventListener("abort", close, { once: true });
-      // Before the first reading: what comes meanwhile is heard.
+      // Before the first reading, so that no change in between is missed.
       join(order, watcher);
       try {
         while (!signal.aborted) {
@@ -105,7 +105,7 @@ export function createOrderWatch({ database, cache, events, log }: Needs): Order
             watcher.version = event.version;
             yield event;
           }
-          await watcher.waker.wait(lookMs * 30);
+          await watcher.waker.wait(pollMs * 30);
         }
       } finally {
         signal.removeEventListener("abort", close);

@@ -21,7 +21,7 @@ import { refuse } from "@kontor/platform/errors/refusal.ts";
 export const reminderHours = [4, 12, 22] as const;
 export const expiryHours = 24;
 
-/** What was decided: the order afterwards, and what happened to it. */
+/** A decision: the order afterwards, and its events. */
 export interface Decision {
   readonly state: OrderState;
   readonly events: readonly Message[];
@@ -64,7 +64,7 @@ export function place(request: CreateOrderRequest, by: By): Decision {
   return { state, events: [create(OrderPlacedSchema, { order: state })] };
 }
 
-/** Its payment was captured. Undefined when it was known already, also when it has been taken back since. Throws when it was cancelled unpaid. */
+/** Its payment was captured. Undefined when that is known already, also when it has been taken back since. Throws when it was cancelled unpaid. */
 export function pay(order: OrderState, by: By): Decision | undefined {
   if (order.history.some(({ status }) => status === OrderStatus.PAID)) return undefined;
   if (order.status !== OrderStatus.PENDING) throw new Error(`order ${order.order} was paid when it was ${OrderStatus[order.status]}`);
@@ -101,7 +101,7 @@ export function cancel(order: OrderState, cause: CancelCause, by: By): Decision 
   return { state, events: [create(OrderCancelledSchema, { order: state, wasPaid: order.status === OrderStatus.PAID })] };
 }
 
-/** The whole order has left the house: COMPLETED. Refuses unless it is paid and not being taken back. */
+/** The whole order has left the warehouse: COMPLETED. Refuses unless it is paid and not being taken back. */
 export function fulfil(order: OrderState, fulfilment: Fulfilment, by: By): Decision {
   if (order.status !== OrderStatus.PAID || order.cancelling) throw wrongState(order);
   const fulfilled = clone(OrderStateSchema, order);

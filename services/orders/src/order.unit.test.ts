@@ -159,7 +159,7 @@ describe("order", () => {
     }
   });
 
-  it("ORD-05: decides without changing what it was given", () => {
+  it("ORD-05: decides without changing its arguments", () => {
     const before = JSON.stringify(pending, replacer);
     pay(pending, by);
     cancel(pending, "EXPIRED", by);
@@ -193,7 +193,7 @@ describe("order", () => {
           try {
             decision = steps[name]!(order);
           } catch (error) {
-            // A payment for an order that was cancelled unpaid is the one thing that must be kept from happening elsewhere.
+            // A payment for an order that was cancelled unpaid must be prevented elsewhere.
             if (name === "pay" && order.status === OrderStatus.CANCELLED) continue;
             assert.ok(error instanceof Refusal && error.reason === "ORDER_STATE", String(error));
             continue;
@@ -203,7 +203,7 @@ describe("order", () => {
           if (decision.state.status !== order.status) assert.ok(legal[order.status]?.includes(decision.state.status));
           if (name === "pay") payments.in++;
           const last = decision.events.at(-1) as unknown as { order: OrderState };
-          assert.deepEqual(last.order, decision.state, "the last event tells the state");
+          assert.deepEqual(last.order, decision.state, "the last event carries the state");
           order = decision.state;
         }
         const path = order.history.map(({ status }) => status);

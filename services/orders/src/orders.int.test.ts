@@ -71,10 +71,10 @@ describe("orders: making them", () => {
     }
   });
 
-  it("CON-01: an order taken back before it was made is never made, and nobody is told of one", async () => {
+  it("CON-01: an order voided before it was made is never made, and has no events", async () => {
     const request = app.request();
-    for (let asked = 0; asked < 2; asked++) await app.orders.voidOrder({ order: request.order }, testCall());
-    for (let asked = 0; asked < 2; asked++)
+    for (let time = 0; time < 2; time++) await app.orders.voidOrder({ order: request.order }, testCall());
+    for (let time = 0; time < 2; time++)
       await assert.rejects(app.orders.createOrder(request, testCall({ user: {} })), {
         reason: "ORDER_VOID",
         code: "failed_precondition",

@@ -45,7 +45,7 @@ async function compareOrders(queries: Queries, after: string, limit: number): Pr
 function differenceOf(row: ComparedRow): string | undefined {
   const { id, version, status, state, event_version: eventVersion, data } = row;
   if (state === null) return `${id} is not stored, and has events`;
-  // The tombstone of an order that was withdrawn before it was placed.
+  // The tombstone of an order that was voided before it was placed.
   if (status === "VOID") return data === null ? undefined : `${id} is void, and has events`;
   if (data === null) return `${id} is stored as ${status}, and has no events`;
   if (version !== eventVersion) return `${id} is stored as version ${version}, and its last event is version ${eventVersion}`;

@@ -9,7 +9,7 @@ import { tickOrder } from "./order-clock.ts";
 import { createOrderWatch } from "./order-watch.ts";
 import { ordersRoute } from "./rpc.ts";
 
-// The provider may be away for long; an order waits for its word and is never given up.
+// The provider may be unavailable for long: the tasks of an order are repeated until it responds.
 const patient = { attemptsMax: 1_000_000, retryDelayMs: 2_000, retryDelayMsMax: 300_000 };
 
 export const orders: ServiceDefinition = {

@@ -5,8 +5,8 @@ import type { CancelNeeds } from "./cancel-order.ts";
 import { insertTombstone } from "./order-store.ts";
 
 /**
- * Undoes the making of an order: leaves a tombstone under its id so that it can never be made, or cancels it like anybody would, because
- * its buyer may have seen it and paid.
+ * Compensates the making of an order: leaves a tombstone under its id so that it can never be made, or cancels it, because its customer
+ * may have seen it and paid.
  */
 export const voidOrder = (needs: CancelNeeds) => {
   const cancelled = cancelOrder(needs);

@@ -8,7 +8,7 @@ import type { Provider } from "./provider.ts";
 import { doRefund, refundQueue } from "./refund.ts";
 import { paymentsRoute } from "./rpc.ts";
 
-// A provider may be away for long, and money is never given up on.
+// A provider may be unavailable for long: what concerns money is repeated until it responds.
 const patient = { attemptsMax: 1_000_000, retryDelayMs: 1_000, retryDelayMsMax: 300_000 };
 
 export interface PaymentsOptions {

@@ -7,7 +7,7 @@ import type { PlacingOrder } from "../place-order.ts";
 // A day in which the order can be paid, and an hour more, so that a payment in the last minute still finds its units.
 const reservedMs = 25 * 3_600_000;
 
-/** Sets the order's units aside. While nobody can, nothing is ordered. */
+/** Reserves the order's units. While inventory is unavailable nothing is ordered. */
 export function reserveStock(inventory: Client<typeof InventoryService>): SagaStep<PlacingOrder> {
   return {
     name: "reserve-stock",

@@ -1,30 +1,30 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { takeTurns } from "./take-turns.ts";
+import { coalesceLoads } from "./coalesce-loads.ts";
 
 function open() {
-  const inTurn = takeTurns<number>();
+  const coalesced = coalesceLoads<number>();
   const loads: PromiseWithResolvers<number>[] = [];
-  const ask = (key = "a") =>
-    inTurn(key, () => {
-      const load = Promise.withResolvers<number>();
-      loads.push(load);
-      return load.promise;
+  const load = (key = "a") =>
+    coalesced(key, () => {
+      const pending = Promise.withResolvers<number>();
+      loads.push(pending);
+      return pending.promise;
     });
-  return { ask, loads };
+  return { load, loads };
 }
 
-describe("catalog: turns", () => {
+describe("catalog: coalesced loads", () => {
   it("loads once for the first, and once more for all who come while it loads", async () => {
-    const { ask, loads } = open();
-    const first = ask();
-    const later = [ask(), ask(), ask()];
+    const { load, loads } = open();
+    const first = load();
+    const later = [load(), load(), load()];
     assert.equal(loads.length, 1);
     loads[0]!.resolve(1);
     assert.equal(await first, 1);
     await new Promise((resolve) => setImmediate(resolve));
     assert.equal(loads.length, 2);
-    const last = ask();
+    const last = load();
     loads[1]!.resolve(2);
     assert.deepEqual(await Promise.all(later), [2, 2, 2]);
     await new Promise((resolve) => setImmediate(resolve));
@@ -33,9 +33,9 @@ describe("catalog: turns", () => {
     assert.equal(loads.length, 3);
   });
 
-  it("goes on after a failure, which is for those who waited for that load only, and keys do not wait for each other", async () => {
-    const { ask, loads } = open();
-    const [failing, later, other] = [ask(), ask(), ask("b")];
+  it("works again after a failure, which is for those who waited for that load only, and keys do not wait for each other", async () => {
+    const { load, loads } = open();
+    const [failing, later, other] = [load(), load(), load("b")];
     loads[1]!.resolve(7);
     assert.equal(await other, 7);
     loads[0]!.reject(new Error("failed"));
