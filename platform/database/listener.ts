@@ -1,4 +1,5 @@
 import type { Logger } from "../telemetry/logger.ts";
+import { backoffMs } from "../retry/backoff.ts";
 import { databaseError } from "./statement-error.ts";
 import type { Wire } from "./wire.ts";
 
@@ -17,9 +18,8 @@ export interface ListenerOptions {
   readonly log: Logger;
 }
 
-const retryMsMin = 50;
-/** After an outage, what is only heard of comes back this soon. */
-const retryMsMax = 1_000;
+/** The longest pause is how late notifications come back after an outage, at most. */
+const backoff = { pauseMsMin: 50, pauseMsMax: 1_000 };
 
 /** A database's one listening connection, open while somebody listens. Comes back by itself after a loss. */
 export class Listener {
@@ -115,19 +115,22 @@ export class Listener {
     this.#missed = true;
     await ear.end();
     log.warn({ database }, "the listening connection was lost");
-    this.#reconnect(retryMsMin);
+    this.#reconnect(1);
   }
 
-  #reconnect(waitMs: number): void {
-    this.#retry = setTimeout(() => {
-      if (this.#stopped || this.#channels.size === 0 || this.#ear !== undefined) return;
-      this.#ear = this.#connect();
-      this.#ear.catch((error: unknown) => {
-        // That it was lost has been said.
-        this.#options.log.debug({ database: this.#options.database, error }, "the listening connection could not be opened again");
-        this.#reconnect(Math.min(waitMs * 2, retryMsMax));
-      });
-    }, waitMs).unref();
+  #reconnect(failures: number): void {
+    this.#retry = setTimeout(
+      () => {
+        if (this.#stopped || this.#channels.size === 0 || this.#ear !== undefined) return;
+        this.#ear = this.#connect();
+        this.#ear.catch((error: unknown) => {
+          // That it was lost has been said.
+          this.#options.log.debug({ database: this.#options.database, error }, "the listening connection could not be opened again");
+          this.#reconnect(failures + 1);
+        });
+      },
+      backoffMs(backoff, failures),
+    ).unref();
   }
 
   #tell(channel: string, payload: string | undefined): void {

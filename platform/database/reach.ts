@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ConnectionOptions } from "node:tls";
 import pg from "pg";
-import { within } from "../lifecycle/within.ts";
+import { within } from "../retry/within.ts";
 import { addressesOf, addressText, isLocal } from "./connection.ts";
 import type { Address, Connection, TlsMode } from "./connection.ts";
 

@@ -1,6 +1,7 @@
 import { performance } from "node:perf_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "../telemetry/logger.ts";
+import { backoffMs } from "../retry/backoff.ts";
 import type { ConnectionBudget } from "./budget.ts";
 import type { Holder, Spare } from "./lane.ts";
 import type { Connection } from "./connection.ts";
@@ -29,7 +30,7 @@ const hurryMs = 20;
 /** While it is behind. */
 const againMs = 10;
 const idleMs = 10_000;
-const retryMsMax = 5_000;
+const looking = { pauseMsMin: lookMs, pauseMsMax: 5_000 };
 /** A statement that takes longer here is put to the primary. */
 const silenceMsMax = 1_000;
 /** Keys whose change it may not have yet; past this many, all reads wait for the next look. */
@@ -68,7 +69,7 @@ export class Replica implements Holder {
   #looking: Promise<void> | undefined;
   #lookedMs = Number.NEGATIVE_INFINITY;
   #wake: (() => void) | undefined;
-  #retryMs = lookMs;
+  #failures = 0;
   #well: boolean | undefined;
   #stopped = false;
 
@@ -176,8 +177,8 @@ export class Replica implements Holder {
           this.lost(error);
         }
       if (this.#stopped) break;
-      this.#retryMs = this.#well === false ? Math.min(this.#retryMs * 2, retryMsMax) : lookMs;
-      await this.#pause(this.#retryMs);
+      this.#failures = this.#well === false ? this.#failures + 1 : 0;
+      await this.#pause(backoffMs(looking, this.#failures + 1));
     }
     this.#looking = undefined;
   }

@@ -1,5 +1,5 @@
 import type { Logger } from "../telemetry/logger.ts";
-import { within } from "./within.ts";
+import { within } from "../retry/within.ts";
 
 /** Something with a life. All of it is optional; `stop` is called only for what has been started, and must bear being called twice. */
 export interface Component {

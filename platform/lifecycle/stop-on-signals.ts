@@ -1,7 +1,7 @@
 import { constants } from "node:os";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Lifecycle } from "./lifecycle.ts";
-import { within } from "./within.ts";
+import { within } from "../retry/within.ts";
 
 export interface StopOptions {
   readonly lifecycle: Pick<Lifecycle, "stop" | "drain">;

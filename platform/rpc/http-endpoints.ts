@@ -1,4 +1,5 @@
 import { performance } from "node:perf_hooks";
+import { backoffMs } from "../retry/backoff.ts";
 
 /** One of a service's addresses. */
 export interface Endpoint {
@@ -7,10 +8,11 @@ export interface Endpoint {
   /** Left out until then (monotonic), unless there is no other. */
   awayUntilMs: number;
   awayMs: number;
+  /** Since it was last reached. */
+  failures: number;
 }
 
-const awayMsMin = 100;
-const awayMsMax = 2_000;
+const backoff = { pauseMsMin: 100, pauseMsMax: 2_000 };
 
 /** The addresses of a service, in turn. One that could not be reached is left out for a while, each time for longer. */
 export class Endpoints {
@@ -22,7 +24,7 @@ export class Endpoints {
     this.#endpoints = addresses.map((address) => {
       const { hostname, port } = new URL(`http://${address}`);
       const host = hostname.replace(/^\[(.*)\]$/, "$1");
-      return { host, port: port === "" ? 80 : Number(port), awayUntilMs: 0, awayMs: 0 };
+      return { host, port: port === "" ? 80 : Number(port), awayUntilMs: 0, awayMs: 0, failures: 0 };
     });
   }
 
@@ -43,12 +45,12 @@ export class Endpoints {
   }
 
   lost(endpoint: Endpoint): void {
-    endpoint.awayMs = Math.min(Math.max(awayMsMin, endpoint.awayMs * 2), awayMsMax);
+    endpoint.awayMs = backoffMs(backoff, ++endpoint.failures);
     endpoint.awayUntilMs = performance.now() + endpoint.awayMs;
   }
 
   reached(endpoint: Endpoint): void {
-    endpoint.awayMs = 0;
+    endpoint.failures = 0;
     endpoint.awayUntilMs = 0;
   }
 }

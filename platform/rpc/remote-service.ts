@@ -7,6 +7,7 @@ import type { MethodContract } from "../contract/contract.ts";
 import { forbidInTransaction } from "../database/in-transaction.ts";
 import { refusalIn, refuse } from "../errors/refusal.ts";
 import type { Logger } from "../telemetry/logger.ts";
+import { backoffMs } from "../retry/backoff.ts";
 import { Breaker } from "./breaker.ts";
 import type { BreakerOptions } from "./breaker.ts";
 import type { Call } from "../call/call.ts";
@@ -26,8 +27,7 @@ export interface RemoteServiceOptions {
 }
 
 const triesMax = 4;
-const backoffMsMin = 25;
-const backoffMsMax = 1_000;
+const backoff = { pauseMsMin: 25, pauseMsMax: 1_000, jitter: 0.5 };
 /** A call that had less time than this and did not make it says nothing about the callee. */
 const fairMs = 500;
 
@@ -81,7 +81,7 @@ export function createRemoteService(options: RemoteServiceOptions): RemoteServic
       } catch (error) {
         const told = failure(error, call, method, hadMs);
         if (!(error instanceof TransportFailure) || !(repeatable || error.notExecuted) || tries === triesMax) throw told;
-        const pauseMs = Math.min(backoffMsMin * 2 ** (tries - 1), backoffMsMax) * (0.5 + random());
+        const pauseMs = backoffMs(backoff, tries, random);
         if (breaker.state === "open" || pauseMs >= call.remainingMs() || !budget.take()) throw told;
         await pause(pauseMs);
         if (call.gone?.aborted === true || call.remainingMs() <= 0 || !breaker.admits()) throw told;

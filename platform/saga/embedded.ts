@@ -11,6 +11,7 @@ import { refuse } from "../errors/refusal.ts";
 import type { Ids } from "../ids/ids.ts";
 import type { Call } from "../call/call.ts";
 import type { Logger } from "../telemetry/logger.ts";
+import { backoffMs } from "../retry/backoff.ts";
 import { attemptDefaults } from "./saga-attempt.ts";
 import type { AttemptOptions } from "./saga-attempt.ts";
 import { SagaOwner } from "./saga-owner.ts";
@@ -66,8 +67,7 @@ export interface SagasEngine extends Sagas {
   idle(): Promise<void>;
 }
 
-const pollMs = 10;
-const pollMsMax = 250;
+const polling = { pauseMsMin: 10, pauseMsMax: 250 };
 
 /** Sagas kept in the service's own PostgreSQL: a good one costs two statements, each its own transaction. */
 export function createSagas(init: SagasInit): SagasEngine {
@@ -101,7 +101,8 @@ export function createSagas(init: SagasInit): SagasEngine {
 
   /** How the saga ends, or that it runs on at `untilMs`. */
   const outcome = async (id: string, untilMs: number): Promise<SagaResult> => {
-    for (let waitMs = pollMs; ; waitMs = Math.min(waitMs * 2, pollMsMax)) {
+    for (let looks = 1; ; looks++) {
+      const waitMs = backoffMs(polling, looks);
       const end = await owner.ended(id, untilMs);
       if (end?.status === "done") return { status: "done", id, answer: end.answer };
       if (end?.status === "refused") return { status: "refused", id, refusal: end.refusal };

@@ -4,6 +4,7 @@ import { outcomeUnknown, refusalIn, refuse } from "../errors/refusal.ts";
 import type { Refusal } from "../errors/refusal.ts";
 import { Call } from "../call/call.ts";
 import type { Logger } from "../telemetry/logger.ts";
+import { backoffMs } from "../retry/backoff.ts";
 import type { AnySaga, SagaStep } from "./saga.ts";
 import type { SagaRow, SagaStore } from "./saga-store.ts";
 import { isGivenUp, keptForItsKey, restoreRefusal, storeRefusal } from "./stored-refusal.ts";
@@ -64,6 +65,7 @@ export interface AttemptPorts {
 
 /** So often it was asked in vain, at least, before anybody is called away: one answer may have been slow. */
 const awayTries = 3;
+const jitter = 0.2;
 
 /** Why the steps of an attempt are not waited for any longer. */
 class Ended extends Error {
@@ -185,7 +187,7 @@ export class SagaAttempt {
         const refusal = refusalIn(error);
         if (!(error instanceof Ended) && refusal !== undefined && !outcomeUnknown(error)) return { refusal, uncertain: tries > 1 };
         if (refusal?.reason === "DEPENDENCY_UNAVAILABLE" && tries >= awayTries) {
-          const nextMs = monotonicMs() + options.retryMs * 2 ** (tries - 1);
+          const nextMs = monotonicMs() + backoffMs({ pauseMsMin: options.retryMs, pauseMsMax: Infinity }, tries);
           const patient = nextMs - startMs < options.patienceMs;
           if (!patient && step.givesUp === true && !this.#takenOver) return { refusal, uncertain: true };
           if (!patient) this.#tell({ status: "running" });
@@ -220,8 +222,8 @@ export class SagaAttempt {
   async #beforeNextTry(tries: number, error: unknown, what: string): Promise<void> {
     if (error instanceof Ended) throw error;
     const { options, random, monotonicMs, log, pause } = this.#ports;
-    const backoffMs = Math.min(options.retryMs * 2 ** (tries - 1), options.retryMsMax) * (0.8 + 0.4 * random());
-    const pauseMs = Math.max(backoffMs, refusalIn(error)?.retryAfterMs ?? 0);
+    const plainMs = backoffMs({ pauseMsMin: options.retryMs, pauseMsMax: options.retryMsMax, jitter }, tries, random);
+    const pauseMs = Math.max(plainMs, refusalIn(error)?.retryAfterMs ?? 0);
     const fields = { saga: this.row.id, name: this.row.name, step: what, tries, error };
     if (refusalIn(error) === undefined) log.error(fields, "a saga's step failed by a fault; it is asked again");
     else log.debug(fields, "a saga's step has no known outcome; it is asked again");
@@ -232,8 +234,8 @@ export class SagaAttempt {
   async #leave(error: unknown): Promise<void> {
     const { store, options, log, random } = this.#ports;
     const { id, name, attempts } = this.row;
-    const backoffMs = Math.min(options.pauseMs * 2 ** (attempts - 1), options.pauseMsMax) * (0.8 + 0.4 * random());
-    const pauseMs = error instanceof Ended ? (error.pauseMs ?? Math.round(backoffMs)) : Math.round(backoffMs);
+    const plainMs = Math.round(backoffMs({ pauseMsMin: options.pauseMs, pauseMsMax: options.pauseMsMax, jitter }, attempts, random));
+    const pauseMs = error instanceof Ended ? (error.pauseMs ?? plainMs) : plainMs;
     const fields = { saga: id, name, attempts, pauseMs, error };
     if (attempts >= options.alarmAttempts)
       log.error({ alert: "SAGA_STUCK", ...fields }, "a saga does not come to its end; it is tried again");

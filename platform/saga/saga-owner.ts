@@ -4,6 +4,7 @@ import type { Clock } from "../clock/clock.ts";
 import { outsideTransaction } from "../database/in-transaction.ts";
 import { refuse } from "../errors/refusal.ts";
 import type { Logger } from "../telemetry/logger.ts";
+import { within } from "../retry/within.ts";
 import { SagaAttempt } from "./saga-attempt.ts";
 import type { AttemptEnd, AttemptPorts, Foreseen } from "./saga-attempt.ts";
 import type { SagaRow, SagaStore } from "./saga-store.ts";
@@ -130,23 +131,15 @@ export class SagaOwner {
   async ended(id: string, untilMs: number): Promise<AttemptEnd | Foreseen | undefined> {
     const held = this.#held.get(id);
     if (held === undefined) return undefined;
-    const over = Promise.withResolvers<{ readonly status: "running" }>();
-    const timer = setTimeout(() => over.resolve({ status: "running" }), Math.max(0, untilMs - performance.now()));
-    try {
-      return await Promise.race([held.ended, held.attempt.foreseen, over.promise]);
-    } finally {
-      clearTimeout(timer);
-    }
+    const late = (): Foreseen => ({ status: "running" });
+    return within(Math.max(0, untilMs - performance.now()), Promise.race([held.ended, held.attempt.foreseen]), { late });
   }
 
   async #stop(): Promise<void> {
     clearInterval(this.#timer);
     await Promise.allSettled([this.#taking, ...this.#beginning]);
     const all = Promise.all([...this.#held.values()].map(({ ended }) => ended));
-    const over = Promise.withResolvers<void>();
-    const timer = setTimeout(over.resolve, this.#needs.options.stopMs);
-    await Promise.race([all, over.promise]);
-    clearTimeout(timer);
+    await within(this.#needs.options.stopMs, all);
     for (const { attempt } of this.#held.values()) attempt.cut("left");
     await all;
     await this.#keeping;

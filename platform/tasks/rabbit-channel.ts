@@ -1,6 +1,7 @@
 import type { Channel, Connection } from "rabbitmq-client";
 import type { Logger } from "../telemetry/logger.ts";
-import { atMost } from "./task-runs.ts";
+import { backoffMs } from "../retry/backoff.ts";
+import { within } from "../retry/within.ts";
 
 /** A channel that is open, until `closed` resolves. */
 export interface OpenChannel {
@@ -19,8 +20,7 @@ interface Needs {
   readonly opened?: () => void;
 }
 
-const retryMs = 100;
-const retryMsMax = 2_000;
+const backoff = { pauseMsMin: 100, pauseMsMax: 2_000 };
 const closeMs = 1_000;
 
 /** A channel that is opened anew whenever it closes, with all that its `setUp` does. */
@@ -70,7 +70,7 @@ export class SteadyChannel {
         // While the connection is away there is nothing to say that its own line has not said.
         if (connection.ready && ++failures === 1) log.warn({ error, channel: purpose }, "a channel of RabbitMQ could not be set up");
       }
-      if (!this.#stopping) await atMost(Math.min(retryMs * 2 ** failures, retryMsMax), this.#interrupt.promise);
+      if (!this.#stopping) await within(backoffMs(backoff, failures + 1), this.#interrupt.promise);
     }
   }
 
@@ -92,7 +92,7 @@ export class SteadyChannel {
     } finally {
       this.#current = undefined;
       const closing = channel.close();
-      if (this.#stopping) await atMost(closeMs, closing); // the driver waits for ever when the connection ends meanwhile
+      if (this.#stopping) await within(closeMs, closing); // the driver waits for ever when the connection ends meanwhile
     }
   }
 }

@@ -2,7 +2,7 @@ import { Connection } from "rabbitmq-client";
 import type { ConnectionOptions } from "rabbitmq-client";
 import { serverTls } from "../config/server-tls.ts";
 import type { Logger } from "../telemetry/logger.ts";
-import { atMost } from "./task-runs.ts";
+import { within } from "../retry/within.ts";
 
 /** Where RabbitMQ is. */
 export interface RabbitAddress {
@@ -63,7 +63,7 @@ export class RabbitConnection {
       if (servers.length === 1) first.resolve();
     });
     try {
-      await atMost(firstMs, first.promise);
+      await within(firstMs, first.promise);
     } catch (error) {
       connection.unsafeDestroy();
       throw error;
@@ -76,8 +76,8 @@ export class RabbitConnection {
     const connection = this.#connection;
     if (connection === undefined) return;
     if (connection.ready) {
-      await atMost(closeMs, channels());
-      await atMost(closeMs, connection.close());
+      await within(closeMs, channels());
+      await within(closeMs, connection.close());
     }
     connection.unsafeDestroy();
     await channels(); // without a connection they end by themselves

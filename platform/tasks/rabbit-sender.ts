@@ -6,7 +6,7 @@ import type { Dispatch, Dispatched, Request } from "./dispatch.ts";
 import { SteadyChannel } from "./rabbit-channel.ts";
 import { bodyOf, claimOf, envelopeOf } from "./rabbit-queues.ts";
 import type { RabbitQueues } from "./rabbit-queues.ts";
-import { atMost } from "./task-runs.ts";
+import { within } from "../retry/within.ts";
 import { claimTasks, unsendTasks } from "./task-store.ts";
 import type { Claim, ClaimedTask } from "./task-store.ts";
 import type { Queue } from "./tasks.ts";
@@ -73,7 +73,7 @@ export class RabbitSender implements Dispatch {
   async stop(): Promise<void> {
     this.#stopped = true;
     for (const timer of this.#timers) clearTimeout(timer);
-    await atMost(closeMs, Promise.all(this.#sending));
+    await within(closeMs, Promise.all(this.#sending));
     await this.#channel.stop();
     await Promise.all(this.#sending);
   }
@@ -149,7 +149,7 @@ export class RabbitSender implements Dispatch {
         }
       });
       // The driver forgets what was being written when a channel closes.
-      await atMost(confirmMs, Promise.race([Promise.all(confirms), opened.closed]));
+      await within(confirmMs, Promise.race([Promise.all(confirms), opened.closed]));
       if (unconfirmed.size > 0 && opened.channel.active) {
         failure ??= new Error(
           `no confirm within ${confirmMs} ms: if a queue of these stays stuck, delete it, it is made anew and no task is lost`,

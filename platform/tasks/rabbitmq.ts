@@ -4,7 +4,7 @@ import type { RabbitAddress } from "./rabbit-connection.ts";
 import { RabbitQueues } from "./rabbit-queues.ts";
 import { RabbitReceiver } from "./rabbit-receiver.ts";
 import { RabbitSender } from "./rabbit-sender.ts";
-import { atMost } from "./task-runs.ts";
+import { within } from "../retry/within.ts";
 import { createEngine } from "./tasks-engine.ts";
 import type { TasksEngine, TasksInit } from "./tasks-engine.ts";
 
@@ -48,7 +48,7 @@ export function createRabbitTasks(init: RabbitTasksInit): TasksEngine {
         sender = new RabbitSender({ ...needs, served: [...served.values()], sentLeaseMs });
         channels = [sender, deadLetters, ...receivers];
         const opened = Promise.all(channels.map((channel) => channel.start()));
-        if (rabbit.ready) await atMost(openMs, opened);
+        if (rabbit.ready) await within(openMs, opened);
       },
       retire: () => {
         for (const receiver of receivers) receiver.retire();

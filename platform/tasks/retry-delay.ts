@@ -1,12 +1,10 @@
+import { backoffMs } from "../retry/backoff.ts";
 import type { Queue } from "./tasks.ts";
-
-const jitter = 0.2;
 
 /** The pause before the next try after `attempt` tries: doubling from the queue's first, ±20 %. `random` gives 0 to 1. */
 export function retryDelayMs(queue: Pick<Queue, "retryDelayMs" | "retryDelayMsMax">, attempt: number, random: () => number): number {
-  const { retryDelayMs: firstMs = 1_000, retryDelayMsMax: mostMs = 600_000 } = queue;
-  const plainMs = Math.min(firstMs * 2 ** (attempt - 1), mostMs);
-  return Math.round(plainMs * (1 - jitter + 2 * jitter * random()));
+  const { retryDelayMs: pauseMsMin = 1_000, retryDelayMsMax: pauseMsMax = 600_000 } = queue;
+  return Math.round(backoffMs({ pauseMsMin, pauseMsMax, jitter: 0.2 }, attempt, random));
 }
 
 /** How many tries a queue's tasks get. */

@@ -6,6 +6,7 @@ import type { Database, Queries } from "../database/database.ts";
 import { refusalIn, refuse } from "../errors/refusal.ts";
 import { rootCall } from "../call/call.ts";
 import type { Logger } from "../telemetry/logger.ts";
+import { within } from "../retry/within.ts";
 import { Completions } from "./completions.ts";
 import type { RunLease } from "./completions.ts";
 import { failureCause } from "./failure-cause.ts";
@@ -82,7 +83,8 @@ export class TaskRunner {
     const timeoutMs = timeoutMsOf(queue);
     const call = rootCall({ caller, timeoutMs, idempotencyKey: id, causation: id, correlation, trace: { traceId, spanId } });
     try {
-      const result = (await within(timeoutMs, queue.run(task, call))) ?? {};
+      // Work that was given back at a stop must not keep the process running.
+      const result = (await within(timeoutMs, queue.run(task, call), { late: tooLate, ref: false })) ?? {};
       if (result.effect === undefined && result.again === undefined) this.completions.add({ queue, task, row, lease });
       else if (!(await this.#conclude(row, result)))
         log.warn({ call, task: id, queue: row.queue }, "a task ended after somebody else had claimed it");
@@ -146,16 +148,9 @@ function decode(queue: Queue, row: ClaimedTask): Task | string {
   }
 }
 
-/** The work's result, or a refusal when it takes longer. The work itself is told by its call's deadline. */
-async function within<T>(timeoutMs: number, work: Promise<T>): Promise<T> {
-  const over = Promise.withResolvers<never>();
-  const timer = setTimeout(() => over.reject(refuse({ reason: "DEADLINE_EXCEEDED", code: "deadline_exceeded" })), timeoutMs);
-  timer.unref(); // work that was given back at a stop must not hold the process
-  try {
-    return await Promise.race([work, over.promise]);
-  } finally {
-    clearTimeout(timer);
-  }
+/** The call's deadline ends the work itself. */
+function tooLate(): never {
+  throw refuse({ reason: "DEADLINE_EXCEEDED", code: "deadline_exceeded" });
 }
 
 /** Writes again for a while when the database is away, which may be why the task failed: otherwise it would wait until its lease is over. */

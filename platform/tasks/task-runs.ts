@@ -1,5 +1,6 @@
 import { performance } from "node:perf_hooks";
 import type { RunLease } from "./completions.ts";
+import { within } from "../retry/within.ts";
 import { TaskRunner } from "./task-runner.ts";
 import type { TaskRunnerNeeds } from "./task-runner.ts";
 import { releaseTasks, renewTasks } from "./task-store.ts";
@@ -94,7 +95,7 @@ export class TaskRuns {
   /** Waits so long for what runs, and gives back what has not ended. */
   async close(waitMs: number): Promise<void> {
     const { database, log } = this.#needs;
-    await atMost(waitMs, this.quiet());
+    await within(waitMs, this.quiet());
     const left = this.#all().map(([task]) => task);
     this.#closed = true;
     clearTimeout(this.#renewal);
@@ -107,16 +108,5 @@ export class TaskRuns {
       }
     }
     await this.runner.completions.close();
-  }
-}
-
-/** Resolves with the promise, or when the time is over. */
-export async function atMost(ms: number, promise: Promise<unknown>): Promise<void> {
-  const over = Promise.withResolvers<void>();
-  const timer = setTimeout(over.resolve, ms);
-  try {
-    await Promise.race([promise, over.promise]);
-  } finally {
-    clearTimeout(timer);
   }
 }

@@ -2,7 +2,7 @@ import type { Clock } from "../clock/clock.ts";
 import type { Database } from "../database/database.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Dispatch } from "./dispatch.ts";
-import { atMost } from "./task-runs.ts";
+import { within } from "../retry/within.ts";
 import type { TaskRuns } from "./task-runs.ts";
 import { anyTaskDue, sweepTasks } from "./task-store.ts";
 import type { Queue } from "./tasks.ts";
@@ -104,7 +104,7 @@ export class TaskWorker {
       if (!(await anyTaskDue(database, [...this.#lanes.keys()], clock.now())) && runs.size === 0 && this.#sweeps.size === 0) return;
       const { progress } = runs;
       this.wake();
-      await atMost(lookAgainMs, progress); // what another process runs is only seen by looking again
+      await within(lookAgainMs, progress); // what another process runs is only seen by looking again
     }
   }
 
@@ -113,7 +113,7 @@ export class TaskWorker {
     this.#news.resolve();
     this.#endPause?.();
     await this.#loop;
-    await Promise.all([atMost(options.stopMs, Promise.all(this.#sweeps)), runs.close(options.stopMs)]);
+    await Promise.all([within(options.stopMs, Promise.all(this.#sweeps)), runs.close(options.stopMs)]);
   }
 
   async #quiet(): Promise<void> {

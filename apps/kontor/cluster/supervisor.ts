@@ -2,6 +2,7 @@ import { fork } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { backoffMs } from "@kontor/platform/retry/backoff.ts";
 import type { PlannedProcess } from "./plan.ts";
 
 export type ProcessState = "starting" | "ready" | "ended" | "stopped";
@@ -25,8 +26,7 @@ export interface SupervisorOptions {
 }
 
 const command = fileURLToPath(new URL("../main.ts", import.meta.url));
-const restartMsMin = 200;
-const restartMsMax = 5_000;
+const backoff = { pauseMsMin: 200, pauseMsMax: 5_000 };
 /** One that ran so long before it ended is started again without a pause. */
 const soundMs = 10_000;
 /** A little more than a process gives itself. */
@@ -70,7 +70,8 @@ class Watched {
   #state: ProcessState = "starting";
   #restarts = 0;
   #leaving = false;
-  #restartMs = restartMsMin;
+  /** The next pause is that after so many ends in a row; one that ran well counts as the first. */
+  #endings = 1;
   #restart: NodeJS.Timeout | undefined;
   #ended = Promise.withResolvers<void>();
 
@@ -126,11 +127,14 @@ class Watched {
       if (this.#leaving) return this.#become("stopped", signal ?? `code ${String(code)}`);
       this.#become("ended", signal ?? `code ${String(code)}`);
       this.#ready.reject(new Error(`${name} ended before it was ready`));
-      this.#restartMs = sound ? restartMsMin : Math.min(this.#restartMs * 2, restartMsMax);
-      this.#restart = setTimeout(() => {
-        this.#restarts++;
-        this.#spawn();
-      }, this.#restartMs);
+      this.#endings = sound ? 1 : this.#endings + 1;
+      this.#restart = setTimeout(
+        () => {
+          this.#restarts++;
+          this.#spawn();
+        },
+        backoffMs(backoff, this.#endings),
+      );
     });
   }
 

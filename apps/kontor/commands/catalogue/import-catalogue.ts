@@ -5,6 +5,7 @@ import { InventoryService } from "@kontor/contracts/gen/kontor/inventory/v1/inve
 import { outcomeUnknown, refusalIn } from "@kontor/platform/errors/refusal.ts";
 import { rootCall } from "@kontor/platform/call/call.ts";
 import type { Call } from "@kontor/platform/call/call.ts";
+import { backoffMs } from "@kontor/platform/retry/backoff.ts";
 import type { Clients } from "@kontor/platform/rpc/rpc.ts";
 import type { Report } from "../../shopify/findings.ts";
 import type { CatalogueEntry } from "../../shopify/product-draft.ts";
@@ -41,7 +42,7 @@ const batchVariantsMax = 1_000;
 const batchCharactersMax = 1_000_000;
 const timeoutMs = 30_000;
 const triesMax = 7;
-const retryDelayMs = 50;
+const backoff = { pauseMsMin: 100, pauseMsMax: 5_000 };
 
 /**
  * Sends products to catalog in batches and then the stock of those that catalog took to inventory, while the next batch is on its way. Sending the
@@ -146,7 +147,7 @@ async function insisting<Answer>(work: (call: Call) => Promise<Answer>): Promise
       return await work(rootCall({ caller: "kontor", timeoutMs }));
     } catch (error) {
       if (tries >= triesMax || !outcomeUnknown(error) || refusalIn(error)?.code === "internal") throw error;
-      await sleep(retryDelayMs * 2 ** tries);
+      await sleep(backoffMs(backoff, tries));
     }
   }
 }
