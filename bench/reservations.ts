@@ -7,7 +7,7 @@ import { contracts } from "@kontor/contracts/registry.ts";
 import { inventory } from "@kontor/inventory";
 import { createMemoryCache } from "@kontor/platform/cache/memory.ts";
 import { systemClock } from "@kontor/platform/clock/clock.ts";
-import { createBudget } from "@kontor/platform/database/budget.ts";
+import { createConnectionBudget } from "@kontor/platform/database/connection-budget.ts";
 import { eraseEmbeddedPostgres, startEmbeddedPostgres } from "@kontor/platform/database/embedded.ts";
 import { migrate } from "@kontor/platform/database/migrate.ts";
 import { openDatabase } from "@kontor/platform/database/postgres.ts";
@@ -57,7 +57,7 @@ export async function measureReservations(options: ReservationsOptions): Promise
     const postgres = await startEmbeddedPostgres({ folder, log, settings: { fsync: options.fsync ?? true } });
     try {
       const connections = await provision(postgres.superuser, ["inventory"], new Uint8Array(32));
-      const budget = createBudget({ connections: 10, background: 2 });
+      const budget = createConnectionBudget({ connections: 10, background: 2 });
       const database = openDatabase({ name: "inventory", connection: connections.get("inventory")!, budget, log });
       await migrate(database, [...platformMigrations, { scope: "inventory", folder: inventory.migrations! }]);
       const rpc = createInProcessRpc({ log });

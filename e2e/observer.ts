@@ -1,4 +1,4 @@
-import { createBudget } from "@kontor/platform/database/budget.ts";
+import { createConnectionBudget } from "@kontor/platform/database/connection-budget.ts";
 import { startEmbeddedPostgres } from "@kontor/platform/database/embedded.ts";
 import { openDatabase } from "@kontor/platform/database/postgres.ts";
 import type { PostgresDatabase } from "@kontor/platform/database/postgres.ts";
@@ -29,7 +29,7 @@ export async function openObserver({ folder }: Pick<ShopProcess, "folder">): Pro
   const open = (database: string): PostgresDatabase => {
     const known = databases.get(database);
     if (known !== undefined) return known;
-    const budget = createBudget({ connections: 4, background: 2 });
+    const budget = createConnectionBudget({ connections: 4, background: 2 });
     const opened = openDatabase({ name: self, connection: { ...postgres.superuser, database }, budget, log });
     databases.set(database, opened);
     return opened;

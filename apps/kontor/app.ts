@@ -3,7 +3,7 @@ import { contracts } from "@kontor/contracts/registry.ts";
 import { systemClock } from "@kontor/platform/clock/clock.ts";
 import type { Clock } from "@kontor/platform/clock/clock.ts";
 import { ConfigError } from "@kontor/platform/config/read-config.ts";
-import { connectionsMin, createBudget } from "@kontor/platform/database/budget.ts";
+import { connectionsMin, createConnectionBudget } from "@kontor/platform/database/connection-budget.ts";
 import type { EmbeddedPostgres } from "@kontor/platform/database/embedded.ts";
 import { migrate } from "@kontor/platform/database/migrate.ts";
 import { openDatabase } from "@kontor/platform/database/postgres.ts";
@@ -139,7 +139,7 @@ async function compose(
     throw new ConfigError([
       { variable: "KONTOR_CONNECTIONS", message: `must be ${connectionsLeast} or more for the databases of this process` },
     ]);
-  const budget = createBudget({ connections: config.connections, background: Math.ceil(config.connections * 0.3) });
+  const budget = createConnectionBudget({ connections: config.connections, background: Math.ceil(config.connections * 0.3) });
   const databases = new Map(
     Array.from(storage.connections, ([name, connection]) => {
       const replica = storage.replicas.get(name);

@@ -1,10 +1,10 @@
 import pg from "pg";
 import type { Connection } from "./connection.ts";
-import { Reach, ReadOnlyServer } from "./reach.ts";
+import { Endpoints, ReadOnlyServer } from "./endpoints.ts";
 
 /**
- * Runs `work` with a plain client of its own, outside of any budget: for what is done to a server and not for a service. Of several hosts
- * it takes the one that can be written to.
+ * Runs `work` with a plain client of its own, outside of any connection budget: for what is done to a server and not for a service. Of several
+ * hosts it takes the one that accepts writes.
  */
 export async function withClient<T>(connection: Connection, work: (client: pg.Client) => Promise<T>): Promise<T> {
   const client = await connectClient(connection);
@@ -15,9 +15,9 @@ export async function withClient<T>(connection: Connection, work: (client: pg.Cl
   }
 }
 
-/** A plain client, connected. What breaks the connection fails the query under way; its "error" event says so otherwise. */
+/** A plain client, connected. A lost connection fails the query under way; without one, the client's "error" event reports it. */
 export async function connectClient(connection: Connection, settings: pg.ClientConfig = {}): Promise<pg.Client> {
-  return new Reach(connection).open(async (target) => {
+  return new Endpoints(connection).connect(async (target) => {
     const client = new pg.Client({ ...target, ...settings });
     client.on("error", () => undefined);
     await client.connect();

@@ -8,23 +8,23 @@ export interface Address {
 
 /**
  * How a connection is protected, in libpq's words. "disable": plain text. "require": encrypted, whoever the server is. "verify-ca": its
- * certificate is signed by an authority that we know. "verify-full": and is made out to the host that we asked for.
+ * certificate is signed by a known authority. "verify-full": and issued for the host that was connected to.
  */
 export type TlsMode = "disable" | "require" | "verify-ca" | "verify-full";
 
-/** A password, or what gives the one that is good now: asked before each new connection, for credentials that rotate. */
+/** A password, or a function that gives the current one: called before each new connection, for credentials that rotate. */
 export type Password = string | (() => Promise<string>);
 
-/** Where a database is and as whom to go there. */
+/** Where a database is and which role connects to it. */
 export interface Connection extends Address {
   readonly user: string;
   readonly password: Password;
   readonly database: string;
-  /** Further servers of the same database, tried in turn: of a primary and its standbys the one that can be written to. */
+  /** Further servers of the same database, tried in turn: of a primary and its standbys the one that accepts writes. */
   readonly others?: readonly Address[];
-  /** "verify-full" for other machines and "disable" for this one, unless it is said. */
+  /** By default "verify-full" for other machines and "disable" for this one. */
   readonly tls?: TlsMode;
-  /** A file with the certificates of the authorities that sign servers'; without it those that Node.js knows. */
+  /** A file with the certificates of the authorities that sign servers'; without it those that Node.js trusts. */
   readonly tlsRootFile?: string;
 }
 
@@ -34,18 +34,18 @@ const parameters: readonly string[] = ["sslmode", "sslrootcert", "target_session
 
 /**
  * Reads `postgres://user:password@host:port,host:port/database?sslmode=verify-full&sslrootcert=/path`. Throws, naming `variable` and never
- * showing the password, when it is not one, when it has a parameter that is not known, or when the file cannot be read.
+ * showing the password, when it is malformed, has an unknown parameter, or when the file cannot be read.
  *
- * Without `sslmode` another machine is reached by TLS with a verified certificate, and only this machine in plain text: libpq's "prefer",
- * which falls back to plain text when somebody in between asks for it, is refused. With `sslrootcert`, "require" means "verify-ca", as in libpq.
+ * Without `sslmode` connections to another machine use TLS with a verified certificate, and only those to this machine plain text: libpq's
+ * "prefer", which falls back to plain text when an attacker in between wants it, is refused. With `sslrootcert`, "require" means "verify-ca", as in libpq.
  */
 export function connectionFrom(url: string, variable: string): Connection {
-  const [, user, password = "", places = "", database = "", query = ""] =
+  const [, user, password = "", hosts = "", database = "", query = ""] =
     /^postgres(?:ql)?:\/\/(?:([^:@/?#]*)(?::([^@/?#]*))?@)?([^@/?#]*)\/([^/?#]+)(?:\?([^#]*))?$/i.exec(url) ?? [];
   const malformed = (): Error => new Error(`${variable} must be like ${example}, with special characters written as %40 and so on`);
   if (database === "") throw malformed();
   try {
-    const [first, ...others] = places.split(",").map(addressIn);
+    const [first, ...others] = hosts.split(",").map(addressIn);
     if (first === undefined) throw malformed();
     return {
       ...first,
@@ -61,12 +61,12 @@ export function connectionFrom(url: string, variable: string): Connection {
   }
 }
 
-/** The URL of a connection, with its password: for the environment of our own processes, never for a log. Throws when the password is asked for. */
+/** The URL of a connection, with its password: for the environment of our own processes, never for a log. Throws when the password is a function. */
 export function connectionUrl({ host, port, user, password, database, others = [], tls, tlsRootFile }: Connection): string {
-  if (typeof password !== "string") throw new Error("A password that is asked for at each connection stands in no URL");
-  const places = [{ host, port }, ...others].map(addressText).join(",");
+  if (typeof password !== "string") throw new Error("A password that is read for each connection cannot be written into a URL");
+  const hosts = [{ host, port }, ...others].map(addressText).join(",");
   const query = new URLSearchParams({ ...(tls && { sslmode: tls }), ...(tlsRootFile !== undefined && { sslrootcert: tlsRootFile }) });
-  const url = `postgres://${encodeURIComponent(user)}:${encodeURIComponent(password)}@${places}/${encodeURIComponent(database)}`;
+  const url = `postgres://${encodeURIComponent(user)}:${encodeURIComponent(password)}@${hosts}/${encodeURIComponent(database)}`;
   return query.size > 0 ? `${url}?${query.toString()}` : url;
 }
 
@@ -91,17 +91,18 @@ function addressIn(text: string): Address {
   return { host: host === "" ? "127.0.0.1" : decodeURIComponent(host).replace(/^\[(.*)\]$/, "$1"), port: Number(port) };
 }
 
-function parametersIn(given: URLSearchParams, variable: string): Pick<Connection, "tls" | "tlsRootFile"> {
-  for (const name of given.keys())
-    if (!parameters.includes(name)) throw new Error(`${variable}: the parameter ${name} is not known; there are ${parameters.join(", ")}`);
-  const mode = given.get("sslmode");
-  const rootFile = given.get("sslrootcert");
-  const session = given.get("target_session_attrs");
+function parametersIn(query: URLSearchParams, variable: string): Pick<Connection, "tls" | "tlsRootFile"> {
+  for (const name of query.keys())
+    if (!parameters.includes(name))
+      throw new Error(`${variable}: the parameter ${name} is unknown; the known ones are ${parameters.join(", ")}`);
+  const mode = query.get("sslmode");
+  const rootFile = query.get("sslrootcert");
+  const session = query.get("target_session_attrs");
   if (mode !== null && !modes.includes(mode))
     throw new Error(
       `${variable}: sslmode must be one of ${modes.join(", ")}${["prefer", "allow"].includes(mode) ? `; ${mode} would fall back to plain text` : ""}`,
     );
-  // Of several hosts, writes always look for the one that can be written to; saying so is fine, nothing else can be said.
+  // Of several hosts, the one that accepts writes is always taken; the parameter may say so, but nothing else.
   if (session !== null && session !== "read-write" && session !== "primary")
     throw new Error(`${variable}: target_session_attrs can only be read-write, which it is anyway`);
   if (rootFile !== null && mode === "disable") throw new Error(`${variable}: sslrootcert needs an sslmode other than disable`);

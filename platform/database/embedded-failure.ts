@@ -35,17 +35,17 @@ function advice(failure: Failure, home: string): string {
     case "disk full":
       return `No space is left on the disk of ${home}. Nothing is lost: free some space, then start again.`;
     case "no memory":
-      return `PostgreSQL did not get the memory it asked for (its data is in ${home}). Close other programs or raise the container's limit, then start again.`;
+      return `PostgreSQL did not get the memory it needs (its data is in ${home}). Close other programs or raise the container's limit, then start again.`;
     case "no permission":
       return `PostgreSQL may not read or write its data in ${home}. Give the folder back to the user who made it, then start again.`;
     case "port taken":
-      return `PostgreSQL could not open its port or socket (its data is in ${home}). Free the port or ask for another one, then start again.`;
+      return `PostgreSQL could not open its port or socket (its data is in ${home}). Free the port or choose another one, then start again.`;
     case "already running":
-      return `Another PostgreSQL works on ${home} and does not answer. Wait until it has stopped, or end it, then start again.`;
+      return `Another PostgreSQL works on ${home} and does not respond. Wait until it has stopped, or end it, then start again.`;
     case "other version":
       return `The data in ${home} was made by another version of PostgreSQL. Start with the Kontor that made it, or begin anew with kontor reset.`;
     case "bad settings":
-      return `PostgreSQL does not accept the settings it was given (its data is in ${home}). Correct or leave out the one named below, then start again.`;
+      return `PostgreSQL does not accept its settings (its data is in ${home}). Correct or leave out the one named below, then start again.`;
     case "corrupt":
       return `PostgreSQL cannot start on its data in ${home}: it may be damaged. Restore a backup, or begin anew with kontor reset (which deletes everything).`;
   }

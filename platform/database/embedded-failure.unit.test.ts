@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { explain, explainFile, failureIn } from "./embedded-failure.ts";
 
-test("what PostgreSQL says is sorted by what can be done about it", () => {
+test("PostgreSQL's messages are classified by what can be done about them", () => {
   const said: [string, string][] = [
     ['PANIC:  could not write to file "pg_wal/xlogtemp.42": No space left on device', "disk full"],
     ['FATAL:  could not extend file "base/1/2691": wrote only 4096 of 8192 bytes at block 10\nHINT:  Check free disk space.', "disk full"],

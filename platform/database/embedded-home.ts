@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { access, chmod, chown, constants, mkdir, open, readdir, readFile, realpath, rename, rm, stat, writeFile } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { promisify } from "node:util";
-import { shelf, type PostgresBinaries } from "./embedded-binaries.ts";
+import { machineFolder, type PostgresBinaries } from "./embedded-binaries.ts";
 import { codeOf, explain, explainFile, explainSpawn, failureIn, undefinedWhenMissing } from "./embedded-failure.ts";
 import { alive } from "./embedded-pid.ts";
 import { otherUserWhenRoot, ownerOf, reachable, type RunAs } from "./embedded-user.ts";
@@ -17,7 +17,7 @@ export interface Home {
   readonly user: RunAs | undefined;
 }
 
-/** PostgreSQL's own variables and our secrets stay out of its processes. */
+/** Keeps PostgreSQL's own variables and the shop's secrets out of its processes. */
 export const cleanEnvironment: NodeJS.ProcessEnv = {
   PATH: process.env["PATH"],
   SystemRoot: process.env["SystemRoot"],
@@ -34,7 +34,7 @@ export async function openHome(folder: string, binaries: PostgresBinaries): Prom
   const root = resolve(folder);
   const path = join(root, "postgres");
   try {
-    // Passable, so that another user can reach the data inside when we are root; what is secret inside has its own mode.
+    // Passable, so that another user can read the data inside when this process runs as root; secrets inside have their own mode.
     if ((await mkdir(root, { recursive: true })) !== undefined) await chmod(root, 0o711);
     if (!(await isFolder(path))) {
       await access(root, constants.W_OK);
@@ -63,23 +63,25 @@ export async function dataIn(folder: string): Promise<string | undefined> {
 export async function removeHome(folder: string): Promise<void> {
   const path = join(resolve(folder), "postgres");
   if (!(await isFolder(path))) return;
-  // Under a name that the next start clears away, should this be interrupted: no process has that number.
-  const going = `${path}.new-${2 ** 31 - 1}-${randomBytes(4).toString("hex")}`;
-  await rename(path, going);
-  await discard(going);
+  // Renamed to what the next start removes, should this be interrupted: no process has that number.
+  const renamed = `${path}.new-${2 ** 31 - 1}-${randomBytes(4).toString("hex")}`;
+  await rename(path, renamed);
+  await discard(renamed);
 }
 
 async function read(path: string): Promise<Home> {
-  const place = (await pointed(path)) ?? join(path, "data");
-  if (!(await isFolder(place)))
-    throw new Error(`The data of this shop was kept in ${place}, which is gone. Restore a backup, or begin anew with kontor reset.`);
-  const data = await realpath(place);
+  const folder = (await pointed(path)) ?? join(path, "data");
+  if (!(await isFolder(folder)))
+    throw new Error(
+      `The data of this shop was stored in ${folder}, which does not exist any more. Restore a backup, or begin anew with kontor reset.`,
+    );
+  const data = await realpath(folder);
   const password = await readFile(join(path, "password"), "utf8").catch((error: unknown) => {
     throw codeOf(error) === "ENOENT" ? explain("corrupt", path, `${path}/password is missing`) : explainFile(error, path);
   });
   if (process.getuid === undefined) return { path, data, password, user: undefined };
   if (process.getuid() === 0) {
-    // Whoever made it goes on running it, also when a user postgres appears later.
+    // The user who created it goes on running it, even when a user postgres is added later.
     const user = await ownerOf(data);
     if (user === undefined) throw explain("no permission", path, `${data} belongs to root, and PostgreSQL refuses to run as root`);
     if (!(await reachable(data, user)))
@@ -101,7 +103,7 @@ async function make(root: string, path: string, binaries: PostgresBinaries): Pro
   try {
     let data = join(half, "data");
     if (user !== undefined && !(await reachable(root, user))) {
-      data = join(await shelf(), `${basename(root).replace(/^\./, "")}-${randomBytes(6).toString("hex")}`);
+      data = join(await machineFolder(), `${basename(root).replace(/^\./, "")}-${randomBytes(6).toString("hex")}`);
       await writeFile(join(half, pointer), data);
     }
     await mkdir(data, { mode: 0o700 });
@@ -121,7 +123,7 @@ async function make(root: string, path: string, binaries: PostgresBinaries): Pro
       if (!["ENOTEMPTY", "EEXIST", "EPERM"].includes(codeOf(error) ?? "") || !(await isFolder(path))) throw error;
       await discard(half);
     });
-    // Or else a power cut could bring back the old name, and the next start would clear it away.
+    // Otherwise a power cut could restore the old name, and the next start would remove it.
     for (const folder of [path, dirname(data), root, dirname(root)]) await syncFolder(folder);
   } catch (error) {
     await discard(half);
@@ -134,7 +136,7 @@ async function initdb(
   to: { data: string; secret: string; user: RunAs | undefined; home: string },
 ): Promise<void> {
   const words = ["-D", to.data, "-U", "postgres", "-E", "UTF8", "-A", "scram-sha-256", `--pwfile=${to.secret}`, "--no-instructions"];
-  // Given, so that it need not probe for them; the real ones are in postgresql.conf.
+  // Set, so that initdb does not probe for them; the ones in use are in postgresql.conf.
   words.push("-c", "shared_buffers=16MB", "-c", "max_connections=20", "--lc-messages=C");
   words.push(...(Number(binaries.major) >= 17 ? ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"] : ["--locale-provider=libc"]));
   // Sorting is the same everywhere; which letters are letters comes from the system, where it knows UTF-8 under one of these names.
@@ -160,7 +162,7 @@ async function initdb(
   }
 }
 
-/** What starts that were killed on the way have left behind. */
+/** Removes what starts that were killed have left behind. */
 async function removeHalfMade(root: string): Promise<void> {
   for (const name of await readdir(root)) {
     const pid = /^postgres\.new-(\d+)-/.exec(name)?.[1];

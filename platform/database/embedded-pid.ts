@@ -38,7 +38,7 @@ export async function alive(pid: number): Promise<boolean> {
 export async function servesFolder(pid: number, data: string): Promise<boolean> {
   if (!(await alive(pid))) return false;
   if (process.platform === "linux") {
-    // Ours name their data; the working folder, which every PostgreSQL has there, is hidden from root in most containers.
+    // Servers started by Kontor name their data; the working folder, which is that of every PostgreSQL, is hidden from root in most containers.
     const [program = "", ...words] = (await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "")).split("\0");
     if (program.endsWith("postgres") && words.includes(data)) return true;
     return (await readlink(`/proc/${pid}/cwd`).catch(() => "")) === data;
@@ -52,8 +52,8 @@ export async function servesFolder(pid: number, data: string): Promise<boolean> 
 }
 
 /**
- * Makes a lock file whose number now belongs to another program harmless. Only the number changes: the rest tells PostgreSQL
- * which shared memory to look at, its guard against orphans of the last server that still write.
+ * Makes a lock file whose number now belongs to another program harmless. Only the number changes: by the rest
+ * PostgreSQL finds the shared memory of the last server, and refuses to start while orphans of it still write.
  */
 export async function disownPidFile(data: string): Promise<void> {
   const path = join(data, "postmaster.pid");

@@ -13,26 +13,26 @@ import { accessFile, settingsFile, type Settings } from "./embedded-settings.ts"
 const run = promisify(execFile);
 const logBytesMax = 16 * 1024 * 1024;
 
-/** A PostgreSQL process: one we started, or with no `child` one that was there. */
+/** A PostgreSQL process: one that this process started, or with no `child` one that was running already. */
 export interface Server {
   readonly pid: number;
   readonly port: number;
   readonly child?: ChildProcess;
 }
 
-/** Starts a server on a home's data. Gives it when it takes connections, or the lines it wrote when it ends before. */
+/** Starts a server on a home's data. Gives it when it accepts connections, or the lines it wrote when it ends before. */
 export async function launch(
   home: Home,
   binaries: PostgresBinaries,
   options: { readonly port: number; readonly settings: Settings; readonly deadline: number },
 ): Promise<Server | { readonly lines: string }> {
-  const place: Settings = {
+  const address: Settings = {
     listen_addresses: "127.0.0.1",
     port: options.port,
     unix_socket_directories: socketFolder(home) ?? "",
     unix_socket_permissions: "0700",
   };
-  await replaceFile(join(home.data, "postgresql.conf"), settingsFile(binaries.major, place, options.settings), home.user);
+  await replaceFile(join(home.data, "postgresql.conf"), settingsFile(binaries.major, address, options.settings), home.user);
   await replaceFile(join(home.data, "pg_hba.conf"), accessFile, home.user);
   await shortenLog(home);
   const log = await open(logFile(home), "a", 0o600);
@@ -47,7 +47,7 @@ export async function launch(
 }
 
 async function directly(home: Home, binaries: PostgresBinaries, log: number): Promise<Server> {
-  // In a session of its own, so that the terminal's Ctrl-C reaches the shop and not its database.
+  // In a session of its own, so that the terminal's Ctrl-C ends the shop and not its database.
   const start = async (): Promise<ChildProcess> => {
     const child = spawn(binaries.postgres, ["-D", home.data], {
       detached: true,
@@ -81,7 +81,7 @@ async function throughPgCtl(home: Home, binaries: PostgresBinaries): Promise<Ser
   return undefined;
 }
 
-/** Waits until a server takes connections; undefined when it ends instead. Throws when it does neither in time: recovery may be long. */
+/** Waits until a server accepts connections; undefined when it ends instead. Throws when it does neither in time: recovery may be long. */
 export async function becomeReady(
   home: Home,
   server: { readonly pid: number; readonly child?: ChildProcess },
@@ -100,7 +100,7 @@ export async function becomeReady(
   }
 }
 
-/** Asks the server of a data folder to end: it rolls back what is open and writes all down. False when it has not ended in time. */
+/** Ends the server of a data folder: it rolls back open transactions and flushes all data. False when it has not ended in time. */
 export async function stopServer(server: { readonly pid: number }, data: string, timeoutMs: number, pgCtl?: string): Promise<boolean> {
   // Its number may be another program's by now.
   if (!(await servesFolder(server.pid, data))) return true;
@@ -116,18 +116,18 @@ export async function stopServer(server: { readonly pid: number }, data: string,
   return true;
 }
 
-/** Calls `gone` once when the server's process ends. Gives a function that ends the watch. */
-export function watch(server: Server, gone: () => void): () => void {
+/** Calls `ended` once when the server's process ends. Gives a function that stops watching. */
+export function watch(server: Server, ended: () => void): () => void {
   if (server.child !== undefined) {
     const { child } = server;
-    child.once("exit", gone);
-    return () => child.off("exit", gone);
+    child.once("exit", ended);
+    return () => child.off("exit", ended);
   }
   const timer = setInterval(() => {
     void alive(server.pid).then((yes) => {
       if (yes || over) return;
       end();
-      gone();
+      ended();
     });
   }, 500).unref();
   let over = false;

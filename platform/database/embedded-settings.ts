@@ -1,9 +1,9 @@
-/** PostgreSQL settings by name. `undefined` takes one of ours out. */
+/** PostgreSQL settings by name. `undefined` removes a default. */
 export type Settings = Readonly<Record<string, string | number | boolean | undefined>>;
 
 /** A small machine, nothing unsafe: fsync, full_page_writes and synchronous_commit stay on. */
-const ours: Settings = {
-  // Kept for its 100 possible connections; the shop's budget is 40.
+const defaults: Settings = {
+  // The shop's connection budget is 40; the rest is for administration and further processes.
   max_connections: 100,
   shared_buffers: "64MB",
   effective_cache_size: "512MB",
@@ -14,13 +14,13 @@ const ours: Settings = {
   jit: false,
   max_parallel_workers_per_gather: 0,
   max_parallel_maintenance_workers: 0,
-  // Nobody replicates from here.
+  // Nothing replicates from this server.
   max_logical_replication_workers: 0,
   wal_buffers: "4MB",
   max_wal_size: "1GB",
   min_wal_size: "128MB",
   checkpoint_timeout: "10min",
-  // Queues and outboxes turn their rows over all the time: look often, clean small parts.
+  // Queues and outboxes turn their rows over all the time: check often, clean up little at a time.
   autovacuum_max_workers: 2,
   autovacuum_naptime: "10s",
   autovacuum_vacuum_threshold: 200,
@@ -43,27 +43,27 @@ const ours: Settings = {
   update_process_title: false,
 };
 
-/** Those that only newer versions know. */
+/** Settings that only newer versions have. */
 const since: Readonly<Record<number, Settings>> = {
   16: {
-    // Our passwords are random keys, which no number of iterations makes harder to guess; each connection pays for them.
+    // The passwords are random keys, which iterations do not make harder to guess, and each connection pays for them.
     scram_iterations: 256,
   },
   18: {
-    // The three workers would cost memory, and what we read is in the cache.
+    // The three workers would cost memory, and the data is in the cache.
     io_method: "sync",
   },
 };
 
-/** The text of `postgresql.conf`. Later ones win: ours, the version's, `place` (port and socket), the caller's. */
-export function settingsFile(major: string, place: Settings, overrides: Settings): string {
+/** The text of `postgresql.conf`. Later ones win: the defaults, the version's, `address` (port and socket), the caller's. */
+export function settingsFile(major: string, address: Settings, overrides: Settings): string {
   const newer = Object.entries(since).flatMap(([from, settings]) => (Number(major) >= Number(from) ? Object.entries(settings) : []));
-  const all: Settings = { ...ours, ...Object.fromEntries(newer), ...place, ...overrides };
+  const all: Settings = { ...defaults, ...Object.fromEntries(newer), ...address, ...overrides };
   const lines = Object.entries(all).flatMap(([name, value]) => (value === undefined ? [] : [`${name} = ${quoted(name, value)}`]));
   return ["# Written by Kontor at each start.", ...lines, ""].join("\n");
 }
 
-/** Passwords for everyone, and nobody from outside of this machine. */
+/** Passwords for everyone, and connections from this machine only. */
 export const accessFile = [
   "# Written by Kontor at each start.",
   "local all all scram-sha-256",

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { settingsFile } from "./embedded-settings.ts";
 
-test("the caller's settings win, and undefined takes one out", () => {
+test("the caller's settings win, and undefined removes a default", () => {
   const text = settingsFile("18", { port: 5432 }, { jit: true, work_mem: undefined, shared_preload_libraries: "pg_stat_statements" });
   assert.match(text, /^port = '5432'$/m);
   assert.match(text, /^jit = on$/m);

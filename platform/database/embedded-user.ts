@@ -1,14 +1,14 @@
 import { readFile, realpath, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 
-/** The user a PostgreSQL process runs as when we are root. */
+/** The user a PostgreSQL process runs as when this process is root. */
 export interface RunAs {
   readonly name: string;
   readonly uid: number;
   readonly gid: number;
 }
 
-/** PostgreSQL refuses to run as root: then `postgres`, or else `nobody`. Undefined when we are an ordinary user and run it as ourselves. */
+/** PostgreSQL refuses to run as root: then `postgres`, or else `nobody`. Undefined for an ordinary user, who runs it as themselves. */
 export async function otherUserWhenRoot(): Promise<RunAs | undefined> {
   if (process.getuid?.() !== 0) return undefined;
   const users = await passwd();

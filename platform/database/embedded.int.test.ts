@@ -49,7 +49,7 @@ test("the first start makes a server that keeps its data, its port and its safet
   );
   assert.deepEqual(safety, { fsync: "on", pages: "on", commit: "on" });
   await second.stop();
-  assert.deepEqual(await readdir(shop), ["postgres"], "what a killed first start has left is gone");
+  assert.deepEqual(await readdir(shop), ["postgres"], "what a killed first start has left is removed");
   assert.equal((await stat(join(shop, "postgres", "password"))).mode & 0o777, 0o600);
 });
 
@@ -71,7 +71,7 @@ test("a server that outlives a killed shop is taken over", async () => {
   await assert.rejects(rows(server.superuser, "select 1"));
 });
 
-test("its death is reported, and neither what it leaves nor a process that got its number blocks the next start", async () => {
+test("its end is reported, and neither its lock file nor a process that got its number blocks the next start", async () => {
   const ended = Promise.withResolvers<Error>();
   const server = await start(shop, { died: ended.resolve });
   const { pid } = await pidFile();
@@ -91,7 +91,7 @@ test("its death is reported, and neither what it leaves nor a process that got i
   await again.stop();
 });
 
-test("the death of a server that was taken over is reported too", async () => {
+test("the end of a server that was taken over is reported too", async () => {
   const first = await start(shop);
   const ended = Promise.withResolvers<Error>();
   const second = await start(shop, { died: ended.resolve });
@@ -101,7 +101,7 @@ test("the death of a server that was taken over is reported too", async () => {
   await second.stop();
 });
 
-test("a second shop on the same data is told so, until the first has let go or is gone", async () => {
+test("a second shop on the same data is refused until the first has released its lock or has ended", async () => {
   const server = await start(shop);
   const first = await acquireInstallationLock(server.superuser);
   assert.ok(first !== undefined);
@@ -128,7 +128,7 @@ test("two starts at once on a new folder share one server", async () => {
   assert.deepEqual(await readdir(folder), ["postgres"]);
 });
 
-test("a port that is asked for and taken stops the start; one that is only preferred does not", async () => {
+test("a required port that is taken stops the start; one that is only preferred does not", async () => {
   const other = createServer().listen(0, "127.0.0.1");
   await once(other, "listening");
   const address = other.address();
@@ -141,7 +141,7 @@ test("a port that is asked for and taken stops the start; one that is only prefe
   other.close();
 });
 
-test("a folder that cannot be one stops the start with its name", async () => {
+test("a folder that cannot be created stops the start with its name", async () => {
   const file = join(root, "file");
   await writeFile(file, "");
   await assert.rejects(start(join(file, "shop")), /file\/shop cannot be used as a folder/);
@@ -161,7 +161,7 @@ test("data of another version, or damaged, stops the start with what to do", asy
 
 // Only root has users that cannot pass: an ordinary user runs it as itself.
 if (process.getuid?.() === 0)
-  test("as root, data in a folder that is closed to others is kept where PostgreSQL's user can reach it", async () => {
+  test("as root, data in a folder that is closed to others is stored where PostgreSQL's user can read it", async () => {
     const closed = join(root, "closed");
     await mkdir(closed, { mode: 0o700 });
     const folder = join(closed, "shop");
@@ -177,7 +177,7 @@ if (process.getuid?.() === 0)
     await assert.rejects(stat(data), { code: "ENOENT" });
   });
 
-test("library links that npm's install script has not made are made", async () => {
+test("library links that npm's install script has not made are created", async () => {
   const native = join(root, "package", "native");
   for (const folder of ["bin", "lib"]) await mkdir(join(native, folder), { recursive: true });
   for (const file of ["bin/initdb", "bin/pg_ctl", "bin/postgres", "lib/libpq.so.5.18"])

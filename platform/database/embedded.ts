@@ -17,7 +17,7 @@ export interface EmbeddedPostgresOptions {
   /** The shop's data folder. Made when it does not exist. */
   readonly folder: string;
   readonly log: Logger;
-  /** PostgreSQL settings over ours. They do not reach a server that is adopted. */
+  /** PostgreSQL settings over the defaults. They do not change a server that is adopted. */
   readonly settings?: Settings;
   /** The npm package with the binaries; by default the one for this machine. */
   readonly binaries?: string;
@@ -27,17 +27,17 @@ export interface EmbeddedPostgresOptions {
   readonly died?: (error: Error) => void;
 }
 
-/** A running PostgreSQL of our own. */
+/** A running PostgreSQL of the shop's own. */
 export interface EmbeddedPostgres {
-  /** By the unix socket where there is one. */
+  /** Connects by the unix socket where there is one. */
   readonly superuser: Connection;
   readonly port: number;
   readonly logFile: string;
-  /** It was running already: left by a shop that was killed, or in use by one that lives. */
+  /** Whether it was running already: left by a shop that was killed, or in use by one that runs. */
   readonly adopted: boolean;
-  /** Ends its sessions, writes everything down and waits until it is gone. Again is fine. */
+  /** Ends its sessions, flushes all data and waits until it has ended. Repeating it is fine. */
   stop(): Promise<void>;
-  /** Leaves it running, for the shop that it belongs to, and is not troubled by its end any more. Again is fine. */
+  /** Leaves it running, for the shop that it belongs to, and does not report its end any more. Repeating it is fine. */
   leave(): void;
 }
 
@@ -46,7 +46,7 @@ const stopTimeoutMs = 60_000;
 
 /**
  * Starts the PostgreSQL of a shop's folder, made on the first start, or takes over the one that runs there: it outlives a killed shop.
- * Throws an error that says what to do when the folder, the disk, the port or the data is not as it must be.
+ * Throws an error that says what to do when the folder, the disk, the port or the data cannot be used.
  */
 export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
   const binaries = await findBinaries(options.binaries ?? binariesPackage, await otherUserWhenRoot());
@@ -91,8 +91,8 @@ async function findOrLaunch(options: EmbeddedPostgresOptions, binaries: Postgres
     }
     const failure = failureIn(launched.lines);
     if (failure === "port taken" && options.port !== undefined)
-      throw new Error(`Port ${options.port}, asked for PostgreSQL, is taken by another program: free it or ask for another one.`);
-    // Another start may be a moment ahead of us, or orphans of a killed server still end.
+      throw new Error(`Port ${options.port}, which PostgreSQL was to use, is taken by another program: free it or choose another one.`);
+    // Another start may be a moment ahead, or orphans of a killed server are still ending.
     const passing = failure === "already running" || failure === "port taken";
     if (!passing || Date.now() > deadline) throw explain(failure, home.path, launched.lines);
     if (failure === "port taken") preferred = 0;
@@ -138,7 +138,7 @@ function superuser(home: Home, { port }: Server): Connection {
   return { host: socketFolder(home) ?? "127.0.0.1", port, user: "postgres", password: home.password, database: "postgres" };
 }
 
-/** The server answers, to our password. */
+/** Throws when the server does not accept the stored password. */
 async function checkPassword(connection: Connection, home: Home): Promise<void> {
   const client = new pg.Client({ ...connection, connectionTimeoutMillis: 10_000 });
   client.on("error", () => undefined);
@@ -147,7 +147,7 @@ async function checkPassword(connection: Connection, home: Home): Promise<void> 
     await client.end();
   } catch (cause) {
     throw new Error(
-      `The PostgreSQL that works on ${home.data} does not let us in. Stop it, or give ${home.path}/password back its content.`,
+      `The PostgreSQL that works on ${home.data} does not accept the password in ${home.path}/password. Stop it, or restore that file.`,
       { cause },
     );
   }

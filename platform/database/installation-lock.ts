@@ -4,17 +4,17 @@ import { sqlState } from "./database.ts";
 
 /** "kontor" in ASCII: one number for every shop, because each has a PostgreSQL of its own. */
 const lockNumber = 0x6b6f6e746f72n;
-/** PostgreSQL may take a moment to notice that a killed shop's connection is gone. */
-const patienceMs = 1_000;
+/** PostgreSQL may take a moment to notice that a killed shop's connection is closed. */
+const waitMs = 1_000;
 
 export interface InstallationLock {
-  /** Lets the next shop start. Again is fine. */
+  /** Lets the next shop start. Repeating it is fine. */
   release(): Promise<void>;
 }
 
 /**
- * Says that a shop runs on this PostgreSQL, for as long as its connection lives; undefined when another one says so and goes on saying
- * it for a second. `lost` is called when the server ends the connection: another shop could start then.
+ * Marks that a shop runs on this PostgreSQL, for as long as the lock's connection is open; undefined when another shop holds the lock and
+ * keeps it for a second. `lost` is called when the server ends the connection: another shop could start then.
  */
 export async function acquireInstallationLock(
   connection: Connection,
@@ -23,14 +23,14 @@ export async function acquireInstallationLock(
   const client = new pg.Client({
     ...connection,
     database: "postgres",
-    application_name: "kontor house lock",
-    lock_timeout: patienceMs,
+    application_name: "kontor installation lock",
+    lock_timeout: waitMs,
     keepAlive: true,
   });
   let released: Promise<void> | undefined;
-  let gone = false;
+  let closed = false;
   client.on("error", (error) => {
-    gone = true;
+    closed = true;
     if (released === undefined) lost?.(error);
   });
   await client.connect();
@@ -42,8 +42,8 @@ export async function acquireInstallationLock(
     throw error;
   }
   const release = async (): Promise<void> => {
-    // Unlocked here, because the server ends the session some time after it was told to.
-    if (!gone) await client.query("select pg_advisory_unlock($1)", [lockNumber]);
+    // Unlocked explicitly, because the server ends the session some time after the connection is closed.
+    if (!closed) await client.query("select pg_advisory_unlock($1)", [lockNumber]);
     await client.end();
   };
   return { release: () => (released ??= release()) };

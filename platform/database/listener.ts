@@ -1,35 +1,35 @@
 import type { Logger } from "../telemetry/logger.ts";
 import { backoffMs } from "../retry/backoff.ts";
 import { databaseError } from "./statement-error.ts";
-import type { Wire } from "./wire.ts";
+import type { WireConnection } from "./wire-connection.ts";
 
-export type Heard = (payload: string | undefined) => void;
+export type NotificationHandler = (payload: string | undefined) => void;
 
-/** A connection to listen on, its own or one that is used for other things as well. */
-export interface Ear {
-  readonly wire: Wire;
-  /** It is not needed any more, or is lost. Again is fine. */
+/** A connection that notifications arrive on; it may run statements as well. */
+export interface ListenConnection {
+  readonly wire: WireConnection;
+  /** Called when it is lost or no longer needed; repeating it is fine. */
   end(): Promise<void>;
 }
 
 export interface ListenerOptions {
   readonly database: string;
-  readonly open: () => Promise<Ear>;
+  readonly open: () => Promise<ListenConnection>;
   readonly log: Logger;
 }
 
-/** The longest pause is how late notifications come back after an outage, at most. */
+/** After an outage, notifications arrive again within the longest pause. */
 const backoff = { pauseMsMin: 50, pauseMsMax: 1_000 };
 
-/** A database's one listening connection, open while somebody listens. Comes back by itself after a loss. */
+/** A database's one listen connection, open while somebody listens. Reconnects by itself when it is lost. */
 export class Listener {
   readonly #options: ListenerOptions;
-  readonly #channels = new Map<string, Set<Heard>>();
-  #ear: Promise<Ear> | undefined;
-  /** Those that tell us already. */
-  readonly #told = new WeakSet<Wire>();
+  readonly #channels = new Map<string, Set<NotificationHandler>>();
+  #connection: Promise<ListenConnection> | undefined;
+  /** Connections whose notifications are dispatched already. */
+  readonly #subscribed = new WeakSet<WireConnection>();
   #retry: NodeJS.Timeout | undefined;
-  /** Whether there was a loss that the hearers have not been told of. */
+  /** Whether notifications may have been missed without the handlers knowing it. */
   #missed = false;
   #stopped = false;
 
@@ -37,20 +37,20 @@ export class Listener {
     this.#options = options;
   }
 
-  /** Listens from when it resolves until what it gives is called. Refuses when the database is away. */
-  async listen(channel: string, heard: Heard): Promise<() => Promise<void>> {
+  /** Listens once it has resolved, until the function that it gives is called. Refuses when the database is unreachable. */
+  async listen(channel: string, notified: NotificationHandler): Promise<() => Promise<void>> {
     this.#stopped = false;
-    let hearers = this.#channels.get(channel);
-    const known = hearers !== undefined;
-    if (hearers === undefined) this.#channels.set(channel, (hearers = new Set()));
-    // One function may listen twice; each has its own end.
-    const hearer: Heard = (payload) => heard(payload);
-    hearers.add(hearer);
-    const unlisten = () => this.#unlisten(channel, hearer);
+    let handlers = this.#channels.get(channel);
+    const known = handlers !== undefined;
+    if (handlers === undefined) this.#channels.set(channel, (handlers = new Set()));
+    // One function may listen twice; each registration ends by itself.
+    const handler: NotificationHandler = (payload) => notified(payload);
+    handlers.add(handler);
+    const unlisten = () => this.#unlisten(channel, handler);
     try {
-      const listening = this.#ear !== undefined;
-      const { wire } = await (this.#ear ??= this.#connect());
-      // A connection that was made just now listens to all channels already. A second hearer waits for the first one's statement.
+      const listening = this.#connection !== undefined;
+      const { wire } = await (this.#connection ??= this.#connect());
+      // A new connection listens to all channels already. A second handler waits for the first one's statement.
       if (listening) await wire.script(known ? "" : `listen ${quoted(channel)}`);
     } catch (error) {
       await unlisten();
@@ -66,66 +66,66 @@ export class Listener {
     await this.#disconnect();
   }
 
-  async #unlisten(channel: string, hearer: Heard): Promise<void> {
-    const hearers = this.#channels.get(channel);
-    if (hearers === undefined || !hearers.delete(hearer) || hearers.size > 0) return;
+  async #unlisten(channel: string, handler: NotificationHandler): Promise<void> {
+    const handlers = this.#channels.get(channel);
+    if (handlers === undefined || !handlers.delete(handler) || handlers.size > 0) return;
     this.#channels.delete(channel);
     if (this.#channels.size === 0) return this.#disconnect();
-    const [settled] = await Promise.allSettled([this.#ear]);
-    // When the connection is lost there is nothing to take back.
+    const [settled] = await Promise.allSettled([this.#connection]);
+    // The server forgets the channels of a lost connection.
     if (settled.status === "fulfilled" && settled.value?.wire.usable === true && !this.#channels.has(channel))
       await settled.value.wire.script(`unlisten ${quoted(channel)}`);
   }
 
   async #disconnect(): Promise<void> {
     clearTimeout(this.#retry);
-    const [settled] = await Promise.allSettled([this.#ear]);
+    const [settled] = await Promise.allSettled([this.#connection]);
     if (settled.status !== "fulfilled" || settled.value === undefined || this.#channels.size > 0) return;
-    this.#ear = undefined;
+    this.#connection = undefined;
     await settled.value.end();
   }
 
-  async #connect(): Promise<Ear> {
-    let ear: Ear | undefined;
+  async #connect(): Promise<ListenConnection> {
+    let connection: ListenConnection | undefined;
     try {
-      ear = await this.#options.open();
-      if (!this.#told.has(ear.wire)) ear.wire.onNotification((channel, payload) => this.#tell(channel, payload));
-      this.#told.add(ear.wire);
-      await ear.wire.script([...this.#channels.keys()].map((channel) => `listen ${quoted(channel)}`).join(";"));
+      connection = await this.#options.open();
+      if (!this.#subscribed.has(connection.wire)) connection.wire.onNotification((channel, payload) => this.#dispatch(channel, payload));
+      this.#subscribed.add(connection.wire);
+      await connection.wire.script([...this.#channels.keys()].map((channel) => `listen ${quoted(channel)}`).join(";"));
     } catch (error) {
-      this.#ear = undefined;
-      await ear?.end();
+      this.#connection = undefined;
+      await connection?.end();
       throw error;
     }
-    const open = ear;
+    const open = connection;
     void open.wire.closed.then(() => this.#lost(open));
     if (this.#missed) {
-      this.#options.log.info({ database: this.#options.database }, "the listening connection is open again");
-      for (const channel of this.#channels.keys()) this.#tell(channel, undefined);
+      this.#options.log.info({ database: this.#options.database }, "the listen connection is open again");
+      for (const channel of this.#channels.keys()) this.#dispatch(channel, undefined);
     }
     this.#missed = false;
     return open;
   }
 
-  async #lost(ear: Ear): Promise<void> {
-    const [current] = await Promise.allSettled([this.#ear]);
-    if (current.status !== "fulfilled" || current.value !== ear) return;
+  async #lost(connection: ListenConnection): Promise<void> {
+    const [current] = await Promise.allSettled([this.#connection]);
+    if (current.status !== "fulfilled" || current.value !== connection) return;
     const { log, database } = this.#options;
-    this.#ear = undefined;
+    this.#connection = undefined;
     this.#missed = true;
-    await ear.end();
-    log.warn({ database }, "the listening connection was lost");
+    await connection.end();
+    log.warn({ database }, "the listen connection was lost");
     this.#reconnect(1);
   }
 
   #reconnect(failures: number): void {
     this.#retry = setTimeout(
       () => {
-        if (this.#stopped || this.#channels.size === 0 || this.#ear !== undefined) return;
-        this.#ear = this.#connect();
-        this.#ear.catch((error: unknown) => {
-          // That it was lost has been said.
-          this.#options.log.debug({ database: this.#options.database, error }, "the listening connection could not be opened again");
+        if (this.#stopped || this.#channels.size === 0 || this.#connection !== undefined) return;
+        this.#connection = this.#connect();
+        this.#connection.catch((error: unknown) => {
+          // The loss itself has been logged.
+          this.#options.log.debug({ database: this.#options.database, error }, "the listen connection could not be opened again");
           this.#reconnect(failures + 1);
         });
       },
@@ -133,10 +133,10 @@ export class Listener {
     ).unref();
   }
 
-  #tell(channel: string, payload: string | undefined): void {
-    for (const hearer of this.#channels.get(channel) ?? [])
+  #dispatch(channel: string, payload: string | undefined): void {
+    for (const handler of this.#channels.get(channel) ?? [])
       try {
-        hearer(payload);
+        handler(payload);
       } catch (error) {
         this.#options.log.error({ database: this.#options.database, channel, error }, "a listener failed");
       }

@@ -84,7 +84,7 @@ test("DAT-07: a changed file, a missing number and a late one stop with an error
   await assert.rejects(migrate(database, [again]), /0001-a\.sql of things was not applied, but later ones were/);
 });
 
-test("DAT-07: one that fails leaves nothing of itself, and those before it stay", async () => {
+test("DAT-07: one that fails is rolled back, and those before it stay", async () => {
   const { database } = await openTestDatabase();
   const { set, write } = await writtenSet("things", { "0001-a.sql": first, "0002-b.sql": "create table b (); create table a ()" });
   await assert.rejects(

@@ -33,7 +33,7 @@ interface Applied {
 export const idempotencyMigrations: MigrationSet = { scope: "idempotency", folder: new URL("./migrations/", import.meta.url) };
 
 /**
- * Brings a database up to date: makes sure that it is one that we can use (`prepareDatabase`) and applies the files not applied yet, in
+ * Brings a database up to date: makes sure that it can be used (`prepareDatabase`) and applies the files not applied yet, in
  * order, each in a transaction of its own. Several processes may do it at once. Costs one round trip when there is nothing to do. A database
  * that is ahead (a newer release runs beside) is fine. Throws, naming the file, when one that was applied has changed or a number is missing.
  */
@@ -77,7 +77,7 @@ function outstanding(migrations: readonly Migration[], applied: readonly Applied
 }
 
 async function apply(tx: Maintenance, { scope, number, name, text, checksum }: Migration): Promise<void> {
-  // Others may take long with theirs. What a migration itself waits for is in use, and whoever comes after it waits too.
+  // Another process's migration may take long. What this migration then waits for is in use, and later statements wait behind it.
   await tx.run(sql`select pg_advisory_xact_lock(hashtextextended('kontor migrations', 0))`);
   await tx.run(sql`set local lock_timeout = '5s'`);
   await tx.script(

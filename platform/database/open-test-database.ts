@@ -1,7 +1,7 @@
 import { afterTests, testDatabase } from "../testing/postgres.ts";
 import type { LogFields, Logger } from "../telemetry/logger.ts";
-import { createBudget } from "./budget.ts";
-import type { ConnectionBudget } from "./budget.ts";
+import { createConnectionBudget } from "./connection-budget.ts";
+import type { ConnectionBudget } from "./connection-budget.ts";
 import type { Connection } from "./connection.ts";
 import { openDatabase } from "./postgres.ts";
 import type { PostgresDatabase } from "./postgres.ts";
@@ -24,7 +24,7 @@ export async function openTestDatabase(
   } = {},
 ): Promise<OpenTestDatabase> {
   const connection = options.connection ?? (await testDatabase()).connection;
-  const budget = options.budget ?? createBudget({ connections: 12, background: 4 });
+  const budget = options.budget ?? createConnectionBudget({ connections: 12, background: 4 });
   const logged: string[] = [];
   const note = (_fields: LogFields, message: string) => void logged.push(message);
   const log: Logger = { debug: () => undefined, info: () => undefined, warn: note, error: note, child: () => log };

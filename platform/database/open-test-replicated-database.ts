@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterTests } from "../testing/postgres.ts";
-import { createBudget } from "./budget.ts";
+import { createConnectionBudget } from "./connection-budget.ts";
 import type { Connection } from "./connection.ts";
 import type { Reads } from "./database.ts";
 import { openEngineDatabase } from "./open-test-server-database.ts";
@@ -9,15 +9,15 @@ import { openDatabase } from "./postgres.ts";
 import type { PostgresDatabase } from "./postgres.ts";
 import { sql } from "./sql.ts";
 
-/** Whether a replica gives the answer. */
+/** Whether a replica serves the reads. */
 export const isReplica = async (reads: Reads): Promise<boolean> =>
   (await reads.one<{ standby: boolean }>(sql`select pg_is_in_recovery() as standby`)).standby;
 
-/** Resolves once the replica answers, within five seconds. */
-export async function replicaAnswers(database: PostgresDatabase, ...keys: string[]): Promise<void> {
+/** Resolves once the replica serves reads, within five seconds. */
+export async function replicaServes(database: PostgresDatabase, ...keys: string[]): Promise<void> {
   const deadline = Date.now() + 5_000;
   while (!(await isReplica(database.reads(...keys)))) {
-    assert.ok(Date.now() < deadline, "the replica does not answer");
+    assert.ok(Date.now() < deadline, "the replica does not serve reads");
     await sleep(5);
   }
 }
@@ -28,7 +28,7 @@ export async function openReplicated(options: { replica?: Connection; lagMs?: nu
   const lines: string[] = [];
   const note = (_: unknown, line: string) => void lines.push(line);
   const log = { debug: note, info: note, warn: note, error: note, child: () => log };
-  const budget = createBudget({ connections: 12, background: 2 });
+  const budget = createConnectionBudget({ connections: 12, background: 2 });
   const database = openDatabase({
     name: "test",
     connection: engine.connection,

@@ -23,12 +23,12 @@ export const engineReplica = (): Connection => connectionFrom(engineAddress("ENG
 /** Runs one statement, or several without parameters, and gives the rows of the last. */
 export function onServer(connection: Connection, text: string): Promise<Record<string, unknown>[]> {
   return withClient(connection, async (client) => {
-    const answer = await client.query<Record<string, unknown>>(text);
-    return (Array.isArray(answer) ? answer.at(-1) : answer).rows;
+    const result = await client.query<Record<string, unknown>>(text);
+    return (Array.isArray(result) ? result.at(-1) : result).rows;
   });
 }
 
-/** A database and a role of a test's own on the real server, there on its standby too; dropped after the tests. */
+/** A database and a role of a test's own on the real server, replicated to its standby; dropped after the tests. */
 export async function openEngineDatabase(): Promise<EngineDatabase> {
   const server = engineServer();
   const name = `test_${randomBytes(6).toString("hex")}`;
@@ -52,7 +52,7 @@ export async function openEngineDatabase(): Promise<EngineDatabase> {
   return { superuser: { ...server, database: name }, connection: { ...server, ...own }, replica, ca: engineAddress("ENGINE_POSTGRES_CA") };
 }
 
-/** Waits for a standby that has not heard of a database or role yet. */
+/** Waits for a standby that does not have a database or role yet. */
 async function until(attempt: () => Promise<unknown>): Promise<void> {
   for (const deadline = Date.now() + 10_000; ;)
     try {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { test } from "node:test";
-import { createBudget } from "./budget.ts";
+import { createConnectionBudget } from "./connection-budget.ts";
 import { onServer, openEngineDatabase } from "./open-test-server-database.ts";
 import { openTestDatabase } from "./open-test-database.ts";
 import { sql } from "./sql.ts";
@@ -12,15 +12,15 @@ test("S25: a role's password is replaced again and again under load, and nothing
   const { superuser, connection } = await openEngineDatabase();
   let stored = connection.password as string;
   const used = new Set<string>();
-  let asked = 0;
+  let reads = 0;
   // Connections are closed as soon as they are unused, and there are pauses, so that new ones are made all the time.
-  const budget = createBudget({ connections: 6, background: 1, idleMs: 1 });
+  const budget = createConnectionBudget({ connections: 6, background: 1, idleMs: 1 });
   const { database, logged } = await openTestDatabase({
     budget,
     connection: {
       ...connection,
       password: async () => {
-        asked++;
+        reads++;
         used.add(stored);
         return stored;
       },
@@ -41,7 +41,7 @@ test("S25: a role's password is replaced again and again under load, and nothing
     const next = randomBytes(12).toString("hex");
     await onServer(superuser, `alter role ${connection.user} password '${next}'`);
     // The new one is right, and the old one is tried.
-    for (const before = asked; asked === before;) await letOthersRun();
+    for (const before = reads; reads === before;) await letOthersRun();
     stored = next;
     const before = done;
     while (done < before + 20 || !used.has(stored)) await letOthersRun();

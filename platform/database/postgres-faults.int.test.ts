@@ -5,7 +5,7 @@ import { performance } from "node:perf_hooks";
 import { describe, test } from "node:test";
 import { outcomeUnknown, refusalIn } from "../errors/refusal.ts";
 import { afterTests } from "../testing/postgres.ts";
-import { createBudget } from "./budget.ts";
+import { createConnectionBudget } from "./connection-budget.ts";
 import { sqlState } from "./database.ts";
 import type { Database } from "./database.ts";
 import { outsideTransaction } from "./in-transaction.ts";
@@ -33,7 +33,7 @@ async function observed() {
 }
 
 describe("a lost connection", () => {
-  test("fails what is on it as unavailable, and the next statement has a new one", async () => {
+  test("fails its statements as unavailable, and the next statement gets a new one", async () => {
     const { database, terminate } = await observed();
     const pid = await backend(database);
     const asleep = [database.run(sql`select pg_sleep(5)`), database.run(sql`select 1`)].map((answer) =>
@@ -45,7 +45,7 @@ describe("a lost connection", () => {
     assert.equal(database.figures().statements, 0);
   });
 
-  test("in a transaction undoes it, with the error of the loss, and gives the room back", async () => {
+  test("in a transaction rolls it back, with the error of the loss, and frees its place in the pool", async () => {
     const { database, budget, terminate } = await observed();
     await database.run(sql`create table things (id int)`);
     await assert.rejects(
@@ -60,11 +60,11 @@ describe("a lost connection", () => {
     assert.ok(budget.figures("requests").open <= 3);
   });
 
-  test("while it is unused is not noticed by the next transaction", async () => {
+  test("while unused does not fail the next transaction", async () => {
     const { database, terminate } = await observed();
     const pid = await database.transaction(backend);
     await terminate(pid);
-    // The server has closed it; the news is behind this answer on the same event loop.
+    // The server has closed it; the event for that is handled after this response.
     await database.run(sql`select 1`);
     assert.notEqual(await database.transaction(backend), pid);
   });
@@ -119,12 +119,12 @@ describe("time limits", () => {
     assert.deepEqual([budget.figures("requests").open, budget.figures("requests").idle], [0, 0]);
   });
 
-  test("a lock that is waited for too long is unavailable; a deadlock as well", async () => {
+  test("a lock wait past its limit is unavailable, and so is a deadlock", async () => {
     const { database, observer } = await observed();
     await database.run(sql`create table things (id int primary key, n int default 0)`);
     await database.run(sql`insert into things (id) values (1), (2)`);
-    await observer.transaction(async (holder) => {
-      await holder.run(sql`update things set n = 1 where id = 1`);
+    await observer.transaction(async (owner) => {
+      await owner.run(sql`update things set n = 1 where id = 1`);
       const blocked = outsideTransaction(() =>
         database.transaction(async (tx) => {
           await tx.run(sql`select set_config('lock_timeout', '50', true)`);
@@ -154,17 +154,17 @@ describe("time limits", () => {
     assert.ok(unavailable(refused[0]!.reason) && sqlState(refused[0]!.reason) === "40P01");
   });
 
-  test("a single statement that waits for a lock does not hold up those that come later", async () => {
+  test("a single statement that waits for a lock does not delay later ones", async () => {
     const { database, observer, waiting } = await observed();
     await database.run(sql`create table things (id int primary key, n int)`);
     await database.run(sql`insert into things values (1, 0)`);
     let blocked: Promise<number> | undefined;
-    await observer.transaction(async (holder) => {
-      await holder.run(sql`update things set n = 1`);
+    await observer.transaction(async (owner) => {
+      await owner.run(sql`update things set n = 1`);
       blocked = database.run(sql`update things set n = n + 1`);
       await waiting(1);
       const deadlineMs = performance.now() + 40;
-      while (performance.now() < deadlineMs) await backend(holder);
+      while (performance.now() < deadlineMs) await backend(owner);
       assert.equal((await database.rows(sql`select 1`)).length, 1);
       assert.equal(database.figures().statements, 1);
     });
@@ -172,7 +172,7 @@ describe("time limits", () => {
     assert.deepEqual(await database.one(sql`select n from things`), { n: 2 });
   });
 
-  test("a server that goes silent does not keep anybody waiting for ever", async () => {
+  test("a server that stops responding fails what waits for it", async () => {
     const { connection } = await openTestDatabase();
     const sockets = new Set<Socket>();
     let silent = false;
@@ -209,25 +209,25 @@ describe("time limits", () => {
 });
 
 describe("listening", () => {
-  /** Collects what is heard, and gives it one by one. */
-  function ear() {
-    const heard: (string | undefined)[] = [];
+  /** Collects notifications, and gives them one by one. */
+  function collector() {
+    const received: (string | undefined)[] = [];
     let wake: (() => void) | undefined;
     return {
       hear: (payload: string | undefined) => {
-        heard.push(payload);
+        received.push(payload);
         wake?.();
       },
       next: async () => {
-        while (heard.length === 0) await new Promise<void>((resolve) => (wake = resolve));
-        return heard.shift();
+        while (received.length === 0) await new Promise<void>((resolve) => (wake = resolve));
+        return received.shift();
       },
     };
   }
 
-  test("hears what is notified, each on its own channel, until it ends", async () => {
+  test("receives notifications, each on its own channel, until it ends", async () => {
     const { database, observer } = await observed();
-    const [a, b, again] = [ear(), ear(), ear()];
+    const [a, b, again] = [collector(), collector(), collector()];
     const [endA] = await Promise.all([database.listen("a", a.hear), database.listen('b"x', b.hear), database.listen("a", again.hear)]);
     await observer.notify("a", "1");
     await observer.notify('b"x');
@@ -242,9 +242,9 @@ describe("listening", () => {
     assert.equal(sessions.count, 1);
   });
 
-  test("comes back after a loss, and says that something may have been missed", async () => {
+  test("reconnects after a loss, and reports that notifications may have been missed", async () => {
     const { database, observer, terminate, logged } = await observed();
-    const a = ear();
+    const a = collector();
     const end = await database.listen("a", a.hear);
     const { pid } = await observer.one<{ pid: number }>(
       sql`select pid from pg_stat_activity where query like 'listen "%' and datname = current_database()`,
@@ -253,14 +253,14 @@ describe("listening", () => {
     assert.equal(await a.next(), undefined);
     await observer.notify("a", "after");
     assert.equal(await a.next(), "after");
-    assert.deepEqual(logged, ["the listening connection was lost"]);
+    assert.deepEqual(logged, ["the listen connection was lost"]);
     await end();
     await end();
   });
 });
 
 describe("stopping", () => {
-  test("waits for what is under way, refuses what comes later, and leaves no connection; twice is fine", async () => {
+  test("waits for what is under way, refuses later work, and leaves no connection; stopping twice is fine", async () => {
     const { database, budget, observer } = await observed();
     await database.run(sql`create table things (id int)`);
     await database.listen("a", () => undefined);
@@ -285,13 +285,13 @@ describe("stopping", () => {
   });
 });
 
-describe("lanes", () => {
-  test("DAT-08: work in the background has connections that requests cannot take", async () => {
-    const budget = createBudget({ connections: 6, background: 2, waitMs: 200 });
+describe("pools", () => {
+  test("DAT-08: background work has connections that requests cannot take", async () => {
+    const budget = createConnectionBudget({ connections: 6, background: 2, waitMs: 200 });
     const { database } = await openTestDatabase({ budget });
     const { promise: held, resolve: letGo } = Promise.withResolvers<void>();
-    const hold = (lane: "requests" | "background", count: number) =>
-      Array.from({ length: count }, () => database.transaction(async (tx) => tx.run(sql`select 1`).then(() => held), { lane }));
+    const hold = (pool: "requests" | "background", count: number) =>
+      Array.from({ length: count }, () => database.transaction(async (tx) => tx.run(sql`select 1`).then(() => held), { pool }));
     const requests = hold("requests", 4);
     while (budget.figures("requests").open < 4 || database.figures().transactions < 4) await new Promise(setImmediate);
     const overloaded = (error: unknown) =>
@@ -302,7 +302,7 @@ describe("lanes", () => {
     );
     const background = hold("background", 2);
     await assert.rejects(
-      database.transaction(async () => 1, { lane: "background" }),
+      database.transaction(async () => 1, { pool: "background" }),
       overloaded,
     );
     letGo();

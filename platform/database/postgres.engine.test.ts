@@ -3,7 +3,7 @@ import { before, describe, test } from "node:test";
 import { refusalIn } from "../errors/refusal.ts";
 import type pg from "pg";
 import { afterTests } from "../testing/postgres.ts";
-import { createBudget } from "./budget.ts";
+import { createConnectionBudget } from "./connection-budget.ts";
 import { connectClient } from "./client.ts";
 import type { Connection } from "./connection.ts";
 import type { Database } from "./database.ts";
@@ -30,9 +30,9 @@ describe("several hosts", () => {
     others: hosts.slice(1),
   });
 
-  test("the one that can be written to is found behind one that is away and a standby", async () => {
-    const away = { host: "127.0.0.1", port: 1 };
-    const { database, logged } = await openTestDatabase({ connection: inOrder(away, engineReplica(), engine.connection) });
+  test("the one that accepts writes is found behind an unreachable one and a standby", async () => {
+    const unreachable = { host: "127.0.0.1", port: 1 };
+    const { database, logged } = await openTestDatabase({ connection: inOrder(unreachable, engineReplica(), engine.connection) });
     await database.run(sql`create table found (id int)`);
     await Promise.all(Array.from({ length: 20 }, (_, at) => database.transaction((tx) => tx.run(sql`insert into found values (${at})`))));
     const { pid } = await database.one<{ pid: number }>(sql`select pg_backend_pid() as pid`);
@@ -42,28 +42,28 @@ describe("several hosts", () => {
     assert.deepEqual(logged, []);
   });
 
-  test("a standby alone is refused, with what it is, and gets no statement", async () => {
+  test("a standby alone is refused by name, and gets no statement", async () => {
     const { database } = await openTestDatabase({ connection: engine.replica });
-    await assert.rejects(database.start(), (error) => unavailable(error) && /takes no writes/.test(causes(error)));
+    await assert.rejects(database.start(), (error) => unavailable(error) && /accepts no writes/.test(causes(error)));
   });
 
-  test("a server that stops to take writes is left: what it refuses is unavailable, and the next statement looks for another", async () => {
+  test("a server that stops accepting writes is left: what it rejects is unavailable, and the next statement goes to another", async () => {
     const { database } = await openTestDatabase({ connection: engine.connection });
     const { user } = engine.connection;
     await database.run(sql`create table turned (id int)`);
-    // As a server does that is made a standby without a restart: its sessions are told unasked.
+    // As a server does that is made a standby without a restart: its sessions are notified.
     await database.run(sql`set default_transaction_read_only = on`);
     assert.equal(await database.run(sql`insert into turned values (1)`), 1);
     await onServer(engine.superuser, `alter role ${user} set default_transaction_read_only = on`);
-    await assert.rejects(onceAgain(database), (error) => unavailable(error) && /takes no writes/.test(causes(error)));
+    await assert.rejects(onceAgain(database), (error) => unavailable(error) && /accepts no writes/.test(causes(error)));
     await onServer(engine.superuser, `alter role ${user} reset default_transaction_read_only`);
     await database.start();
     assert.equal(await database.run(sql`insert into turned values (2)`), 1);
   });
 });
 
-describe("a server that is not set up for us", () => {
-  test("gets what statements rely on with each session", async () => {
+describe("a server with other settings", () => {
+  test("gets the settings that statements rely on with each session", async () => {
     const { user } = engine.connection;
     await onServer(
       engine.superuser,
@@ -108,9 +108,9 @@ describe("a server that is not set up for us", () => {
   });
 });
 
-test("DAT-08: 500 concurrent requests on a real primary and its replica never exceed the pool, and leave nothing behind", async () => {
+test("DAT-08: 500 concurrent requests on a real primary and its replica never exceed the pool, and leave no connection behind", async () => {
   const { connection, replica, superuser } = await openEngineDatabase();
-  const budget = createBudget({ connections: 12, background: 3, waitMs: 20_000 });
+  const budget = createConnectionBudget({ connections: 12, background: 3, waitMs: 20_000 });
   const { database } = await openTestDatabase({ connection, replica, budget, name: "pool" });
   await database.run(sql`create table things (id int)`);
   const open = async (client: pg.Client): Promise<number> => {
@@ -130,7 +130,7 @@ test("DAT-08: 500 concurrent requests on a real primary and its replica never ex
     return max;
   })();
   const work = Array.from({ length: 500 }, async (_, at) => {
-    await database.transaction((tx) => tx.run(sql`insert into things values (${at})`), { lane: at % 5 === 0 ? "background" : "requests" });
+    await database.transaction((tx) => tx.run(sql`insert into things values (${at})`), { pool: at % 5 === 0 ? "background" : "requests" });
     await database.reads().rows(sql`select * from things limit 5`);
     await database.run(sql`insert into things values (${-at})`);
   });
@@ -140,6 +140,6 @@ test("DAT-08: 500 concurrent requests on a real primary and its replica never ex
   assert.deepEqual(await database.one(sql`select count(*)::int as count from things`), { count: 1000 });
   assert.deepEqual(database.figures(), { transactions: 0, statements: 0 });
   await database.stop();
-  for (const lane of ["requests", "background"] as const) assert.equal(budget.figures(lane).open, 0);
+  for (const pool of ["requests", "background"] as const) assert.equal(budget.figures(pool).open, 0);
   assert.equal(await both(), 0);
 });

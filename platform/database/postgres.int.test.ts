@@ -16,7 +16,7 @@ before(async () => {
 });
 
 describe("single statements", () => {
-  test("values come back as the seam says", async () => {
+  test("values come back as `Queries` promises", async () => {
     const row = await open.database.one(sql`
       select ${5n}::bigint as big, ${"1.50"}::numeric as exact, ${new Date(1_700_000_000_123)}::timestamptz as at, ${Buffer.from([0, 255])}::bytea as bytes,
         ${{ a: [1, null] }}::jsonb as json, ${["x", 'y"']}::text[] as texts, ${[1n, 2n]}::bigint[] as bigs, ${null}::text as nothing, true as yes,
@@ -39,19 +39,19 @@ describe("single statements", () => {
     });
   });
 
-  test("rows, maybe, one and run tell counts apart", async () => {
+  test("rows, maybe, one and run check the number of rows", async () => {
     const { database } = open;
     assert.equal(await database.run(sql`insert into things values (101, 'a'), (102, 'b')`), 2);
     assert.equal((await database.rows(sql`select * from things where id > 100`)).length, 2);
     assert.deepEqual(await database.maybe(sql`select name from things where id = ${101}`), { name: "a" });
     assert.equal(await database.maybe(sql`select name from things where id = ${199}`), undefined);
-    await assert.rejects(database.one(sql`select name from things where id = ${199}`), /0 rows where one was due: select name/);
-    await assert.rejects(database.maybe(sql`select name from things where id > 100`), /2 rows where at most one was due/);
+    await assert.rejects(database.one(sql`select name from things where id = ${199}`), /0 rows where one was expected: select name/);
+    await assert.rejects(database.maybe(sql`select name from things where id > 100`), /2 rows where at most one was expected/);
     assert.equal(await database.run(sql`delete from things where id > 100`), 2);
     assert.equal(await database.run(sql`delete from things where id > 100`), 0);
   });
 
-  test("one that fails in the pipeline leaves those around it alone", async () => {
+  test("one that fails in the pipeline does not affect its neighbours", async () => {
     const { database } = open;
     const number = (value: number) => database.one<{ value: number }>(sql`select ${1}::int / ${value}::int as value`);
     const results = await Promise.allSettled([
@@ -136,7 +136,7 @@ describe("transactions", () => {
       .rows<{ name: string }>(sql`select name from things where id between ${from} and ${from + 9} order by id`)
       .then((rows) => rows.map((row) => row.name));
 
-  test("commit with the result, and what is to follow runs after it and outside", async () => {
+  test("commit with the result, and hooks run after the commit and outside of it", async () => {
     const { database } = open;
     const order: string[] = [];
     const result = await database.transaction(async (tx) => {
@@ -178,10 +178,10 @@ describe("transactions", () => {
       return 1;
     });
     assert.equal(result, 1);
-    assert.deepEqual(open.logged, ["what was to follow a commit failed"]);
+    assert.deepEqual(open.logged, ["a hook failed after its transaction had committed"]);
   });
 
-  test("the first statement's error undoes all, and one that was overlooked fails the commit", async () => {
+  test("the first statement's error rolls back all, and one that was overlooked fails the commit", async () => {
     const { database } = open;
     await assert.rejects(
       database.transaction((tx) => tx.run(sql`insert into nowhere values (1)`)),
@@ -223,7 +223,7 @@ describe("transactions", () => {
     forbidInTransaction("an rpc");
   });
 
-  test("a savepoint undoes its own writes only, also inside another", async () => {
+  test("a savepoint rolls back its own writes only, also inside another", async () => {
     await open.database.transaction(async (tx) => {
       await tx.savepoint(async () => {
         await tx.run(sql`insert into things values (341, 'a')`);
@@ -248,12 +248,12 @@ describe("transactions", () => {
     assert.deepEqual(await names(341), ["a", "c", "e"]);
   });
 
-  test("nothing runs in one that is over", async () => {
+  test("nothing runs in one that has ended", async () => {
     let kept: Parameters<Parameters<typeof open.database.transaction>[0]>[0] | undefined;
     await open.database.transaction(async (tx) => {
       kept = tx;
     });
-    await assert.rejects(kept!.run(sql`select 1`), /is over/);
+    await assert.rejects(kept!.run(sql`select 1`), /has ended/);
   });
 
   test("a time limit past five seconds is refused", async () => {

@@ -12,13 +12,13 @@ const clients = 16;
 
 test("R12: PostgreSQL is killed under concurrent writes and comes back: no acknowledged row is lost, none is there twice", async () => {
   const { connection, replica } = await openEngineDatabase();
-  // The standby is asked first each time, and takes no writes.
+  // The standby is tried first each time, and accepts no writes.
   const { host, port } = engineReplica();
   const hosts = { ...connection, host, port, others: [connection] };
   const { database, logged, budget } = await openTestDatabase({ connection: hosts, replica });
   await database.run(sql`create table orders (key text primary key, client int not null, n int not null)`);
-  let heard = 0;
-  const end = await database.listen("back", () => heard++);
+  let received = 0;
+  const end = await database.listen("back", () => received++);
   const acknowledged: string[] = [];
   const errors = new Map<string, number>();
   let running = true;
@@ -79,10 +79,10 @@ test("R12: PostgreSQL is killed under concurrent writes and comes back: no ackno
     [],
   );
   // The listener is back too, and has said that it may have missed something.
-  assert.ok(heard >= 2);
-  const before = heard;
+  assert.ok(received >= 2);
+  const before = received;
   await database.notify("back");
-  while (heard === before) await sleep(5);
+  while (received === before) await sleep(5);
   for (const line of new Set(logged))
     assert.ok(
       logged.filter((other) => other === line).length <= 2,

@@ -3,7 +3,7 @@ import type { PostgresDatabase } from "./postgres.ts";
 import { extensions, versionMin } from "./provision.ts";
 import { sql } from "./sql.ts";
 
-interface Found {
+interface Properties {
   readonly version: number;
   readonly encoding: string;
   readonly creates: boolean;
@@ -12,16 +12,16 @@ interface Found {
   readonly extensions: readonly string[];
 }
 
-const look = sql`select current_setting('server_version_num')::int as version, current_setting('server_encoding') as encoding,
+const properties = sql`select current_setting('server_version_num')::int as version, current_setting('server_encoding') as encoding,
   coalesce(has_schema_privilege(current_schema(), 'create'), false) as creates, current_database()::text as name, current_user::text as role,
   array(select extname::text from pg_extension where extname = any(${extensions}::text[])) as extensions`;
 
 /**
- * Makes sure that a database has what the shop needs, whoever made it: version, encoding, rights and extensions. Makes the extensions where
- * it may. Throws, with the statement that somebody with more rights should run, when something is missing.
+ * Makes sure that a database has what the shop needs, whoever created it: version, encoding, rights and extensions. Creates the extensions
+ * where it may. Throws, with the statement that somebody with more rights should run, when something is missing.
  */
 export async function prepareDatabase(database: PostgresDatabase): Promise<void> {
-  const found = await database.one<Found>(look);
+  const found = await database.one<Properties>(properties);
   const { version, encoding, creates, name, role } = found;
   const what = `The database of ${database.name} ("${name}")`;
   if (version < versionMin) throw new Error(`${what} is on a PostgreSQL that is too old: Kontor needs ${versionMin / 10_000} or later`);
@@ -31,7 +31,7 @@ export async function prepareDatabase(database: PostgresDatabase): Promise<void>
   for (const extension of extensions.filter((needed) => !found.extensions.includes(needed))) {
     try {
       await database.maintenance(async (tx) => {
-        // Two that make the same at once fail on each other.
+        // Two that create the same extension at once fail on each other.
         await tx.run(sql`select pg_advisory_xact_lock(hashtextextended('kontor extensions', 0))`);
         await tx.run(sql`create extension if not exists ${sql.name(extension)}`);
       });

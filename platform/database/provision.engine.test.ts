@@ -83,7 +83,7 @@ describe("DAT-01: on a real server, by an administrator who is no superuser", ()
     assert.deepEqual(await onServer(engineServer(), `select 1 from pg_extension where extname = any ('{${extensions.join()}}')`), []);
   });
 
-  test("a repeat keeps what is there, and another key changes the passwords", async () => {
+  test("a repeat changes nothing, and another key changes the passwords", async () => {
     assert.deepEqual(await provision(administrator, services, key, { shared: true }), given);
     await onServer(connectionOf(1), "create table kept (name text); insert into kept values ('a')");
     const other = await provision(administrator, services, randomBytes(32), { shared: true });
@@ -93,15 +93,15 @@ describe("DAT-01: on a real server, by an administrator who is no superuser", ()
     assert.deepEqual(await onServer(connectionOf(1), "select * from kept"), [{ name: "a" }]);
   });
 
-  test("what the administrator lacks is said, with the statement that mends it", async () => {
+  test("missing rights of the administrator are named, with the statement that grants them", async () => {
     const wanted = [`other_${mark}`];
-    const asked = async (rights: string) => provision(await role(rights), wanted, key, { shared: true });
+    const provisioned = async (rights: string) => provision(await role(rights), wanted, key, { shared: true });
     await assert.rejects(
-      asked("createrole"),
+      provisioned("createrole"),
       /may not make databases and roles on .*: have a superuser run {2}alter role "admin_\w+" createdb$/,
     );
-    await assert.rejects(asked("createdb"), /alter role "admin_\w+" createrole$/);
-    await assert.rejects(asked(""), /alter role "admin_\w+" createdb createrole$/);
+    await assert.rejects(provisioned("createdb"), /alter role "admin_\w+" createrole$/);
+    await assert.rejects(provisioned(""), /alter role "admin_\w+" createdb createrole$/);
     const stranger = await role("createdb createrole");
     await onServer(engineServer(), `comment on database ${names[2]} is null`);
     await assert.rejects(provision(stranger, [services[2]!], key, { shared: true }), /made by somebody else; give it to admin_/);
@@ -119,7 +119,7 @@ describe("DAT-01: a database that was made by hand", () => {
     return { ...own, database };
   }
 
-  test("does for its owner, who is no superuser; several processes start on it at once", async () => {
+  test("works for its owner, who is no superuser; several processes start on it at once", async () => {
     const connection = await byHand(true);
     const processes = await Promise.all([1, 2, 3, 4].map(() => openTestDatabase({ connection })));
     await Promise.all(processes.map(({ database }) => migrate(database, [idempotencyMigrations])));
@@ -131,7 +131,7 @@ describe("DAT-01: a database that was made by hand", () => {
     assert.deepEqual(await onServer(connection, "select count(*)::int as count from migrations"), [{ count: 1 }]);
   });
 
-  test("that is not the role's is refused with what its owner has to run, and does when that was done", async () => {
+  test("that is not the role's is refused with what its owner has to run, and works when that was done", async () => {
     const connection = await byHand(false);
     const { database } = await openTestDatabase({ connection });
     const owner = { ...engineServer(), database: connection.database };

@@ -49,7 +49,7 @@ test("a role's statements and open transactions have limits", async () => {
   ]);
 });
 
-test("a repeat gives the same connections and keeps what is there; another key changes the passwords", async () => {
+test("a repeat gives the same connections and changes nothing; another key changes the passwords", async () => {
   assert.deepEqual(await provision(superuser, services, key), given);
   const orders = connectionOf(services[0]!);
   await rows(orders, "create table kept (name text); insert into kept values ('a')");
@@ -60,7 +60,7 @@ test("a repeat gives the same connections and keeps what is there; another key c
   assert.deepEqual(await rows(orders, "select * from kept"), [{ name: "a" }]);
 });
 
-test("what a start that was killed has left is completed", async () => {
+test("databases of a start that was killed are completed", async () => {
   const orders = connectionOf(services[0]!);
   await rows(superuser, `comment on database ${orders.database} is null; grant connect on database ${orders.database} to public`);
   await provision(superuser, services, key);

@@ -4,7 +4,7 @@ import { withClient } from "./client.ts";
 import type { Connection } from "./connection.ts";
 import { sqlState } from "./database.ts";
 
-/** What the services' databases can do beyond plain PostgreSQL: search by parts of words, without accents, and indexes over mixed columns. */
+/** Extensions that the services' databases use: search by parts of words, without accents, and indexes over mixed columns. */
 export const extensions: readonly string[] = ["pg_trgm", "unaccent", "btree_gin"];
 
 /** The event log's readers wait for the oldest transaction on the whole server, so no role may keep one open for long. */
@@ -14,22 +14,22 @@ const limits: Readonly<Record<string, string>> = {
   idle_in_transaction_session_timeout: "5s",
 };
 
-/** Raised when something below changes that databases made before must get too. */
-const edition = 1;
+/** Raised when something below changes that existing databases must get too. */
+const revision = 1;
 const creators = 3;
 /** As `server_version_num` has it. */
 export const versionMin = 150_000;
 
 export interface ProvisionOptions {
-  /** The server is not ours alone: databases that are not ours stay as they are, and the administrator need not be a superuser. */
+  /** The server is not the installation's alone: other databases stay as they are, and the administrator need not be a superuser. */
   readonly shared?: boolean;
-  /** What the databases' and roles' names begin with: "kontor" by default. Two houses on one server need two. */
+  /** What the databases' and roles' names begin with: "kontor" by default. Two installations on one server need two. */
   readonly prefix?: string;
 }
 
 /**
  * Gives each service a database and a role `kontor_<service>`, made where they are missing. A role can connect to its own database only
- * and makes things in the schema `public` there; its password follows from the master key. Safe to repeat and in several processes at
+ * and create objects in the schema `public` there; its password is derived from the master key. Safe to repeat and in several processes at
  * once, and one statement when all is there. The administrator needs CREATEDB and CREATEROLE; throws, with what is missing, otherwise.
  */
 export async function provision(
@@ -42,7 +42,7 @@ export async function provision(
   await withClient(administrator, async (client) => {
     if ((await missingOf(client, wanted)).missing.length === 0) return;
     await checkAdministrator(client, administrator);
-    // One process at a time; it goes with the session.
+    // One process at a time; the lock ends with the session.
     await client.query("set lock_timeout = 0; select pg_advisory_lock(hashtextextended('kontor provision', 0))");
     const { missing, present } = await missingOf(client, wanted);
     if (missing.length === 0) return;
@@ -54,8 +54,8 @@ export async function provision(
       const work = async (creator: pg.Client): Promise<void> => {
         for (const one of queue) await makeDatabase(creator, administrator, one, { present: present.has(one.name), shared });
       };
-      const helpers = Array.from({ length: Math.min(creators, missing.length) - 1 }, () => withClient(administrator, work));
-      await Promise.all([work(client), ...helpers]);
+      const others = Array.from({ length: Math.min(creators, missing.length) - 1 }, () => withClient(administrator, work));
+      await Promise.all([work(client), ...others]);
       await client.query(missing.map(({ name, seal }) => `comment on database ${name} is '${seal}';`).join("\n"));
     } catch (error) {
       throw explained(error, administrator);
@@ -114,14 +114,14 @@ interface Wanted {
   /** Of the database and of the role. */
   readonly name: string;
   readonly connection: Connection & { readonly password: string };
-  /** Kept as the database's comment, written last: says that it is complete, for this key. */
+  /** Stored as the database's comment, written last: marks that the database is complete, for this key. */
   readonly seal: string;
 }
 
 function wantedFor(administrator: Connection, name: string, service: string, masterKey: Uint8Array): Wanted {
   if (!/^[a-z][a-z0-9_]*$/.test(name)) throw new Error(`not a name for a service's database: ${name}`);
   const derived = (purpose: string): string => createHmac("sha256", masterKey).update(`kontor ${purpose} ${service}`).digest("base64url");
-  const seal = `kontor ${edition} ${extensions.join(" ")} ${Object.values(limits).join(" ")} ${derived("database seal").slice(0, 16)}`;
+  const seal = `kontor ${revision} ${extensions.join(" ")} ${Object.values(limits).join(" ")} ${derived("database seal").slice(0, 16)}`;
   return { service, name, seal, connection: { ...administrator, user: name, password: derived("database password"), database: name } };
 }
 

@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, test } from "node:test";
 import { afterTests } from "../testing/postgres.ts";
-import { createBudget } from "./budget.ts";
+import { createConnectionBudget } from "./connection-budget.ts";
 import type { Connection } from "./connection.ts";
 import { engineReplica, engineServer, onServer } from "./open-test-server-database.ts";
-import { isReplica, openReplicated, replicaAnswers } from "./open-test-replicated-database.ts";
+import { isReplica, openReplicated, replicaServes } from "./open-test-replicated-database.ts";
 import { openDatabase } from "./postgres.ts";
 import { sql } from "./sql.ts";
 
@@ -20,11 +20,11 @@ async function tuples(connection: Connection, name: string): Promise<{ read: num
 }
 
 describe("CON-04: a replica", () => {
-  test("answers what is only looked at, and nothing else goes there", async () => {
+  test("serves reads, and nothing else goes there", async () => {
     const { database, connection } = await openReplicated();
     await database.run(sql`insert into things select id, 0 from generate_series(2, 2000) id`);
     database.changed("things");
-    await replicaAnswers(database, "things");
+    await replicaServes(database, "things");
     const before = {
       primary: await tuples(engineServer(), connection.database),
       replica: await tuples(engineReplica(), connection.database),
@@ -44,9 +44,9 @@ describe("CON-04: a replica", () => {
     assert.equal((await tuples(engineReplica(), connection.database)).written, 0);
   });
 
-  test("shows a session's own writes at once: what was called changed is read at the primary until the replica has it", async () => {
+  test("clients read their own writes: what was announced as changed is read from the primary until the replica has it", async () => {
     const { database } = await openReplicated();
-    await replicaAnswers(database);
+    await replicaServes(database);
     let onReplica = 0;
     for (let n = 1; n <= 300; n++) {
       await database.transaction((tx) => tx.run(sql`update things set n = ${n} where id = 1`));
@@ -57,12 +57,12 @@ describe("CON-04: a replica", () => {
       if (await isReplica(database.reads("thing 2"))) onReplica++;
     }
     assert.ok(onReplica > 250, `${onReplica} of 300 on the replica`);
-    await replicaAnswers(database, "thing 1");
+    await replicaServes(database, "thing 1");
   });
 
-  test("is in nobody's way when it is lost, cannot be reached, or is none: the primary answers, and one line says so", async () => {
+  test("that is lost, unreachable or no replica disturbs nothing: reads go to the primary, and one line says so", async () => {
     const { database, replica, lines, connection, superuser } = await openReplicated();
-    await replicaAnswers(database);
+    await replicaServes(database);
     let running = true;
     const readers = Array.from({ length: 8 }, async () => {
       while (running) assert.equal((await database.reads().rows(sql`select * from things`)).length, 1);
@@ -72,19 +72,19 @@ describe("CON-04: a replica", () => {
     await sleep(50);
     running = false;
     await Promise.all(readers);
-    await replicaAnswers(database);
-    // None, when all that was under way was told of the end in time.
+    await replicaServes(database);
+    // None, when all connections noticed the end in time.
     assert.ok(lines.length <= 2, lines.join());
-    for (const line of lines) assert.match(line, /^the replica (cannot be read from; the primary answers|is well again)$/);
+    for (const line of lines) assert.match(line, /^the replica (cannot be read from; reads go to the primary|can be read from again)$/);
     for (const wrong of [{ ...replica, port: 1 }, connection, { ...replica, password: "wrong" }]) {
-      const heard: string[] = [];
-      const note = (_: unknown, line: string) => void heard.push(line);
+      const received: string[] = [];
+      const note = (_: unknown, line: string) => void received.push(line);
       const log = { debug: note, info: note, warn: note, error: note, child: () => log };
       const other = openDatabase({
         name: "other",
         connection,
         replica: wrong,
-        budget: createBudget({ connections: 6, background: 1 }),
+        budget: createConnectionBudget({ connections: 6, background: 1 }),
         log,
       });
       afterTests(() => other.stop());
@@ -93,16 +93,16 @@ describe("CON-04: a replica", () => {
         assert.equal(await isReplica(other.reads()), false);
         await sleep(10);
       }
-      assert.deepEqual(heard, ["the replica cannot be read from; the primary answers"]);
+      assert.deepEqual(received, ["the replica cannot be read from; reads go to the primary"]);
       await other.stop();
     }
     const left = await onServer(superuser, "select from pg_stat_activity where application_name like 'kontor other%'");
     assert.deepEqual(left, []);
   });
 
-  test("gives a statement that conflicts with what it replays to the primary", async () => {
+  test("that rejects a statement because it conflicts with what it replays leaves it to the primary", async () => {
     const { database, replica, lines } = await openReplicated();
-    await replicaAnswers(database);
+    await replicaServes(database);
     const reading = database
       .reads()
       .rows<{ n: number }>(sql`select things.n, pg_is_in_recovery() as standby, pg_sleep(0.4)::text from things`);

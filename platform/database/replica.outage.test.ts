@@ -2,13 +2,13 @@ import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, test } from "node:test";
 import { engineReplica, onServer } from "./open-test-server-database.ts";
-import { openReplicated, replicaAnswers } from "./open-test-replicated-database.ts";
+import { openReplicated, replicaServes } from "./open-test-replicated-database.ts";
 import { sql } from "./sql.ts";
 
 describe("CON-04: a replica", () => {
-  test("that has stopped to replay is read no more once it is too old, and again when it has caught up", async () => {
+  test("that has stopped replaying is not read from once it is too old, and again when it has caught up", async () => {
     const { database, replica, lines } = await openReplicated({ lagMs: 300 });
-    await replicaAnswers(database);
+    await replicaServes(database);
     const server = { ...engineReplica(), database: replica.database };
     await onServer(server, "select pg_wal_replay_pause()");
     try {
@@ -22,7 +22,7 @@ describe("CON-04: a replica", () => {
     } finally {
       await onServer(server, "select pg_wal_replay_resume()");
     }
-    await replicaAnswers(database, "thing 1");
-    assert.deepEqual(lines, ["the replica cannot be read from; the primary answers", "the replica is well again"]);
+    await replicaServes(database, "thing 1");
+    assert.deepEqual(lines, ["the replica cannot be read from; reads go to the primary", "the replica can be read from again"]);
   });
 });

@@ -1,17 +1,20 @@
 import { performance } from "node:perf_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
+import { refusalIn } from "../errors/refusal.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { backoffMs } from "../retry/backoff.ts";
-import type { ConnectionBudget } from "./budget.ts";
-import type { Holder, Spare } from "./lane.ts";
+import type { ConnectionBudget } from "./connection-budget.ts";
+import type { ConnectionOwner, Reclaimable } from "./fair-share.ts";
 import type { Connection } from "./connection.ts";
 import type { Queries } from "./database.ts";
 import { outsideTransaction } from "./in-transaction.ts";
-import { Pipe } from "./pipe.ts";
-import { Reach } from "./reach.ts";
+import { StatementPipeline } from "./statement-pipeline.ts";
+import { Endpoints } from "./endpoints.ts";
 import { compile, sql } from "./sql.ts";
-import { databaseError } from "./statement-error.ts";
-import { Wire } from "./wire.ts";
+import type { Statement } from "./sql.ts";
+import { databaseError, StatementError } from "./statement-error.ts";
+import { WireConnection } from "./wire-connection.ts";
+import type { WireQuery } from "./wire-query.ts";
 
 export interface ReplicaOptions {
   readonly name: string;
@@ -20,71 +23,71 @@ export interface ReplicaOptions {
   readonly log: Logger;
   readonly primary: Queries;
   readonly statementTimeoutMs: number;
-  /** An answer may be this old. */
+  /** A result may be this old. */
   readonly lagMsMax: number;
 }
 
-/** How often it is asked how far it has come, while it is read from; sooner when somebody waits for a change. */
-const lookMs = 200;
+/** How often its replay position is checked while it is read from; sooner when a read needs a later one. */
+const checkMs = 200;
 const hurryMs = 20;
-/** While it is behind. */
-const againMs = 10;
+/** Between checks while it is behind. */
+const pollMs = 10;
 const idleMs = 10_000;
-const looking = { pauseMsMin: lookMs, pauseMsMax: 5_000 };
-/** A statement that takes longer here is put to the primary. */
-const silenceMsMax = 1_000;
-/** Keys whose change it may not have yet; past this many, all reads wait for the next look. */
+const checking = { pauseMsMin: checkMs, pauseMsMax: 5_000 };
+/** A statement that takes longer here is sent to the primary. */
+const responseMsMax = 1_000;
+/** So many keys whose change it may not have yet; with more, all reads go to the primary until the next check. */
 const keysMax = 10_000;
 
 interface Server {
   readonly standby: boolean;
-  /** Says which server it is, since when it runs. */
+  /** Which server it is, and when it started. */
   readonly identity: string;
-  /** Of all servers of one cluster the same. */
+  /** The same for all servers of one cluster. */
   readonly system: string;
 }
 
 const whichServer = sql`select pg_is_in_recovery() as standby, system_identifier::text as system,
   pg_postmaster_start_time()::text || ' ' || coalesce(inet_server_addr()::text, '') || ' ' || coalesce(inet_server_port(), 0) as identity
   from pg_control_system()`;
-/** All that is committed so far is before it, as a standby gets it: what is not flushed is not sent. */
-const writtenUntil = sql`select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_flush_lsn() end)::text as place`;
+/** All that has been committed lies before this position. A standby gets only what is flushed. */
+const walPosition = sql`select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_flush_lsn() end)::text as lsn`;
 
 /**
- * A database's replica, as far as this process knows it. What it has replayed is compared with what the primary had written at a moment
- * before: from then on it shows all that was committed until that moment. All its connections go to one server, because others may be
- * further behind.
+ * A database's replica, as far as this process knows it. Its replay position is compared with the position that the primary had written at
+ * an earlier moment: once it is reached, the replica has all that was committed until that moment. All connections go to one server, because
+ * others may be further behind.
  */
-export class Replica implements Holder {
-  readonly pipe: Pipe;
+export class Replica implements ConnectionOwner {
+  readonly #pipeline: StatementPipeline;
   readonly #options: ReplicaOptions;
-  readonly #reach: Reach;
-  /** On the monotonic clock: all that was committed before is there. */
+  readonly #endpoints: Endpoints;
+  /** On the monotonic clock: it has all that was committed before. */
   #asOfMs = Number.NEGATIVE_INFINITY;
-  /** What was committed until then, under whatever key, must be there: migrations are, when this is made. */
+  /** It must have all that was committed before this, under any key: migrations, when this object is created. */
   #floorMs = performance.now();
   readonly #changedMs = new Map<string, number>();
   #server: string | undefined;
   #readMs = 0;
-  #looking: Promise<void> | undefined;
-  #lookedMs = Number.NEGATIVE_INFINITY;
+  #checking: Promise<void> | undefined;
+  #checkedMs = Number.NEGATIVE_INFINITY;
   #wake: (() => void) | undefined;
   #failures = 0;
-  #well: boolean | undefined;
+  #healthy: boolean | undefined;
   #stopped = false;
 
   constructor(options: ReplicaOptions) {
     this.#options = options;
-    this.#reach = new Reach(options.connection);
+    this.#endpoints = new Endpoints(options.connection);
     options.budget.join(this);
-    this.pipe = new Pipe({ database: `${options.name} (replica)`, holder: this, budget: options.budget, silenceMsMax });
+    this.#pipeline = new StatementPipeline({ database: `${options.name} (replica)`, owner: this, budget: options.budget, responseMsMax });
   }
 
-  /** Whether it may answer now for these keys. */
-  answers(keys: readonly string[]): boolean {
+  /** Whether it may be read from now for these keys. */
+  isCurrentFor(keys: readonly string[]): boolean {
     const nowMs = performance.now();
     this.#readMs = nowMs;
-    this.#looking ??= outsideTransaction(() => this.#keepLooking());
+    this.#checking ??= outsideTransaction(() => this.#keepChecking());
     const asOfMs = this.#asOfMs;
     if (nowMs - asOfMs > this.#options.lagMsMax || asOfMs <= this.#floorMs) return this.#hurry(nowMs);
     if (this.#changedMs.size > 0)
@@ -93,8 +96,8 @@ export class Replica implements Holder {
   }
 
   changed(keys: readonly string[]): void {
-    // While nobody looks, nothing would take the keys out again.
-    if (this.#looking === undefined || this.#changedMs.size + keys.length > keysMax) return this.changedAll();
+    // While nobody checks, nothing would remove the keys.
+    if (this.#checking === undefined || this.#changedMs.size + keys.length > keysMax) return this.changedAll();
     const nowMs = performance.now();
     for (const key of keys) this.#changedMs.set(key, nowMs);
   }
@@ -105,20 +108,32 @@ export class Replica implements Holder {
     this.#floorMs = performance.now();
   }
 
-  /** A statement failed on it as it would not have on a server that is well. */
-  lost(error: unknown): void {
+  /** Runs a statement; undefined when the replica cannot run it now. */
+  async query(statement: Statement): Promise<WireQuery | undefined> {
+    try {
+      return await this.#pipeline.query(statement);
+    } catch (error) {
+      const refusal = refusalIn(error);
+      if (refusal?.reason !== "DEPENDENCY_UNAVAILABLE" && refusal?.reason !== "OVERLOADED") throw error;
+      // An error of the server itself (a conflict with what it replays, a limit) does not mean that it is unhealthy.
+      if (refusal.reason === "DEPENDENCY_UNAVAILABLE" && !(refusal.cause instanceof StatementError)) this.#failed(error);
+      return undefined;
+    }
+  }
+
+  #failed(error: unknown): void {
     this.#asOfMs = Number.NEGATIVE_INFINITY;
-    if (this.#well === false || this.#stopped) return;
-    this.#well = false;
-    this.#options.log.warn({ database: this.#options.name, error }, "the replica cannot be read from; the primary answers");
+    if (this.#healthy === false || this.#stopped) return;
+    this.#healthy = false;
+    this.#options.log.warn({ database: this.#options.name, error }, "the replica cannot be read from; reads go to the primary");
   }
 
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#wake?.();
-    await this.#looking;
-    await this.pipe.stop();
-    await this.#options.budget.release(this);
+    await this.#checking;
+    await this.#pipeline.stop();
+    await this.#options.budget.leave(this);
   }
 
   start(): void {
@@ -126,15 +141,15 @@ export class Replica implements Holder {
     this.#stopped = false;
   }
 
-  async open(): Promise<Wire> {
+  async open(): Promise<WireConnection> {
     const { name, statementTimeoutMs } = this.#options;
     try {
-      return await this.#reach.open(async (target) => {
-        const wire = await Wire.open({ target, access: "read", applicationName: `kontor ${name} reads`, statementTimeoutMs });
+      return await this.#endpoints.connect(async (target) => {
+        const wire = await WireConnection.open({ target, access: "read", applicationName: `kontor ${name} reads`, statementTimeoutMs });
         try {
-          await this.#recognise((await wire.query(compile(whichServer))).found<Server>()[0]!);
+          await this.#verify((await wire.query(compile(whichServer))).resultRows<Server>()[0]!);
         } catch (error) {
-          wire.abort(new Error("It is not the replica", { cause: error }));
+          wire.abort(new Error("The server is not the expected replica", { cause: error }));
           throw error;
         }
         return wire;
@@ -144,17 +159,17 @@ export class Replica implements Holder {
     }
   }
 
-  spare(which: Spare): boolean {
-    return this.pipe.spare(which);
+  reclaim(which: Reclaimable): boolean {
+    return this.#pipeline.reclaim(which);
   }
 
   tick(nowMs: number): void {
-    this.pipe.tick(nowMs);
+    this.#pipeline.tick(nowMs);
   }
 
-  async #recognise({ standby, identity, system }: Server): Promise<void> {
+  async #verify({ standby, identity, system }: Server): Promise<void> {
     if (!standby) throw new Error("The server is a primary, not a replica");
-    if (identity !== this.#server && this.pipe.size > 0) throw new Error("The connection came to another replica than those before");
+    if (identity !== this.#server && this.#pipeline.size > 0) throw new Error("The connection leads to another replica than those before");
     const primary = await this.#options.primary.one<Server>(whichServer);
     if (system !== primary.system) throw new Error("The server is a replica of another cluster");
     if (identity !== this.#server) this.#asOfMs = Number.NEGATIVE_INFINITY;
@@ -162,45 +177,45 @@ export class Replica implements Holder {
   }
 
   #hurry(nowMs: number): false {
-    if (nowMs - this.#lookedMs > hurryMs && this.#well !== false) this.#wake?.();
+    if (nowMs - this.#checkedMs > hurryMs && this.#healthy !== false) this.#wake?.();
     return false;
   }
 
-  async #keepLooking(): Promise<void> {
+  async #keepChecking(): Promise<void> {
     while (!this.#stopped && performance.now() - this.#readMs < idleMs) {
-      this.#lookedMs = performance.now();
-      const place = await this.#writtenUntil();
-      if (place !== undefined)
+      this.#checkedMs = performance.now();
+      const lsn = await this.#primaryLsn();
+      if (lsn !== undefined)
         try {
-          await this.#waitFor(place, this.#lookedMs);
+          await this.#waitForReplay(lsn, this.#checkedMs);
         } catch (error) {
-          this.lost(error);
+          this.#failed(error);
         }
       if (this.#stopped) break;
-      this.#failures = this.#well === false ? this.#failures + 1 : 0;
-      await this.#pause(backoffMs(looking, this.#failures + 1));
+      this.#failures = this.#healthy === false ? this.#failures + 1 : 0;
+      await this.#pause(backoffMs(checking, this.#failures + 1));
     }
-    this.#looking = undefined;
+    this.#checking = undefined;
   }
 
-  /** Undefined when the primary does not tell: that it is away is told by those who need it. */
-  async #writtenUntil(): Promise<string | undefined> {
-    const [told] = await Promise.allSettled([this.#options.primary.one<{ place: string }>(writtenUntil)]);
-    return told.status === "fulfilled" ? told.value.place : undefined;
+  /** The primary's position; undefined while it is unreachable, which is reported to those who need it. */
+  async #primaryLsn(): Promise<string | undefined> {
+    const [primary] = await Promise.allSettled([this.#options.primary.one<{ lsn: string }>(walPosition)]);
+    return primary.status === "fulfilled" ? primary.value.lsn : undefined;
   }
 
-  async #waitFor(place: string, sinceMs: number): Promise<void> {
+  async #waitForReplay(lsn: string, sinceMs: number): Promise<void> {
     const { lagMsMax, name, log } = this.#options;
-    const reached = compile(sql`select coalesce(pg_last_wal_replay_lsn() >= ${place}::pg_lsn and pg_is_in_recovery(), false) as reached`);
-    while (!(await this.pipe.query(reached)).found<{ reached: boolean }>()[0]!.reached) {
-      if (performance.now() - sinceMs > lagMsMax) throw new Error(`It is more than ${lagMsMax} ms behind`);
+    const replayed = compile(sql`select coalesce(pg_last_wal_replay_lsn() >= ${lsn}::pg_lsn and pg_is_in_recovery(), false) as replayed`);
+    while (!(await this.#pipeline.query(replayed)).resultRows<{ replayed: boolean }>()[0]!.replayed) {
+      if (performance.now() - sinceMs > lagMsMax) throw new Error(`The replica is more than ${lagMsMax} ms behind`);
       if (this.#stopped) return;
-      await sleep(againMs);
+      await sleep(pollMs);
     }
     this.#asOfMs = sinceMs;
     for (const [key, changedMs] of this.#changedMs) if (changedMs < sinceMs) this.#changedMs.delete(key);
-    if (this.#well === false) log.info({ database: name }, "the replica is well again");
-    this.#well = true;
+    if (this.#healthy === false) log.info({ database: name }, "the replica can be read from again");
+    this.#healthy = true;
   }
 
   #pause(ms: number): Promise<void> {

@@ -6,7 +6,7 @@ export interface Sql {
   readonly values: readonly unknown[];
 }
 
-/** A statement ready for the wire. Equal texts share a name, so that the server plans each once a connection. */
+/** A statement ready to be sent. Equal texts share a name, so that the server plans each of them once per connection. */
 export interface Statement {
   readonly name: string;
   readonly text: string;

@@ -48,7 +48,7 @@ async function sessions(): Promise<unknown[]> {
 
 describe("SEC-05: a database's connections", () => {
   for (const tls of ["verify-full", "verify-ca", "require"] as const)
-    test(`are encrypted with ${tls}: single statements in a pipeline, transactions, the listening one, and large answers`, async () => {
+    test(`are encrypted with ${tls}: single statements in a pipeline, transactions, the listen connection, and large results`, async () => {
       const { database } = await openTestDatabase({ connection: protectedBy(tls, tls === "require" ? undefined : engine.ca) });
       const numbers = await Promise.all(Array.from({ length: 500 }, (_, n) => database.one<{ n: number }>(sql`select ${n}::int as n`)));
       assert.deepEqual(
@@ -69,7 +69,7 @@ describe("SEC-05: a database's connections", () => {
       assert.deepEqual(await sessions(), []);
     });
 
-  test("are lost, cancelled and made again like plain ones", async () => {
+  test("are lost, cancelled and reopened like plain ones", async () => {
     const { database, budget } = await openTestDatabase({ connection: protectedBy("verify-full", engine.ca) });
     await assert.rejects(
       database.transaction((tx) => tx.run(sql`select pg_sleep(4)`), { timeoutMs: 100 }),
@@ -104,7 +104,7 @@ describe("SEC-05: a database's connections", () => {
     }
   });
 
-  test("are refused when the certificate is made out to another host, unless only the authority counts", async () => {
+  test("are refused when the certificate is issued for another host, unless only the authority is verified", async () => {
     const { host, port } = engine.connection;
     const proxy = createServer((near) => {
       const far = connect(port, host);

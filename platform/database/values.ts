@@ -1,12 +1,12 @@
 import pg from "pg";
 
-/** A parameter as it goes down the wire: a string as text, a Buffer as it is. */
+/** A parameter as it is sent: a string as text, a Buffer as it is. */
 export type WireValue = string | Buffer | null;
 
-/** A value that cannot be sent, or that came back unreadable: a fault of the caller's or of ours, not of the database. */
+/** A value that cannot be sent, or a result that cannot be decoded: a fault of the caller or of this code, not of the database. */
 export class ValueError extends Error {}
 
-/** Parameters ready for the wire. Throws `ValueError`. */
+/** Parameters ready to be sent. Throws `ValueError`. */
 export function encodeAll(values: readonly unknown[]): WireValue[] {
   return values.map((value, at) => {
     try {
@@ -18,7 +18,7 @@ export function encodeAll(values: readonly unknown[]): WireValue[] {
 }
 
 /**
- * Turns a parameter into what goes down the wire. Strings, numbers, booleans, bigints, Dates (UTC) and bytes go as themselves, null and
+ * Encodes a parameter. Strings, numbers, booleans, bigints, Dates (UTC) and bytes go as themselves, null and
  * undefined as null, an array as a PostgreSQL array of such values (for `any($1::text[])` and `unnest`), any other object as JSON.
  * A JSON array is therefore for the caller to stringify. Throws for an invalid Date and for what JSON cannot hold.
  */

@@ -23,7 +23,7 @@ test("arrays become PostgreSQL's", () => {
   assert.equal(encode([]), "{}");
 });
 
-test("what cannot be sent is a ValueError that names the parameter, not its value", () => {
+test("an unsendable value is a ValueError that names the parameter, not its value", () => {
   assert.throws(
     () => encodeAll(["secret", new Date(Number.NaN)]),
     (error) => error instanceof ValueError && error.message === "Parameter $2 cannot be sent",

@@ -5,7 +5,7 @@ import type { Decode, WireValue } from "./values.ts";
 /** What the columns of a statement are called and how they are read. */
 export type Columns = readonly { readonly name: string; readonly decode: Decode }[];
 
-/** What of pg's connection a query talks to. */
+/** What a query uses of pg's connection. */
 interface Protocol {
   readonly parsedStatements: Readonly<Record<string, string>>;
   readonly submittedNamedStatements: Record<string, string>;
@@ -28,28 +28,28 @@ export interface WireQueryInit {
   readonly name: string;
   readonly text: string;
   readonly values: readonly WireValue[];
-  /** The connection's memory of its statements' columns; those that it knows are not described again. */
-  readonly known: Map<string, Columns>;
-  /** Called once, just before `answer` settles. */
-  readonly answered: () => void;
+  /** The columns of the connection's prepared statements, which are not described again. */
+  readonly columnsByName: Map<string, Columns>;
+  /** Called once, just before `result` settles. */
+  readonly completed: () => void;
 }
 
 const noColumns: Columns = [];
 
 /**
- * One exchange on a connection, in the place of pg's own query (which copies its configuration, emits events, and has the server describe
- * the result every time: together 40 % of a small statement). pg calls the methods, `answer` settles.
+ * One exchange on a connection, instead of pg's own query (which copies its configuration, emits events, and has the server describe
+ * the result every time: together 40 % of a small statement). pg calls the methods, `result` settles.
  */
 export class WireQuery {
   readonly name: string;
   readonly text: string;
-  /** PostgreSQL's word for what was done: "UPDATE 1", "COMMIT". */
+  /** PostgreSQL's command tag: "UPDATE 1", "COMMIT". */
   tag = "";
-  readonly answer: Promise<WireQuery>;
+  readonly result: Promise<WireQuery>;
   readonly #init: WireQueryInit;
   #begun: boolean;
   #columns: Columns | undefined;
-  #found: object[] | undefined;
+  #rows: object[] | undefined;
   #failure: unknown;
   #resolve!: (query: WireQuery) => void;
   #reject!: (error: unknown) => void;
@@ -59,24 +59,24 @@ export class WireQuery {
     this.name = init.name;
     this.text = init.text;
     this.#begun = init.kind !== "begin";
-    this.answer = new Promise((resolve, reject) => {
+    this.result = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
     });
   }
 
-  /** The rows. Their shape is the writer's word. */
-  found<Row extends object>(): Row[] {
-    return (this.#found ?? []) as Row[];
+  /** The rows, whose shape is not checked. Not called `rows`, because pg refuses queries with such an option in its pipeline. */
+  resultRows<Row extends object>(): Row[] {
+    return (this.#rows ?? []) as Row[];
   }
 
-  /** How many rows were written, or found. */
-  touched(): number {
+  /** How many rows were written, or returned. */
+  rowCount(): number {
     return Number(/\d+$/.exec(this.tag)?.[0] ?? 0);
   }
 
   submit(connection: Protocol): null {
-    const { kind, name, text, values, known } = this.#init;
+    const { kind, name, text, values, columnsByName } = this.#init;
     if (kind === "script") {
       connection.query(text);
       return null;
@@ -85,16 +85,16 @@ export class WireQuery {
       connection.bind({ statement: beginStatement.name, values: [] });
       connection.execute(null);
     }
-    // A name is known from when it was sent: pg takes it back when its parsing fails.
-    const parsed = name !== "" && (connection.parsedStatements[name] ?? connection.submittedNamedStatements[name]) !== undefined;
-    if (!parsed) {
+    // A name counts as prepared once it was sent: pg removes it when parsing fails.
+    const prepared = name !== "" && (connection.parsedStatements[name] ?? connection.submittedNamedStatements[name]) !== undefined;
+    if (!prepared) {
       connection.parse({ name, text });
       if (name !== "") connection.submittedNamedStatements[name] = text;
-      known.delete(name);
+      columnsByName.delete(name);
     }
     if (kind !== "prepare") {
       connection.bind({ statement: name, values });
-      this.#columns = parsed ? known.get(name) : undefined;
+      this.#columns = prepared ? columnsByName.get(name) : undefined;
       if (this.#columns === undefined) connection.describe({ type: "P" });
       connection.execute(null);
     }
@@ -104,7 +104,7 @@ export class WireQuery {
 
   handleRowDescription(message: { fields: readonly { name: string; dataTypeID: number }[] }): void {
     this.#columns = message.fields.map((field) => ({ name: field.name, decode: decoderOf(field.dataTypeID) }));
-    this.#found = undefined; // of a script, the rows of the last statement
+    this.#rows = undefined; // of a script, the rows of the last statement
   }
 
   handleDataRow(message: { fields: readonly (string | null)[] }): void {
@@ -119,7 +119,7 @@ export class WireQuery {
     } catch (error) {
       this.#failure ??= new ValueError("A row cannot be read", { cause: error });
     }
-    (this.#found ??= []).push(row);
+    (this.#rows ??= []).push(row);
   }
 
   handleCommandComplete(message: { text: string }): void {
@@ -128,18 +128,18 @@ export class WireQuery {
       return;
     }
     this.tag = message.text;
-    const { kind, name, known } = this.#init;
-    if (kind !== "script" && name !== "" && !known.has(name)) known.set(name, this.#columns ?? noColumns);
+    const { kind, name, columnsByName } = this.#init;
+    if (kind !== "script" && name !== "" && !columnsByName.has(name)) columnsByName.set(name, this.#columns ?? noColumns);
   }
 
   handleReadyForQuery(): void {
-    this.#init.answered();
+    this.#init.completed();
     if (this.#failure === undefined) this.#resolve(this);
     else this.#reject(this.#failure);
   }
 
   handleError(error: unknown): void {
-    this.#init.answered();
+    this.#init.completed();
     this.#reject(error);
   }
 
@@ -148,7 +148,7 @@ export class WireQuery {
   handlePortalSuspended(): void {}
 
   handleCopyInResponse(connection: Protocol): void {
-    connection.sendCopyFail("copy is not for here");
+    connection.sendCopyFail("copy is not supported here");
   }
 
   handleCopyData(): void {}

@@ -5,7 +5,7 @@ import { create } from "@bufbuild/protobuf";
 import { CursorSchema, EventLogService } from "@kontor/contracts/gen/kontor/events/v1/events_pb.js";
 import type { Cursor, Event } from "@kontor/contracts/gen/kontor/events/v1/events_pb.js";
 import { ManualClock } from "../clock/clock.ts";
-import { createBudget } from "../database/budget.ts";
+import { createConnectionBudget } from "../database/connection-budget.ts";
 import type { Database, Transaction } from "../database/database.ts";
 import { outsideTransaction } from "../database/in-transaction.ts";
 import { openDatabase } from "../database/postgres.ts";
@@ -39,7 +39,7 @@ describe("event log", () => {
 
   before(async () => {
     const { connection } = await testDatabase();
-    const postgres = openDatabase({ name: "things", connection, budget: createBudget({ connections: 40, background: 4 }), log: logger });
+    const postgres = openDatabase({ name: "things", connection, budget: createConnectionBudget({ connections: 40, background: 4 }), log: logger });
     const endings: (() => Promise<void>)[] = [() => postgres.stop()];
     afterTests(async () => {
       for (const end of endings.toReversed()) await end();

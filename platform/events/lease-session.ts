@@ -217,7 +217,7 @@ export class LeaseSession {
         await subscription.apply(tx, decoded);
         await unpark(tx, this.#lease, stream, events.at(-1)!.place, events.length);
       },
-      { lane: "background" },
+      { pool: "background" },
     );
     this.#refusals = 0;
   }

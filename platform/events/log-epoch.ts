@@ -33,7 +33,7 @@ export async function checkEpoch(database: Database, ahead?: Place): Promise<voi
       const rise = found.moved || lost ? Math.max(found.epoch, lost ? ahead.epoch : 0) + 1 : found.epoch;
       await tx.run(sql`update log_epoch set epoch = ${rise}, server = ${server}, xid = ${nextXid}`);
     },
-    { lane: "background" },
+    { pool: "background" },
   );
 }
 

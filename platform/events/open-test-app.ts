@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { ManualClock, systemClock } from "../clock/clock.ts";
 import type { Clock } from "../clock/clock.ts";
 import type { Connection } from "../database/connection.ts";
-import { createBudget } from "../database/budget.ts";
+import { createConnectionBudget } from "../database/connection-budget.ts";
 import { openDatabase } from "../database/postgres.ts";
 import { createIds } from "../ids/ids.ts";
 import { createInProcessRpc } from "../rpc/in-process.ts";
@@ -145,7 +145,7 @@ export async function openTestProcess(
 
 function openTestDatabases(connections: TestApp["connections"], log: Logger) {
   const open = (name: keyof typeof connections) =>
-    openDatabase({ name, connection: connections[name], budget: createBudget({ connections: 10, background: 4 }), log });
+    openDatabase({ name, connection: connections[name], budget: createConnectionBudget({ connections: 10, background: 4 }), log });
   const [things, watchers] = [open("things"), open("watchers")];
   return { things, watchers, stop: async () => void (await Promise.all([things.stop(), watchers.stop()])) };
 }

@@ -42,7 +42,7 @@ export async function writeStep(
       if (parkings.length > 0) await park(tx, lease.name, parkings);
       await advance(tx, lease, to, events.length, leaseMs);
     },
-    { lane: "background" },
+    { pool: "background" },
   );
 }
 
@@ -129,7 +129,7 @@ export class SharedBatches {
         for (const { lease, parkings } of steps) if (parkings.length > 0) await park(tx, lease.name, parkings);
         await advanceAll(tx, steps, leaseMs);
       },
-      { lane: "background" },
+      { pool: "background" },
     );
   }
 

@@ -1,5 +1,5 @@
 import { systemClock } from "../clock/clock.ts";
-import { createBudget } from "../database/budget.ts";
+import { createConnectionBudget } from "../database/connection-budget.ts";
 import { migrate } from "../database/migrate.ts";
 import { openDatabase } from "../database/postgres.ts";
 import { createIds } from "../ids/ids.ts";
@@ -13,7 +13,7 @@ const quiet: Logger = { debug: () => undefined, info: () => undefined, warn: () 
 
 sagasContract("PostgreSQL", async () => {
   const { connection } = await testDatabase();
-  const database = openDatabase({ name: "checkout", connection, budget: createBudget({ connections: 10, background: 4 }), log: quiet });
+  const database = openDatabase({ name: "checkout", connection, budget: createConnectionBudget({ connections: 10, background: 4 }), log: quiet });
   await migrate(database, [sagaMigrations]);
   return { database, engine: (init) => createSagas({ ids, ...init }), close: () => database.stop() };
 });

@@ -108,7 +108,7 @@ export class Completions {
           if (ours.length > 0) await queue.settle?.(tx, ours.map(taskOf));
           return ids;
         },
-        { lane: "background" },
+        { pool: "background" },
       );
       this.#note(completions, marked);
     } catch (error) {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { performance } from "node:perf_hooks";
 import { describe, it } from "node:test";
-import { createBudget } from "../database/budget.ts";
+import { createConnectionBudget } from "../database/connection-budget.ts";
 import { migrate } from "../database/migrate.ts";
 import { openDatabase } from "../database/postgres.ts";
 import type { Logger } from "../telemetry/logger.ts";
@@ -24,7 +24,7 @@ const quiet: Logger = { debug: () => undefined, info: () => undefined, warn: () 
 
 tasksContract("rabbitmq", async () => {
   const { connection } = await testDatabase();
-  const database = openDatabase({ name: "orders", connection, budget: createBudget({ connections: 10, background: 4 }), log: quiet });
+  const database = openDatabase({ name: "orders", connection, budget: createConnectionBudget({ connections: 10, background: 4 }), log: quiet });
   await migrate(database, [taskMigrations]);
   const rabbit = openTestRabbit([server], "orders");
   return {

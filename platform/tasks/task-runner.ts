@@ -107,7 +107,7 @@ export class TaskRunner {
               await effect(tx);
               return true;
             },
-            { lane: "background" },
+            { pool: "background" },
           );
     if (again !== undefined) wentOn(again);
     if (ours) this.#tallyOf(row).done++;

@@ -1,6 +1,6 @@
 // A process that works on a test's queue until it is killed. What it is told comes in the argument; it tells its parent of each task it begins.
 import { systemClock } from "../clock/clock.ts";
-import { createBudget } from "../database/budget.ts";
+import { createConnectionBudget } from "../database/connection-budget.ts";
 import { connectionFrom } from "../database/connection.ts";
 import { openDatabase } from "../database/postgres.ts";
 import { createIds } from "../ids/ids.ts";
@@ -12,7 +12,7 @@ import type { WorkerOrders } from "./test-worker.ts";
 const quiet: Logger = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined, child: () => quiet };
 const { databaseUrl, rabbitUrl, prefix, service, queue, timeoutMs, leaseMs } = JSON.parse(process.argv[2] ?? "") as WorkerOrders;
 
-const budget = createBudget({ connections: 6, background: 2 });
+const budget = createConnectionBudget({ connections: 6, background: 2 });
 const database = openDatabase({ name: service, connection: connectionFrom(databaseUrl, "the argument"), budget, log: quiet });
 const tasks = createRabbitTasks({
   service,

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { after, getTestContext } from "node:test";
 import pg from "pg";
-import { createBudget } from "../database/budget.ts";
+import { createConnectionBudget } from "../database/connection-budget.ts";
 import { connectionFrom, connectionUrl, type Connection } from "../database/connection.ts";
 import { sqlState } from "../database/database.ts";
 import { migrate, type MigrationSet } from "../database/migrate.ts";
@@ -62,7 +62,7 @@ export async function openTestDatabase(
   options: OpenTestDatabaseOptions = {},
 ): Promise<PostgresDatabase & { readonly connection: Connection }> {
   const { connection } = await testDatabase();
-  const budget = createBudget({ connections: options.connections ?? 16, background: 4 });
+  const budget = createConnectionBudget({ connections: options.connections ?? 16, background: 4 });
   const database = openDatabase({ name: options.name ?? "test", connection, budget, log: options.log ?? loud });
   afterTests(() => database.stop());
   await database.start();

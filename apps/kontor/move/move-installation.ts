@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { createBudget } from "@kontor/platform/database/budget.ts";
+import { createConnectionBudget } from "@kontor/platform/database/connection-budget.ts";
 import type { Connection } from "@kontor/platform/database/connection.ts";
 import { copyDatabase, holdsRows } from "@kontor/platform/database/copy-database.ts";
 import { migrate } from "@kontor/platform/database/migrate.ts";
@@ -71,7 +71,7 @@ export async function moveInstallation({ config, log, moved }: MoveOptions): Pro
 const noDatabases = Object.fromEntries(databaseNames.map((name) => [name, undefined])) as Configuration["databases"];
 
 async function bringUpToDate(name: string, connection: Connection, log: Logger): Promise<void> {
-  const database = openDatabase({ name, connection, budget: createBudget({ connections: 3, background: 1 }), log });
+  const database = openDatabase({ name, connection, budget: createConnectionBudget({ connections: 3, background: 1 }), log });
   try {
     await migrate(database, (await migrationsOf([name])).get(name)!);
   } finally {
@@ -81,7 +81,7 @@ async function bringUpToDate(name: string, connection: Connection, log: Logger):
 
 /** Carts keep their versions: a shopper may have seen one. */
 async function moveCarts(connection: Connection, config: Configuration, log: Logger): Promise<number> {
-  const database = openDatabase({ name: "carts", connection, budget: createBudget({ connections: 3, background: 1 }), log });
+  const database = openDatabase({ name: "carts", connection, budget: createConnectionBudget({ connections: 3, background: 1 }), log });
   const engines = await openEngines({ config, alone: true, log });
   const documents = engines.forServices.documents?.("carts", database);
   if (documents === undefined) throw new Error("carts have no documents of their own to move to");

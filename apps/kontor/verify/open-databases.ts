@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { createBudget } from "@kontor/platform/database/budget.ts";
+import { createConnectionBudget } from "@kontor/platform/database/connection-budget.ts";
 import { openDatabase } from "@kontor/platform/database/postgres.ts";
 import type { PostgresDatabase } from "@kontor/platform/database/postgres.ts";
 import type { Logger } from "@kontor/platform/telemetry/logger.ts";
@@ -32,7 +32,7 @@ export async function openDatabases(config: Configuration, log: Logger): Promise
   try {
     const { embedded } = storage;
     const running = embedded === undefined || (embedded.adopted && (await shopRuns(embedded.superuser)));
-    const budget = createBudget({ connections: databaseNames.length + 4, background: 2 });
+    const budget = createConnectionBudget({ connections: databaseNames.length + 4, background: 2 });
     const databases = new Map(
       Array.from(storage.connections, ([name, connection]) => [name, openDatabase({ name, connection, budget, log })]),
     );

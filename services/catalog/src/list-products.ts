@@ -5,7 +5,7 @@ import type { ListProductsRequest, ListProductsResponse } from "@kontor/contract
 import { moneyFrom, MoneyError } from "@kontor/contracts/money.ts";
 import { pageSize } from "@kontor/platform/database/cursor.ts";
 import type { Reads } from "@kontor/platform/database/database.ts";
-import type { OwnWrites } from "@kontor/platform/database/own-writes.ts";
+import type { ReadYourWrites } from "@kontor/platform/database/read-your-writes.ts";
 import type { SearchIndex, SearchQuery, SearchResult } from "@kontor/platform/search/search.ts";
 import { branchOf } from "./category.ts";
 import { invalid } from "./product.ts";
@@ -14,7 +14,7 @@ import type { Filter, Order } from "./product-page.ts";
 import { readProducts } from "./product-queries.ts";
 
 interface Needs {
-  readonly own: OwnWrites;
+  readonly own: ReadYourWrites;
   readonly index: SearchIndex;
 }
 

@@ -13,7 +13,7 @@ import { moneyTo } from "@kontor/contracts/money.ts";
 import { decodeCursor, encodeCursor, pageSize } from "@kontor/platform/database/cursor.ts";
 import type { Transaction } from "@kontor/platform/database/database.ts";
 import { idempotent } from "@kontor/platform/database/idempotency.ts";
-import type { OwnWrites } from "@kontor/platform/database/own-writes.ts";
+import type { ReadYourWrites } from "@kontor/platform/database/read-your-writes.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import type { Call } from "@kontor/platform/call/call.ts";
@@ -30,7 +30,7 @@ import type { ProductCache } from "./product-cache.ts";
 import { findProduct, readProducts } from "./product-queries.ts";
 import { checkCategories, findLocked, lockProduct, notFound, saveProducts } from "./product-store.ts";
 
-type Needs = ServiceContext & { readonly index: SearchIndex; readonly products: ProductCache; readonly own: OwnWrites };
+type Needs = ServiceContext & { readonly index: SearchIndex; readonly products: ProductCache; readonly own: ReadYourWrites };
 
 export function catalogRoute(needs: Needs): Route {
   const { database, clock, ids, events, products } = needs;

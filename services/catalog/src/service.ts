@@ -1,6 +1,6 @@
 import type { Database } from "@kontor/platform/database/database.ts";
-import { ownWrites } from "@kontor/platform/database/own-writes.ts";
-import type { OwnWrites } from "@kontor/platform/database/own-writes.ts";
+import { readYourWrites } from "@kontor/platform/database/read-your-writes.ts";
+import type { ReadYourWrites } from "@kontor/platform/database/read-your-writes.ts";
 import type { ServiceDefinition } from "@kontor/platform/service/service.ts";
 import { availabilitySubscription } from "./availability.ts";
 import { createProductCache } from "./product-cache.ts";
@@ -16,7 +16,7 @@ export const catalog: ServiceDefinition = {
   create: (context) => {
     const { cache, search, log } = context;
     const index = search.index("products", rebuildWhenLost(context));
-    const own = ownWrites(context);
+    const own = readYourWrites(context);
     const cached = createProductCache(cache, (error) =>
       log.warn({ error }, "the product cache could not be cleared; its products live a minute"),
     );
@@ -35,7 +35,7 @@ export const catalog: ServiceDefinition = {
 };
 
 /** The cache, which lists may be loaded into from a replica of the database: before the old ones are forgotten, it is said that they changed. */
-function showingChanges(database: Database, cached: ProductCache, own: OwnWrites): ProductCache {
+function showingChanges(database: Database, cached: ProductCache, own: ReadYourWrites): ProductCache {
   if (database.replicaLagMs === 0) return cached;
   return {
     ...cached,

@@ -1,6 +1,6 @@
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { IdentityService } from "@kontor/contracts/gen/kontor/identity/v1/identity_pb.js";
-import { ownWrites } from "@kontor/platform/database/own-writes.ts";
+import { readYourWrites } from "@kontor/platform/database/read-your-writes.ts";
 import { implement } from "@kontor/platform/rpc/rpc.ts";
 import type { Route } from "@kontor/platform/rpc/rpc.ts";
 import type { ServiceContext } from "@kontor/platform/service/service.ts";

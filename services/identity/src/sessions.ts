@@ -2,7 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { SessionEndedSchema, SessionStartedSchema } from "@kontor/contracts/gen/kontor/identity/v1/events_pb.js";
 import type { LoginRequest } from "@kontor/contracts/gen/kontor/identity/v1/identity_pb.js";
 import type { Transaction } from "@kontor/platform/database/database.ts";
-import type { OwnWrites } from "@kontor/platform/database/own-writes.ts";
+import type { ReadYourWrites } from "@kontor/platform/database/read-your-writes.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import type { Call } from "@kontor/platform/call/call.ts";

@@ -1,5 +1,5 @@
 import { sqlState } from "@kontor/platform/database/database.ts";
-import type { Lane, Queries, Transaction } from "@kontor/platform/database/database.ts";
+import type { PoolName, Queries, Transaction } from "@kontor/platform/database/database.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import type { Call } from "@kontor/platform/call/call.ts";
 import type { ServiceContext } from "@kontor/platform/service/service.ts";
@@ -15,7 +15,7 @@ export interface LedgerOptions {
   readonly orders: readonly string[];
   readonly skus?: Iterable<string>;
   readonly call: Call;
-  readonly lane?: Lane;
+  readonly pool?: PoolName;
 }
 
 /**
@@ -36,7 +36,7 @@ export async function withLedger(
   };
   for (let tries = 1; ; tries++)
     try {
-      return await needs.database.transaction(attempt, { lane });
+      return await needs.database.transaction(attempt, { pool });
     } catch (error) {
       if (!isOutdated(error) || tries === triesMax) throw error;
     }

@@ -1,4 +1,4 @@
-import { createBudget } from "@kontor/platform/database/budget.ts";
+import { createConnectionBudget } from "@kontor/platform/database/connection-budget.ts";
 import { sqlState } from "@kontor/platform/database/database.ts";
 import { startEmbeddedPostgres } from "@kontor/platform/database/embedded.ts";
 import type { EmbeddedPostgres } from "@kontor/platform/database/embedded.ts";
@@ -32,7 +32,7 @@ export async function checkDatabases(
   }
   const names = [...(await migrationsOf()).keys()];
   // As the superuser, because the services' own passwords need the right master key, and the databases may not be there yet.
-  const budget = createBudget({ connections: names.length * 2, background: names.length });
+  const budget = createConnectionBudget({ connections: names.length * 2, background: names.length });
   const databases = new Map(
     names.map(
       (name) => [name, openDatabase({ name, connection: { ...postgres.superuser, database: `kontor_${name}` }, budget, log })] as const,

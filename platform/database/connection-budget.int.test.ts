@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { refusalIn } from "../errors/refusal.ts";
-import { connectionsMin, createBudget } from "./budget.ts";
+import { connectionsMin, createConnectionBudget } from "./connection-budget.ts";
 import type { Database } from "./database.ts";
 import { openTestDatabase } from "./open-test-database.ts";
 import { sql } from "./sql.ts";
@@ -19,8 +19,8 @@ async function allInside(database: Database, count: number): Promise<void> {
   await Promise.all(Array.from({ length: count }, () => database.transaction((tx) => tx.run(sql`select 1`).then(enter))));
 }
 
-test("DAT-08: 500 concurrent transactions over several databases never exceed the pool, and leave nothing behind", async () => {
-  const budget = createBudget({ connections: 10, background: 3, idleMs: 200, waitMs: 30_000 });
+test("DAT-08: 500 concurrent transactions over several databases never exceed the pool and leave no connection behind", async () => {
+  const budget = createConnectionBudget({ connections: 10, background: 3, idleMs: 200, waitMs: 30_000 });
   const first = await openTestDatabase({ name: "first", budget });
   const second = await openTestDatabase({ name: "second", budget });
   const { database: observer } = await openTestDatabase({ name: "observer", connection: first.connection });
@@ -38,7 +38,7 @@ test("DAT-08: 500 concurrent transactions over several databases never exceed th
   })();
   const work = Array.from({ length: 500 }, (_, at) =>
     (at % 2 === 0 ? first : second).database.transaction((tx) => tx.one<{ at: number }>(sql`select ${at}::int as at`), {
-      lane: at % 5 === 0 ? "background" : "requests",
+      pool: at % 5 === 0 ? "background" : "requests",
     }),
   );
   const singles = Array.from({ length: 100 }, (_, at) => second.database.one<{ at: number }>(sql`select ${at}::int as at`));
@@ -50,14 +50,14 @@ test("DAT-08: 500 concurrent transactions over several databases never exceed th
   running = false;
   assert.ok((await most) <= 10, `${await most} connections`);
   for (const { database } of [first, second]) assert.deepEqual(database.figures(), { transactions: 0, statements: 0 });
-  for (const lane of ["requests", "background"] as const) assert.equal(budget.figures(lane).waiting, 0);
-  // The unused ones go by themselves; the two that single statements shared stay longer.
+  for (const pool of ["requests", "background"] as const) assert.equal(budget.figures(pool).waiting, 0);
+  // Unused ones are closed by themselves; the two for single statements stay open longer.
   while (budget.figures("requests").open > 2 || budget.figures("background").open > 0) await letOthersRun();
   assert.equal(budget.figures("requests").idle, 0);
 });
 
 test("a database's unused connections, the one for single statements too, make room for another that waits", async () => {
-  const budget = createBudget({ connections: 4, background: 1, waitMs: 5_000 });
+  const budget = createConnectionBudget({ connections: 4, background: 1, waitMs: 5_000 });
   const first = await openTestDatabase({ name: "first", budget });
   const second = await openTestDatabase({ name: "second", budget });
   await first.database.run(sql`select 1`);
@@ -67,8 +67,8 @@ test("a database's unused connections, the one for single statements too, make r
   assert.equal((await first.database.rows(sql`select 1`)).length, 1);
 });
 
-test("who comes first is served first, and a full queue refuses at once", async () => {
-  const budget = createBudget({ connections: 3, background: 1, waitingMax: 5, waitMs: 5_000 });
+test("waiters are served in order of arrival, and a full queue refuses at once", async () => {
+  const budget = createConnectionBudget({ connections: 3, background: 1, waitingMax: 5, waitMs: 5_000 });
   const { database } = await openTestDatabase({ budget });
   const served: number[] = [];
   const results = await Promise.allSettled(
@@ -78,39 +78,39 @@ test("who comes first is served first, and a full queue refuses at once", async 
           served.push(at);
           await tx.run(sql`select 1`);
         },
-        { lane: "background" },
+        { pool: "background" },
       ),
     ),
   );
   assert.deepEqual(served, [0, 1, 2, 3, 4, 5]);
   const refused = results.flatMap((result) => (result.status === "rejected" ? [refusalIn(result.reason)?.reason] : []));
   assert.deepEqual(refused, ["OVERLOADED", "OVERLOADED"]);
-  assert.throws(() => createBudget({ connections: 2, background: 1 }), RangeError);
+  assert.throws(() => createConnectionBudget({ connections: 2, background: 1 }), RangeError);
 });
 
-test("DAT-08: with the fewest connections that do, databases keep theirs instead of taking them from each other", async () => {
+test("DAT-08: with the minimum of connections, databases keep theirs instead of taking them from each other", async () => {
   const count = 6;
   const connections = connectionsMin(count);
-  const budget = createBudget({ connections, background: Math.ceil(connections * 0.3), waitMs: 10_000 });
+  const budget = createConnectionBudget({ connections, background: Math.ceil(connections * 0.3), waitMs: 10_000 });
   const first = await openTestDatabase({ name: "0", budget });
   const { connection } = first;
   const databases = [first.database];
   while (databases.length < count)
     databases.push((await openTestDatabase({ name: String(databases.length), budget, connection })).database);
-  const heard: string[] = [];
-  for (const database of databases) await database.listen("c", (payload) => heard.push(`${database.name} ${payload}`));
-  const look = (at: number) => databases[at]!.one<{ at: number }>(sql`select ${at}::int as at`);
+  const received: string[] = [];
+  for (const database of databases) await database.listen("c", (payload) => received.push(`${database.name} ${payload}`));
+  const read = (at: number) => databases[at]!.one<{ at: number }>(sql`select ${at}::int as at`);
   const change = (at: number) => databases[at]!.transaction((tx) => tx.one(sql`select 1 as one`));
   const client = async () => {
     for (let order = 0; order < 25; order++) {
-      for (let at = 0; at < count; at++) assert.equal((await look(at)).at, at);
+      for (let at = 0; at < count; at++) assert.equal((await read(at)).at, at);
       await change(0);
       await change(order % 2 === 0 ? 1 : 2);
     }
   };
   await Promise.all(Array.from({ length: 12 }, client));
   await first.database.notify("c", "x");
-  while (heard.length < count) await letOthersRun();
+  while (received.length < count) await letOthersRun();
   await Promise.all(databases.map((database) => database.stop()));
   const { database: observer } = await openTestDatabase({ name: "observer", connection });
   // A session is counted when it ends at the latest, a moment later than its client sees that.

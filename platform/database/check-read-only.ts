@@ -6,14 +6,14 @@ const writes =
   /\b(insert|update|delete|merge|truncate|create|alter|drop|grant|lock|notify|call|for\s+(no\s+key\s+)?update|for\s+(key\s+)?share|nextval|setval|pg_notify|pg_(try_)?advisory\w*)\b/i;
 
 /**
- * Gives a query back; throws when it writes or locks: on a replica it would fail, and without one it should not pass for looking. What
- * stands in quotes does not count.
+ * Gives the query back; throws when it writes or locks, which would fail on a replica and must fail without one too. What stands in quotes
+ * is not checked.
  */
-export function onlyLooking(query: Sql): Sql {
+export function checkReadOnly(query: Sql): Sql {
   if (checked.has(query.strings)) return query;
   const { text } = compile(query);
   if (writes.test(text.replace(/'[^']*'|"[^"]*"/g, " ")))
-    throw new Error(`reads only look; this does more: ${text.replace(/\s+/g, " ").trim()}`);
+    throw new Error(`reads must not write or lock, but this does: ${text.replace(/\s+/g, " ").trim()}`);
   // The same template with the same parts, and so the same text.
   if (!query.values.some(isPart)) checked.add(query.strings);
   return query;

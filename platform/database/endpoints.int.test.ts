@@ -9,8 +9,8 @@ import { sql } from "./sql.ts";
 
 const causes = (error: unknown): string => (error instanceof Error ? `${error.message}\n${causes(error.cause)}` : "");
 
-describe("the way to a database", () => {
-  test("SEC-05: TLS that was asked for is never left out: a server without it is refused, with what to do", async () => {
+describe("connecting to a database", () => {
+  test("SEC-05: required TLS is never skipped: a server without it is refused, with what to do", async () => {
     const { connection } = await openTestDatabase();
     for (const tls of ["require", "verify-ca", "verify-full"] as const) {
       const { database } = await openTestDatabase({ connection: { ...connection, host: "127.0.0.1", tls } });
@@ -25,7 +25,7 @@ describe("the way to a database", () => {
     }
   });
 
-  test("goes past hosts that are away, for services and for administration", async () => {
+  test("skips unreachable hosts, for services and for administration", async () => {
     const { connection } = await openTestDatabase();
     const several = { ...connection, host: "127.0.0.1", port: 1, others: [connection] };
     const { database, logged } = await openTestDatabase({ connection: several });
@@ -34,46 +34,46 @@ describe("the way to a database", () => {
     const client = await connectClient(several);
     await client.end();
     const { database: lost } = await openTestDatabase({ connection: { ...several, others: [{ host: "127.0.0.1", port: 2 }] } });
-    await assert.rejects(lost.start(), (error) => /none of 127\.0\.0\.1:1, 127\.0\.0\.1:2 takes us/.test(causes(error)));
+    await assert.rejects(lost.start(), (error) => /none of 127\.0\.0\.1:1, 127\.0\.0\.1:2 accepts the connection/.test(causes(error)));
   });
 
-  test("asks for the password at each connection; one that stays wrong is unavailable, because it may be replaced just now", async () => {
+  test("reads the password for each connection; one that stays wrong is unavailable, because it may be in rotation", async () => {
     const { connection } = await openTestDatabase();
-    let asked = 0;
+    let reads = 0;
     let password = connection.password as string;
     const given = async (): Promise<string> => {
-      asked++;
+      reads++;
       return password;
     };
     const { database } = await openTestDatabase({ connection: { ...connection, host: "127.0.0.1", password: given } });
     await database.run(sql`select 1`);
     await database.transaction((tx) => tx.run(sql`select 1`));
-    assert.equal(asked, 2);
+    assert.equal(reads, 2);
     await database.stop();
     password = "wrong";
     await assert.rejects(database.start(), (error) => refusalIn(error)?.reason === "DEPENDENCY_UNAVAILABLE" && sqlState(error) === "28P01");
-    assert.ok(asked > 3);
+    assert.ok(reads > 3);
     password = connection.password as string;
     await database.start();
   });
 
   test("an outage is one line in the log, and its end another", async () => {
     const { connection } = await openTestDatabase();
-    let away = true;
+    let failing = true;
     const password = async (): Promise<string> => {
-      if (away) throw new Error("the vault is sealed");
+      if (failing) throw new Error("the vault is sealed");
       return connection.password as string;
     };
     const { database, logged } = await openTestDatabase({ connection: { ...connection, password } });
     for (let tries = 0; tries < 5; tries++) await assert.rejects(database.run(sql`select 1`));
-    away = false;
+    failing = false;
     await database.run(sql`select 1`);
     assert.deepEqual(logged, ["the database cannot be reached"]);
   });
 });
 
 describe("reads", () => {
-  test("without a replica are the database's own, and take only what looks", async () => {
+  test("without a replica run on the database itself, and refuse statements that write", async () => {
     const { database } = await openTestDatabase();
     await database.run(sql`create table things (id int)`);
     assert.equal(database.replicaLagMs, 0);
@@ -81,7 +81,7 @@ describe("reads", () => {
     assert.deepEqual(await database.reads("things").rows(sql`select * from things`), []);
     assert.equal(await database.reads().maybe(sql`select * from things`), undefined);
     assert.deepEqual(await database.reads().one(sql`select count(*)::int as count from things`), { count: 0 });
-    await assert.rejects(database.reads().rows(sql`insert into things values (1) returning id`), /reads only look/);
+    await assert.rejects(database.reads().rows(sql`insert into things values (1) returning id`), /reads must not write or lock/);
     await database.stop();
     assert.throws(
       () => database.reads(),
@@ -90,7 +90,7 @@ describe("reads", () => {
   });
 });
 
-test("DAT-07: a migration waits for another process's as long as that takes, and for what is in use five seconds", async () => {
+test("DAT-07: a migration waits for another process's migration without limit, and for locks in use five seconds", async () => {
   const { database } = await openTestDatabase();
   const limit = sql`select current_setting('lock_timeout') as lock, current_setting('statement_timeout') as statement`;
   assert.deepEqual(await database.maintenance((tx) => tx.one(limit)), { lock: "0", statement: "0" });

@@ -6,7 +6,7 @@ import { within } from "../retry/within.ts";
 import { addressesOf, addressText, isLocal } from "./connection.ts";
 import type { Address, Connection, TlsMode } from "./connection.ts";
 
-/** One server of a connection, with all that it takes to connect there now: spread it into pg's options. */
+/** One server of a connection with all that is needed to connect there now; it can be spread into pg's options. */
 export interface Target extends Address {
   readonly user: string;
   readonly password: string;
@@ -15,18 +15,18 @@ export interface Target extends Address {
   readonly connectionTimeoutMillis: number;
 }
 
-/** The server that answered is a standby, or takes no writes. */
+/** The server is a standby, or accepts no writes. */
 export class ReadOnlyServer extends Error {}
 
 const connectTimeoutMs = 3_000;
-/** With several hosts, one that is silent must not keep us from the next. */
+/** With several hosts, one that does not respond must not delay the next one for long. */
 const nextHostMs = 1_500;
 const passwordTimeoutMs = 3_000;
-/** A password that was asked for may have been replaced since, or may be stored a moment after it was changed. */
-const askAgainMs = [50, 200, 500];
+/** A password may have been rotated after it was read, or be stored a moment after it was changed. */
+const passwordRetryMs = [50, 200, 500];
 
-/** The servers of a connection. The one that answered last is asked first. */
-export class Reach {
+/** The servers of a connection. The one that was connected to last is tried first. */
+export class Endpoints {
   readonly #connection: Connection;
   readonly #addresses: readonly Address[];
   #last = 0;
@@ -37,10 +37,10 @@ export class Reach {
   }
 
   /**
-   * Gives what `attempt` gives for the first server that takes us; a `ReadOnlyServer` of its own makes it go on to the next. Rejects with the
-   * server's error, or the last one's with those of the others in its message, when there is none.
+   * Gives what `attempt` gives for the first server that accepts the connection; an attempt that throws `ReadOnlyServer` makes it try the next
+   * one. When there is none, rejects with the server's error, or with the last one's and those of the others in its message.
    */
-  async open<T>(attempt: (target: Target) => Promise<T>): Promise<T> {
+  async connect<T>(attempt: (target: Target) => Promise<T>): Promise<T> {
     const failures: Error[] = [];
     const count = this.#addresses.length;
     for (let nth = 0; nth < count; nth++) {
@@ -55,10 +55,10 @@ export class Reach {
     }
     if (count === 1) throw failures[0]!;
     const errors = failures.map(({ message }) => message).join("; ");
-    // Of several, the one that PostgreSQL itself gave says most.
+    // Of several, an error of PostgreSQL itself says most.
     const telling = failures.find((error) => error instanceof pg.DatabaseError) ?? failures.at(-1)!;
     if (telling instanceof pg.DatabaseError) throw telling;
-    throw new Error(`none of ${this.#addresses.map(addressText).join(", ")} takes us: ${errors}`, { cause: telling });
+    throw new Error(`none of ${this.#addresses.map(addressText).join(", ")} accepts the connection: ${errors}`, { cause: telling });
   }
 
   async #tryOne<T>(address: Address, attempt: (target: Target) => Promise<T>): Promise<T> {
@@ -66,10 +66,10 @@ export class Reach {
       try {
         return await attempt(await this.#target(address));
       } catch (error) {
-        const wait = askAgainMs[tries];
-        const asked = typeof this.#connection.password === "function";
-        if (!asked || wait === undefined || !(error instanceof pg.DatabaseError) || error.code !== "28P01") throw error;
-        await sleep(wait);
+        const waitMs = passwordRetryMs[tries];
+        const rotating = typeof this.#connection.password === "function";
+        if (!rotating || waitMs === undefined || !(error instanceof pg.DatabaseError) || error.code !== "28P01") throw error;
+        await sleep(waitMs);
       }
   }
 
@@ -79,25 +79,25 @@ export class Reach {
       ...address,
       user,
       database,
-      password: typeof password === "string" ? password : await asked(password),
+      password: typeof password === "string" ? password : await resolve(password),
       ssl: await tlsTo(address.host, this.#connection),
       connectionTimeoutMillis: others.length > 0 ? nextHostMs : connectTimeoutMs,
     };
   }
 }
 
-async function asked(password: () => Promise<string>): Promise<string> {
-  let given: string | undefined;
+async function resolve(password: () => Promise<string>): Promise<string> {
+  let resolved: string | undefined;
   try {
-    given = await within(passwordTimeoutMs, password());
+    resolved = await within(passwordTimeoutMs, password());
   } catch (cause) {
-    throw new Error("The database's password could not be had", { cause });
+    throw new Error("The database's password could not be read", { cause });
   }
-  if (given === undefined) throw new Error(`The database's password could not be had within ${passwordTimeoutMs} ms`);
-  return given;
+  if (resolved === undefined) throw new Error(`The database's password could not be read within ${passwordTimeoutMs} ms`);
+  return resolved;
 }
 
-/** What is asked of the server's certificate. The file of authorities is read each time, so that it can be replaced. */
+/** How the server's certificate is verified. The file of authorities is read each time, so that it can be replaced. */
 async function tlsTo(host: string, connection: Connection): Promise<ConnectionOptions | false> {
   const mode = modeFor(host, connection);
   if (mode === "disable") return false;
@@ -125,7 +125,7 @@ const unknownAuthority = new Set([
   "CERT_SIGNATURE_FAILURE",
 ]);
 
-/** Says what a person can do about an error of the way there. PostgreSQL's own errors stay as they are. */
+/** Says what a person can do about an error of connecting. PostgreSQL's own errors stay as they are. */
 function explained(error: unknown, address: Address, connection: Connection): Error {
   if (!(error instanceof Error)) return new Error(String(error));
   if (error instanceof pg.DatabaseError) return error;

@@ -2,8 +2,8 @@ import { Socket } from "node:net";
 import { performance } from "node:perf_hooks";
 import { connect as connectTls } from "node:tls";
 import pg from "pg";
-import type { Target } from "./reach.ts";
-import { ReadOnlyServer } from "./reach.ts";
+import type { Target } from "./endpoints.ts";
+import { ReadOnlyServer } from "./endpoints.ts";
 import { sessionOptions } from "./session-options.ts";
 import type { Statement } from "./sql.ts";
 import { encodeAll } from "./values.ts";
@@ -11,15 +11,15 @@ import type { WireValue } from "./values.ts";
 import { beginStatement, WireQuery } from "./wire-query.ts";
 import type { Columns, WireQueryInit } from "./wire-query.ts";
 
-const goodbyeMs = 1_000;
-/** With one of these on, the server takes no writes. It tells of them, and of their changes, unasked. */
+const closeMs = 1_000;
+/** With one of these on, the server accepts no writes. It reports them, and their changes, by itself. */
 const readOnlySettings: ReadonlySet<string> = new Set(["in_hot_standby", "default_transaction_read_only"]);
-/** Statements that one connection keeps prepared; later texts are parsed each time. Each costs the server some ten kilobytes. */
+/** So many statements stay prepared on a connection; further texts are parsed each time. Each costs the server some ten kilobytes. */
 const preparedMax = 500;
 
-export interface WireOptions {
+export interface WireConnectionOptions {
   readonly target: Target;
-  /** "write" takes a primary only; "read" takes what it gets. */
+  /** "write" accepts a primary only; "read" accepts any server. */
   readonly access: "write" | "read";
   /** As PostgreSQL's list of activities shows it. */
   readonly applicationName: string;
@@ -27,20 +27,20 @@ export interface WireOptions {
   readonly statementTimeoutMs: number;
 }
 
-/** What of pg's client its types leave out: what the server gave to cancel by, and the connection beneath. */
+/** What the types of pg's client leave out: the key for cancelling, and the connection below it. */
 type Client = pg.Client & {
   readonly processID: number | null;
   readonly secretKey: number | null;
   readonly connection: {
     /** The socket, or the TLS over it. */
     readonly stream: Socket;
-    on(event: "parameterStatus", heard: (message: { parameterName: string; parameterValue: string }) => void): void;
+    on(event: "parameterStatus", notified: (message: { parameterName: string; parameterValue: string }) => void): void;
   };
 };
 
-/** One connection to PostgreSQL, on which statements follow each other without waiting for answers. */
-export class Wire {
-  readonly #options: WireOptions;
+/** One connection to PostgreSQL, on which statements are pipelined: sent without waiting for the results of those before. */
+export class WireConnection {
+  readonly #options: WireConnectionOptions;
   readonly #client: Client;
   readonly #readOnly = new Set<string>();
   /** What is written to: the TLS, where there is one, and not the socket below it. */
@@ -52,16 +52,16 @@ export class Wire {
   #ending = false;
   /** Why it can no longer be used. */
   #lost: Error | undefined;
-  /** Statements sent and not yet answered. */
+  /** Statements sent whose results are outstanding. */
   inFlight = 0;
-  /** Since when the oldest of them has been at work, on the monotonic clock; the last answer's time when there is none. */
+  /** Since when the server works on the oldest of them, on the monotonic clock; when there is none, the time of the last result. */
   headSinceMs = performance.now();
-  /** How long an answer takes, on average over the last ones. */
-  #answerMs = 0;
+  /** How long a statement takes, as a moving average. */
+  #averageMs = 0;
   /** Resolves when the socket is closed, for whatever reason. */
   readonly closed: Promise<void>;
 
-  private constructor(options: WireOptions) {
+  private constructor(options: WireConnectionOptions) {
     const { target, applicationName, statementTimeoutMs } = options;
     this.#options = options;
     this.#client = new pg.Client({
@@ -70,7 +70,7 @@ export class Wire {
       pipeline: true,
       application_name: applicationName,
       statement_timeout: statementTimeoutMs,
-      // For a process that froze; a living one ends its transactions itself, earlier.
+      // For a process that is frozen; a running one ends its transactions itself, earlier.
       idle_in_transaction_session_timeout: 2 * statementTimeoutMs,
       keepAlive: true,
       keepAliveInitialDelayMillis: 10_000,
@@ -80,8 +80,8 @@ export class Wire {
       if (!readOnlySettings.has(name)) return;
       if (parameterValue === "on") this.#readOnly.add(name);
       else this.#readOnly.delete(name);
-      // Of no use to a writer any more: nobody would ever close it.
-      if (this.#opened && !this.#takesWrites && !this.#ending) void this.close();
+      // A writer cannot use it any more, and nobody else would close it.
+      if (this.#opened && !this.#acceptsWrites && !this.#ending) void this.close();
     });
     this.#client.on("error", (error) => {
       this.#lost ??= error;
@@ -96,17 +96,17 @@ export class Wire {
   }
 
   /** Connects, within the target's time. Rejects with the driver's error, or with a `ReadOnlyServer`. */
-  static async open(options: WireOptions): Promise<Wire> {
-    const wire = new Wire(options);
+  static async open(options: WireConnectionOptions): Promise<WireConnection> {
+    const wire = new WireConnection(options);
     try {
       await wire.#client.connect();
       wire.#socket = wire.#client.connection.stream;
-      if (!wire.#takesWrites) throw new ReadOnlyServer(`PostgreSQL at ${options.target.host}:${options.target.port} takes no writes`);
+      if (!wire.#acceptsWrites) throw new ReadOnlyServer(`PostgreSQL at ${options.target.host}:${options.target.port} accepts no writes`);
       wire.#opened = true;
-      // Transactions that come next are behind it on the wire, so nobody waits for the answer.
+      // It is sent before all transactions, so nothing waits for its result.
       wire
         .#send("prepare", beginStatement.name, beginStatement.text, [])
-        .catch((error: unknown) => wire.abort(new Error("The connection cannot prepare", { cause: error })));
+        .catch((error: unknown) => wire.abort(new Error("The connection cannot prepare statements", { cause: error })));
       return wire;
     } catch (error) {
       wire.#client.connection.stream.destroy();
@@ -114,28 +114,28 @@ export class Wire {
     }
   }
 
-  /** Whether more can be sent: not when it is closed or closing, as it is when its server takes no writes any more. */
+  /** Whether statements can be sent: not when it is closed or closing, which it also is when its server accepts no writes any more. */
   get usable(): boolean {
     return this.#lost === undefined && !this.#ending;
   }
 
-  get #takesWrites(): boolean {
+  get #acceptsWrites(): boolean {
     return this.#readOnly.size === 0 || this.#options.access === "read";
   }
 
   /** How long a statement sent now would wait for those before it. */
   get backlogMs(): number {
-    return this.inFlight * this.#answerMs;
+    return this.inFlight * this.#averageMs;
   }
 
-  /** Whether the server is outside of any transaction, as of its last answer. */
-  get atRest(): boolean {
+  /** Whether nothing is in flight and no transaction is open. */
+  get isIdle(): boolean {
     return this.inFlight === 0 && this.#client.getTransactionStatus() === "I";
   }
 
   /**
    * Sends a statement; `begin` opens a transaction just before it. Throws, having sent nothing, for a value that cannot be sent. The
-   * promise rejects with the driver's error. An error leaves the statements behind it alone.
+   * promise rejects with the driver's error. An error does not affect later statements.
    */
   query(statement: Statement, begin = false): Promise<WireQuery> {
     let name = statement.name;
@@ -147,25 +147,25 @@ export class Wire {
     return this.#send(begin ? "begin" : "statement", name, statement.text, values);
   }
 
-  /** Sends statements without parameters, any number of them. Outside of a transaction they are one. */
+  /** Sends any number of statements without parameters. Outside of a transaction they are one transaction. */
   script(text: string): Promise<WireQuery> {
     return this.#send("script", "", text, []);
   }
 
-  onNotification(heard: (channel: string, payload: string) => void): void {
-    this.#client.on("notification", ({ channel, payload }) => heard(channel, payload ?? ""));
+  onNotification(notified: (channel: string, payload: string) => void): void {
+    this.#client.on("notification", ({ channel, payload }) => notified(channel, payload ?? ""));
   }
 
-  /** Closes it once all that was sent is answered, or cannot be any more. */
+  /** Closes the connection once all results have arrived, or cannot arrive any more. */
   async close(): Promise<void> {
     this.#ending = true;
-    const timer = setTimeout(() => this.#socket.destroy(), goodbyeMs + (this.inFlight > 0 ? this.#options.statementTimeoutMs : 0));
+    const timer = setTimeout(() => this.#socket.destroy(), closeMs + (this.inFlight > 0 ? this.#options.statementTimeoutMs : 0));
     await this.#client.end();
     await this.closed;
     clearTimeout(timer);
   }
 
-  /** Throws it away, and has the server stop the statement at work on it: closing the socket alone would leave that, and its locks, be. */
+  /** Closes it at once and cancels its running statement, which would go on and keep its locks if only the socket were closed. */
   abort(reason: Error): void {
     if (this.#lost !== undefined) return;
     this.#lost = reason;
@@ -179,17 +179,17 @@ export class Wire {
   }
 
   #send(kind: WireQueryInit["kind"], name: string, text: string, values: readonly WireValue[]): Promise<WireQuery> {
-    const query = new WireQuery({ kind, name, text, values, known: this.#columns, answered: this.#answered });
+    const query = new WireQuery({ kind, name, text, values, columnsByName: this.#columns, completed: this.#completed });
     if (!this.#corked) {
-      // All that is sent until this turn ends goes out in one write.
+      // All that is sent until this turn of the event loop ends goes out in one write.
       this.#corked = true;
       this.#socket.cork();
       process.nextTick(this.#uncork);
     }
     if (this.inFlight++ === 0) this.headSinceMs = performance.now();
-    // pg asks no more of a query than that it can be submitted, but types its connection otherwise than it is.
+    // pg needs nothing of a query but `submit` and the handlers, but its types describe another connection.
     this.#client.query(query as unknown as pg.Submittable);
-    return query.answer;
+    return query.result;
   }
 
   readonly #uncork = (): void => {
@@ -197,18 +197,18 @@ export class Wire {
     this.#socket.uncork();
   };
 
-  readonly #answered = (): void => {
+  readonly #completed = (): void => {
     const nowMs = performance.now();
-    this.#answerMs += (nowMs - this.headSinceMs - this.#answerMs) / 16;
+    this.#averageMs += (nowMs - this.headSinceMs - this.#averageMs) / 16;
     this.inFlight--;
     this.headSinceMs = nowMs;
   };
 }
 
-/** Sends one message on a connection of its own, protected as the others are. */
+/** Sends one message on a connection of its own, with the same TLS as the others. */
 function sendAlone(message: Buffer, { host, port, ssl }: Target): void {
-  const socket = new Socket().setTimeout(goodbyeMs, () => socket.destroy());
-  // A server that does not answer has lost the connection anyway; its own limit stops the statement.
+  const socket = new Socket().setTimeout(closeMs, () => socket.destroy());
+  // When this fails too, the server's own time limit ends the statement.
   const giveUp = (): void => void socket.destroy();
   socket.on("error", giveUp);
   if (host.startsWith("/")) socket.connect(`${host}/.s.PGSQL.${port}`);
@@ -222,8 +222,8 @@ function sendAlone(message: Buffer, { host, port, ssl }: Target): void {
   startTls.writeInt32BE(8, 0);
   startTls.writeInt32BE(80_877_103, 4);
   socket.write(startTls);
-  socket.once("data", (answer) => {
-    if (answer.toString() !== "S") return giveUp();
+  socket.once("data", (response) => {
+    if (response.toString() !== "S") return giveUp();
     const secured = connectTls({ socket, host, ...ssl });
     secured.on("error", giveUp);
     secured.end(message);
