@@ -13,7 +13,12 @@ const quiet: Logger = { debug: () => undefined, info: () => undefined, warn: () 
 
 sagasContract("PostgreSQL", async () => {
   const { connection } = await testDatabase();
-  const database = openDatabase({ name: "checkout", connection, budget: createConnectionBudget({ connections: 10, background: 4 }), log: quiet });
+  const database = openDatabase({
+    name: "checkout",
+    connection,
+    budget: createConnectionBudget({ connections: 10, background: 4 }),
+    log: quiet,
+  });
   await migrate(database, [sagaMigrations]);
   return { database, engine: (init) => createSagas({ ids, ...init }), close: () => database.stop() };
 });

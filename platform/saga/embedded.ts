@@ -12,27 +12,27 @@ import type { Ids } from "../ids/ids.ts";
 import type { Call } from "../call/call.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { backoffMs } from "../retry/backoff.ts";
-import { attemptDefaults } from "./saga-attempt.ts";
-import type { AttemptOptions } from "./saga-attempt.ts";
+import { attemptDefaults } from "./saga-retries.ts";
+import type { AttemptOptions } from "./saga-retries.ts";
 import { SagaOwner } from "./saga-owner.ts";
 import { createSagaStore } from "./saga-store.ts";
 import type { NewSaga, SagaRow } from "./saga-store.ts";
 import type { AnySaga, SagaDefinition, SagaRequest, SagaResult, Sagas } from "./saga.ts";
-import { isGivenUp, restoreRefusal } from "./stored-refusal.ts";
+import { isUnavailable, restoreRefusal } from "./stored-refusal.ts";
 
 /** What a database with sagas needs. */
 export const sagaMigrations: MigrationSet = { scope: "sagas", folder: new URL("./migrations/", import.meta.url) };
 
 export interface SagasOptions extends AttemptOptions {
-  /** How long an owner that says nothing keeps a saga: 10,000. It says something three times as often. */
+  /** How long a lease lasts without renewal: 10,000. It is renewed after a third of that. */
   readonly leaseMs: number;
-  /** How often sagas without an owner are looked for: 1,000. */
+  /** How often sagas without an owner are searched for: 1,000. */
   readonly recoverEveryMs: number;
-  /** How many sagas of others are taken at a time: 32. */
+  /** How many sagas are taken over at a time: 32. */
   readonly recoverAtOnce: number;
-  /** How long before its caller's deadline `run` answers "running", so that the answer still arrives: 100, or a tenth of what is left. */
-  readonly answerMarginMs: number;
-  /** How long `stop` waits for sagas under way: 5,000. The rest is left for others at once. */
+  /** How long before its caller's deadline `run` returns "running", so that the response still arrives: 100, or a tenth of what is left. */
+  readonly replyMarginMs: number;
+  /** How long `stop` waits for sagas under way: 5,000. Other processes take over the rest at once. */
   readonly stopMs: number;
 }
 
@@ -41,14 +41,14 @@ export const sagasDefaults: SagasOptions = {
   leaseMs: 10_000,
   recoverEveryMs: 1_000,
   recoverAtOnce: 32,
-  answerMarginMs: 100,
+  replyMarginMs: 100,
   stopMs: 5_000,
 };
 
 export interface SagasInit {
   readonly service: string;
   readonly database: Database;
-  /** All that this service runs, also those it only finishes. */
+  /** All sagas that this service runs, including those that it only finishes. */
   readonly definitions: readonly AnySaga[];
   readonly clock: Clock;
   readonly ids: Ids;
@@ -59,17 +59,17 @@ export interface SagasInit {
 }
 
 export interface SagasEngine extends Sagas {
-  /** Begins to keep leases and to finish what others left. */
+  /** Starts to renew leases and to take over sagas without an owner. */
   start(): Promise<void>;
-  /** Begins no more, waits for those under way, and leaves what does not end in time to others. */
+  /** Begins no more sagas, waits for those under way, and leaves those that do not end in time to other processes. */
   stop(): Promise<void>;
-  /** Resolves when nobody has a saga in hand and none could be taken; one that pauses is not waited for. */
+  /** Resolves when no process runs a saga and none could be taken over. It does not wait for sagas that pause. */
   idle(): Promise<void>;
 }
 
 const polling = { pauseMsMin: 10, pauseMsMax: 250 };
 
-/** Sagas kept in the service's own PostgreSQL: a good one costs two statements, each its own transaction. */
+/** Sagas stored in the service's own PostgreSQL: a successful one costs two statements, each its own transaction. */
 export function createSagas(init: SagasInit): SagasEngine {
   const { service, database, clock, random = Math.random } = init;
   const log = init.log.child({ service });
@@ -78,9 +78,9 @@ export function createSagas(init: SagasInit): SagasEngine {
   const definitions = new Map(init.definitions.map((definition) => [definition.name, definition]));
   const owner = new SagaOwner({ service, store, definitions, name: init.ids.next("own"), clock, log, random, options });
 
-  /** The id of the saga that keeps another from beginning. */
-  const inTheWayOf = async (saga: Pick<NewSaga, "id" | "name" | "subject" | "key" | "fingerprint">): Promise<string | undefined> => {
-    const [first] = await store.inTheWayOf(saga);
+  /** The id of the saga that prevents another from beginning. */
+  const conflictOf = async (saga: Pick<NewSaga, "id" | "name" | "subject" | "key" | "fingerprint">): Promise<string | undefined> => {
+    const [first] = await store.conflictsWith(saga);
     if (first !== undefined && first.key === saga.key && first.fingerprint !== saga.fingerprint)
       throw refuse({ reason: "IDEMPOTENCY_KEY_REUSED", code: "invalid_argument", message: "The key was used with another request" });
     return first?.id;
@@ -90,25 +90,25 @@ export function createSagas(init: SagasInit): SagasEngine {
     for (;;) {
       if (await store.begin(saga)) {
         const { id, name, fingerprint, input, call, subject = null, key = null } = saga;
-        const row = { id, name, subject, key, fingerprint, input, call, answer: null, refusal: null };
-        owner.take({ ...row, status: "RUNNING", fence: 1n, attempts: 1 });
+        const row = { id, name, subject, key, fingerprint, input, call, reply: null, refusal: null };
+        owner.run({ ...row, status: "RUNNING", fence: 1n, attempts: 1 });
         return id;
       }
-      const other = await inTheWayOf(saga);
+      const other = await conflictOf(saga);
       if (other !== undefined) return other;
     }
   };
 
-  /** How the saga ends, or that it runs on at `untilMs`. */
+  /** How the saga ends, or "running" at `untilMs`. */
   const outcome = async (id: string, untilMs: number): Promise<SagaResult> => {
     for (let looks = 1; ; looks++) {
       const waitMs = backoffMs(polling, looks);
       const end = await owner.ended(id, untilMs);
-      if (end?.status === "done") return { status: "done", id, answer: end.answer };
+      if (end?.status === "done") return { status: "done", id, reply: end.reply };
       if (end?.status === "refused") return { status: "refused", id, refusal: end.refusal };
       if (end?.status === "running") return { status: "running", id };
       const row = await store.find(id);
-      if (row === undefined) throw new Error(`the saga ${id} is gone`);
+      if (row === undefined) throw new Error(`the saga ${id} does not exist`);
       const result = resultOf(row);
       if (result.status !== "running" || performance.now() + waitMs >= untilMs) return result;
       await sleep(waitMs);
@@ -117,10 +117,10 @@ export function createSagas(init: SagasInit): SagasEngine {
 
   const resultOf = (row: SagaRow): SagaResult => {
     const { id, status } = row;
-    if (status === "REFUSED" || (status === "UNDOING" && isGivenUp(row.refusal!)))
+    if (status === "REFUSED" || (status === "UNDOING" && isUnavailable(row.refusal!)))
       return { status: "refused", id, refusal: restoreRefusal(row.refusal!) };
     if (status !== "DONE") return { status: "running", id };
-    return { status: "done", id, answer: fromBinary(definitionOf(row.name).output, row.answer!) };
+    return { status: "done", id, reply: fromBinary(definitionOf(row.name).output, row.reply!) };
   };
   const definitionOf = (name: string): AnySaga => {
     const definition = definitions.get(name);
@@ -130,11 +130,11 @@ export function createSagas(init: SagasInit): SagasEngine {
 
   const check = (definition: AnySaga, call: Call) => {
     forbidInTransaction("a saga");
-    if (definitionOf(definition.name).output !== definition.output) throw new Error(`${service} knows another saga as ${definition.name}`);
+    if (definitionOf(definition.name).output !== definition.output) throw new Error(`${service} has another saga named ${definition.name}`);
     call.check();
   };
-  /** On the monotonic clock: when the caller is told that it still runs. */
-  const answerByMs = (call: Call) => call.deadlineMs - Math.min(options.answerMarginMs, call.remainingMs() / 10);
+  /** On the monotonic clock: when `run` returns "running". */
+  const replyByMs = (call: Call) => call.deadlineMs - Math.min(options.replyMarginMs, call.remainingMs() / 10);
 
   return {
     async run<I extends DescMessage, O extends DescMessage, State>(definition: SagaDefinition<I, O, State>, request: SagaRequest<I>) {
@@ -146,16 +146,16 @@ export function createSagas(init: SagasInit): SagasEngine {
       const { name } = definition;
       const held = { owner: owner.name, leaseMs: options.leaseMs };
       const saga = { id, name, subject, key, fingerprint, input, call: stored, ...held, now: clock.now() };
-      const begun = await owner.during(() => begin(saga));
-      return (await outcome(begun, answerByMs(call))) as SagaResult<MessageShape<O>>; // its definition is the one that was asked for
+      const begun = await owner.track(() => begin(saga));
+      return (await outcome(begun, replyByMs(call))) as SagaResult<MessageShape<O>>; // of this definition
     },
     async join<I extends DescMessage, O extends DescMessage, State>(
       definition: SagaDefinition<I, O, State>,
       { key, fingerprint, call }: Pick<SagaRequest<I>, "fingerprint" | "call"> & { readonly key: string },
     ) {
       check(definition, call);
-      const id = await inTheWayOf({ id: "", name: definition.name, subject: undefined, key, fingerprint });
-      return id === undefined ? undefined : ((await outcome(id, answerByMs(call))) as SagaResult<MessageShape<O>>);
+      const id = await conflictOf({ id: "", name: definition.name, subject: undefined, key, fingerprint });
+      return id === undefined ? undefined : ((await outcome(id, replyByMs(call))) as SagaResult<MessageShape<O>>);
     },
     async find(id) {
       const row = await store.find(id);

@@ -5,7 +5,8 @@ import { StringValueSchema } from "@bufbuild/protobuf/wkt";
 import fc from "fast-check";
 import { refuse } from "../errors/refusal.ts";
 import type { Logger } from "../telemetry/logger.ts";
-import { attemptDefaults, SagaAttempt } from "./saga-attempt.ts";
+import { SagaAttempt } from "./saga-attempt.ts";
+import { attemptDefaults } from "./saga-retries.ts";
 import type { AttemptEnd } from "./saga-attempt.ts";
 import type { SagaRow, SagaStore } from "./saga-store.ts";
 import type { AnySaga } from "./saga.ts";
@@ -81,7 +82,7 @@ async function simulate(given: { readonly faults: readonly Fault[]; readonly ste
     input: StringValueSchema,
     output: StringValueSchema,
     begin: () => 0,
-    answer: (state) => ({ value: String(state) }),
+    reply: (state) => ({ value: String(state) }),
     steps: participants.map((participant, at) => ({
       name: `step${at}`,
       do: async (state) => {
@@ -103,7 +104,7 @@ async function simulate(given: { readonly faults: readonly Fault[]; readonly ste
 
   const bytes = toBinary(StringValueSchema, create(StringValueSchema));
   const call = { correlation: "cor", trace: { traceId: "", spanId: "" } };
-  const base = { name: "simulated", subject: null, key: null, fingerprint: "", input: bytes, call, answer: null, refusal: null };
+  const base = { name: "simulated", subject: null, key: null, fingerprint: "", input: bytes, call, reply: null, refusal: null };
   let row: SagaRow = { id: "sag_1", status: "RUNNING", fence: 1n, attempts: 1, ...base };
   const changed = (fence: bigint, from: readonly SagaRow["status"][], change: Partial<SagaRow>) =>
     through(() => {
@@ -116,12 +117,12 @@ async function simulate(given: { readonly faults: readonly Fault[]; readonly ste
   const store: SagaStore = {
     undo: ({ fence }, refusal) => changed(fence, ["RUNNING"], { status: "UNDOING", refusal }),
     end: ({ fence }, end) =>
-      "answer" in end
-        ? changed(fence, ["RUNNING"], { status: "DONE", answer: end.answer })
+      "reply" in end
+        ? changed(fence, ["RUNNING"], { status: "DONE", reply: end.reply })
         : changed(fence, ["RUNNING", "UNDOING"], { status: "REFUSED", refusal: end.refusal }),
-    leave: ({ fence }) => changed(fence, ["RUNNING", "UNDOING"], {}),
+    pause: ({ fence }) => changed(fence, ["RUNNING", "UNDOING"], {}),
     begin: unused,
-    inTheWayOf: unused,
+    conflictsWith: unused,
     find: unused,
     renew: unused,
     take: unused,

@@ -6,7 +6,8 @@ import { refuse } from "../errors/refusal.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { within } from "../retry/within.ts";
 import { SagaAttempt } from "./saga-attempt.ts";
-import type { AttemptEnd, AttemptPorts, Foreseen } from "./saga-attempt.ts";
+import type { AttemptEnd, EarlyResult } from "./saga-attempt.ts";
+import type { AttemptPorts } from "./saga-retries.ts";
 import type { SagaRow, SagaStore } from "./saga-store.ts";
 import type { SagasOptions } from "./embedded.ts";
 import type { AnySaga } from "./saga.ts";
@@ -30,18 +31,18 @@ interface Held {
   renewAtMs: number;
 }
 
-const lookAgainMs = 20;
+const pollMs = 20;
 
-/** The sagas that this process has in hand: keeps their leases, and takes those that nobody has. */
+/** The sagas that this process runs: renews their leases, and takes over those without an owner. */
 export class SagaOwner {
   readonly name: string;
   readonly #needs: Needs;
   readonly #ports: AttemptPorts;
-  readonly #held = new Map<string, Held>();
+  readonly #running = new Map<string, Held>();
   readonly #taken = new Set<string>();
   readonly #beginning = new Set<Promise<unknown>>();
   #timer: NodeJS.Timeout | undefined;
-  #keeping: Promise<void> | undefined;
+  #renewing: Promise<void> | undefined;
   #taking: Promise<void> | undefined;
   #takeAgain = false;
   #stopping: Promise<void> | undefined;
@@ -72,8 +73,8 @@ export class SagaOwner {
     let takeAtMs = 0;
     const tick = () => {
       const nowMs = performance.now();
-      for (const { attempt } of this.#held.values()) attempt.watch();
-      this.#keeping ??= this.#renew().finally(() => (this.#keeping = undefined));
+      for (const { attempt } of this.#running.values()) attempt.watch();
+      this.#renewing ??= this.#renew().finally(() => (this.#renewing = undefined));
       if (nowMs < takeAtMs) return;
       takeAtMs = nowMs + recoverEveryMs;
       void this.#takeOver();
@@ -91,31 +92,31 @@ export class SagaOwner {
   async idle(): Promise<void> {
     const { store, definitions } = this.#needs;
     while (!this.stopping) {
-      while (this.#held.size > 0) await Promise.all([...this.#held.values()].map(({ ended }) => ended));
-      if (!(await store.anyAtWork([...definitions.keys()])) && this.#held.size === 0) return;
+      while (this.#running.size > 0) await Promise.all([...this.#running.values()].map(({ ended }) => ended));
+      if (!(await store.anyAtWork([...definitions.keys()])) && this.#running.size === 0) return;
       await this.#takeOver();
-      await sleep(lookAgainMs); // what other processes hold is only seen by looking again
+      await sleep(pollMs); // what other processes run is only seen by polling
     }
   }
 
-  /** Works on a saga whose row this process holds. */
-  take(row: SagaRow): void {
+  /** Runs a saga whose row this process has claimed. */
+  run(row: SagaRow): void {
     const { definitions, options, log } = this.#needs;
     const definition = definitions.get(row.name);
     if (definition === undefined) throw new Error(`there is no saga ${row.name}`);
-    this.#held.get(row.id)?.attempt.cut("lost"); // it was ours before, and its lease ran out
+    this.#running.get(row.id)?.attempt.interrupt("lost"); // this process had it before, and its lease ended
     const attempt = new SagaAttempt(definition, row, this.#ports);
     const ended = attempt.run().then((end) => {
-      if (this.#held.get(row.id)?.attempt === attempt) this.#held.delete(row.id);
+      if (this.#running.get(row.id)?.attempt === attempt) this.#running.delete(row.id);
       if (this.#taken.delete(row.id) && this.#takeAgain) void this.#takeOver();
-      if (end.status === "lost") log.warn({ saga: row.id, fence: String(row.fence) }, "a saga was taken by somebody else");
+      if (end.status === "lost") log.warn({ saga: row.id, fence: String(row.fence) }, "a saga was taken over by another owner");
       return end;
     });
-    this.#held.set(row.id, { attempt, ended, renewAtMs: performance.now() + options.leaseMs / 3 });
+    this.#running.set(row.id, { attempt, ended, renewAtMs: performance.now() + options.leaseMs / 3 });
   }
 
-  /** Work that may take a saga; a stop waits for it. Refuses when this process is stopping. */
-  async during<T>(begin: () => Promise<T>): Promise<T> {
+  /** Runs work that may begin a saga; a stop waits for it. Refuses when this process is stopping. */
+  async track<T>(begin: () => Promise<T>): Promise<T> {
     if (this.stopping)
       throw refuse({ reason: "OVERLOADED", code: "unavailable", message: "This process is stopping", retryAfterMs: 1_000 });
     const beginning = begin();
@@ -127,28 +128,28 @@ export class SagaOwner {
     }
   }
 
-  /** How the attempt that this process has in hand ends, or what is told before, or that it takes longer; undefined when there is none. */
-  async ended(id: string, untilMs: number): Promise<AttemptEnd | Foreseen | undefined> {
-    const held = this.#held.get(id);
+  /** How the attempt of this process ends, or its early result, or "running" at `untilMs`; undefined when this process does not run it. */
+  async ended(id: string, untilMs: number): Promise<AttemptEnd | EarlyResult | undefined> {
+    const held = this.#running.get(id);
     if (held === undefined) return undefined;
-    const late = (): Foreseen => ({ status: "running" });
-    return within(Math.max(0, untilMs - performance.now()), Promise.race([held.ended, held.attempt.foreseen]), { late });
+    const late = (): EarlyResult => ({ status: "running" });
+    return within(Math.max(0, untilMs - performance.now()), Promise.race([held.ended, held.attempt.early]), { late });
   }
 
   async #stop(): Promise<void> {
     clearInterval(this.#timer);
     await Promise.allSettled([this.#taking, ...this.#beginning]);
-    const all = Promise.all([...this.#held.values()].map(({ ended }) => ended));
+    const all = Promise.all([...this.#running.values()].map(({ ended }) => ended));
     await within(this.#needs.options.stopMs, all);
-    for (const { attempt } of this.#held.values()) attempt.cut("left");
+    for (const { attempt } of this.#running.values()) attempt.interrupt("paused");
     await all;
-    await this.#keeping;
+    await this.#renewing;
   }
 
   async #renew(): Promise<void> {
     const { store, options, log } = this.#needs;
     const nowMs = performance.now();
-    const due = [...this.#held.values()].filter((held) => held.renewAtMs <= nowMs);
+    const due = [...this.#running.values()].filter((held) => held.renewAtMs <= nowMs);
     if (due.length === 0) return;
     try {
       const renewed = new Set(
@@ -159,14 +160,14 @@ export class SagaOwner {
       );
       for (const held of due) {
         if (renewed.has(held.attempt.row.id)) held.renewAtMs = nowMs + options.leaseMs / 3;
-        else held.attempt.cut("lost");
+        else held.attempt.interrupt("lost");
       }
     } catch (error) {
       log.warn({ error, sagas: due.length }, "leases of sagas could not be renewed");
     }
   }
 
-  /** One at a time, and again when the last one may not have found all. */
+  /** One round at a time, and another one when the last may not have found all. */
   #takeOver(): Promise<void> {
     return (this.#taking ??= this.#takeSome().finally(() => (this.#taking = undefined)));
   }
@@ -179,9 +180,9 @@ export class SagaOwner {
       const rows = await store.take([...definitions.keys()], this.name, options.leaseMs, room);
       this.#takeAgain = rows.length === room;
       for (const row of rows) {
-        log.info({ saga: row.id, name: row.name, status: row.status, attempt: row.attempts }, "a saga is taken up again");
+        log.info({ saga: row.id, name: row.name, status: row.status, attempt: row.attempts }, "a saga is taken over");
         this.#taken.add(row.id);
-        this.take(row);
+        this.run(row);
       }
     } catch (error) {
       log.warn({ error }, "sagas without an owner could not be taken");

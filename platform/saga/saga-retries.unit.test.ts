@@ -6,7 +6,8 @@ import fc from "fast-check";
 import { refuse } from "../errors/refusal.ts";
 import type { Call } from "../call/call.ts";
 import type { Logger } from "../telemetry/logger.ts";
-import { attemptDefaults as options, SagaAttempt } from "./saga-attempt.ts";
+import { SagaAttempt } from "./saga-attempt.ts";
+import { attemptDefaults as options } from "./saga-retries.ts";
 import type { SagaRow, SagaStore } from "./saga-store.ts";
 import type { AnySaga } from "./saga.ts";
 
@@ -36,7 +37,7 @@ async function attempt(tries: readonly Try[], random: () => number) {
     input: StringValueSchema,
     output: StringValueSchema,
     begin: () => 0,
-    answer: () => ({ value: "done" }),
+    reply: () => ({ value: "done" }),
     steps: [
       {
         name: "a",
@@ -56,9 +57,9 @@ async function attempt(tries: readonly Try[], random: () => number) {
   const store: SagaStore = {
     undo: written,
     end: written,
-    leave: written,
+    pause: written,
     begin: unused,
-    inTheWayOf: unused,
+    conflictsWith: unused,
     find: unused,
     renew: unused,
     take: unused,
@@ -75,7 +76,7 @@ async function attempt(tries: readonly Try[], random: () => number) {
     fingerprint: "",
     input: toBinary(StringValueSchema, create(StringValueSchema)),
     call: { correlation: "cor", trace: { traceId: "", spanId: "" } },
-    answer: null,
+    reply: null,
     refusal: null,
   };
   const pause = async (ms: number) => {
@@ -120,7 +121,7 @@ describe("a saga's retries", () => {
           assert.ok(call.deadlineMs <= options.attemptMs && call.deadlineMs <= atMs + options.stepMs, "none may take longer than is left");
         }
         assert.equal(pausesMs.length, asked.length - 1);
-        assert.equal(end.status, asked.length > given.length ? "done" : "left");
+        assert.equal(end.status, asked.length > given.length ? "done" : "paused");
         assert.ok(elapsedMs <= options.attemptMs);
       }),
       { numRuns: 500 },

@@ -3,7 +3,7 @@ import { sql } from "../database/sql.ts";
 import type { User, Trace } from "../call/call.ts";
 import type { StoredRefusal } from "./stored-refusal.ts";
 
-/** What is kept of the call that began a saga. */
+/** What is stored of the call that began a saga. */
 export interface StoredCall {
   readonly user?: User;
   readonly correlation: string;
@@ -23,7 +23,7 @@ export interface NewSaga {
   readonly now: Date;
 }
 
-/** What a write shows: it changes nothing when somebody else has taken the saga since. */
+/** The claim that a write is made under: it changes nothing when another owner has taken the saga since. */
 export interface SagaClaim {
   readonly id: string;
   readonly fence: bigint;
@@ -37,40 +37,40 @@ export interface SagaRow extends SagaClaim {
   readonly input: Uint8Array;
   readonly call: StoredCall;
   readonly status: "RUNNING" | "UNDOING" | "DONE" | "REFUSED";
-  readonly answer: Uint8Array | null;
+  readonly reply: Uint8Array | null;
   readonly refusal: StoredRefusal | null;
   readonly attempts: number;
 }
 
-export type StoredEnd = { readonly answer: Uint8Array } | { readonly refusal: StoredRefusal; readonly keepKey: boolean };
+export type StoredEnd = { readonly reply: Uint8Array } | { readonly refusal: StoredRefusal; readonly keepKey: boolean };
 
-/** Where sagas are kept. Every method is one statement and its own transaction; those with a claim say whether it was still good. */
+/** Where sagas are stored. Every method is one statement and its own transaction; those with a claim say whether it was still valid. */
 export interface SagaStore {
   /** False when there is already one with this key, for this subject, or of this id. */
   begin(saga: NewSaga): Promise<boolean>;
-  /** The sagas that kept another from beginning: that of the key first, then that of the subject. */
-  inTheWayOf(saga: Pick<NewSaga, "id" | "name" | "subject" | "key">): Promise<SagaRow[]>;
+  /** The sagas that prevent another from beginning: that of the key first, then that of the subject. */
+  conflictsWith(saga: Pick<NewSaga, "id" | "name" | "subject" | "key">): Promise<SagaRow[]>;
   find(id: string): Promise<SagaRow | undefined>;
-  /** Decides that it is taken back, and why. */
+  /** Stores that it is to be undone, and why. */
   undo(claim: SagaClaim, refusal: StoredRefusal): Promise<boolean>;
   end(claim: SagaClaim, end: StoredEnd, now: Date): Promise<boolean>;
-  /** Gives a live saga up: anyone takes it after so long. */
-  leave(claim: SagaClaim, pauseMs: number): Promise<boolean>;
-  /** Makes leases last from now; gives the ids of those still held. */
+  /** Releases a live saga: any process takes it after the pause. */
+  pause(claim: SagaClaim, pauseMs: number): Promise<boolean>;
+  /** Renews leases from now on; gives the ids of those still held. */
   renew(claims: readonly SagaClaim[], leaseMs: number): Promise<string[]>;
   /** Takes live sagas whose lease or pause is over. */
   take(names: readonly string[], owner: string, leaseMs: number, limit: number): Promise<SagaRow[]>;
-  /** Whether any is held by somebody, or could be taken now. */
+  /** Whether any has an owner, or could be taken now. */
   anyAtWork(names: readonly string[]): Promise<boolean>;
 }
 
-const columns = sql`id, name, subject, key, fingerprint, input, call, status, answer, refusal, fence, attempts`;
+const columns = sql`id, name, subject, key, fingerprint, input, call, status, reply, refusal, fence, attempts`;
 const later = (ms: number) => sql`clock_timestamp() + ${ms}::integer * interval '1 millisecond'`;
 const live = sql`status in ('RUNNING', 'UNDOING')`;
 
 /** Sagas in a service's own PostgreSQL. */
 export function createSagaStore(database: Database): SagaStore {
-  const changed = async (touched: Promise<number>) => (await touched) === 1;
+  const changed = async (rowCount: Promise<number>) => (await rowCount) === 1;
   return {
     begin: (saga) =>
       changed(
@@ -80,7 +80,7 @@ export function createSagaStore(database: Database): SagaStore {
             ${JSON.stringify(saga.call)}, ${saga.owner}, ${later(saga.leaseMs)}, ${saga.now})
           on conflict do nothing`),
       ),
-    inTheWayOf: ({ id, name, subject = null, key = null }) =>
+    conflictsWith: ({ id, name, subject = null, key = null }) =>
       database.rows(sql`
         select ${columns} from sagas
         where key = ${key} or id = ${id} or (name = ${name} and subject = ${subject} and released_at is null and status <> 'REFUSED')
@@ -95,9 +95,9 @@ export function createSagaStore(database: Database): SagaStore {
     end: ({ id, fence }, end, now) =>
       changed(
         database.run(
-          "answer" in end
+          "reply" in end
             ? sql`
-              update sagas set status = 'DONE', answer = ${end.answer}, ended_at = ${now}, owner = null, lease_until = null
+              update sagas set status = 'DONE', reply = ${end.reply}, ended_at = ${now}, owner = null, lease_until = null
               where id = ${id} and fence = ${fence} and status = 'RUNNING'`
             : sql`
               update sagas set status = 'REFUSED', refusal = ${JSON.stringify(end.refusal)}, key = case when ${end.keepKey} then key end,
@@ -105,15 +105,15 @@ export function createSagaStore(database: Database): SagaStore {
               where id = ${id} and fence = ${fence} and ${live}`,
         ),
       ),
-    leave: ({ id, fence }, pauseMs) =>
+    pause: ({ id, fence }, pauseMs) =>
       changed(
         database.run(sql`update sagas set owner = null, lease_until = ${later(pauseMs)} where id = ${id} and fence = ${fence} and ${live}`),
       ),
     async renew(claims, leaseMs) {
       const rows = await database.rows<{ id: string }>(sql`
         update sagas set lease_until = ${later(leaseMs)}
-        from unnest(${claims.map((claim) => claim.id)}::text[], ${claims.map((claim) => claim.fence)}::bigint[]) as ours (id, fence)
-        where sagas.id = ours.id and sagas.fence = ours.fence and ${live}
+        from unnest(${claims.map((claim) => claim.id)}::text[], ${claims.map((claim) => claim.fence)}::bigint[]) as claims (id, fence)
+        where sagas.id = claims.id and sagas.fence = claims.fence and ${live}
         returning sagas.id`);
       return rows.map((row) => row.id);
     },
@@ -124,7 +124,7 @@ export function createSagaStore(database: Database): SagaStore {
           order by lease_until limit ${limit} for update skip locked
         )
         update sagas set owner = ${owner}, fence = fence + 1, attempts = attempts + 1, lease_until = ${later(leaseMs)}
-        where ctid = any (array(select ctid from over)) -- a join scans the whole table, when its plan was made while that was small
+        where ctid = any (array(select ctid from over)) -- a join scans the whole table, when its plan was made while the table was small
         returning ${columns}`),
     async anyAtWork(names) {
       const { any } = await database.one<{ any: boolean }>(sql`

@@ -56,7 +56,7 @@ export function sagasContract(name: string, open: () => Promise<SagasHarness>): 
         output: StringValueSchema,
         begin: (input) => [input.value],
         steps: steps((what, call) => void asked.push({ what, call })),
-        answer: (state) => ({ value: state.join(" ") }),
+        reply: (state) => ({ value: state.join(" ") }),
       };
       const engine = (options: SagasInit["options"] = {}, database: Database = harness.database) => {
         const quick = { retryMs: 2, retryMsMax: 20, pauseMs: 10, pauseMsMax: 20, recoverEveryMs: 20, stopMs: 200, ...options };
@@ -105,7 +105,7 @@ export function sagasContract(name: string, open: () => Promise<SagasHarness>): 
       },
       undo: async (_: readonly string[], call: Call) => ask(`undo ${stepName}`, call),
     });
-    const done = (id: string, value: string) => ({ status: "done", id, answer: create(StringValueSchema, { value }) });
+    const done = (id: string, value: string) => ({ status: "done", id, reply: create(StringValueSchema, { value }) });
 
     it("asks the steps in order, as the one who asked, and keeps the answer", async (t) => {
       const { engine, trip, request, asked, calls, row } = app(t, (ask) => [step(ask, "a"), step(ask, "b")]);
@@ -222,7 +222,7 @@ export function sagasContract(name: string, open: () => Promise<SagasHarness>): 
       const results = await Promise.all(Array.from({ length: 50 }, (_, at) => engines[at % 2]!.run(trip, request({ key }))));
       assert.deepEqual(asked(), ["a", "b"]);
       const bytes = results.map((result) =>
-        result.status === "done" ? Buffer.from(toBinary(StringValueSchema, result.answer)).toString("hex") : result.status,
+        result.status === "done" ? Buffer.from(toBinary(StringValueSchema, result.reply)).toString("hex") : result.status,
       );
       assert.equal(new Set(bytes).size, 1);
       assert.equal(new Set(results.map((result) => result.id)).size, 1);
@@ -320,7 +320,7 @@ export function sagasContract(name: string, open: () => Promise<SagasHarness>): 
           if (away) throw refuse({ reason: "DEPENDENCY_UNAVAILABLE", code: "unavailable" });
         }),
       ]);
-      const one = engine({ patienceMs: 20 });
+      const one = engine({ unavailableMs: 20 });
       const made = request({ key: "away", timeoutMs: 60_000 });
       assert.deepEqual(await one.run(trip, made), { status: "running", id: made.id });
       away = false;
@@ -336,15 +336,15 @@ export function sagasContract(name: string, open: () => Promise<SagasHarness>): 
       const { engine, trip, request, row, asked } = app(t, (ask) => [
         {
           ...step(ask, "a", gone),
-          givesUp: true,
+          undoWhenUnavailable: true,
           undo: async (_, call) => {
             gone();
             ask("undo a", call);
           },
         },
       ]);
-      const one = engine({ patienceMs: 20 });
-      const other = engine({ patienceMs: 20 });
+      const one = engine({ unavailableMs: 20 });
+      const other = engine({ unavailableMs: 20 });
       await Promise.all([one.start(), other.start()]);
       const made = request({ key: "gives up", subject: "s", timeoutMs: 60_000 });
       const unavailable = { status: "refused", id: made.id };

@@ -4,24 +4,24 @@ import type { Refusal } from "../errors/refusal.ts";
 import type { Call } from "../call/call.ts";
 
 /**
- * One step: what it does elsewhere, and how that is taken back. Both are called with the idempotency key `<saga>/<step>`, and both may be
- * called more than once, by a saga's former owner too. So the other side must answer a repeated `do` with its first answer; and an `undo`
- * must leave a mark under the do's key, also where nothing was done yet, by which a late `do` is refused.
+ * One step: what it does in another service, and how that is undone. Both are called with the idempotency key `<saga>/<step>`, and both may
+ * be called more than once, by a former owner of the saga too. So the other service must reply to a repeated `do` with its first reply; and
+ * an `undo` must store a mark under the do's key, even where nothing was done yet, by which a late `do` is refused.
  *
- * The saga's fence is not sent along: it guards the saga's own row, and the key and its mark guard the others.
+ * The saga's fence is not sent along: it guards the saga's own row; the key and its mark guard the other services.
  */
 export interface SagaStep<State> {
   /** Unique within the saga, never changed: it is part of the key. */
   readonly name: string;
-  /** Whether a saga whose first owner finds nobody there is taken back, instead of waiting for as long as it takes. */
-  readonly givesUp?: boolean;
-  /** Gives the state with what was learnt. A refusal with a decided code ends the saga; anything else is asked again with the same key. */
+  /** Whether a saga is undone when the first owner finds the service unavailable, instead of waiting for it without limit. */
+  readonly undoWhenUnavailable?: boolean;
+  /** Gives the state with what the call returned. A refusal with a decided code ends the saga; anything else is retried with the same key. */
   do(state: State, call: Call): Promise<State | void>;
-  /** Gets the state as `begin` made it, because after a crash there is no other. Asked again until it succeeds. */
+  /** Gets the state as `begin` made it, because after a crash there is no other. Retried until it succeeds. */
   undo?(state: State, call: Call): Promise<void>;
 }
 
-/** A piece of work over several services that is done as a whole, or taken back as a whole. */
+/** Work in several services that is done as a whole, or undone as a whole. */
 export interface SagaDefinition<I extends DescMessage, O extends DescMessage, State> {
   /** Unique within the service, never changed. */
   readonly name: string;
@@ -30,8 +30,8 @@ export interface SagaDefinition<I extends DescMessage, O extends DescMessage, St
   /** The state to begin with. Pure: it is made again from the stored input after a crash. */
   begin(input: MessageShape<I>, sagaId: string, call: Call): State;
   readonly steps: readonly SagaStep<State>[];
-  /** The answer to keep. Holds ids, never personal data. */
-  answer(state: State): MessageInitShape<O>;
+  /** The reply to store. Holds ids, never personal data. */
+  reply(state: State): MessageInitShape<O>;
 }
 
 /** Any definition, where its types do not matter. Only methods mention them, so that every definition is one of these. */
@@ -40,19 +40,19 @@ export type AnySaga = SagaDefinition<DescMessage, DescMessage, unknown>;
 export interface SagaRequest<I extends DescMessage> {
   /** The new saga's id: `chk_…`. */
   readonly id: string;
-  /** What there may be only one live saga for, such as a cart. */
+  /** There is only one live saga for it at a time: a cart, for example. */
   readonly subject?: string | undefined;
   /** The idempotency key with its scope: caller, method and the caller's key in one text. */
   readonly key?: string | undefined;
-  /** A hash of the request: the same key with another one is refused. */
+  /** A hash of the request: the same key with another hash is refused. */
   readonly fingerprint: string;
   readonly input: MessageInitShape<I>;
   readonly call: Call;
 }
 
-/** How a saga stands. Its `id` may be another than that asked for: of the first with this key, or of the one live for this subject. */
-export type SagaResult<Answer = Message> =
-  | { readonly status: "done"; readonly id: string; readonly answer: Answer }
+/** The state of a saga. Its `id` may be another than the requested one: that of the first with this key, or of the one live for this subject. */
+export type SagaResult<Reply = Message> =
+  | { readonly status: "done"; readonly id: string; readonly reply: Reply }
   | { readonly status: "refused"; readonly id: string; readonly refusal: Refusal }
   | { readonly status: "running"; readonly id: string };
 
@@ -65,12 +65,12 @@ export type FoundSaga = SagaResult & {
 /** A service's sagas. */
 export interface Sagas {
   /**
-   * Begins a saga, or joins the one that has the key or the subject, and waits for its end while the call's deadline lasts; past it, or when
-   * somebody that it needs is away, the saga goes on by itself and is "running". One that has given up is refused as unavailable at once, and
-   * begins anew with the same key when all of it is taken back. Refuses with IDEMPOTENCY_KEY_REUSED when the key came with another fingerprint, and with
+   * Begins a saga, or joins the one that has the key or the subject, and waits for its end until the call's deadline; past it, or while a
+   * service that it needs is unavailable, the saga goes on by itself and is "running". One that is undone because a service was unavailable
+   * is refused at once, and begins anew with the same key after it has been undone. Refuses with IDEMPOTENCY_KEY_REUSED when the key came with another fingerprint, and with
    * OVERLOADED when this process is stopping.
    *
-   * The key of a refusal that is not kept (as for a thing not found) is free again.
+   * The key of a refusal that is not stored (such as not found) is free again.
    */
   run<I extends DescMessage, O extends DescMessage, State>(
     definition: SagaDefinition<I, O, State>,
@@ -82,6 +82,6 @@ export interface Sagas {
     request: Pick<SagaRequest<I>, "fingerprint" | "call"> & { readonly key: string },
   ): Promise<SagaResult<MessageShape<O>> | undefined>;
   find(id: string): Promise<FoundSaga | undefined>;
-  /** Frees the subject, because what its saga made is gone: a new saga may begin for it. */
+  /** Frees the subject, because what its saga created does not exist any more: a new saga may begin for it. */
   release(tx: Transaction, name: string, subject: string): Promise<void>;
 }

@@ -482,10 +482,10 @@ describe("verify", () => {
     expectBroken({
       in: "checkout",
       broken: [
-        sql`create table kept as select id, answer from sagas where ${saga(orders.paid)}`,
-        sql`update sagas set answer = null where ${saga(orders.paid)}`,
+        sql`create table kept as select id, reply from sagas where ${saga(orders.paid)}`,
+        sql`update sagas set reply = null where ${saga(orders.paid)}`,
       ],
-      repaired: [sql`update sagas set answer = kept.answer from kept where kept.id = sagas.id`, sql`drop table kept`],
+      repaired: [sql`update sagas set reply = kept.reply from kept where kept.id = sagas.id`, sql`drop table kept`],
       found: { I10: /is DONE, and it has no answer$/ },
     }));
 

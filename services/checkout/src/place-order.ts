@@ -32,6 +32,6 @@ export function placeOrder(clients: {
     output: OrderSchema,
     begin: (input) => ({ input }),
     steps: [reserveStock(clients.inventory), createOrder(clients.orders), openPayment(clients.payments)],
-    answer: ({ order }) => order!,
+    reply: ({ order }) => order!,
   };
 }

@@ -71,7 +71,7 @@ export function checkoutRoute(needs: Needs): Route {
     placeOrder: async (request, call) => {
       const result = await place(request, call);
       if (result.status === "refused") throw result.refusal;
-      if (result.status === "done") return { outcome: { case: "order", value: result.answer } };
+      if (result.status === "done") return { outcome: { case: "order", value: result.reply } };
       return { outcome: { case: "checkout", value: create(CheckoutSchema, { id: result.id, status: CheckoutStatus.RUNNING }) } };
     },
     getCheckout: async ({ checkout: id }, call): Promise<Checkout> => {
@@ -79,7 +79,7 @@ export function checkoutRoute(needs: Needs): Route {
       if (found === undefined || (found.user !== call.signedIn().id && !call.hasRole("admin", "support")))
         throw refuse({ reason: "NOT_FOUND", code: "not_found", message: "There is no such checkout" });
       if (found.status === "running") return create(CheckoutSchema, { id, status: CheckoutStatus.RUNNING });
-      if (found.status === "done") return create(CheckoutSchema, { id, status: CheckoutStatus.PLACED, order: found.answer as Order });
+      if (found.status === "done") return create(CheckoutSchema, { id, status: CheckoutStatus.PLACED, order: found.reply as Order });
       const { reason, message } = found.refusal;
       return create(CheckoutSchema, { id, status: CheckoutStatus.REFUSED, problem: { reason, detail: message } });
     },

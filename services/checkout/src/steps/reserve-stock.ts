@@ -11,7 +11,7 @@ const reservedMs = 25 * 3_600_000;
 export function reserveStock(inventory: Client<typeof InventoryService>): SagaStep<PlacingOrder> {
   return {
     name: "reserve-stock",
-    givesUp: true,
+    undoWhenUnavailable: true,
     do: async ({ input }, call) => {
       const expiresAt = timestampFromDate(new Date(timestampDate(input.at!).getTime() + reservedMs));
       await inventory.reserve({ order: input.order, lines: input.lines.map(({ sku, quantity }) => ({ sku, quantity })), expiresAt }, call);
