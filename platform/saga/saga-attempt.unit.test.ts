@@ -11,15 +11,15 @@ import type { AttemptEnd } from "./saga-attempt.ts";
 import type { SagaRow, SagaStore } from "./saga-store.ts";
 import type { AnySaga } from "./saga.ts";
 
-/** What may happen to a question or a write. Those who die or are late do it later, when somebody else has long gone on. */
+/** What may happen to a call or a write. After "dies" and "late" it happens later, when another owner has gone on. */
 const faults = ["none", "unknown before", "unknown after", "dies before", "dies after", "late", "refused", "a dead one wakes"] as const;
 type Fault = (typeof faults)[number];
 
 const quiet: Logger = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined, child: () => quiet };
-const away = () => refuse({ reason: "DEPENDENCY_UNAVAILABLE", code: "unavailable" });
+const unavailable = () => refuse({ reason: "DEPENDENCY_UNAVAILABLE", code: "unavailable" });
 const no = (reason: string) => refuse({ reason, code: "failed_precondition" });
 
-/** The other side of a step: keeps what its key has led to, as every participant must. */
+/** The service of a step: stores what its key has led to, as every participant must. */
 class Participant {
   done = false;
   marked = false;
@@ -40,10 +40,10 @@ class Participant {
   }
 }
 
-/** Runs one saga among faults, owner after owner, until it has ended and all late ones have had their say. */
-async function simulate(given: { readonly faults: readonly Fault[]; readonly steps: number; readonly refusedAt: number }) {
-  const draws = given.faults.values();
-  const participants = Array.from({ length: given.steps }, () => new Participant());
+/** Runs one saga among faults, owner after owner, until it has ended and all late calls have arrived. */
+async function simulate(plan: { readonly faults: readonly Fault[]; readonly steps: number; readonly refusedAt: number }) {
+  const draws = plan.faults.values();
+  const participants = Array.from({ length: plan.steps }, () => new Participant());
   const sleepers: (() => void)[] = [];
   const late: (() => void)[] = [];
   let died = Promise.withResolvers<"died">();
@@ -63,16 +63,16 @@ async function simulate(given: { readonly faults: readonly Fault[]; readonly ste
   ): Promise<T> => {
     await Promise.resolve();
     const fault = draws.next().value ?? "none";
-    if (fault === "unknown before") throw away();
+    if (fault === "unknown before") throw unavailable();
     if (fault === "dies before") await asleep();
     if (fault === "late" && options.whenLate !== undefined) {
       late.push(options.whenLate);
-      throw away();
+      throw unavailable();
     }
     if (fault === "refused" && options.refusable?.() === true) throw no("NOT_NOW");
     if (fault === "a dead one wakes") sleepers.shift()?.();
     const result = work();
-    if (fault === "unknown after") throw away();
+    if (fault === "unknown after") throw unavailable();
     if (fault === "dies after") await asleep();
     return result;
   };
@@ -88,12 +88,12 @@ async function simulate(given: { readonly faults: readonly Fault[]; readonly ste
       do: async (state) => {
         await through(
           () => {
-            if (at === given.refusedAt && !participant.done) throw no("NEVER");
+            if (at === plan.refusedAt && !participant.done) throw no("NEVER");
             participant.do();
           },
           {
             refusable: () => !participant.done,
-            whenLate: () => at !== given.refusedAt && participant.do(),
+            whenLate: () => at !== plan.refusedAt && participant.do(),
           },
         );
         return (state as number) + 1;
@@ -170,16 +170,16 @@ function check({ row, participants, ends, outcomes }: Awaited<ReturnType<typeof 
   if (row.status === "DONE")
     assert.ok(
       participants.every(({ done, marked }) => done && !marked),
-      "done: all steps done, none taken back",
+      "done: all steps done, none undone",
     );
   else
     assert.ok(
       participants.every(({ done, marked }) => !done || marked),
-      "refused: whatever was done is taken back",
+      "refused: whatever was done is undone",
     );
   for (const outcome of outcomes)
     if (outcome.status === "done" || outcome.status === "refused")
-      assert.equal(outcome.status.toUpperCase(), row.status, "nobody was told otherwise");
+      assert.equal(outcome.status.toUpperCase(), row.status, "every caller got this outcome");
 }
 
 const scenario = fc.record({
@@ -188,11 +188,11 @@ const scenario = fc.record({
   refusedAt: fc.integer({ min: -3, max: 3 }),
 });
 
-describe("a saga's attempts among crashes", () => {
-  it("CON-01: whatever fails, dies or comes late, a saga is done as a whole or taken back as a whole", async () => {
+describe("a saga's attempts with crashes", () => {
+  it("CON-01: whatever fails, crashes or comes late, a saga is done as a whole or undone as a whole", async () => {
     const numRuns = Number(process.env["KONTOR_SIMULATED_SAGAS"] ?? 5_000);
     await fc.assert(
-      fc.asyncProperty(scenario, async (given) => check(await simulate(given))),
+      fc.asyncProperty(scenario, async (plan) => check(await simulate(plan))),
       { numRuns },
     );
   });

@@ -13,7 +13,7 @@ import type { AnySaga } from "./saga.ts";
 
 const quiet: Logger = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined, child: () => quiet };
 const outcomes = {
-  away: () => refuse({ reason: "DEPENDENCY_UNAVAILABLE", code: "unavailable" }),
+  unavailable: () => refuse({ reason: "DEPENDENCY_UNAVAILABLE", code: "unavailable" }),
   late: () => refuse({ reason: "DEADLINE_EXCEEDED", code: "deadline_exceeded" }),
   fault: () => new TypeError("a fault"),
   busy: () => refuse({ reason: "OVERLOADED", code: "unavailable", retryAfterMs: 700 }),
@@ -22,14 +22,14 @@ const outcomes = {
 
 interface Try {
   readonly outcome: keyof typeof outcomes;
-  /** How long the other side took to say so. */
+  /** How long the service took for it. */
   readonly workMs: number;
 }
 
-/** One attempt at a saga of one step whose other side answers so, and well after that. Time is counted, not waited for. */
+/** One attempt at a saga of one step whose service responds so, and successfully after that. Time is counted, not waited for. */
 async function attempt(tries: readonly Try[], random: () => number) {
-  const answers = tries.values();
-  const asked: { readonly call: Call; readonly atMs: number }[] = [];
+  const responses = tries.values();
+  const called: { readonly call: Call; readonly atMs: number }[] = [];
   const pausesMs: number[] = [];
   let elapsedMs = 0;
   const definition: AnySaga = {
@@ -42,11 +42,11 @@ async function attempt(tries: readonly Try[], random: () => number) {
       {
         name: "a",
         do: async (state, call) => {
-          asked.push({ call, atMs: elapsedMs });
-          const answer = answers.next().value;
-          // Nobody waits for longer than the call may take.
-          elapsedMs = Math.min(elapsedMs + (answer?.workMs ?? 0), call.deadlineMs);
-          if (answer !== undefined) throw outcomes[answer.outcome]();
+          called.push({ call, atMs: elapsedMs });
+          const response = responses.next().value;
+          // No wait is longer than the call may take.
+          elapsedMs = Math.min(elapsedMs + (response?.workMs ?? 0), call.deadlineMs);
+          if (response !== undefined) throw outcomes[response.outcome]();
           return state;
         },
       },
@@ -85,43 +85,43 @@ async function attempt(tries: readonly Try[], random: () => number) {
   };
   const ports = { service: "test", store, log: quiet, options, now: () => new Date(0), monotonicMs: () => elapsedMs, pause, random };
   const end = await new SagaAttempt(definition, row, ports).run();
-  return { end, asked, pausesMs, elapsedMs };
+  return { end, called, pausesMs, elapsedMs };
 }
 
 describe("a saga's retries", () => {
-  it("RES-02: wait ever longer, doubled from 50 ms to 2 s, a fifth to either side", async () => {
-    const away = Array.from({ length: 8 }, () => ({ outcome: "away", workMs: 0 }) as const);
+  it("RES-02: wait longer each time, doubled from 50 ms to 2 s, a fifth to either side", async () => {
+    const unavailable = Array.from({ length: 8 }, () => ({ outcome: "unavailable", workMs: 0 }) as const);
     const jitter = [0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0, 1].values();
-    const { end, pausesMs } = await attempt(away, () => jitter.next().value ?? assert.fail("one jitter for each pause"));
+    const { end, pausesMs } = await attempt(unavailable, () => jitter.next().value ?? assert.fail("one jitter for each pause"));
     assert.equal(end.status, "done");
     assert.deepEqual(pausesMs.map(Math.round), [50, 100, 200, 400, 800, 1_600, 1_600, 2_400]);
   });
 
-  it("RES-02: wait as long as the other side asks for", async () => {
+  it("RES-02: wait as long as the service requires", async () => {
     const { pausesMs } = await attempt([{ outcome: "busy", workMs: 0 }], () => 0.5);
     assert.deepEqual(pausesMs, [700]);
   });
 
-  it("RES-02: a decided refusal is not asked again", async () => {
-    const { end, asked, pausesMs } = await attempt([{ outcome: "refused", workMs: 0 }], () => 0.5);
-    assert.deepEqual([end.status, asked.length, pausesMs], ["refused", 1, []]);
+  it("RES-02: a decided refusal is not retried", async () => {
+    const { end, called, pausesMs } = await attempt([{ outcome: "refused", workMs: 0 }], () => 0.5);
+    assert.deepEqual([end.status, called.length, pausesMs], ["refused", 1, []]);
   });
 
-  it("RES-02: whatever the other side does, every try has the same key and ends within the attempt's deadline", async () => {
+  it("RES-02: whatever the service does, every try has the same key and ends within the attempt's deadline", async () => {
     const tries = fc.array(
-      fc.record({ outcome: fc.constantFrom("away", "late", "fault", "busy"), workMs: fc.integer({ min: 0, max: options.stepMs }) }),
+      fc.record({ outcome: fc.constantFrom("unavailable", "late", "fault", "busy"), workMs: fc.integer({ min: 0, max: options.stepMs }) }),
       { maxLength: 40 },
     );
     await fc.assert(
       fc.asyncProperty(tries, fc.double({ min: 0, max: 1, noNaN: true }), async (given, jitter) => {
-        const { end, asked, pausesMs, elapsedMs } = await attempt(given, () => jitter);
-        assert.deepEqual([...new Set(asked.map(({ call }) => call.idempotencyKey))], ["sag_1/a"]);
-        for (const { call, atMs } of asked) {
+        const { end, called, pausesMs, elapsedMs } = await attempt(given, () => jitter);
+        assert.deepEqual([...new Set(called.map(({ call }) => call.idempotencyKey))], ["sag_1/a"]);
+        for (const { call, atMs } of called) {
           assert.ok(atMs < options.attemptMs, "no try begins past the deadline");
           assert.ok(call.deadlineMs <= options.attemptMs && call.deadlineMs <= atMs + options.stepMs, "none may take longer than is left");
         }
-        assert.equal(pausesMs.length, asked.length - 1);
-        assert.equal(end.status, asked.length > given.length ? "done" : "paused");
+        assert.equal(pausesMs.length, called.length - 1);
+        assert.equal(end.status, called.length > given.length ? "done" : "paused");
         assert.ok(elapsedMs <= options.attemptMs);
       }),
       { numRuns: 500 },

@@ -21,7 +21,7 @@ export interface ListedTask {
   readonly endedAt: Date | undefined;
 }
 
-/** What lies in a queue: `due` waits or runs, `running` of them run, `oldestDueAt` says since when. */
+/** How many tasks a queue has: `due` ones wait or run, `running` of them run; `oldestDueAt` is when the oldest became due. */
 export interface QueueCounts {
   readonly queue: string;
   readonly scheduled: number;
@@ -31,7 +31,7 @@ export interface QueueCounts {
   readonly oldestDueAt: Date | undefined;
 }
 
-/** The service's tasks, those due first at the top; the last to die first among the dead. 100 unless told. */
+/** The service's tasks in the order in which they are due; dead ones with the latest first. At most 100 by default. */
 export async function listTasks(
   queries: Queries,
   filter: { readonly state: TaskState; readonly queue?: string; readonly limit?: number },
@@ -58,7 +58,7 @@ type ListedRow = Omit<ListedTask, "dueAt" | "createdAt" | "endedAt" | "cause"> &
   readonly cause: string | null;
 };
 
-/** Makes a dead task due now, with its attempts counted anew; false when there is no such dead task. Workers hear of it. */
+/** Makes a dead task due now, with its attempts counted anew; false when there is no such dead task. Workers are notified. */
 export async function replayTask(database: Database, id: string, now: Date): Promise<boolean> {
   const replayed = await database.run(sql`
     update tasks set state = 'waiting', due_at = ${now}, attempts = 0, lease_until = null, sent = false, fence = fence + 1, ended_at = null
@@ -67,7 +67,7 @@ export async function replayTask(database: Database, id: string, now: Date): Pro
   return replayed === 1;
 }
 
-/** Ends a dead or waiting task as done without running it, its cause kept; false when there is none, or when it runs right now. */
+/** Ends a dead or waiting task as done without running it, its cause stays stored; false when there is none, or when it runs right now. */
 export async function skipTask(queries: Queries, id: string, now: Date): Promise<boolean> {
   const skipped = await queries.run(sql`
     update tasks set state = 'done', ended_at = ${now}, lease_until = null, sent = false, fence = fence + 1
@@ -75,7 +75,7 @@ export async function skipTask(queries: Queries, id: string, now: Date): Promise
   return skipped === 1;
 }
 
-/** How much lies in each queue that holds anything, for the metrics. */
+/** The counts of each queue with waiting or dead tasks, for the metrics. */
 export async function countTasks(queries: Queries, now: Date): Promise<QueueCounts[]> {
   const rows = await queries.rows<CountedRow>(sql`
     select queue, count(*) filter (where state = 'waiting' and due_at > ${now})::integer as scheduled,

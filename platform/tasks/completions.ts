@@ -11,7 +11,7 @@ import type { Queue, Task } from "./tasks.ts";
 const batchMax = 500;
 const retryMs = 200;
 
-/** For how long the claim of a task that runs is good; it grows while the task runs. */
+/** The lease of a running task; it is renewed while the task runs. */
 export interface RunLease {
   /** Until when on the monotonic clock. */
   endsMs: number;
@@ -29,15 +29,15 @@ interface Needs {
   readonly database: Database;
   readonly clock: Clock;
   readonly log: Logger;
-  /** Told of each task that is done. */
+  /** Called for each task that is done. */
   readonly done: (row: ClaimedTask) => void;
-  /** Told of a task whose queue's `settle` failed for it alone. */
+  /** Called for a task whose queue's `settle` failed for it alone. */
   readonly failed: (completion: Completion, error: unknown) => Promise<void>;
 }
 
 /**
- * Marks tasks without an effect of their own as done: while one write is under way the next ones gather, and go together, with what their
- * queue settles for all of them. One that cannot be written while its lease lasts is given up; the task runs again.
+ * Marks tasks without an effect of their own as done: while one write is under way the next ones gather, and are written together, with what
+ * their queue settles for all of them. One that cannot be written while its lease lasts is dropped; the task runs again.
  */
 export class Completions {
   readonly #needs: Needs;
@@ -54,19 +54,19 @@ export class Completions {
     this.#writing ??= this.#write();
   }
 
-  /** Resolves when all that has been added is written or given up. */
+  /** Resolves when all that has been added is written or dropped. */
   async written(): Promise<void> {
     while (this.#writing !== undefined) await this.#writing;
   }
 
-  /** Writes what there is, without trying again. */
+  /** Writes what there is, without retries. */
   async close(): Promise<void> {
     this.#closing = true;
     await this.written();
   }
 
   async #write(): Promise<void> {
-    await nextTurn(); // what ends in this turn goes together
+    await nextTurn(); // tasks that end in this turn are written together
     while (this.#waiting.length > 0) {
       const batch = this.#waiting.splice(0, batchMax);
       const plain = batch.filter(({ queue }) => queue.settle === undefined);
@@ -80,15 +80,18 @@ export class Completions {
     this.#writing = undefined;
   }
 
-  /** Puts them back for another try when the database is away. */
+  /** Queues them for another try when the database is unavailable. */
   async #attempt(completions: readonly Completion[], write: () => Promise<void>): Promise<void> {
     try {
       await write();
     } catch (error) {
-      const kept = this.#closing ? [] : completions.filter(({ lease }) => lease.endsMs > performance.now());
-      this.#needs.log.warn({ error, kept: kept.length, lost: completions.length - kept.length }, "tasks could not be marked as done");
-      this.#waiting.unshift(...kept);
-      if (kept.length > 0) await pause(retryMs);
+      const retried = this.#closing ? [] : completions.filter(({ lease }) => lease.endsMs > performance.now());
+      this.#needs.log.warn(
+        { error, retried: retried.length, dropped: completions.length - retried.length },
+        "tasks could not be marked as done",
+      );
+      this.#waiting.unshift(...retried);
+      if (retried.length > 0) await pause(retryMs);
     }
   }
 
@@ -97,15 +100,15 @@ export class Completions {
     this.#note(completions, new Set(await finishTasks(database, completions.map(rowOf), clock.now())));
   }
 
-  /** All in one transaction, or where that fails, each in its own, so that one bad task spoils no other. */
+  /** All in one transaction, or where that fails, each in its own, so that one bad task does not affect the others. */
   async #settle(queue: Queue, completions: readonly Completion[]): Promise<void> {
     const { database, clock, failed } = this.#needs;
     try {
       const marked = await database.transaction(
         async (tx) => {
           const ids = new Set(await finishTasks(tx, completions.map(rowOf), clock.now()));
-          const ours = completions.filter(({ row }) => ids.has(row.id));
-          if (ours.length > 0) await queue.settle?.(tx, ours.map(taskOf));
+          const valid = completions.filter(({ row }) => ids.has(row.id));
+          if (valid.length > 0) await queue.settle?.(tx, valid.map(taskOf));
           return ids;
         },
         { pool: "background" },
@@ -122,7 +125,7 @@ export class Completions {
   #note(completions: readonly Completion[], marked: ReadonlySet<string>): void {
     const late = completions.length - marked.size;
     for (const { row } of completions) if (marked.has(row.id)) this.#needs.done(row);
-    if (late > 0) this.#needs.log.warn({ late }, "tasks ended after somebody else had claimed them");
+    if (late > 0) this.#needs.log.warn({ late }, "tasks ended after other processes had claimed them");
   }
 }
 

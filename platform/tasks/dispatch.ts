@@ -4,7 +4,7 @@ import type { TaskRuns } from "./task-runs.ts";
 import { claimTasks } from "./task-store.ts";
 import type { Queue } from "./tasks.ts";
 
-/** How many tasks of a queue are wanted now; 0 only asks when the next one is due. */
+/** How many tasks of a queue to claim now; with 0 only the next due time is read. */
 export interface Request {
   readonly queue: Queue;
   readonly room: number;
@@ -16,11 +16,11 @@ export interface Dispatched {
   readonly nextDue: Date | undefined;
 }
 
-/** What becomes of due tasks: they run here, or go to a broker that hands them to any process of the service. */
+/** What happens to due tasks: they run in this process, or go to a broker that delivers them to any process of the service. */
 export interface Dispatch {
-  /** How many of the queue's tasks to claim now. Whoever says 0 sees to it that the worker is told when there is room again. */
+  /** How many of the queue's tasks to claim now. An implementation that returns 0 notifies the worker when there is room again. */
   roomFor(queue: Queue): number;
-  /** Claims due tasks and sees to them. Rejects when the database does not answer. */
+  /** Claims due tasks and dispatches them. Rejects when the database is unavailable. */
   dispatch(requests: readonly Request[], now: Date): Promise<Dispatched>;
 }
 
@@ -33,7 +33,7 @@ export function concurrencyOf(queue: Pick<Queue, "concurrency">): number {
 export function runHere(needs: { readonly database: Database; readonly runs: TaskRuns; readonly leaseMs: number }): Dispatch {
   const { database, runs, leaseMs } = needs;
   return {
-    // None before half of the places are free, so that a busy queue is claimed in batches.
+    // None before half of the slots are free, so that a busy queue is claimed in batches.
     roomFor(queue) {
       const concurrency = concurrencyOf(queue);
       const free = concurrency - runs.countOf(queue);
@@ -41,13 +41,13 @@ export function runHere(needs: { readonly database: Database; readonly runs: Tas
     },
     async dispatch(requests, now) {
       const startedMs = performance.now();
-      const asked = requests.map(({ queue, room }) => ({ queue: queue.name, room, leaseMs }));
-      const { claimed, nextDue } = await claimTasks(database, asked, now);
+      const wanted = requests.map(({ queue, room }) => ({ queue: queue.name, room, leaseMs }));
+      const { claimed, nextDue } = await claimTasks(database, wanted, now);
       const queues = new Map(requests.map(({ queue }) => [queue.name, queue]));
       const found = new Map<string, number>();
       for (const task of claimed) {
         const queue = queues.get(task.queue);
-        if (queue === undefined) throw new Error(`a task of ${task.queue} was claimed, which was not asked for`);
+        if (queue === undefined) throw new Error(`a task of ${task.queue} was claimed without having been requested`);
         found.set(task.queue, (found.get(task.queue) ?? 0) + 1);
         void runs.run(queue, task, startedMs + leaseMs);
       }

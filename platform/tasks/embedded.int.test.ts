@@ -13,7 +13,12 @@ const quiet: Logger = { debug: () => undefined, info: () => undefined, warn: () 
 
 tasksContract("embedded", async () => {
   const { connection } = await testDatabase();
-  const database = openDatabase({ name: "orders", connection, budget: createConnectionBudget({ connections: 10, background: 4 }), log: quiet });
+  const database = openDatabase({
+    name: "orders",
+    connection,
+    budget: createConnectionBudget({ connections: 10, background: 4 }),
+    log: quiet,
+  });
   await migrate(database, [taskMigrations]);
   return { database, engine: (init) => createTasks({ ids, ...init }), close: () => database.stop() };
 });

@@ -4,8 +4,8 @@ import { refusalIn } from "../errors/refusal.ts";
 const lengthMax = 500;
 
 /**
- * What a failed task's row says of its cause. A refusal's words are ours; a fault's message may hold anything, an address
- * even, so that only its class and PostgreSQL's code are kept. The whole of it is in the log.
+ * What a failed task's row stores of its cause. A refusal's message is written by this project; a fault's message may hold anything, even an
+ * address, so that only its class and PostgreSQL's code are stored. The whole error is in the log.
  */
 export function failureCause(error: unknown): string {
   const refusal = refusalIn(error);

@@ -1,8 +1,8 @@
 import type { Channel } from "rabbitmq-client";
 
 /**
- * Acknowledges the messages of one channel. What ends in one turn goes together: in one frame all that lie before the oldest that still runs,
- * because each frame is a write to the socket. On a channel that is gone nothing is said: its messages have gone back already.
+ * Acknowledges the messages of one channel. Those that end in one turn of the event loop are acknowledged together, in one frame up to the
+ * oldest that still runs, because each frame is a write to the socket. A closed channel has requeued its messages already.
  */
 export class RabbitAcks {
   readonly #channel: Channel;
@@ -26,8 +26,8 @@ export class RabbitAcks {
     setImmediate(() => this.flush());
   }
 
-  /** Gives a message back to its queue. */
-  giveBack(tag: number): void {
+  /** Puts a message back into its queue. */
+  requeue(tag: number): void {
     this.#open.delete(tag);
     if (this.#channel.active) this.#channel.basicNack({ deliveryTag: tag, requeue: true });
   }

@@ -12,11 +12,11 @@ export interface OpenChannel {
 interface Needs {
   readonly connection: Connection;
   readonly log: Logger;
-  /** What the log calls it. */
+  /** Its name in the log. */
   readonly purpose: string;
-  /** Runs at each opening. When it throws, the next try comes a little later. */
+  /** Runs at each opening. When it throws, opening is retried after a pause. */
   readonly setUp: (channel: Channel) => Promise<void>;
-  /** Told when it is open. */
+  /** Called when it is open. */
   readonly opened?: () => void;
 }
 
@@ -24,7 +24,7 @@ const backoff = { pauseMsMin: 100, pauseMsMax: 2_000 };
 const closeMs = 1_000;
 
 /** A channel that is opened anew whenever it closes, with all that its `setUp` does. */
-export class SteadyChannel {
+export class ReopeningChannel {
   readonly #needs: Needs;
   readonly #first = Promise.withResolvers<void>();
   #current: OpenChannel | undefined;
@@ -52,7 +52,7 @@ export class SteadyChannel {
     this.#interrupt.resolve();
   }
 
-  /** Resolves when it is closed, and all that was said on it has been sent. */
+  /** Resolves when it is closed, after all frames have been sent. */
   async stop(): Promise<void> {
     this.#stopping = true;
     this.#interrupt.resolve();
@@ -67,7 +67,7 @@ export class SteadyChannel {
         await this.#openOnce();
         failures = 0;
       } catch (error) {
-        // While the connection is away there is nothing to say that its own line has not said.
+        // A lost connection is logged by itself.
         if (connection.ready && ++failures === 1) log.warn({ error, channel: purpose }, "a channel of RabbitMQ could not be set up");
       }
       if (!this.#stopping) await within(backoffMs(backoff, failures + 1), this.#interrupt.promise);
@@ -92,7 +92,7 @@ export class SteadyChannel {
     } finally {
       this.#current = undefined;
       const closing = channel.close();
-      if (this.#stopping) await within(closeMs, closing); // the driver waits for ever when the connection ends meanwhile
+      if (this.#stopping) await within(closeMs, closing); // the driver waits without limit when the connection ends meanwhile
     }
   }
 }

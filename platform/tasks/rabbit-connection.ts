@@ -19,47 +19,47 @@ interface Needs {
   readonly log: Logger;
 }
 
-/** What trying again does not change. */
+/** Errors that a retry does not change. */
 const refusals = new Set(["ACCESS_REFUSED", "NOT_ALLOWED", "VERSION_MISMATCH"]);
 const firstMs = 5_000;
 const closeMs = 2_000;
 
-/** One connection to RabbitMQ: to any node that answers, and to the next one when that goes away. Logs once that it is lost, once that it is back. */
+/** One connection to RabbitMQ: to any node that is available, and to the next one when that is lost. Logs its loss and its return once each. */
 export class RabbitConnection {
   readonly #needs: Needs;
   readonly #options: ConnectionOptions & { readonly hosts: string[] };
   #connection: Connection | undefined;
-  #away = false;
+  #unavailable = false;
 
-  /** Refuses addresses that cannot be meant. */
+  /** Refuses malformed and contradictory addresses. */
   constructor(needs: Needs) {
     this.#needs = needs;
     this.#options = optionsOf(needs);
   }
 
-  /** Whether what is said now leaves at once. */
+  /** Whether frames are sent at once. */
   get ready(): boolean {
     return this.#connection?.ready ?? false;
   }
 
-  /** Resolves with the connection when it stands, or when it goes on trying by itself. Throws when the server refuses us. */
+  /** Resolves when it is connected, or when it goes on trying by itself. Throws when the server refuses the user or the virtual host. */
   async start(): Promise<Connection> {
     const { log } = this.#needs;
     const servers = this.#options.hosts;
     const connection = (this.#connection = new Connection(this.#options));
     const first = Promise.withResolvers<void>();
     connection.on("connection", () => {
-      if (this.#away) log.info({ servers }, "RabbitMQ is back");
-      this.#away = false;
+      if (this.#unavailable) log.info({ servers }, "RabbitMQ is available again");
+      this.#unavailable = false;
       first.resolve();
     });
-    connection.on("connection.blocked", (reason) => log.warn({ servers, reason }, "RabbitMQ takes no messages for now"));
+    connection.on("connection.blocked", (reason) => log.warn({ servers, reason }, "RabbitMQ accepts no messages for now"));
     connection.on("error", (error: unknown) => {
       if (refusals.has(codeOf(error))) first.reject(this.#refused(error));
-      if (connection.ready) return log.warn({ error }, "RabbitMQ complains");
-      if (!this.#away) log.warn({ error, servers }, "RabbitMQ is away: tasks wait until it is back");
-      this.#away = true;
-      // With several nodes the next one may answer.
+      if (connection.ready) return log.warn({ error }, "RabbitMQ reports an error");
+      if (!this.#unavailable) log.warn({ error, servers }, "RabbitMQ is unavailable: tasks wait until it is available again");
+      this.#unavailable = true;
+      // With several nodes the next one may be available.
       if (servers.length === 1) first.resolve();
     });
     try {
@@ -71,7 +71,7 @@ export class RabbitConnection {
     return connection;
   }
 
-  /** Closes it. `channels` are closed first, and given up when the server does not answer. */
+  /** Closes it, after `channels`, and without waiting for them when the server does not respond. */
   async stop(channels: () => Promise<unknown>): Promise<void> {
     const connection = this.#connection;
     if (connection === undefined) return;

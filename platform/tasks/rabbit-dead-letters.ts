@@ -3,7 +3,7 @@ import { refuse } from "../errors/refusal.ts";
 import type { Database } from "../database/database.ts";
 import { sql } from "../database/sql.ts";
 import type { Logger } from "../telemetry/logger.ts";
-import { SteadyChannel } from "./rabbit-channel.ts";
+import { ReopeningChannel } from "./rabbit-channel.ts";
 import { claimOf } from "./rabbit-queues.ts";
 import type { RabbitQueues } from "./rabbit-queues.ts";
 import type { TaskRunner } from "./task-runner.ts";
@@ -23,29 +23,29 @@ const leaseMs = 60_000;
 const atOnce = 16;
 
 /**
- * Empties the service's dead letters at RabbitMQ into the tasks' rows: what RabbitMQ gave up on counts as a failed try, so that it is tried
- * again later or, after its last try, is a dead task with its cause. Each message leaves an alert in the log before it goes.
+ * Moves the service's dead letters at RabbitMQ into the tasks' rows: what RabbitMQ could not deliver counts as a failed try, so that it is
+ * retried later or, after its last try, is a dead task with its cause. Each message is logged with an alert before it is removed.
  */
-export function rabbitDeadLetters(needs: Needs): SteadyChannel {
+export function rabbitDeadLetters(needs: Needs): ReopeningChannel {
   const { database, log, queues, served, runner } = needs;
 
-  const bury = async ({ body, headers, routingKey }: AsyncMessage): Promise<void> => {
+  const store = async ({ body, headers, routingKey }: AsyncMessage): Promise<void> => {
     const reason = String(headers?.["x-first-death-reason"] ?? "unknown");
     const message = claimOf(body);
     const alert = { alert: "TASK_UNDELIVERED", task: message?.id, queue: routingKey, reason };
-    if (message === undefined) return log.error(alert, "RabbitMQ gave up on a message that is no task's");
+    if (message === undefined) return log.error(alert, "RabbitMQ could not deliver a message that belongs to no task");
     const [task] = await beginTasks(database, [message], leaseMs);
-    if (task === undefined) return log.error(alert, "RabbitMQ gave up on a message whose task has gone on without it");
-    log.error(alert, "RabbitMQ gave up on a task's message: this counts as a failed try");
+    if (task === undefined) return log.error(alert, "RabbitMQ could not deliver a message whose task has gone on without it");
+    log.error(alert, "RabbitMQ could not deliver a task's message: this counts as a failed try");
     const error = refuse({
       reason: "DEPENDENCY_UNAVAILABLE",
       code: "unavailable",
-      message: `RabbitMQ gave up on the task's message: ${reason}`,
+      message: `RabbitMQ could not deliver the task's message: ${reason}`,
     });
     await runner.fail(served.get(task.queue) ?? {}, task, error);
   };
 
-  const channel = new SteadyChannel({
+  const channel = new ReopeningChannel({
     ...needs,
     purpose: "dead letters",
     setUp: async (opened: Channel) => {
@@ -53,10 +53,10 @@ export function rabbitDeadLetters(needs: Needs): SteadyChannel {
       await queues.ensure(opened);
       await opened.basicQos({ prefetchCount: atOnce });
       await opened.basicConsume({ queue: queues.deadLetters }, (message) => {
-        bury(message).then(
+        store(message).then(
           () => opened.active && opened.basicAck({ deliveryTag: message.deliveryTag }),
           (error: unknown) => {
-            log.warn({ error }, "a dead letter could not be written down: it goes back until the database answers");
+            log.warn({ error }, "a dead letter could not be stored: it is requeued until the database is available");
             channel.reopen();
           },
         );

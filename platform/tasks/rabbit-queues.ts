@@ -1,11 +1,11 @@
 import type { Channel, Envelope, MessageBody } from "rabbitmq-client";
 import type { Claim } from "./task-store.ts";
 
-/** How often a message may come back to its queue before it goes to the dead letters: when consumers died with it in their hands. */
+/** How often a message may be requeued before it becomes a dead letter, because the processes that received it ended. */
 const deliveryLimit = 20;
 
 /**
- * The queues of a service at RabbitMQ: `<prefix>.<service>.<queue>` for each of its own, and one for what RabbitMQ gives up on. They are
+ * The queues of a service at RabbitMQ: `<prefix>.<service>.<queue>` for each of its own, and one for dead letters. They are
  * quorum queues: on disk, and on three nodes where there are as many.
  */
 export class RabbitQueues {
@@ -24,13 +24,13 @@ export class RabbitQueues {
 
   nameOf(queue: string): string {
     const name = this.#names.get(queue);
-    if (name === undefined) throw new Error(`${queue} is no queue of ours`);
+    if (name === undefined) throw new Error(`${queue} is not a queue of this service`);
     return name;
   }
 
   /**
-   * Makes sure that all of them are there, whichever channel asks first, and asks again after one of those channels was lost. All in one
-   * place: a consumer that comes while another channel still makes its queue brings its whole connection down (RabbitMQ 3.10).
+   * Declares all of them once for all channels, and anew after one of those channels was lost. A consumer that subscribes while another
+   * channel still declares its queue closes the whole connection (RabbitMQ 3.10).
    */
   async ensure(channel: Channel): Promise<void> {
     const forget = () => (this.#declared = undefined);
@@ -55,8 +55,8 @@ export class RabbitQueues {
 }
 
 /**
- * The message of a task: its id and the fence under which it was sent, no more. Whoever receives it begins the task with one statement,
- * which gives the row as it is then; so nothing in a message can be stale, and none has more to say than that a task wants to be run.
+ * The message of a task: only its id and the fence under which it was sent. The receiver begins the task with one statement, which reads the
+ * current row; so nothing in a message can be stale.
  */
 export function envelopeOf(queue: string, task: Claim): Envelope {
   return { routingKey: queue, messageId: task.id, durable: true, mandatory: true };
@@ -66,7 +66,7 @@ export function bodyOf({ id, fence }: Claim): Claim {
   return { id, fence };
 }
 
-/** What a message says; undefined when it is none of ours. */
+/** The claim in a message; undefined when it belongs to no task. */
 export function claimOf(body: MessageBody): Claim | undefined {
   if (typeof body !== "object" || body === null || !("id" in body && "fence" in body)) return undefined;
   const { id, fence } = body;

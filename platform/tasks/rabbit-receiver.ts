@@ -6,7 +6,7 @@ import { sql } from "../database/sql.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { concurrencyOf } from "./dispatch.ts";
 import { RabbitAcks } from "./rabbit-acks.ts";
-import { SteadyChannel } from "./rabbit-channel.ts";
+import { ReopeningChannel } from "./rabbit-channel.ts";
 import { claimOf } from "./rabbit-queues.ts";
 import type { RabbitQueues } from "./rabbit-queues.ts";
 import type { TaskRuns } from "./task-runs.ts";
@@ -32,14 +32,14 @@ interface Delivery {
 }
 
 /**
- * Begins the tasks of one queue whose messages arrive here, and acknowledges a message when the try is over. A message whose task has been
- * begun, moved, skipped or sent anew is acknowledged and forgotten, so a redelivery while the task runs elsewhere runs nothing: a lease that
- * has run out sends the task again. Without its database it takes no messages.
+ * Begins the tasks of one queue whose messages arrive here, and acknowledges a message when the try has ended. A message whose task has been
+ * begun, moved, skipped or sent anew is acknowledged without effect, so a redelivery while the task runs elsewhere runs nothing: when the
+ * lease ends, the task is sent again. While its database is unavailable it receives no messages.
  */
 export class RabbitReceiver {
   readonly #needs: Needs;
   readonly #concurrency: number;
-  readonly #channel: SteadyChannel;
+  readonly #channel: ReopeningChannel;
   #arrived: Delivery[] = [];
   #acks: RabbitAcks | undefined;
   #beginning = false;
@@ -49,7 +49,7 @@ export class RabbitReceiver {
     this.#needs = needs;
     this.#concurrency = concurrencyOf(needs.queue);
     const setUp = async (channel: Channel) => this.#setUp(channel);
-    this.#channel = new SteadyChannel({ ...needs, purpose: `receive ${needs.queue.name}`, setUp });
+    this.#channel = new ReopeningChannel({ ...needs, purpose: `receive ${needs.queue.name}`, setUp });
   }
 
   /** Resolves when it receives for the first time. */
@@ -57,10 +57,10 @@ export class RabbitReceiver {
     return this.#channel.start();
   }
 
-  /** Begins nothing from now on; what has not begun goes back to the queue, for other processes. */
+  /** Begins nothing from now on; messages whose task has not begun are requeued, for other processes. */
   retire(): void {
     this.#retired = true;
-    for (const { acks, tag } of this.#arrived.splice(0)) acks.giveBack(tag);
+    for (const { acks, tag } of this.#arrived.splice(0)) acks.requeue(tag);
   }
 
   /** When nothing runs any more. */
@@ -80,8 +80,8 @@ export class RabbitReceiver {
 
   #receive({ body, deliveryTag: tag }: AsyncMessage, channel: Channel, acks: RabbitAcks): void {
     const message = claimOf(body);
-    if (message === undefined) return channel.basicNack({ deliveryTag: tag, requeue: false }); // the dead letters tell of it
-    if (this.#retired) return acks.giveBack(tag);
+    if (message === undefined) return channel.basicNack({ deliveryTag: tag, requeue: false }); // which makes it a dead letter
+    if (this.#retired) return acks.requeue(tag);
     acks.arrived(tag);
     this.#arrived.push({ message, tag, acks });
     void this.#begin();
@@ -91,7 +91,7 @@ export class RabbitReceiver {
   async #begin(): Promise<void> {
     if (this.#beginning) return;
     this.#beginning = true;
-    await nextTurn(); // what arrives in this turn goes together
+    await nextTurn(); // messages of this turn are begun together
     try {
       for (let room = this.#room(); room > 0 && this.#arrived.length > 0; room = this.#room())
         await this.#beginSome(this.#arrived.splice(0, room));
@@ -100,7 +100,7 @@ export class RabbitReceiver {
     }
   }
 
-  /** Tasks of a lost channel run on, and their places are taken. */
+  /** Tasks of a lost channel run on, and take up slots. */
   #room(): number {
     return this.#concurrency - this.#needs.runs.countOf(this.#needs.queue);
   }
@@ -115,7 +115,7 @@ export class RabbitReceiver {
     } catch (error) {
       log.warn(
         { error, queue: queue.name, tasks: deliveries.length },
-        "tasks could not be begun: their messages go back until the database answers",
+        "tasks could not be begun: their messages are requeued until the database is available",
       );
       this.#arrived = [];
       return this.#channel.reopen();

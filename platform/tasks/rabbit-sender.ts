@@ -3,7 +3,7 @@ import type { Database } from "../database/database.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { concurrencyOf } from "./dispatch.ts";
 import type { Dispatch, Dispatched, Request } from "./dispatch.ts";
-import { SteadyChannel } from "./rabbit-channel.ts";
+import { ReopeningChannel } from "./rabbit-channel.ts";
 import { bodyOf, claimOf, envelopeOf } from "./rabbit-queues.ts";
 import type { RabbitQueues } from "./rabbit-queues.ts";
 import { within } from "../retry/within.ts";
@@ -18,24 +18,24 @@ interface Needs {
   readonly queues: RabbitQueues;
   readonly served: readonly Queue[];
   readonly sentLeaseMs: number;
-  /** Told when due tasks can be looked for: at each opening, and after what could not be sent. */
+  /** Called when due tasks can be claimed: at each opening, and after a failed send. */
   readonly wake: () => void;
-  /** Told when a queue has room again. */
-  readonly roomAgain: () => void;
+  /** Called when a queue has room again. */
+  readonly capacityFreed: () => void;
 }
 
-/** What this process knows of a queue at RabbitMQ. */
-interface Lane {
+/** How many messages this process may send to a queue at RabbitMQ. */
+interface SendWindow {
   readonly queue: Queue;
-  /** How many messages wait there at most. The other tasks wait in the table. */
+  /** How many messages may wait there. The other tasks wait in the table. */
   readonly waitingMax: number;
-  /** How many more may be sent before RabbitMQ is asked again how many wait. */
+  /** How many more may be sent before the queue is measured again. */
   room: number;
   unconfirmed: number;
   measuring: boolean;
 }
 
-const waitingForEachPlace = 32;
+const waitingPerSlot = 32;
 const batchMax = 500;
 const measureAgainMs = 50;
 const sendAgainMs = 500;
@@ -45,8 +45,8 @@ const closeMs = 2_000;
 /** Due tasks go to RabbitMQ, with confirms: what is not confirmed is due again at once. */
 export class RabbitSender implements Dispatch {
   readonly #needs: Needs;
-  readonly #lanes: ReadonlyMap<string, Lane>;
-  readonly #channel: SteadyChannel;
+  readonly #windows: ReadonlyMap<string, SendWindow>;
+  readonly #channel: ReopeningChannel;
   readonly #sending = new Set<Promise<void>>();
   readonly #timers = new Set<NodeJS.Timeout>();
   #failing = false;
@@ -55,13 +55,13 @@ export class RabbitSender implements Dispatch {
 
   constructor(needs: Needs) {
     this.#needs = needs;
-    const laneOf = (queue: Queue): Lane => {
-      const waitingMax = concurrencyOf(queue) * waitingForEachPlace;
+    const windowOf = (queue: Queue): SendWindow => {
+      const waitingMax = concurrencyOf(queue) * waitingPerSlot;
       return { queue, waitingMax, room: 0, unconfirmed: 0, measuring: false };
     };
-    this.#lanes = new Map(needs.served.map((queue) => [queue.name, laneOf(queue)]));
+    this.#windows = new Map(needs.served.map((queue) => [queue.name, windowOf(queue)]));
     const setUp = async (channel: Channel) => this.#setUp(channel);
-    this.#channel = new SteadyChannel({ ...needs, purpose: "send tasks", setUp, opened: needs.wake });
+    this.#channel = new ReopeningChannel({ ...needs, purpose: "send tasks", setUp, opened: needs.wake });
   }
 
   /** Resolves when it can send for the first time. */
@@ -69,7 +69,7 @@ export class RabbitSender implements Dispatch {
     return this.#channel.start();
   }
 
-  /** Waits a little for confirms, and gives back what has none. Nothing is sent afterwards. */
+  /** Waits a little for confirms, and makes tasks without one due again. Nothing is sent afterwards. */
   async stop(): Promise<void> {
     this.#stopped = true;
     for (const timer of this.#timers) clearTimeout(timer);
@@ -78,21 +78,21 @@ export class RabbitSender implements Dispatch {
     await Promise.all(this.#sending);
   }
 
-  /** None before half of what may wait there has gone, so that it is asked and sent in batches. */
+  /** None before half of the window is free, so that tasks are claimed and sent in batches. */
   roomFor(queue: Queue): number {
-    const lane = this.#lanes.get(queue.name);
-    if (lane === undefined || this.#stopped || this.#pausing) return 0;
+    const window = this.#windows.get(queue.name);
+    if (window === undefined || this.#stopped || this.#pausing) return 0;
     const channel = this.#channel.current?.channel;
     if (channel === undefined || !this.#needs.connection.ready) return 0;
-    if (lane.room >= lane.waitingMax / 2) return Math.min(lane.room, batchMax);
-    if (!lane.measuring) void this.#measure(lane, channel);
+    if (window.room >= window.waitingMax / 2) return Math.min(window.room, batchMax);
+    if (!window.measuring) void this.#measure(window, channel);
     return 0;
   }
 
   async dispatch(requests: readonly Request[], now: Date): Promise<Dispatched> {
     const { database, sentLeaseMs } = this.#needs;
-    const asked = requests.map(({ queue, room }) => ({ queue: queue.name, room, leaseMs: sentLeaseMs }));
-    const { claimed, nextDue } = await claimTasks(database, asked, now, "send");
+    const wanted = requests.map(({ queue, room }) => ({ queue: queue.name, room, leaseMs: sentLeaseMs }));
+    const { claimed, nextDue } = await claimTasks(database, wanted, now, "send");
     const found = new Map<string, number>();
     for (const { queue } of claimed) found.set(queue, (found.get(queue) ?? 0) + 1);
     for (const [queue, count] of found) this.#count(queue, count);
@@ -104,34 +104,34 @@ export class RabbitSender implements Dispatch {
   }
 
   #count(queue: string, count: number): void {
-    const lane = this.#lanes.get(queue);
-    if (lane === undefined) throw new Error(`a task of ${queue} was claimed, which was not asked for`);
-    lane.room -= count;
-    lane.unconfirmed += count;
+    const window = this.#windows.get(queue);
+    if (window === undefined) throw new Error(`a task of ${queue} was claimed without having been requested`);
+    window.room -= count;
+    window.unconfirmed += count;
   }
 
   async #setUp(channel: Channel): Promise<void> {
     await this.#needs.queues.ensure(channel);
     await channel.confirmSelect();
-    for (const lane of this.#lanes.values()) lane.room = 0; // to be asked
+    for (const window of this.#windows.values()) window.room = 0; // to be measured
     channel.on("basic.return", ({ body }) => {
       const message = claimOf(body);
-      if (message !== undefined) void this.#giveBack([message], new Error("the queue is gone"));
+      if (message !== undefined) void this.#unsend([message], new Error("the queue does not exist"));
     });
   }
 
-  /** Asks how many messages wait in a queue. */
-  async #measure(lane: Lane, channel: Channel): Promise<void> {
-    const { log, queues, roomAgain } = this.#needs;
-    lane.measuring = true;
+  /** Reads how many messages wait in a queue. */
+  async #measure(window: SendWindow, channel: Channel): Promise<void> {
+    const { log, queues, capacityFreed } = this.#needs;
+    window.measuring = true;
     try {
-      lane.room = lane.waitingMax - (await queues.waitingIn(channel, lane.queue.name)) - lane.unconfirmed;
+      window.room = window.waitingMax - (await queues.waitingIn(channel, window.queue.name)) - window.unconfirmed;
     } catch (error) {
-      log.debug({ error, queue: lane.queue.name }, "a queue's depth is not known");
+      log.debug({ error, queue: window.queue.name }, "a queue's depth could not be read");
     }
-    if (lane.room < lane.waitingMax / 2) await this.#after(measureAgainMs);
-    lane.measuring = false;
-    roomAgain();
+    if (window.room < window.waitingMax / 2) await this.#after(measureAgainMs);
+    window.measuring = false;
+    capacityFreed();
   }
 
   async #send(tasks: readonly ClaimedTask[]): Promise<void> {
@@ -148,35 +148,38 @@ export class RabbitSender implements Dispatch {
           failure = error;
         }
       });
-      // The driver forgets what was being written when a channel closes.
+      // When a channel closes, the driver settles no publish that is under way.
       await within(confirmMs, Promise.race([Promise.all(confirms), opened.closed]));
       if (unconfirmed.size > 0 && opened.channel.active) {
         failure ??= new Error(
-          `no confirm within ${confirmMs} ms: if a queue of these stays stuck, delete it, it is made anew and no task is lost`,
+          `no confirm within ${confirmMs} ms: a queue that stays stuck can be deleted: it is declared anew and no task is lost`,
         );
         this.#channel.reopen();
       }
     }
     for (const { queue } of tasks) {
-      const lane = this.#lanes.get(queue);
-      if (lane !== undefined) lane.unconfirmed--;
+      const window = this.#windows.get(queue);
+      if (window !== undefined) window.unconfirmed--;
     }
-    if (unconfirmed.size > 0) await this.#giveBack([...unconfirmed], failure);
+    if (unconfirmed.size > 0) await this.#unsend([...unconfirmed], failure);
     else this.#failing = false;
   }
 
-  /** Makes tasks due again that did not reach a queue, and looks for due ones after a moment. */
-  async #giveBack(messages: readonly Claim[], error: unknown): Promise<void> {
+  /** Makes tasks due again that did not reach a queue, and claims due ones after a pause. */
+  async #unsend(messages: readonly Claim[], error: unknown): Promise<void> {
     const { connection, database, log } = this.#needs;
-    // Of a lost connection its own line tells.
-    const news = connection.ready && !this.#failing && !this.#stopped;
+    // A lost connection is logged by itself.
+    const warn = connection.ready && !this.#failing && !this.#stopped;
     this.#failing = true;
-    log[news ? "warn" : "debug"]({ error, tasks: messages.length }, "tasks could not be sent");
+    log[warn ? "warn" : "debug"]({ error, tasks: messages.length }, "tasks could not be sent");
     void this.#pause();
     try {
       await unsendTasks(database, messages);
     } catch (failure) {
-      log.warn({ error: failure, tasks: messages.length }, "tasks that were not sent could not be given back: they wait for their lease");
+      log.warn(
+        { error: failure, tasks: messages.length },
+        "tasks that were not sent could not be released: they wait for their lease to end",
+      );
     }
   }
 

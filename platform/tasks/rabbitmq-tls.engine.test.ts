@@ -9,7 +9,7 @@ import type { TaskShop } from "./test-task-shop.ts";
 
 const rabbitmq = engineAddress("ENGINE_RABBITMQ");
 
-/** A shop whose own view of RabbitMQ, in plain text, is open before anything is counted. */
+/** A shop whose plain-text connection to RabbitMQ is open before anything is counted. */
 async function openShop(): Promise<TaskShop> {
   const shop = await openTaskShop([rabbitmq], async (task) => shop.effect(task));
   await shop.rabbit.connection.onConnect(30_000);
@@ -47,7 +47,7 @@ describe("tasks: RabbitMQ with TLS", () => {
   });
 
   for (const fault of tlsFaults)
-    it(`SEC-05: tell a server nothing ${fault.name}, say why, and wait`, async () => {
+    it(`SEC-05: send nothing to a server ${fault.name}, say why, and wait`, async () => {
       const shop = await openShop();
       const { server, ca } = await fault.open(rabbitmq);
       const { tasks, says } = engineOf(shop, server, ca);
@@ -59,12 +59,12 @@ describe("tasks: RabbitMQ with TLS", () => {
       assert.equal(server.heard(), 0);
     });
 
-  it("SEC-05: get no answer in plain text where TLS is spoken", async () => {
+  it("SEC-05: get no response in plain text from a TLS port", async () => {
     const shop = await openShop();
     const server = await openTlsServer(rabbitmq);
     const { tasks, says } = engineOf(shop, server, server.ca, "amqp:");
     await tasks.start();
-    await says(/RabbitMQ is away/);
+    await says(/RabbitMQ is unavailable/);
     await tasks.stop();
     assert.equal(server.heard(), 0);
   });

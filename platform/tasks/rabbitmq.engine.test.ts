@@ -24,7 +24,12 @@ const quiet: Logger = { debug: () => undefined, info: () => undefined, warn: () 
 
 tasksContract("rabbitmq", async () => {
   const { connection } = await testDatabase();
-  const database = openDatabase({ name: "orders", connection, budget: createConnectionBudget({ connections: 10, background: 4 }), log: quiet });
+  const database = openDatabase({
+    name: "orders",
+    connection,
+    budget: createConnectionBudget({ connections: 10, background: 4 }),
+    log: quiet,
+  });
   await migrate(database, [taskMigrations]);
   const rabbit = openTestRabbit([server], "orders");
   return {
@@ -39,7 +44,7 @@ tasksContract("rabbitmq", async () => {
 
 const keys = (count: number) => Array.from({ length: count }, (_, at) => `${at}`);
 
-/** Work that goes on until it is let go. */
+/** Work that goes on until it is released. */
 function gate() {
   const entered = Promise.withResolvers<void>();
   const left = Promise.withResolvers<void>();
@@ -54,7 +59,7 @@ const alertsOf = ({ lines }: TaskShop, alert: string) =>
   lines.filter(({ level, fields }) => level === "error" && fields["alert"] === alert);
 
 describe("tasks over rabbitmq", () => {
-  it("MSG-02: its queues are durable quorum queues with a delivery limit and a place for dead letters", async () => {
+  it("MSG-02: its queues are durable quorum queues with a delivery limit and a queue for dead letters", async () => {
     const shop = await openTaskShop([server], async () => undefined);
     await shop.engine().start();
     const management = new URL(engineAddress("ENGINE_RABBITMQ_MANAGEMENT"));
@@ -90,7 +95,7 @@ describe("tasks over rabbitmq", () => {
     );
   });
 
-  it("MSG-07: fails twice, then succeeds: handled once, after the pauses that were meant", async () => {
+  it("MSG-07: fails twice, then succeeds: handled once, after the expected pauses", async () => {
     const tries: number[] = [];
     const shop = await openTaskShop(
       [server],
@@ -112,7 +117,7 @@ describe("tasks over rabbitmq", () => {
     assert.equal((await shop.effects()).length, 1);
   });
 
-  it("MSG-06 I13: a message that comes back too often counts as a failed try, with an alert; the dead task can be replayed", async () => {
+  it("MSG-06 I13: a message that is requeued too often counts as a failed try, with an alert; the dead task can be replayed", async () => {
     const shop = await openTaskShop([server], async (task) => shop.effect(task), { attemptsMax: 1 });
     const { rabbit, database } = shop;
     const [work, deadLetters] = [rabbit.nameOf("work"), rabbit.nameOf("dead-letters")];
@@ -148,7 +153,7 @@ describe("tasks over rabbitmq", () => {
     assert.deepEqual([await rabbit.waitingIn(work), await rabbit.waitingIn(deadLetters)], [0, 0]);
   });
 
-  it("a task that was sent and not begun can be moved and skipped; what its message says no longer counts", async () => {
+  it("a task that was sent and not begun can be moved and skipped; its message then has no effect", async () => {
     const work = gate();
     const ran: string[] = [];
     const shop = await openTaskShop([server], async ({ key }) => (ran.push(key), key === "first" ? work.pass() : undefined), {
@@ -195,17 +200,17 @@ describe("tasks over rabbitmq", () => {
     const other = shop.engine();
     await other.start();
     relay.cut();
-    const isBack = () => shop.lines.some(({ message }) => message === "RabbitMQ is back");
+    const isBack = () => shop.lines.some(({ message }) => message === "RabbitMQ is available again");
     await eventually(async () => isBack() && (await shop.rabbit.waitingIn(shop.rabbit.nameOf("work"))) === 0);
     await shop.add(other, ["2"]);
     await eventually(() => runs === 2);
     work.leave();
     await other.idle();
     assert.deepEqual([runs, (await shop.list("done")).length, (await shop.effects()).length], [2, 2, 2]);
-    assert.equal(shop.lines.filter(({ message }) => message.startsWith("RabbitMQ is away")).length, 1);
+    assert.equal(shop.lines.filter(({ message }) => message.startsWith("RabbitMQ is unavailable")).length, 1);
   });
 
-  it("R11: without RabbitMQ at its start a service starts, says so once, and its tasks run when it is there", async (t) => {
+  it("R11: without RabbitMQ at its start a service starts, logs it once, and its tasks run when it is available", async (t) => {
     const shop = await openTaskShop([server], async (task) => shop.effect(task));
     const relay = await openRelay(server);
     t.after(() => relay.close());
@@ -219,7 +224,7 @@ describe("tasks over rabbitmq", () => {
     );
     assert.deepEqual(
       shop.lines.filter(({ level }) => level !== "debug").map(({ message }) => message),
-      ["RabbitMQ is away: tasks wait until it is back"],
+      ["RabbitMQ is unavailable: tasks wait until it is available again"],
     );
     relay.open();
     const openedMs = performance.now();
@@ -257,7 +262,7 @@ describe("tasks over rabbitmq", () => {
     assert.deepEqual(await shop.effects(), [id]);
   });
 
-  it("MSG-14: tells for its metrics what waits, runs, is done and is dead in each queue", async () => {
+  it("MSG-14: counts for its metrics what waits, runs, is done and is dead in each queue", async () => {
     const work = gate();
     const shop = await openTaskShop(
       [server],
@@ -283,7 +288,7 @@ describe("tasks over rabbitmq", () => {
     work.leave();
   });
 
-  it("sends a task again whose message was lost, when nobody has begun it for so long", async () => {
+  it("sends a task again whose message was lost, when no process has begun it in time", async () => {
     const shop = await openTaskShop([server], async (task) => shop.effect(task));
     const { rabbit, database } = shop;
     const tasks = shop.engine();
@@ -298,7 +303,7 @@ describe("tasks over rabbitmq", () => {
     assert.equal((await shop.effects()).length, 2);
   });
 
-  it("refuses addresses that cannot be meant, and a start that the server refuses", async () => {
+  it("refuses malformed addresses, and a start that the server refuses", async () => {
     const shop = await openTaskShop([server], async () => undefined);
     assert.throws(() => shop.engine({ urls: [] }), /needs an address/);
     assert.throws(() => shop.engine({ urls: ["http://127.0.0.1"] }), /amqp:/);

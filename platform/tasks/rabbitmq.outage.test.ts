@@ -56,7 +56,7 @@ describe("tasks: outages of rabbitmq", () => {
     await assertAllDone(shop, 2 * count);
     const first = Math.min(...keys("during").map((key) => ran.get(key)!)) - backMs;
     assert.ok(first < 10_000, `${first} ms`);
-    assert.deepEqual([linesOf(shop, "RabbitMQ is away"), linesOf(shop, "RabbitMQ is back")], [2, 2]); // of two processes
+    assert.deepEqual([linesOf(shop, "RabbitMQ is unavailable"), linesOf(shop, "RabbitMQ is available again")], [2, 2]); // of two processes
   });
 
   it("R11: frozen and going on: no task lost, each effect once", async () => {
@@ -75,7 +75,7 @@ describe("tasks: outages of rabbitmq", () => {
     await assertAllDone(shop, 2 * count);
   });
 
-  it("R11: a consumer killed in the middle of its tasks while RabbitMQ is away: another does them, each effect once", async () => {
+  it("R11: a consumer killed in the middle of its tasks while RabbitMQ is unavailable: another runs them, each effect once", async () => {
     const shop = await openTaskShop([server], async (task) => shop.effect(task), { timeoutMs: 1_000, concurrency: 4 });
     const { databaseUrl, rabbit } = shop;
     const lease = { timeoutMs: 1_000, leaseMs: 200 };
@@ -92,7 +92,7 @@ describe("tasks: outages of rabbitmq", () => {
     await assertAllDone(shop, 20);
   });
 
-  it("MSG-10 MSG-08: one of three nodes killed: no task lost, and what comes due meanwhile runs within 5 s of its time", async () => {
+  it("MSG-10 MSG-08: one of three nodes killed: no task lost, and what becomes due meanwhile runs within 5 s of its time", async () => {
     const ran = new Map<string, number>();
     const shop = await openTaskShop(cluster, async (task) => {
       ran.set(task.key, Date.now());

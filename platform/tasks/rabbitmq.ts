@@ -10,9 +10,9 @@ import type { TasksEngine, TasksInit } from "./tasks-engine.ts";
 
 /** What tasks over RabbitMQ need besides what all tasks need. */
 export interface RabbitTasksInit extends TasksInit, RabbitAddress {
-  /** What the names at RabbitMQ begin with: `kontor` by default. Shops that share a virtual host need different ones. */
+  /** The prefix of the names at RabbitMQ: `kontor` by default. Installations that share a virtual host need different ones. */
   readonly prefix?: string;
-  /** After how long a task is sent again whose message nobody has begun: 60,000. A shorter time finds messages that were lost sooner. */
+  /** After how long a task is sent again whose message no process has begun: 60,000. A shorter time recovers lost messages sooner. */
   readonly sentLeaseMs?: number;
 }
 
@@ -20,8 +20,8 @@ const openMs = 5_000;
 
 /**
  * Tasks that go through RabbitMQ to any process of the service. Their rows stay in the service's PostgreSQL with due times, attempts and
- * ends; RabbitMQ only says who runs which due task, so that losing it loses none. Refuses addresses that cannot be meant, and at the start a
- * server that refuses us; one that is away is waited for, with tasks waiting too.
+ * ends; RabbitMQ only distributes due tasks, so that losing it loses none. Refuses malformed addresses, and at the start a server that refuses
+ * the user; tasks wait for one that is unavailable.
  */
 export function createRabbitTasks(init: RabbitTasksInit): TasksEngine {
   const { prefix = "kontor", sentLeaseMs = 60_000 } = init;

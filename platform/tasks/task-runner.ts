@@ -24,18 +24,18 @@ export interface TaskRunnerNeeds {
   readonly clock: Clock;
   readonly log: Logger;
   readonly random: () => number;
-  /** Told when a task's row went on: it is due again then. */
-  readonly wentOn: (dueAt: Date) => void;
+  /** Called when a task's row was made due again. */
+  readonly rescheduled: (dueAt: Date) => void;
 }
 
-/** How many tries of a queue's tasks this process has brought to an end, and how they ended. */
+/** How many tries of a queue's tasks have ended in this process, and how. */
 export interface Tally {
   done: number;
   failed: number;
   died: number;
 }
 
-/** Brings claimed tasks to the end of a try: done, due again, or dead. Writes nothing about a task that others have claimed since. */
+/** Runs a try of claimed tasks to its end: done, due again, or dead. Writes nothing about a task that another process has claimed since. */
 export class TaskRunner {
   readonly #needs: TaskRunnerNeeds;
   readonly completions: Completions;
@@ -50,7 +50,7 @@ export class TaskRunner {
     });
   }
 
-  /** What this process has brought to an end since its start, by queue. */
+  /** How tries have ended in this process since its start, by queue. */
   get tallies(): ReadonlyMap<string, Readonly<Tally>> {
     return this.#tallies;
   }
@@ -61,17 +61,17 @@ export class TaskRunner {
     return tally;
   }
 
-  /** Never rejects: what cannot be written is logged, and the task runs again when its lease is over. */
+  /** Never rejects: what cannot be written is logged, and the task runs again when its lease has ended. */
   async run(queue: Queue, row: ClaimedTask, lease: RunLease): Promise<void> {
     try {
       const task = decode(queue, row);
-      if (typeof task === "string") await this.#bury(row, task);
-      else if (row.attempts > attemptsMaxOf(queue)) await this.#bury(row, "LEASE_EXPIRED: the last try ended without a word");
+      if (typeof task === "string") await this.#markDead(row, task);
+      else if (row.attempts > attemptsMaxOf(queue)) await this.#markDead(row, "LEASE_EXPIRED: the last try ended without a result");
       else await this.#try(queue, task, row, lease);
     } catch (error) {
       this.#needs.log.warn(
         { error, task: row.id, queue: row.queue },
-        "a task's end could not be written; it runs again when its lease is over",
+        "a task's end could not be written; it runs again when its lease has ended",
       );
     }
   }
@@ -83,50 +83,50 @@ export class TaskRunner {
     const timeoutMs = timeoutMsOf(queue);
     const call = rootCall({ caller, timeoutMs, idempotencyKey: id, causation: id, correlation, trace: { traceId, spanId } });
     try {
-      // Work that was given back at a stop must not keep the process running.
+      // Work that was released at a stop must not keep the process running.
       const result = (await within(timeoutMs, queue.run(task, call), { late: tooLate, ref: false })) ?? {};
       if (result.effect === undefined && result.again === undefined) this.completions.add({ queue, task, row, lease });
       else if (!(await this.#conclude(row, result)))
-        log.warn({ call, task: id, queue: row.queue }, "a task ended after somebody else had claimed it");
+        log.warn({ call, task: id, queue: row.queue }, "a task ended after another process had claimed it");
     } catch (error) {
       await this.fail(queue, row, error);
     }
   }
 
-  /** Writes the end with its effect. The mark comes first: its row lock keeps every other claim out until the commit. */
+  /** Writes the end with its effect. The row is updated first: its lock keeps every other claim out until the commit. */
   async #conclude(row: ClaimedTask, { effect, again }: TaskResult): Promise<boolean> {
-    const { database, clock, wentOn } = this.#needs;
-    const mark = async (queries: Queries) =>
+    const { database, clock, rescheduled } = this.#needs;
+    const update = async (queries: Queries) =>
       again === undefined ? (await finishTasks(queries, [row], clock.now())).length === 1 : continueTask(queries, row, again);
-    const ours =
+    const valid =
       effect === undefined
-        ? await mark(database)
+        ? await update(database)
         : await database.transaction(
             async (tx) => {
-              if (!(await mark(tx))) return false;
+              if (!(await update(tx))) return false;
               await effect(tx);
               return true;
             },
             { pool: "background" },
           );
-    if (again !== undefined) wentOn(again);
-    if (ours) this.#tallyOf(row).done++;
-    return ours;
+    if (again !== undefined) rescheduled(again);
+    if (valid) this.#tallyOf(row).done++;
+    return valid;
   }
 
-  /** Writes down that a try failed: the task is due again after a pause, or dead after its last try. */
+  /** Stores that a try failed: the task is due again after a pause, or dead after its last try. */
   async fail(queue: Pick<Queue, "attemptsMax" | "retryDelayMs" | "retryDelayMsMax">, row: ClaimedTask, error: unknown): Promise<void> {
-    const { log, clock, random, database, wentOn } = this.#needs;
-    if (row.attempts >= attemptsMaxOf(queue)) return this.#bury(row, failureCause(error), error);
+    const { log, clock, random, database, rescheduled } = this.#needs;
+    if (row.attempts >= attemptsMaxOf(queue)) return this.#markDead(row, failureCause(error), error);
     const delayMs = retryDelayMs(queue, row.attempts, random);
-    log.warn({ error, task: row.id, queue: row.queue, attempt: row.attempts, delayMs }, "a task failed and is tried again");
+    log.warn({ error, task: row.id, queue: row.queue, attempt: row.attempts, delayMs }, "a task failed and will be retried");
     const dueAt = new Date(clock.now().getTime() + delayMs);
-    const failed = await patiently(() => failTask(database, row, { cause: failureCause(error), dueAt }));
+    const failed = await whileUnavailable(() => failTask(database, row, { cause: failureCause(error), dueAt }));
     if (failed) this.#tallyOf(row).failed++;
-    wentOn(dueAt);
+    rescheduled(dueAt);
   }
 
-  async #bury(row: ClaimedTask, cause: string, error?: unknown): Promise<void> {
+  async #markDead(row: ClaimedTask, cause: string, error?: unknown): Promise<void> {
     const { log, clock, database } = this.#needs;
     if (!(await failTask(database, row, { cause, deadAt: clock.now() }))) return;
     this.#tallyOf(row).died++;
@@ -153,8 +153,8 @@ function tooLate(): never {
   throw refuse({ reason: "DEADLINE_EXCEEDED", code: "deadline_exceeded" });
 }
 
-/** Writes again for a while when the database is away, which may be why the task failed: otherwise it would wait until its lease is over. */
-async function patiently<T>(write: () => Promise<T>): Promise<T> {
+/** Retries the write for a while when the database is unavailable, which may be why the task failed: otherwise it would wait for its lease to end. */
+async function whileUnavailable<T>(write: () => Promise<T>): Promise<T> {
   const untilMs = performance.now() + patienceMs;
   for (;;)
     try {

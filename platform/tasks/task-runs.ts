@@ -10,14 +10,14 @@ import type { Queue } from "./tasks.ts";
 type Needs = TaskRunnerNeeds & {
   /** How long a lease lasts without having been renewed. */
   readonly leaseMs: number;
-  /** Told when one has ended, so that its place is free. */
+  /** Called when one has ended, so that its slot is free. */
   readonly ended: () => void;
 };
 
-/** A lease is made longer when a third of it is over, so that two tries may fail. */
+/** A lease is renewed when a third of it is over, so that two renewals may fail. */
 const renewAfter = 1 / 3;
 
-/** The tasks that run in this process. Their leases are made longer until they end, so that only a process that is gone loses them. */
+/** The tasks that run in this process. Their leases are renewed until they end, so that only a process that has ended loses them. */
 export class TaskRuns {
   readonly runner: TaskRunner;
   readonly #needs: Needs;
@@ -45,7 +45,7 @@ export class TaskRuns {
     return this.#running.get(queue.name)?.size ?? 0;
   }
 
-  /** Runs a task that was begun; resolves when the try is over, whatever came of it. */
+  /** Runs a task that was begun; resolves when the try has ended, whatever its result. */
   async run(queue: Queue, task: ClaimedTask, leaseEndsMs: number): Promise<void> {
     let running = this.#running.get(queue.name);
     if (running === undefined) this.#running.set(queue.name, (running = new Map()));
@@ -71,7 +71,7 @@ export class TaskRuns {
     this.#renewal.unref();
   }
 
-  /** One statement for all that run. Whoever has lost his lease goes on, and his end writes nothing. */
+  /** One statement for all running tasks. A task whose lease was lost goes on, and its end writes nothing. */
   async #renew(): Promise<void> {
     const { database, log, leaseMs } = this.#needs;
     const startedMs = performance.now();
@@ -80,19 +80,19 @@ export class TaskRuns {
       const renewed = new Set(due.size === 0 ? [] : await renewTasks(database, [...due.keys()], leaseMs));
       for (const [task, lease] of due) if (renewed.has(task.id)) lease.endsMs = startedMs + leaseMs;
     } catch (error) {
-      log.warn({ error, tasks: due.size }, "the leases of tasks that run could not be made longer");
+      log.warn({ error, tasks: due.size }, "the leases of tasks that run could not be renewed");
     }
     this.#renewal = undefined;
     if (this.#size > 0) this.#renewLater();
   }
 
-  /** Resolves when nothing runs and all ends are written or given up. */
+  /** Resolves when nothing runs and all ends are written or abandoned. */
   async quiet(): Promise<void> {
     while (this.#size > 0) await this.#progress.promise;
     await this.runner.completions.written();
   }
 
-  /** Waits so long for what runs, and gives back what has not ended. */
+  /** Waits so long for running tasks, and releases those that have not ended. */
   async close(waitMs: number): Promise<void> {
     const { database, log } = this.#needs;
     await within(waitMs, this.quiet());
@@ -100,11 +100,11 @@ export class TaskRuns {
     this.#closed = true;
     clearTimeout(this.#renewal);
     if (left.length > 0) {
-      log.warn({ tasks: left.map((task) => task.id) }, "tasks given back because they did not end in time");
+      log.warn({ tasks: left.map((task) => task.id) }, "tasks were released because they did not end in time");
       try {
         await releaseTasks(database, left);
       } catch (error) {
-        log.warn({ error }, "tasks could not be given back");
+        log.warn({ error }, "tasks could not be released");
       }
     }
     await this.runner.completions.close();

@@ -13,12 +13,12 @@ export interface TaskRow {
   readonly dueAt: Date;
 }
 
-/** A task that is to be written, with what led to it. */
+/** A task that is to be written, with the call that caused it. */
 export interface CausedTask extends TaskRow {
   readonly call: Call;
 }
 
-/** What names a claim: whoever writes about the task shows it, and writes nothing when somebody else has claimed since. */
+/** Identifies a claim: each write about the task names it, and changes nothing when another process has claimed the task since. */
 export interface Claim {
   readonly id: string;
   readonly fence: number;
@@ -31,14 +31,14 @@ export interface ClaimedTask extends TaskRow, Claim {
   readonly trace: string;
 }
 
-/** How many tasks of a queue are wanted, and how long they are leased. `room` 0 only asks when the next one is due. */
+/** How many tasks of a queue to claim, and how long they are leased. With `room` 0 only the next due time is read. */
 export interface ClaimRequest {
   readonly queue: string;
   readonly room: number;
   readonly leaseMs: number;
 }
 
-/** The insert of tasks; one with a key that its queue knows is not made. */
+/** The insert of tasks; one with a key that its queue has is not written. */
 export function insertTasks(tasks: readonly CausedTask[], now: Date): Sql {
   return sql`
     insert into tasks (id, queue, key, type, payload, due_at, correlation, trace, causation, created_at)
@@ -53,9 +53,9 @@ export function insertTasks(tasks: readonly CausedTask[], now: Date): Sql {
 }
 
 /**
- * Claims due tasks of several queues, to begin them here or to send them to whoever begins them, and says when the next one after them is
- * due. One statement; it writes the rows by the place where it has locked them, because with a join a plan that was made while the table was
- * small scans it whole, long after it has grown.
+ * Claims due tasks of several queues, to begin them here or to send them to the process that begins them, and gives the next due time after
+ * them. One statement; it updates the rows by their `ctid`, because with a join a plan that was made while the table was small scans it whole,
+ * long after it has grown.
  */
 export async function claimTasks(
   queries: Queries,
@@ -106,72 +106,72 @@ export async function beginTasks(queries: Queries, messages: readonly Claim[], l
   const rows = await queries.rows<Omit<ClaimedTask, "dueAt"> & { readonly due_at: Date }>(sql`
     update tasks set attempts = attempts + 1, sent = false, fence = fence + 1,
       lease_until = clock_timestamp() + interval '1 millisecond' * ${leaseMs}::integer
-    where ${stillOurs(messages)} and state = 'waiting' and sent
+    where ${validClaims(messages)} and state = 'waiting' and sent
     returning id, queue, key, type, payload, due_at, attempts, fence, correlation, trace`);
   return rows.map(({ due_at: dueAt, ...row }) => ({ ...row, dueAt }));
 }
 
-/** Makes the leases of tasks that run last so long from now; gives the ids of those whose claim is still good. */
+/** Renews the leases of running tasks from now on; gives the ids of those whose claim is still valid. */
 export async function renewTasks(queries: Queries, claims: readonly Claim[], leaseMs: number): Promise<string[]> {
   const rows = await queries.rows<{ id: string }>(sql`
     update tasks set lease_until = clock_timestamp() + interval '1 millisecond' * ${leaseMs}::integer
-    where ${stillOurs(claims)} and state = 'waiting' and not sent
+    where ${validClaims(claims)} and state = 'waiting' and not sent
     returning id`);
   return rows.map((row) => row.id);
 }
 
-/** Takes back what was to be sent and was not, so that it is due again at once. What has been begun all the same stays so. */
+/** Makes tasks due again at once that were to be sent and were not. Those that have been begun nevertheless stay so. */
 export function unsendTasks(queries: Queries, messages: readonly Claim[]): Promise<number> {
-  return queries.run(sql`update tasks set sent = false, lease_until = null, fence = fence + 1 where ${stillOurs(messages)} and sent`);
+  return queries.run(sql`update tasks set sent = false, lease_until = null, fence = fence + 1 where ${validClaims(messages)} and sent`);
 }
 
-/** Marks tasks as done, those whose claim is still good; gives their ids. */
+/** Marks tasks as done, those whose claim is still valid; gives their ids. */
 export async function finishTasks(queries: Queries, claims: readonly Claim[], now: Date): Promise<string[]> {
   const rows = await queries.rows<{ id: string }>(sql`
     update tasks set state = 'done', ended_at = ${now}, lease_until = null, fence = fence + 1, cause = null
-    where ${stillOurs(claims)}
+    where ${validClaims(claims)}
     returning id`);
   return rows.map((row) => row.id);
 }
 
-/** The rows of claims that are still good. They wait: whatever ends a task raises its fence. */
-function stillOurs(claims: readonly Claim[]): Sql {
+/** The rows of claims that are still valid. They are waiting: every end of a task raises its fence. */
+function validClaims(claims: readonly Claim[]): Sql {
   const ids = claims.map((claim) => claim.id);
   const fences = claims.map((claim) => claim.fence);
   return sql`id = any (${ids}::text[]) and exists (
-    select from unnest(${ids}::text[], ${fences}::integer[]) as ours (id, fence) where ours.id = tasks.id and ours.fence = tasks.fence)`;
+    select from unnest(${ids}::text[], ${fences}::integer[]) as claims (id, fence) where claims.id = tasks.id and claims.fence = tasks.fence)`;
 }
 
-/** Makes a claimed task due again with its attempts counted anew; false when the claim is no longer good. */
+/** Makes a claimed task due again with its attempts counted anew; false when the claim is no longer valid. */
 export async function continueTask(queries: Queries, claim: Claim, dueAt: Date): Promise<boolean> {
-  const touched = await queries.run(sql`
+  const rowCount = await queries.run(sql`
     update tasks set due_at = ${dueAt}, attempts = 0, lease_until = null, fence = fence + 1, cause = null
     where id = ${claim.id} and fence = ${claim.fence} and state = 'waiting'`);
-  return touched === 1;
+  return rowCount === 1;
 }
 
-/** Writes down a failed try: due again then, or dead; false when the claim is no longer good. */
+/** Stores a failed try: due again then, or dead; false when the claim is no longer valid. */
 export async function failTask(
   queries: Queries,
   claim: Claim,
   failure: { readonly cause: string; readonly dueAt: Date } | { readonly cause: string; readonly deadAt: Date },
 ): Promise<boolean> {
-  const ours = sql`where id = ${claim.id} and fence = ${claim.fence} and state = 'waiting'`;
-  const touched = await queries.run(
+  const valid = sql`where id = ${claim.id} and fence = ${claim.fence} and state = 'waiting'`;
+  const rowCount = await queries.run(
     "deadAt" in failure
       ? sql`
         update tasks set state = 'dead', ended_at = ${failure.deadAt}, lease_until = null, fence = fence + 1, cause = ${failure.cause}
-        ${ours}`
-      : sql`update tasks set due_at = ${failure.dueAt}, lease_until = null, fence = fence + 1, cause = ${failure.cause} ${ours}`,
+        ${valid}`
+      : sql`update tasks set due_at = ${failure.dueAt}, lease_until = null, fence = fence + 1, cause = ${failure.cause} ${valid}`,
   );
-  return touched === 1;
+  return rowCount === 1;
 }
 
-/** Gives claims back as if they had not been made, so that another process takes them at once. */
+/** Releases claims as if they had not been made, so that another process takes them at once. */
 export function releaseTasks(queries: Queries, claims: readonly Claim[]): Promise<number> {
   return queries.run(sql`
     update tasks set lease_until = null, attempts = greatest(attempts - 1, 0), fence = fence + 1
-    where ${stillOurs(claims)}`);
+    where ${validClaims(claims)}`);
 }
 
 /** Moves a waiting task's due time, also when it was sent and nobody has begun it; a done, dead or running one stays as it is. */

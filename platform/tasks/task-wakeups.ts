@@ -6,7 +6,7 @@ import type { Logger } from "../telemetry/logger.ts";
 export const taskChannel = "tasks";
 const notifyEveryMs = 20;
 
-/** Tells the workers of other processes on the same database that there may be due tasks, at most every 20 ms. */
+/** Notifies the workers of other processes on the same database of due tasks, at most every 20 ms. */
 export class TaskWakeups {
   readonly #database: Database;
   readonly #log: Logger;
@@ -15,16 +15,16 @@ export class TaskWakeups {
   #timer: NodeJS.Timeout | undefined;
   #unlisten: (() => Promise<void>) | undefined;
 
-  /** `self` names this process, so that it does not hear itself. */
+  /** `self` identifies this process, so that it ignores its own notifications. */
   constructor(needs: { readonly database: Database; readonly log: Logger; readonly self: string }) {
     this.#database = needs.database;
     this.#log = needs.log;
     this.#self = needs.self;
   }
 
-  async start(heard: () => void): Promise<void> {
+  async start(notified: () => void): Promise<void> {
     this.#unlisten = await this.#database.listen(taskChannel, (payload) => {
-      if (payload !== this.#self) heard();
+      if (payload !== this.#self) notified();
     });
   }
 
@@ -47,7 +47,7 @@ export class TaskWakeups {
     this.#timer = undefined;
     this.#lastMs = performance.now();
     this.#database.notify(taskChannel, this.#self).catch((error: unknown) => {
-      this.#log.warn({ error }, "other workers could not be woken; they look by themselves in some seconds");
+      this.#log.warn({ error }, "other workers could not be woken; they poll within seconds");
     });
   }
 }

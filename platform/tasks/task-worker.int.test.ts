@@ -11,13 +11,13 @@ import { queue } from "./tasks.ts";
 
 const quiet: Logger = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined, child: () => quiet };
 
-it("R11: a task that comes due while there is no room is waited for in peace, and looked for when there is room", async () => {
+it("R11: a task that becomes due while there is no room causes no polling, and is claimed when there is room", async () => {
   const database = await openTestDatabase({ migrations: [taskMigrations] });
   const clock = new ManualClock(new Date());
   const dueAt = new Date(clock.now().getTime() + 60_000);
   const looks = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
   let [room, asked, looked] = [1, 0, 0];
-  let roomAgain = (): void => undefined;
+  let capacityFreed = (): void => undefined;
   const engine = createEngine(
     {
       service: "orders",
@@ -28,7 +28,7 @@ it("R11: a task that comes due while there is no room is waited for in peace, an
       queues: [queue({ name: "mail", schema: StringValueSchema, run: async () => undefined })],
     },
     (parts) => {
-      ({ roomAgain } = parts);
+      ({ capacityFreed } = parts);
       return {
         dispatch: {
           roomFor: () => {
@@ -53,6 +53,6 @@ it("R11: a task that comes due while there is no room is waited for in peace, an
   assert(asked < 20, `asked ${asked} times`);
   assert.equal(looked, 1);
   room = 1;
-  roomAgain();
+  capacityFreed();
   await looks[1]!.promise;
 });

@@ -8,15 +8,15 @@ import { anyTaskDue, sweepTasks } from "./task-store.ts";
 import type { Queue } from "./tasks.ts";
 
 export interface TaskWorkerOptions {
-  /** How often the table is looked at when nothing was heard: 5,000. A shorter time finds a dead process's tasks sooner. */
+  /** How often the table is polled without notifications: 5,000. A shorter time finds a dead process's tasks sooner. */
   readonly pollMs: number;
-  /** How long a task that runs is leased, each time anew while its process lives: 10,000. Shorter takes over sooner, and too soon from a slow one. */
+  /** How long a lease on a running task lasts without renewal: 10,000. A shorter one takes over sooner, and too soon from a slow process. */
   readonly leaseMs: number;
-  /** The least pause between two looks at the table that found all there was: 10. Longer claims in bigger batches, later. */
+  /** The least pause between two claims that left no due task: 10. A longer one claims in bigger batches, later. */
   readonly claimPauseMs: number;
-  /** How long a done task is remembered, by the injected clock: a day. */
+  /** How long a done task is stored, by the injected clock: a day. */
   readonly keepDoneMs: number;
-  /** How long `stop` waits for tasks under way: 10,000. Those are then given back. */
+  /** How long `stop` waits for tasks under way: 10,000. The rest is then released. */
   readonly stopMs: number;
 }
 
@@ -37,26 +37,26 @@ interface Needs {
   readonly runs: TaskRuns;
 }
 
-/** A queue as this process looks after it. */
-interface Lane {
+/** A queue whose tasks this process claims. */
+interface ServedQueue {
   readonly queue: Queue;
-  /** Whether the table may hold due tasks that this process has not seen. */
+  /** Whether the table may have due tasks that this process has not seen. */
   more: boolean;
 }
 
 const sweepEveryMs = 60_000;
 const sweepBatch = 1_000;
 const claimRetryMs = 1_000;
-const lookAgainMs = 20;
+const pollIdleMs = 20;
 
-/** Looks for due tasks and has them dispatched: the one loop of a process on a service's table. */
+/** Claims due tasks and has them dispatched: the one loop of a process on a service's table. */
 export class TaskWorker {
   readonly #needs: Needs;
-  readonly #lanes = new Map<string, Lane>();
+  readonly #served = new Map<string, ServedQueue>();
   readonly #sweeps = new Set<Promise<void>>();
   #loop: Promise<void> | undefined;
   #stopping: Promise<void> | undefined;
-  #news = Promise.withResolvers<void>();
+  #wakeup = Promise.withResolvers<void>();
   #endPause: (() => void) | undefined;
   #nextDue: Date | undefined;
   #sweepAtMs = 0;
@@ -67,50 +67,50 @@ export class TaskWorker {
 
   start(queues: readonly Queue[]): void {
     if (this.#loop !== undefined || this.#stopping !== undefined) return;
-    for (const queue of queues) this.#lanes.set(queue.name, { queue, more: true });
+    for (const queue of queues) this.#served.set(queue.name, { queue, more: true });
     this.#loop = this.#work();
   }
 
-  /** Claims no more, waits for what runs, gives back what does not end in time. */
+  /** Claims no more, waits for running tasks, releases those that do not end in time. */
   stop(): Promise<void> {
     return (this.#stopping ??= this.#stop());
   }
 
-  /** There may be something new. */
+  /** There may be new due tasks. */
   wake(): void {
-    for (const lane of this.#lanes.values()) lane.more = true;
-    this.#news.resolve();
+    for (const served of this.#served.values()) served.more = true;
+    this.#wakeup.resolve();
   }
 
-  /** There may be room again for tasks that were seen. */
-  roomAgain(): void {
-    if (this.#wanted()) this.#news.resolve();
+  /** There may be room again for due tasks. */
+  capacityFreed(): void {
+    if (this.#wanted()) this.#wakeup.resolve();
   }
 
-  /** There is a new task. One that is due later only moves the time until which the worker rests: nothing is asked of the database. */
-  expect(dueAt: Date): void {
+  /** There is a new task. One that is due later only changes how long the worker waits, without a query. */
+  expectDue(dueAt: Date): void {
     if (dueAt <= this.#needs.clock.now()) return this.wake();
     if (earlier(this.#nextDue, dueAt) === this.#nextDue) return;
     this.#nextDue = dueAt;
-    this.#news.resolve();
+    this.#wakeup.resolve();
   }
 
   /** Resolves when nothing runs and nothing is due now, in this process or in another. Only for a worker that was started. */
   async idle(): Promise<void> {
-    if (this.#loop === undefined) throw new Error("a worker that is not started never gets idle");
+    if (this.#loop === undefined) throw new Error("a worker that was not started never becomes idle");
     const { database, clock, runs } = this.#needs;
-    while (this.#stopping === undefined && this.#lanes.size > 0) {
+    while (this.#stopping === undefined && this.#served.size > 0) {
       await this.#quiet();
-      if (!(await anyTaskDue(database, [...this.#lanes.keys()], clock.now())) && runs.size === 0 && this.#sweeps.size === 0) return;
+      if (!(await anyTaskDue(database, [...this.#served.keys()], clock.now())) && runs.size === 0 && this.#sweeps.size === 0) return;
       const { progress } = runs;
       this.wake();
-      await within(lookAgainMs, progress); // what another process runs is only seen by looking again
+      await within(pollIdleMs, progress); // what another process runs is only seen by polling
     }
   }
 
   async #stop(): Promise<void> {
     const { options, runs } = this.#needs;
-    this.#news.resolve();
+    this.#wakeup.resolve();
     this.#endPause?.();
     await this.#loop;
     await Promise.all([within(options.stopMs, Promise.all(this.#sweeps)), runs.close(options.stopMs)]);
@@ -123,10 +123,10 @@ export class TaskWorker {
 
   async #work(): Promise<void> {
     while (this.#stopping === undefined) {
-      this.#news = Promise.withResolvers();
+      this.#wakeup = Promise.withResolvers();
       if (this.#wanted()) {
         try {
-          await this.#look();
+          await this.#claim();
           if (!this.#more()) await this.#pause(this.#needs.options.claimPauseMs);
         } catch (error) {
           this.#needs.log.warn({ error }, "due tasks could not be claimed");
@@ -134,54 +134,54 @@ export class TaskWorker {
           await this.#pause(claimRetryMs);
         }
       }
-      if (!this.#wanted()) await this.#rest();
+      if (!this.#wanted()) await this.#waitForWork();
       this.#sweepWhenDue();
     }
   }
 
   #more(): boolean {
-    for (const lane of this.#lanes.values()) if (lane.more) return true;
+    for (const served of this.#served.values()) if (served.more) return true;
     return false;
   }
 
   #wanted(): boolean {
-    for (const lane of this.#lanes.values()) if (this.#roomOf(lane) > 0) return true;
+    for (const served of this.#served.values()) if (this.#roomOf(served) > 0) return true;
     return false;
   }
 
-  #roomOf(lane: Lane): number {
-    return lane.more ? this.#needs.dispatch.roomFor(lane.queue) : 0;
+  #roomOf(served: ServedQueue): number {
+    return served.more ? this.#needs.dispatch.roomFor(served.queue) : 0;
   }
 
-  async #look(): Promise<void> {
+  async #claim(): Promise<void> {
     const { dispatch, clock } = this.#needs;
-    const asked = [...this.#lanes.values()].map((lane) => ({ lane, queue: lane.queue, room: this.#roomOf(lane) }));
-    for (const { lane, room } of asked) if (room > 0) lane.more = false; // a wake-up from here on sets it again
-    // What is expected while the statement runs, it may not have seen.
+    const requests = [...this.#served.values()].map((served) => ({ served, queue: served.queue, room: this.#roomOf(served) }));
+    for (const { served, room } of requests) if (room > 0) served.more = false; // a wake-up from here on sets it again
+    // The statement may not see tasks that are announced while it runs.
     this.#nextDue = undefined;
-    const { found, nextDue } = await dispatch.dispatch(asked, clock.now());
+    const { found, nextDue } = await dispatch.dispatch(requests, clock.now());
     this.#nextDue = earlier(this.#nextDue, nextDue);
-    for (const { lane, queue, room } of asked) if (room > 0 && found.get(queue.name) === room) lane.more = true;
+    for (const { served, queue, room } of requests) if (room > 0 && found.get(queue.name) === room) served.more = true;
   }
 
-  /** Waits until there is news, the next task is due, or the safety net says to look. */
-  async #rest(): Promise<void> {
+  /** Waits until it is woken, the next task is due, or it is time to poll. */
+  async #waitForWork(): Promise<void> {
     if (this.#stopping !== undefined) return;
     const resting = new AbortController();
     const poll = setTimeout(() => this.wake(), this.#needs.options.pollMs);
     if (this.#nextDue !== undefined)
       void this.#needs.clock.until(this.#nextDue, resting.signal).then(() => {
         if (resting.signal.aborted) return;
-        // The next look tells anew. Kept, a time that has passed would end each rest at once while there is no room to look for.
+        // The next claim sets it anew. A time that has passed would end each wait at once while there is no room for tasks.
         this.#nextDue = undefined;
         this.wake();
       });
-    await this.#news.promise;
+    await this.#wakeup.promise;
     clearTimeout(poll);
     resting.abort();
   }
 
-  /** Waits so long; only a stop ends it earlier. */
+  /** Waits so long, or until a stop. */
   async #pause(ms: number): Promise<void> {
     if (this.#stopping !== undefined) return;
     await new Promise<void>((resolve) => {

@@ -21,7 +21,7 @@ import type { NewTask, Queue, Tasks } from "./tasks.ts";
 export interface TasksInit {
   readonly service: string;
   readonly database: Database;
-  /** The queues, or what gives them: asked once, at the first task or the start, as a service has its tasks before its queues. */
+  /** The queues, or a function that gives them: called once, at the first task or the start, because a service has its tasks before its queues. */
   readonly queues: readonly Queue[] | (() => readonly Queue[]);
   readonly clock: Clock;
   readonly ids: Ids;
@@ -31,22 +31,22 @@ export interface TasksInit {
   readonly options?: Partial<TaskWorkerOptions>;
 }
 
-/** A queue in numbers: what lies in it, whichever process wrote it, and what this process has done, failed and buried since its start. */
+/** A queue in numbers: its tasks, whichever process wrote them, and how tries have ended in this process since its start. */
 export interface QueueFigures extends QueueCounts, Readonly<Tally> {}
 
 /** A service's tasks with the worker of this process. */
 export interface TasksEngine extends Tasks {
   /** Begins to claim and run. */
   start(): Promise<void>;
-  /** Claims no more and waits for what runs. */
+  /** Claims no more and waits for running tasks. */
   stop(): Promise<void>;
-  /** Resolves when nothing runs and nothing is due at the clock's now. */
+  /** Resolves when nothing runs and nothing is due now, by the injected clock. */
   idle(): Promise<void>;
   /** Every queue in numbers, for the metrics: one statement over what is not done. */
   figures(): Promise<QueueFigures[]>;
 }
 
-/** What an engine is built on. */
+/** What all engines share. */
 export interface EngineParts {
   readonly service: string;
   readonly database: Database;
@@ -54,24 +54,24 @@ export interface EngineParts {
   readonly runs: TaskRuns;
   readonly leaseMs: number;
   readonly queues: () => ReadonlyMap<string, Queue>;
-  /** To be called when the worker should look at the table. */
+  /** To be called when the worker should poll the table. */
   readonly wake: () => void;
   /** To be called when there may be room again for what is due. */
-  readonly roomAgain: () => void;
+  readonly capacityFreed: () => void;
 }
 
-/** What makes an engine out of its parts. */
+/** What distinguishes an engine. */
 export interface EngineKind {
   readonly dispatch: Dispatch;
-  /** Before the worker looks for the first time. */
+  /** Before the worker polls for the first time. */
   readonly start?: () => Promise<void>;
-  /** Takes nothing new from now on. Before the worker stops. */
+  /** Accepts nothing new from now on. Before the worker stops. */
   readonly retire?: () => void;
   /** When nothing runs any more. */
   readonly stop?: () => Promise<void>;
 }
 
-/** The engine that all kinds share: rows written and moved, a worker that looks for due ones, wake-ups between processes. */
+/** The engine that all kinds share: rows written and moved, a worker that claims due ones, wake-ups between processes. */
 export function createEngine(init: TasksInit, kind: (parts: EngineParts) => EngineKind): TasksEngine {
   const { service, database, clock, ids, random = Math.random } = init;
   const log = init.log.child({ service });
@@ -93,8 +93,8 @@ export function createEngine(init: TasksInit, kind: (parts: EngineParts) => Engi
     log,
     random,
     leaseMs: options.leaseMs,
-    wentOn: (dueAt) => worker.expect(dueAt),
-    ended: () => worker.roomAgain(),
+    rescheduled: (dueAt) => worker.expectDue(dueAt),
+    ended: () => worker.capacityFreed(),
   });
   const { dispatch, ...life } = kind({
     service,
@@ -104,7 +104,7 @@ export function createEngine(init: TasksInit, kind: (parts: EngineParts) => Engi
     leaseMs: options.leaseMs,
     queues: queuesByName,
     wake: () => worker.wake(),
-    roomAgain: () => worker.roomAgain(),
+    capacityFreed: () => worker.capacityFreed(),
   });
   const worker = new TaskWorker({ database, clock, log, options, runs, dispatch });
 
@@ -119,7 +119,7 @@ export function createEngine(init: TasksInit, kind: (parts: EngineParts) => Engi
       return { id: ids.next("tsk"), queue: task.queue, key: task.key, type, payload, dueAt: task.dueAt ?? now, call: task.call ?? call };
     };
   const wake = (dueAt?: Date) => {
-    if (dueAt !== undefined && dueAt > clock.now()) return worker.expect(dueAt);
+    if (dueAt !== undefined && dueAt > clock.now()) return worker.expectDue(dueAt);
     worker.wake();
     wakeups.send();
   };

@@ -6,13 +6,13 @@ import type { Call } from "../call/call.ts";
 /** Work to be done: a row written in the same transaction as its cause. */
 export interface NewTask {
   readonly queue: string;
-  /** Unique within the queue: a second one with the same key is not made. */
+  /** Unique within the queue: a second one with the same key is not written. */
   readonly key: string;
   /** Ids only, never personal data. */
   readonly payload: Message;
   /** When it is due; at once by default. */
   readonly dueAt?: Date;
-  /** What led to it, when it is not the call given for all. */
+  /** The call that caused it, when it is not the one of all tasks. */
   readonly call?: Call;
 }
 
@@ -31,7 +31,7 @@ export interface Task<Payload extends Message = Message> {
 export interface TaskResult {
   /** Written in the transaction that marks the task done. */
   readonly effect?: (tx: Transaction) => Promise<void>;
-  /** The same row goes on: due again then, attempts counted anew. */
+  /** The same row is due again then, with its attempts counted anew. */
   readonly again?: Date;
 }
 
@@ -47,9 +47,9 @@ export interface Queue {
   readonly retryDelayMsMax?: number;
   /** How long a try may take: 30,000 by default. */
   readonly timeoutMs?: number;
-  /** Does the work, outside any transaction. Throwing means to try again later. It may run more than once; its effect is written once. */
+  /** Does the work, outside any transaction. When it throws, it is retried later. It may run more than once; its effect is written once. */
   readonly run: (task: Task, call: Call) => Promise<TaskResult | void>;
-  /** Written in the transaction that marks these done, for all that are done with neither `effect` nor `again`: one for many. */
+  /** Written in the transaction that marks these tasks done, for all without `effect` and `again`: one transaction for many. */
   readonly settle?: (tx: Transaction, tasks: readonly Task[]) => Promise<void>;
 }
 
@@ -68,10 +68,10 @@ export function queue<S extends DescMessage>(
 export interface Tasks {
   /** Writes tasks inside the caller's transaction, in one statement; the worker is woken after the commit. */
   add(tx: Transaction, call: Call, tasks: readonly NewTask[]): Promise<void>;
-  /** The same as a fragment to stand in a `with`. Whoever uses it calls `wake` after the commit. */
+  /** The same as a fragment for a `with` clause. The caller calls `wake` after the commit. */
   addSql(call: Call, tasks: readonly NewTask[]): Sql;
   /** Makes a waiting task due at another time; nothing happens when it is done or running. */
   reschedule(tx: Transaction, queue: string, key: string, dueAt: Date): Promise<void>;
-  /** Tells the worker of tasks that were added, the first of them due at `dueAt`: at once by default. */
+  /** Notifies the worker of tasks that were added, the first of them due at `dueAt`: at once by default. */
   wake(dueAt?: Date): void;
 }

@@ -1,4 +1,4 @@
--- Work to be done, written in the transaction of its cause. Due times are business time; leases are this server's own clock.
+-- Work to be done, written in the transaction of its cause. Due times are business time; leases are by this server's clock.
 create table tasks (
   id text primary key,
   queue text not null,
@@ -19,7 +19,7 @@ create table tasks (
   unique (queue, key)
 ) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 
--- Claiming changes none of an index's columns, so that it stays a heap-only update.
+-- Claiming changes no indexed column, so that it stays a heap-only update.
 create index tasks_due on tasks (queue, due_at) where state = 'waiting';
 create index tasks_done on tasks (ended_at) where state = 'done';
 create index tasks_dead on tasks (ended_at) where state = 'dead';
