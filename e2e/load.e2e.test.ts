@@ -107,10 +107,16 @@ describe("a shop under load", () => {
     assert.equal(code, 0, output);
   });
 
-  it("OBS-16: without its PostgreSQL the shop ends, says why, and comes back with all it had", async () => {
+  it("OBS-16: without its PostgreSQL the shop ends, with work under way that waits for it too, says why, and comes back with all it had", async () => {
     const { body: order } = await fixture.ada.order([line()]);
+    // Sagas wait for this lock, so that the loss finds them under way.
+    const unlock = await observer.lock("inventory");
+    const load = Promise.allSettled(Array.from({ length: 40 }, () => fixture.ada.order([line()])));
+    await until(async () => (await observer.statements("inventory")) > 0);
     process.kill(fixture.shop.postgresPid, "SIGKILL");
     const code = await fixture.shop.ended;
+    await load;
+    await assert.rejects(unlock());
     assert.equal(code, 1, "so that whoever watches over it starts it again");
     assert.ok(fixture.shop.lines.some((text) => text.includes("PostgreSQL has ended") && text.includes('"level":"error"')));
     await fixture.shop.start();

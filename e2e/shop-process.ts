@@ -163,7 +163,8 @@ function killProcess(pid: number): void {
   }
 }
 
-function cleanEnv(environment: Readonly<Record<string, string>>): Record<string, string | undefined> {
+/** The environment of a shop: this process's without its own settings, with these. */
+export function cleanEnv(environment: Readonly<Record<string, string>>): Record<string, string | undefined> {
   const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith("KONTOR_") && name !== "NODE_TEST_CONTEXT");
   return { ...Object.fromEntries(inherited), ...environment };
 }

@@ -97,9 +97,9 @@ export async function openApp(options: AppOptions): Promise<App> {
     log,
     ...(options.settings && { settings: options.settings }),
     died: (error) => {
-      log.error({ error }, "PostgreSQL has ended; the shop stops");
-      // Nobody has told it to: whoever watches over the process should start it again.
+      log.error({ error }, "PostgreSQL has ended unexpectedly; the shop stops at once, start it again");
       process.exitCode = 1;
+      lifecycle?.fail(error);
       void lifecycle?.stop();
     },
   });

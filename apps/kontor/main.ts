@@ -51,4 +51,21 @@ async function list({ stdout }: Context): Promise<number> {
   return 0;
 }
 
-if (import.meta.main) process.exitCode = await run(process.argv.slice(2), process);
+/**
+ * The reader of the output may end first, as `head` does. What runs until a signal stops then; every other command ends by itself, and the
+ * rest of its output is dropped.
+ */
+function endWithReader(): void {
+  let ended = false;
+  for (const stream of [process.stdout, process.stderr])
+    stream.on("error", (error: NodeJS.ErrnoException) => {
+      if (error.code !== "EPIPE") throw error;
+      if (!ended) process.emit("SIGTERM", "SIGTERM");
+      ended = true;
+    });
+}
+
+if (import.meta.main) {
+  endWithReader();
+  process.exitCode = await run(process.argv.slice(2), process);
+}

@@ -1,50 +1,55 @@
 import type { Logger } from "../telemetry/logger.ts";
 import { within } from "../retry/within.ts";
 
-/** Something with a life. All of it is optional; `stop` is called only for what has been started, and must bear being called twice. */
+/** Something that is started and stopped. All methods are optional; `stop` is called only after a start, and may be called twice. */
 export interface Component {
   readonly name: string;
   readonly start?: () => Promise<void> | void;
   readonly stop?: () => Promise<void> | void;
-  /** Whether it can do its work now. Throwing, or taking more than a second, means no. */
+  /** Whether it can do its work now. An error, or no result within a second, means no. */
   readonly ready?: () => Promise<boolean> | boolean;
 }
 
-/** For `/readyz`: whether all parts are ready, and which are not. */
+/** For `/readyz`: whether all components are ready, and which are not. */
 export interface Readiness {
   readonly ready: boolean;
   readonly notReady: readonly string[];
 }
 
 export interface Lifecycle {
-  /** Adds a part that starts after those already there. Throws once starting has begun. */
+  /** Adds a component that starts after those already there. Throws once starting has begun. */
   add(component: Component): void;
-  /** Starts the parts in order. When one fails, those already started are stopped in reverse and its error is thrown. */
+  /** Starts the components in order. When one fails, those already started are stopped in reverse and its error is thrown. */
   start(): Promise<void>;
   /**
-   * Stops the parts in reverse order; again gives the same promise. While starting, the part under way is awaited and the rest not started.
-   * All are stopped even if one fails; then it throws.
+   * Stops the components in reverse order; a second call gives the same promise. While starting, the component under way is awaited and the
+   * rest not started. All are stopped even if one fails; then it throws.
    */
   stop(): Promise<void>;
   /** Not ready before `start` has ended and from the moment that `stop` is called. */
   ready(): Promise<Readiness>;
   /** Makes the lifecycle not ready, without stopping anything yet. */
   drain(): void;
+  /** Reports the loss of something that no component can work without, such as the storage. Not ready from now on. */
+  fail(error: Error): void;
+  /** Resolves with the error of the first `fail`. */
+  readonly failed: Promise<Error>;
 }
 
 const readyTimeoutMs = 1_000;
 
-/** The life of a process: parts that start in order and stop in reverse. */
+/** The lifecycle of a process: components that start in order and stop in reverse. */
 export function createLifecycle({ log, components = [] }: { readonly log: Logger; readonly components?: readonly Component[] }): Lifecycle {
   const all = [...components];
   const started: Component[] = [];
   let starting: Promise<void> | undefined;
   let stopping: Promise<void> | undefined;
   let serving = false;
+  const failure = Promise.withResolvers<Error>();
 
   async function startAll(): Promise<void> {
     for (const component of all) {
-      // Asked before each part, because a stop may come while one is starting.
+      // Checked before each component, because a stop may come while one is starting.
       if (stopping !== undefined) throw new Error(`stopped before ${component.name} was started`);
       const before = performance.now();
       try {
@@ -75,7 +80,7 @@ export function createLifecycle({ log, components = [] }: { readonly log: Logger
 
   async function stopAll(): Promise<void> {
     serving = false;
-    // A start that fails is told to whoever called `start`; what it started has been stopped by then.
+    // The caller of `start` gets its error; what it started has been stopped by then.
     await starting?.catch(() => undefined);
     await stopStarted();
   }
@@ -95,6 +100,11 @@ export function createLifecycle({ log, components = [] }: { readonly log: Logger
     drain() {
       serving = false;
     },
+    fail(error) {
+      serving = false;
+      failure.resolve(error);
+    },
+    failed: failure.promise,
     async ready() {
       if (!serving) return { ready: false, notReady: ["process"] };
       const answers = await Promise.all(started.map((component) => isReady(component)));

@@ -100,7 +100,18 @@ describe("createLifecycle", () => {
     await life.stop();
   });
 
-  it("OBS-16: a component that does not answer within a second is not ready", async (t) => {
+  it("is not ready after a failure, whose first error it gives", async () => {
+    const { components } = setup(1);
+    const life = createLifecycle({ log, components });
+    await life.start();
+    life.fail(new Error("the storage is lost"));
+    life.fail(new Error("a second one"));
+    assert.match(String(await life.failed), /the storage is lost/);
+    assert.equal((await life.ready()).ready, false);
+    await life.stop();
+  });
+
+  it("OBS-16: a component that does not respond within a second is not ready", async (t) => {
     t.mock.timers.enable({ apis: ["setTimeout"] });
     const { component } = setup();
     const life = createLifecycle({ log, components: [component("mute", { ready: () => new Promise<boolean>(() => undefined) })] });

@@ -13,15 +13,17 @@ function setup(options: Partial<StopOptions> = {}) {
     stream: { write: (line) => happened.push((JSON.parse(line) as { message: string }).message) },
   });
   const gate = Promise.withResolvers<void>();
+  const failure = Promise.withResolvers<Error>();
   const lifecycle = {
+    failed: failure.promise,
     drain: () => void happened.push("drain"),
     stop: () => {
       happened.push("stop");
       return gate.promise;
     },
   };
-  const undo = stopOnSignals({ lifecycle, log, process: target, ...options });
-  return { target, exited: exited.promise, happened, gate, undo };
+  const signals = stopOnSignals({ lifecycle, log, process: target, ...options });
+  return { target, exited: exited.promise, happened, gate, signals, failure };
 }
 
 describe("stopOnSignals", () => {
@@ -68,10 +70,10 @@ describe("stopOnSignals", () => {
     assert.equal(happened.at(-1), "stop");
   });
 
-  it("OBS-14: logs what nobody handled, stops and exits with 1", async () => {
+  it("OBS-14: logs unhandled faults, stops and exits with 1", async () => {
     for (const [event, message] of [
-      ["uncaughtException", "an exception that nobody handled"],
-      ["unhandledRejection", "a rejection that nobody handled"],
+      ["uncaughtException", "unhandled exception"],
+      ["unhandledRejection", "unhandled rejection"],
     ] as const) {
       const { target, exited, happened, gate } = setup({ drainMs: 60_000 });
       target.emit(event, new Error("boom"));
@@ -80,6 +82,27 @@ describe("stopOnSignals", () => {
       assert.equal(await exited, 1);
       assert.deepEqual(happened, [message, "drain", message, "stop"]);
     }
+  });
+
+  it("OBS-16: after a failure of the lifecycle it waits a second at most and exits with 1, also while stopping on a signal", async (t) => {
+    t.mock.timers.enable({ apis: ["setTimeout"] });
+    const [failed, stopping] = [setup(), setup()];
+    stopping.target.emit("SIGTERM");
+    for (const { failure } of [failed, stopping]) failure.resolve(new Error("PostgreSQL has ended"));
+    await Promise.resolve();
+    await Promise.resolve();
+    t.mock.timers.tick(1_000);
+    assert.deepEqual([await failed.exited, await stopping.exited], [1, 1]);
+    assert.equal(failed.happened[0], "the process cannot work any longer and exits");
+  });
+
+  it("stops as on a signal when it is called", async () => {
+    const { exited, happened, gate, signals } = setup();
+    signals.stop("npm has ended");
+    signals.stop("again");
+    gate.resolve();
+    assert.equal(await exited, 0);
+    assert.deepEqual(happened, ["stops", "drain", "stop"]);
   });
 
   it("a fault while stopping on a signal turns the code into 1", async () => {
@@ -91,8 +114,8 @@ describe("stopOnSignals", () => {
   });
 
   it("can be removed", () => {
-    const { target, undo } = setup();
-    undo();
+    const { target, signals } = setup();
+    signals.remove();
     assert.deepEqual(target.eventNames(), []);
   });
 });

@@ -3,8 +3,7 @@ import { it } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import fc from "fast-check";
 import { sql } from "../database/sql.ts";
-import { countingDatabase } from "./wrapped-database.ts";
-import { killableDatabase } from "./wrapped-database.ts";
+import { countingDatabase, killableDatabase } from "./wrapped-database.ts";
 import type { TasksEngine } from "./embedded.ts";
 import type { TasksSetup } from "./open-test-tasks.ts";
 

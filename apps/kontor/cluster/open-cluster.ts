@@ -35,6 +35,7 @@ const connectionsEach = 16;
 export async function openCluster({ config, log, replicas, ports, certs, env, line, changed }: ClusterOptions): Promise<Cluster> {
   const masterKey = await masterKeyOf(config.masterKey, config.data);
   const lifecycle = createLifecycle({ log });
+  let supervisor: Supervisor | undefined;
   const storage = await openStorage({
     config,
     names: databaseNames,
@@ -44,8 +45,10 @@ export async function openCluster({ config, log, replicas, ports, certs, env, li
     // For an embedded server: so many processes, each with connections of its own.
     settings: { max_connections: String(Math.max(100, 40 + connectionsEach * serviceNames.length * replicas)) },
     died: (error) => {
-      log.error({ error }, "PostgreSQL has ended; the cluster stops");
+      log.error({ error }, "PostgreSQL has ended unexpectedly; the cluster stops at once, start it again");
       process.exitCode = 1;
+      supervisor?.kill();
+      lifecycle.fail(error);
       void lifecycle.stop();
     },
   });
@@ -59,20 +62,25 @@ export async function openCluster({ config, log, replicas, ports, certs, env, li
     ports,
     ...(certs !== undefined && { certs }),
   });
-  const supervisor = new Supervisor({ processes, env: { KONTOR_CONNECTIONS: String(connectionsEach), ...env }, line, changed });
+  const supervised = (supervisor = new Supervisor({
+    processes,
+    env: { KONTOR_CONNECTIONS: String(connectionsEach), ...env },
+    line,
+    changed,
+  }));
   lifecycle.add({ name: "storage", stop: () => storage.stop() });
   lifecycle.add({ name: "installation lock", stop: () => storage.release() });
   lifecycle.add({
     name: "processes",
     start: async () => {
       try {
-        await supervisor.start();
+        await supervised.start();
       } catch (error) {
-        await supervisor.stop();
+        await supervised.stop();
         throw error;
       }
     },
-    stop: () => supervisor.stop(),
+    stop: () => supervised.stop(),
   });
   lifecycle.add({ name: "demo catalogue", start: () => (config.seed === "demo" ? seed() : undefined) });
   await lifecycle.start();

@@ -53,6 +53,11 @@ export class Supervisor {
     await this.#stop(() => true);
   }
 
+  /** Ends all at once, when they cannot finish their work: the storage is lost. */
+  kill(): void {
+    for (const process of this.#watched) process.kill();
+  }
+
   get status(): readonly ProcessStatus[] {
     return this.#watched.map(({ status }) => status);
   }
@@ -94,6 +99,11 @@ class Watched {
   leave(): void {
     this.#leaving = true;
     clearTimeout(this.#restart);
+  }
+
+  kill(): void {
+    this.leave();
+    this.#child?.kill("SIGKILL");
   }
 
   async stop(): Promise<void> {

@@ -2,6 +2,7 @@ import { createServer } from "node:net";
 import { resolve } from "node:path";
 import { createLogger } from "@kontor/platform/telemetry/create-logger.ts";
 import { stopOnSignals } from "@kontor/platform/lifecycle/stop-on-signals.ts";
+import { stopWithParent } from "@kontor/platform/lifecycle/stop-with-parent.ts";
 import { openCluster } from "../cluster/open-cluster.ts";
 import type { ProcessStatus } from "../cluster/supervisor.ts";
 import { readConfiguration } from "../configuration.ts";
@@ -51,7 +52,8 @@ own; they call each other over gRPC. One that ends is started again. Until Ctrl-
     }).catch((error: unknown) => {
       throw explainOpening(error, config);
     });
-    stopOnSignals({ lifecycle: app.lifecycle, log, timeoutMs: 30_000 });
+    const { stop } = stopOnSignals({ lifecycle: app.lifecycle, log, timeoutMs: 30_000 });
+    if (env["npm_lifecycle_event"] !== undefined) stopWithParent(() => stop("npm has ended"));
     const seconds = process.uptime().toFixed(1);
     if (format === "json") log.info({ ...app.addresses, seconds: Number(seconds) }, "ready");
     else

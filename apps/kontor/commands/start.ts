@@ -1,9 +1,9 @@
 import { isUntouched } from "@kontor/catalog/src/is-untouched.ts";
 import { createLogger } from "@kontor/platform/telemetry/create-logger.ts";
 import { stopOnSignals } from "@kontor/platform/lifecycle/stop-on-signals.ts";
+import { stopWithParent } from "@kontor/platform/lifecycle/stop-with-parent.ts";
 import { readConfiguration } from "../configuration.ts";
 import type { App } from "../app.ts";
-import type { Logger } from "@kontor/platform/telemetry/logger.ts";
 import { allRoles } from "../roles.ts";
 import type { Role } from "../roles.ts";
 import { parsedArgs, UsageError } from "./command.ts";
@@ -27,9 +27,11 @@ KONTOR_<SERVICE>_URL tells where the others are, and KONTOR_RPC where these list
     const format = config.logFormat ?? (stdout.isTTY === true ? "pretty" : "json");
     const log = createLogger({ service: "kontor", level: config.logLevel, format });
     const app = await open(config, log, "shop", roles);
-    stopOnSignals({ lifecycle: app.lifecycle, log });
+    const { stop } = stopOnSignals({ lifecycle: app.lifecycle, log });
+    if (env["npm_lifecycle_event"] !== undefined) stopWithParent(() => stop("npm has ended"));
     if (roles !== undefined) {
-      stopWithSupervisor(app, log);
+      // A process of a cluster does not outlive the one that started it.
+      process.once("disconnect", () => stop("the supervisor has ended"));
       log.info({ roles }, "ready");
       process.send?.({ ready: true });
       return 0;
@@ -51,17 +53,6 @@ function rolesIn(args: readonly string[]): readonly Role[] | undefined {
     return role;
   });
   return roles.length === 0 ? undefined : roles;
-}
-
-/** A process of a cluster does not outlive who started it. */
-function stopWithSupervisor(app: App, log: Logger): void {
-  process.once("disconnect", () => {
-    log.info({}, "whoever started this process is gone, it stops");
-    app.stop().then(
-      () => process.exit(0),
-      () => process.exit(1),
-    );
-  });
 }
 
 async function seedWhenEmpty(app: App): Promise<number | undefined> {
