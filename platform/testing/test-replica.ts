@@ -4,7 +4,7 @@ import { createMemoryCache } from "../cache/memory.ts";
 import { createUnsharedCache } from "../cache/unshared.ts";
 import { systemClock } from "../clock/clock.ts";
 import type { Clock } from "../clock/clock.ts";
-import { createBudget } from "../database/budget.ts";
+import { createConnectionBudget } from "../database/connection-budget.ts";
 import type { Connection } from "../database/connection.ts";
 import { migrate } from "../database/migrate.ts";
 import { openDatabase } from "../database/postgres.ts";
@@ -47,7 +47,7 @@ export interface TestReplica {
 export async function openTestReplica(definition: ServiceDefinition, options: TestReplicaOptions): Promise<TestReplica> {
   const { registry, connection, replica, clock = systemClock } = options;
   const { name } = definition;
-  const budget = createBudget({ connections: 8, background: 2 });
+  const budget = createConnectionBudget({ connections: 8, background: 2 });
   const database = openDatabase({ name, connection, ...(replica && { replica }), budget, log: quiet });
   const own = definition.migrations === undefined ? [] : [{ scope: name, folder: definition.migrations }];
   await migrate(database, [...platformMigrations, ...own]);

@@ -17,7 +17,7 @@ type Needs = ServiceContext & { readonly secrets: Secrets; readonly passwords: P
 
 export function identityRoute(context: Needs): Route {
   const { database, accessTokens } = context;
-  const own = ownWrites(context);
+  const own = readYourWrites(context);
   const needs = { ...context, announceEnded: announceEnded(context), own };
   const signUp = register(needs);
   const verify = verifyEmail(needs);

@@ -20,7 +20,7 @@ type Needs = Pick<ServiceContext, "database" | "events" | "clock" | "ids" | "cac
   readonly passwords: Passwords;
   readonly accessTokens: AccessTokens;
   readonly announceEnded: AnnounceEnded;
-  readonly own: OwnWrites;
+  readonly own: ReadYourWrites;
 };
 
 export interface IssuedTokens {

@@ -24,7 +24,7 @@ export interface LedgerOptions {
  */
 export async function withLedger(
   needs: LedgerNeeds & Pick<ServiceContext, "database">,
-  { orders, skus = [], call, lane = "requests" }: LedgerOptions,
+  { orders, skus = [], call, pool = "requests" }: LedgerOptions,
   work: (ledger: StockLedger) => void,
 ): Promise<StockLedger> {
   const attempt = async (tx: Transaction): Promise<StockLedger> => {

@@ -26,7 +26,7 @@ export const releaseExpired =
       const orders = expired.map(({ order }) => order);
       // Some may have been claimed meanwhile: the ledger knows.
       if (orders.length > 0)
-        await withLedger(needs, { orders, call, lane: "background" }, (ledger) => orders.forEach((order) => ledger.release(order)));
+        await withLedger(needs, { orders, call, pool: "background" }, (ledger) => orders.forEach((order) => ledger.release(order)));
       if (orders.length < expiredAtOnce) return;
       call.check();
     }
