@@ -76,7 +76,7 @@ describe("the internals of pg that the wire protocol stands on", () => {
       return socket;
     };
     const { host, port, user, password, database } = connection;
-    client = new pg.Client({ host, port, user, password, database, pipeline: true, stream } as pg.ClientConfig) as Client;
+    client = new pg.Client({ host, port, user, password, database, pipeline: true, stream }) as Client;
     const events = client.connection as unknown as NodeJS.EventEmitter; // an emitter, by none of pg's types
     events.on("parameterStatus", ({ parameterName }: { readonly parameterName?: unknown }) => parameters.push(parameterName));
     await client.connect();

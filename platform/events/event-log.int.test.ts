@@ -39,7 +39,12 @@ describe("event log", () => {
 
   before(async () => {
     const { connection } = await testDatabase();
-    const postgres = openDatabase({ name: "things", connection, budget: createConnectionBudget({ connections: 40, background: 4 }), log: logger });
+    const postgres = openDatabase({
+      name: "things",
+      connection,
+      budget: createConnectionBudget({ connections: 40, background: 4 }),
+      log: logger,
+    });
     const endings: (() => Promise<void>)[] = [() => postgres.stop()];
     afterTests(async () => {
       for (const end of endings.toReversed()) await end();
