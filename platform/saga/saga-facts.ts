@@ -14,7 +14,7 @@ export interface StoredSaga {
 /** The sagas of a name behind an id, in the order of ids. */
 export function storedSagas(queries: Queries, name: string, after: string, limit: number): Promise<StoredSaga[]> {
   return queries.rows(sql`
-    select id, status, input, answer as result, refusal is not null as refused from sagas
+    select id, status, input, reply as result, refusal is not null as refused from sagas
     where name = ${name} and id > ${after} order by id limit ${limit}`);
 }
 
