@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { performance } from "node:perf_hooks";
 import { before, describe, it } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
-import { listParked } from "@kontor/platform/events/parked.ts";
+import { listParked } from "@kontor/platform/events/subscriptions/parked.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import { openBrokerNoise } from "@kontor/platform/testing/broker-noise.ts";
 import { asOperator } from "./operator.ts";

@@ -1,11 +1,11 @@
 import type { Cache } from "@kontor/platform/cache/cache.ts";
 import { createMemoryCache } from "@kontor/platform/cache/memory.ts";
 import { createUnsharedCache } from "@kontor/platform/cache/unshared.ts";
-import type { KafkaEvents } from "@kontor/platform/events/kafka-events.ts";
+import type { KafkaEvents } from "@kontor/platform/events/kafka/kafka-events.ts";
 import type { Documents } from "@kontor/platform/documents/documents.ts";
 import { createPostgresDocuments } from "@kontor/platform/documents/postgres.ts";
 import { createPostgresSearch } from "@kontor/platform/search/postgres.ts";
-import { createSubscriptions } from "@kontor/platform/events/subscriptions.ts";
+import { createSubscriptions } from "@kontor/platform/events/subscriptions/subscriptions.ts";
 import type { Engines } from "@kontor/platform/service/host-service.ts";
 import type { Logger } from "@kontor/platform/telemetry/logger.ts";
 import type { Configuration } from "./configuration.ts";
@@ -80,8 +80,8 @@ export async function openEngines({ config, alone, log }: EnginesOptions): Promi
   let kafka: KafkaEvents | undefined;
   if (config.events !== undefined) {
     const [{ createKafkaEvents }, { kafkaOptionsFrom }] = await Promise.all([
-      import("@kontor/platform/events/kafka-events.ts"),
-      import("@kontor/platform/events/kafka-options.ts"),
+      import("@kontor/platform/events/kafka/kafka-events.ts"),
+      import("@kontor/platform/events/kafka/kafka-options.ts"),
     ]);
     const events = createKafkaEvents({
       prefix: namespace,

@@ -7,7 +7,7 @@ import { describe, it } from "node:test";
 import { engineAddress } from "@kontor/platform/testing/engines.ts";
 import { eraseServers } from "@kontor/platform/testing/erase-servers.ts";
 import { afterTests } from "@kontor/platform/testing/postgres.ts";
-import { openTlsBroker } from "@kontor/platform/events/test-kafka-tls.ts";
+import { openTlsBroker } from "@kontor/platform/events/kafka/test-kafka-tls.ts";
 import { openTlsServer, writtenLog } from "@kontor/platform/testing/test-tls-server.ts";
 import type { TlsServer } from "@kontor/platform/testing/test-tls-server.ts";
 import { readConfiguration } from "./configuration.ts";

@@ -8,12 +8,12 @@ import { rootCall } from "../call/call.ts";
 import { callFor } from "./call-for.ts";
 import { isEvent, subscription } from "./events.ts";
 import type { RecordedEvent, Subscription } from "./events.ts";
-import type { HostedEventLog } from "./event-log.ts";
-import { listParked, replayParked, skipParked } from "./parked.ts";
-import type { LoopOptions } from "./subscription-loop.ts";
-import { resetSubscription } from "./reset-subscription.ts";
-import { subscriptionRows } from "./subscription-store.ts";
-import type { Subscriptions } from "./subscriptions.ts";
+import type { HostedEventLog } from "./log/event-log.ts";
+import { listParked, replayParked, skipParked } from "./subscriptions/parked.ts";
+import type { LoopOptions } from "./subscriptions/subscription-loop.ts";
+import { resetSubscription } from "./subscriptions/reset-subscription.ts";
+import { subscriptionRows } from "./subscriptions/subscription-store.ts";
+import type { Subscriptions } from "./subscriptions/subscriptions.ts";
 import { counted, CountedSchema, renamed, RenamedSchema } from "./test-events.ts";
 import type { Counted } from "./test-events.ts";
 

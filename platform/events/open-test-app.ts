@@ -9,11 +9,11 @@ import { createInProcessRpc } from "../rpc/in-process.ts";
 import type { Rpc } from "../rpc/rpc.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { afterTests, testDatabase } from "../testing/postgres.ts";
-import { createEventLog } from "./event-log.ts";
+import { createEventLog } from "./log/event-log.ts";
 import type { EventsApp, EventsProcess } from "./events.contract.ts";
-import type { KafkaEvents } from "./kafka-events.ts";
-import type { RelayOptions } from "./kafka-relay.ts";
-import { createSubscriptions } from "./subscriptions.ts";
+import type { KafkaEvents } from "./kafka/kafka-events.ts";
+import type { RelayOptions } from "./kafka/kafka-relay.ts";
+import { createSubscriptions } from "./subscriptions/subscriptions.ts";
 import { testRegistry } from "./test-events.ts";
 import { createWakeups } from "./wakeups.ts";
 

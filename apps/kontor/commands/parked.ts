@@ -1,5 +1,5 @@
-import { listParked, replayParked, skipParked } from "@kontor/platform/events/parked.ts";
-import type { ParkedSelection } from "@kontor/platform/events/parked.ts";
+import { listParked, replayParked, skipParked } from "@kontor/platform/events/subscriptions/parked.ts";
+import type { ParkedSelection } from "@kontor/platform/events/subscriptions/parked.ts";
 import { parsedArgs, readArgs, subcommand, UsageError } from "./command.ts";
 import type { Command } from "./command.ts";
 import { withDatabases } from "./app/with-databases.ts";

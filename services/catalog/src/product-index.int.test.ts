@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import { create as message } from "@bufbuild/protobuf";
 import { IndexProductsSchema, ProductStatus } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
 import { sql } from "@kontor/platform/database/sql.ts";
-import { resetSubscription } from "@kontor/platform/events/reset-subscription.ts";
+import { resetSubscription } from "@kontor/platform/events/subscriptions/reset-subscription.ts";
 import { createPostgresSearch } from "@kontor/platform/search/postgres.ts";
 import { testCall } from "@kontor/platform/testing/test-services.ts";
 import { indexQueueOf } from "./product-index.ts";

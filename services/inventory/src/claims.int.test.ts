@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { ReservationStatus } from "@kontor/contracts/gen/kontor/inventory/v1/inventory_pb.js";
 import { sql } from "@kontor/platform/database/sql.ts";
-import { resetSubscription } from "@kontor/platform/events/reset-subscription.ts";
+import { resetSubscription } from "@kontor/platform/events/subscriptions/reset-subscription.ts";
 import { testCall } from "@kontor/platform/testing/test-services.ts";
 import { admin, one, openTestInventory } from "./open-test-inventory.ts";
 import type { TestInventory } from "./open-test-inventory.ts";

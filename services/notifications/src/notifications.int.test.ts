@@ -4,7 +4,7 @@ import { NotificationKind, NotificationStatus } from "@kontor/contracts/gen/kont
 import { OrderStatus } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
 import { sql } from "@kontor/platform/database/sql.ts";
 import { refusalIn, refuse } from "@kontor/platform/errors/refusal.ts";
-import { resetSubscription } from "@kontor/platform/events/reset-subscription.ts";
+import { resetSubscription } from "@kontor/platform/events/subscriptions/reset-subscription.ts";
 import { listTasks, replayTask } from "@kontor/platform/tasks/admin.ts";
 import type { Logger } from "@kontor/platform/telemetry/logger.ts";
 import { openNotifications } from "./test-notifications.ts";

@@ -5,7 +5,7 @@ import type { EmbeddedPostgres } from "@kontor/platform/database/embedded.ts";
 import { pendingMigrations } from "@kontor/platform/database/migrate.ts";
 import { openDatabase } from "@kontor/platform/database/postgres.ts";
 import type { PostgresDatabase } from "@kontor/platform/database/postgres.ts";
-import { listParked } from "@kontor/platform/events/parked.ts";
+import { listParked } from "@kontor/platform/events/subscriptions/parked.ts";
 import { countTasks } from "@kontor/platform/tasks/admin.ts";
 import type { Logger } from "@kontor/platform/telemetry/logger.ts";
 import type { Configuration } from "../../configuration.ts";
