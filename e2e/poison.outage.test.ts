@@ -55,7 +55,9 @@ describe("poison among the events of a shop on Kafka", () => {
 
         await removePoison(operator);
       });
-      const aside = shop.lines.filter((line) => line.includes("a record on a topic is no event")).map((line) => JSON.parse(line) as Aside);
+      const aside = shop.lines
+        .filter((line) => line.includes("a record on a topic is not an event"))
+        .map((line) => JSON.parse(line) as Aside);
       const found = Map.groupBy(aside, ({ subscription }) => subscription);
       for (const [subscription, lines] of found)
         assert.equal(new Set(lines.map(({ part, offset }) => `${part}/${offset}`)).size, invalidRecords, `put aside by ${subscription}`);
@@ -74,7 +76,7 @@ describe("poison among the events of a shop on Kafka", () => {
 /** What a log line says of a record that is no event. */
 interface Aside {
   readonly subscription: string;
-  readonly part: number;
+  readonly partition: number;
   readonly offset: number;
 }
 

@@ -3,7 +3,7 @@ import { before, describe, test } from "node:test";
 import { create, equals } from "@bufbuild/protobuf";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import {
-  CursorSchema,
+  PositionSchema,
   EventLogService,
   ReadEventsRequestSchema,
   ReadEventsResponseSchema,
@@ -256,7 +256,7 @@ describe("idempotency", () => {
   test("a hot path keeps its answer in the statement of its effect", async () => {
     const call = rootCall({ caller: "checkout", idempotencyKey: newKey(), timeoutMs: 1_000 });
     const key = idempotencyKeyOf({ call, method })!;
-    const answer = create(output, { next: create(CursorSchema, { epoch: 7 }) });
+    const answer = create(output, { next: create(PositionSchema, { epoch: 7 }) });
     const place = async (limit: number) => {
       const keyed = { key, fingerprint: fingerprintOf(method.input, create(ReadEventsRequestSchema, { limit })) };
       const now = clock.now();

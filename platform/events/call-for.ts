@@ -2,12 +2,12 @@ import { rootCall } from "../call/call.ts";
 import type { Call, Trace } from "../call/call.ts";
 import type { RecordedEvent } from "./events.ts";
 
-/** How a call's trace is written into an event. */
+/** A call's trace as text, as events store it. */
 export function traceText({ traceId, spanId }: Trace): string {
   return `${traceId}-${spanId}`;
 }
 
-/** The call under which `service` acts upon an event: the same correlation and trace, caused by it. For appending and adding tasks in `apply`. */
+/** The call with which `service` handles an event: with its correlation and trace, and the event as cause. For appending events and adding tasks in `apply`. */
 export function callFor(event: RecordedEvent, service: string): Call {
   const [traceId, spanId] = event.trace.split("-");
   const trace = traceId && spanId ? { traceId, spanId } : undefined;

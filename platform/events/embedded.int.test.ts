@@ -1,16 +1,17 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { append, eventsContract, recording } from "./events.contract.ts";
-import { openTestApp } from "./open-test-app.ts";
+import { append, recording } from "./test-subscriptions.ts";
+import { eventsContract } from "./events.contract.ts";
+import { openTestInstallation } from "./open-test-installation.ts";
 
-eventsContract("embedded", () => openTestApp(), { crashes: Number(process.env["KONTOR_EVENT_CRASHES"] ?? 20) });
+eventsContract("embedded", () => openTestInstallation(), { crashes: Number(process.env["KONTOR_EVENT_CRASHES"] ?? 20) });
 
-describe("events: embedded, the publisher in another process", () => {
-  it("wakes by asking the publisher's log, which answers when there is something", async () => {
-    const app = await openTestApp();
-    const shop = await app.process();
-    const far = await app.processBeyond(shop.rpc);
-    const watching = await far.subscribe([recording("watch")], { pollMs: 600_000 });
+describe("events: embedded, with the publisher in another process", () => {
+  it("is woken by long polling of the publisher's log, which responds when there are events", async () => {
+    const installation = await openTestInstallation();
+    const shop = await installation.process();
+    const remote = await installation.remoteProcess(shop.rpc);
+    const watching = await remote.subscribe([recording("watch")], { pollMs: 600_000 });
     for (let version = 0; version < 3; version++) {
       await append(shop.publisher, shop.log, "a", version, 1);
       const passed = performance.now();

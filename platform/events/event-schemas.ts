@@ -5,7 +5,7 @@ import { eventTypeOf } from "../contract/contract.ts";
 
 /** The event types of a set of contracts, and how their data is written and read. */
 export interface EventSchemas {
-  /** Throws for a message that is no event of these contracts. */
+  /** Throws for a message that is not an event of these contracts. */
   encode(message: Message): { readonly type: string; readonly data: Uint8Array };
   /** Throws for a type that these contracts do not have, and for bytes that are no such message. */
   decode(type: string, data: Uint8Array): Message;
@@ -59,6 +59,6 @@ export function assertNoPersonalFields(registry: Registry): void {
   if (found.length > 0) throw new Error(`events must not carry personal data: ${found.join(", ")}`);
 }
 
-function isMarked(field: DescField, mark: typeof personal): boolean {
-  return hasOption(field, mark) && getOption(field, mark);
+function isMarked(field: DescField, option: typeof personal): boolean {
+  return hasOption(field, option) && getOption(field, option);
 }

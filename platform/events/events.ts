@@ -10,7 +10,7 @@ export interface NewEvents {
   /** The stream's version before: 0 when the stream is new. Another one there is the refusal VERSION_CONFLICT. */
   readonly expectedVersion: number;
   readonly events: readonly Message[];
-  /** What led to these, when it is not the call given for all. */
+  /** The call that caused these events, when it is not the one passed for all. */
   readonly call?: Call;
 }
 
@@ -36,11 +36,11 @@ export interface EventLog {
    */
   append(tx: Transaction, call: Call, streams: readonly NewEvents[]): Promise<void>;
   /**
-   * The same as a fragment, `insert into events … returning stream, version`, to stand in a `with` of a statement that also writes
-   * the state. Whoever uses it calls `wake` after the commit.
+   * The same as an SQL fragment, `insert into events … returning stream, version`, for the `with` of a statement that also writes
+   * the state. The caller must call `wake` after the commit.
    */
   appendSql(call: Call, streams: readonly NewEvents[]): Sql;
-  /** Tells readers that there may be something new. */
+  /** Signals readers that there may be new events. */
   wake(): void;
   /** A stream's events in order, from version 1. */
   history(queries: Queries, stream: string): Promise<RecordedEvent[]>;
@@ -50,17 +50,17 @@ type EventOf<Schemas extends readonly DescMessage[]> = {
   [K in keyof Schemas]: Schemas[K] extends DescMessage ? RecordedEvent<MessageShape<Schemas[K]>> : never;
 }[number];
 
-/** What a service does about another's events, or its own. */
+/** What a service does when events of a publisher arrive: another service, or itself. */
 export interface Subscription {
-  /** Unique within the service, kept for ever: its position is stored under this name. */
+  /** Unique within the service, and permanent: the checkpoint is stored under this name. */
   readonly name: string;
   /** The service whose log is read. */
   readonly publisher: string;
   readonly schemas: readonly DescMessage[];
-  /** How long events gather before the next batch, in milliseconds, where somebody waits for the effect: 40 unless said otherwise. */
+  /** The least time between two batches, in milliseconds: 40 by default. A higher value makes larger batches and later effects. */
   readonly pauseMs?: number;
   /**
-   * Applies a batch in log order (over a broker: in the order of each stream), in one transaction that also moves the position: each event has its effect once.
+   * Applies a batch in log order (over a broker: in the order of each stream), in one transaction that also stores the checkpoint: each event has its effect once.
    * When it throws, the batch is rolled back and its events are applied one at a time; one that fails is parked with all
    * that follows in its stream. It gets only `tx`: what must happen elsewhere is a task.
    */

@@ -1,4 +1,4 @@
-/** Lets one loop wait for signals that others give, without losing one that comes while it is busy. */
+/** Lets one loop wait for signals, without losing one that comes while the loop is busy. */
 export class Waker {
   #raised = false;
   #closed = false;
@@ -10,7 +10,7 @@ export class Waker {
     this.#wake?.(true);
   }
 
-  /** Forgets a signal: what it tells of is about to be looked at. */
+  /** Clears a signal: for a loop that is about to look for what it announces. */
   lower(): void {
     this.#raised = false;
   }
@@ -25,13 +25,13 @@ export class Waker {
     return this.#closed;
   }
 
-  /** Until a signal comes (it is used up), `ms` have passed, or it is closed. */
+  /** Resolves at a signal (which is cleared), after `ms`, or when the waker is closed. */
   async wait(ms: number): Promise<void> {
     if (!this.#raised) await this.#sleep(ms, true);
     this.#raised = false;
   }
 
-  /** Until `ms` have passed or it is closed; signals are kept for later. */
+  /** Resolves after `ms` or when the waker is closed; a signal stays for the next wait. */
   async pause(ms: number): Promise<void> {
     if (ms > 0) await this.#sleep(ms, false);
   }

@@ -5,7 +5,7 @@ import { Waker } from "./waker.ts";
 const long = 60_000;
 
 describe("waker", () => {
-  it("ends a wait by a signal, one that came before it included, and uses it up", async () => {
+  it("a signal ends a wait, also one that came before it, and is cleared", async () => {
     const waker = new Waker();
     waker.raise();
     await waker.wait(long);
@@ -18,7 +18,7 @@ describe("waker", () => {
     await waker.wait(1);
   });
 
-  it("keeps a signal that comes during a pause, and ends everything when closed", async () => {
+  it("a signal during a pause stays for the next wait, and closing ends every wait and pause", async () => {
     const waker = new Waker();
     const pausing = waker.pause(5);
     waker.raise();

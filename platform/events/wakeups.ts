@@ -6,23 +6,23 @@ import type { Logger } from "../telemetry/logger.ts";
 
 const channel = "kontor_events";
 
-/** Tells readers of a log that there may be something new: in this process at once, in others by a notification of the publisher's database. */
+/** Signals readers of a log that there may be new events: in this process at once, in others by a notification of the publisher's database. */
 export interface Wakeups {
   /** Called by a publisher after its commit. Never throws, never waits. */
   signal(publisher: string): void;
-  /** Calls `heard` at each signal, and when one may have been missed. Gives what ends it. */
-  listen(publisher: string, heard: () => void): () => void;
-  /** Whether this process hears all signals of the publisher: its database is attached here. */
-  reaches(publisher: string): boolean;
-  /** Connects a publisher with the notifications of its database. `reconnected` runs when their connection was lost and is back. */
-  attach(publisher: string, database: Database, reconnected?: () => void): Promise<void>;
-  /** Ends that, after sending what is still unsent. Nothing happens when it is not attached. */
+  /** Calls `onSignal` at each signal, and when one may have been missed. Returns a function that ends this. */
+  listen(publisher: string, onSignal: () => void): () => void;
+  /** Whether this process receives all signals of the publisher: its database is attached here. */
+  isAttached(publisher: string): boolean;
+  /** Connects a publisher with the notifications of its database. `onReconnect` is called when their connection was lost and is open again. */
+  attach(publisher: string, database: Database, onReconnect?: () => void): Promise<void>;
+  /** Ends that, after sending a signal that is still unsent. Does nothing when the publisher is not attached. */
   detach(publisher: string): Promise<void>;
 }
 
 export interface WakeupsOptions {
   readonly log: Logger;
-  /** The least time between two notifications to one database, in milliseconds: 20 by default. More often, they cost commits. */
+  /** The least time between two notifications to one database, in milliseconds: 20 by default. A lower value costs more commits. */
   readonly notifyMs?: number;
 }
 
@@ -33,7 +33,7 @@ interface Attached {
   sending: Promise<void> | undefined;
   again: boolean;
   /** Ends the pause between two notifications. */
-  hurry: (() => void) | undefined;
+  endPause: (() => void) | undefined;
   detached: boolean;
 }
 
@@ -44,7 +44,7 @@ export function createWakeups({ log, notifyMs = 20 }: WakeupsOptions): Wakeups {
 
   function wakeHere(publisher: string): void {
     const here = listeners.get(publisher);
-    if (here !== undefined) for (const heard of here) heard();
+    if (here !== undefined) for (const onSignal of here) onSignal();
   }
 
   function announce(to: Attached): void {
@@ -59,7 +59,7 @@ export function createWakeups({ log, notifyMs = 20 }: WakeupsOptions): Wakeups {
       try {
         await to.database.notify(channel, to.payload);
       } catch (error) {
-        log.warn({ error, database: to.database.name }, "readers elsewhere were not woken, they will look by themselves");
+        log.warn({ error, database: to.database.name }, "readers in other processes could not be notified, they read at their next poll");
       }
       if (!to.detached) await pauseOf(to, notifyMs - (performance.now() - sentMs));
     } while (to.again);
@@ -72,14 +72,14 @@ export function createWakeups({ log, notifyMs = 20 }: WakeupsOptions): Wakeups {
       const to = attached.get(publisher);
       if (to !== undefined) announce(to);
     },
-    listen(publisher, heard) {
+    listen(publisher, onSignal) {
       let here = listeners.get(publisher);
       if (here === undefined) listeners.set(publisher, (here = new Set()));
-      here.add(heard);
-      return () => here.delete(heard);
+      here.add(onSignal);
+      return () => here.delete(onSignal);
     },
-    reaches: (publisher) => attached.has(publisher),
-    async attach(publisher, database, reconnected) {
+    isAttached: (publisher) => attached.has(publisher),
+    async attach(publisher, database, onReconnect) {
       if (attached.has(publisher)) throw new Error(`${publisher} is attached already`);
       const to: Attached = {
         database,
@@ -87,12 +87,12 @@ export function createWakeups({ log, notifyMs = 20 }: WakeupsOptions): Wakeups {
         unlisten: undefined,
         sending: undefined,
         again: false,
-        hurry: undefined,
+        endPause: undefined,
         detached: false,
       };
       attached.set(publisher, to);
-      const heard = (payload: string | undefined) => {
-        if (payload === undefined) reconnected?.();
+      const onNotification = (payload: string | undefined) => {
+        if (payload === undefined) onReconnect?.();
         else {
           const [from, about] = payload.split(" ");
           if (from === instance || about !== publisher) return;
@@ -100,7 +100,7 @@ export function createWakeups({ log, notifyMs = 20 }: WakeupsOptions): Wakeups {
         wakeHere(publisher);
       };
       try {
-        to.unlisten = await database.listen(channel, heard);
+        to.unlisten = await database.listen(channel, onNotification);
       } catch (error) {
         attached.delete(publisher);
         throw error;
@@ -111,7 +111,7 @@ export function createWakeups({ log, notifyMs = 20 }: WakeupsOptions): Wakeups {
       if (to === undefined) return;
       attached.delete(publisher);
       to.detached = true;
-      to.hurry?.();
+      to.endPause?.();
       await to.sending;
       await to.unlisten?.();
     },
@@ -123,10 +123,10 @@ function pauseOf(to: Attached, ms: number): Promise<void> {
   return new Promise((resolve) => {
     const done = () => {
       clearTimeout(timer);
-      to.hurry = undefined;
+      to.endPause = undefined;
       resolve();
     };
     const timer = setTimeout(done, Math.ceil(ms));
-    to.hurry = done;
+    to.endPause = done;
   });
 }

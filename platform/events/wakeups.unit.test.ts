@@ -10,45 +10,45 @@ const log: Logger = { debug: silent, info: silent, warn: silent, error: silent, 
 /** The notifications of a database, and nothing else of it. */
 function notifications() {
   const sent: { payload: string; atMs: number }[] = [];
-  const hearers = new Set<(payload: string | undefined) => void>();
-  const tell = (payload: string | undefined) => hearers.forEach((heard) => heard(payload));
+  const listeners = new Set<(payload: string | undefined) => void>();
+  const deliver = (payload: string | undefined) => listeners.forEach((listener) => listener(payload));
   const database = {
     name: "things",
-    listen: async (_channel: string, heard: (payload: string | undefined) => void) => {
-      hearers.add(heard);
-      return async () => void hearers.delete(heard);
+    listen: async (_channel: string, listener: (payload: string | undefined) => void) => {
+      listeners.add(listener);
+      return async () => void listeners.delete(listener);
     },
     notify: async (_channel: string, payload = "") => {
       sent.push({ payload, atMs: performance.now() });
-      tell(payload);
+      deliver(payload);
     },
   } as Partial<Database> as Database;
-  return { database, sent, tell, hearers };
+  return { database, sent, deliver, listeners };
 }
 
 describe("wakeups", () => {
-  it("wakes listeners here at once, and elsewhere with few notifications; the last signal is never lost", async () => {
+  it("wakes listeners in this process at once, and in others with few notifications; the last signal is never lost", async () => {
     const { database, sent } = notifications();
     const [here, there] = [createWakeups({ log }), createWakeups({ log })];
     await here.attach("things", database);
     await there.attach("things", database);
-    let [heardHere, heardThere, heardOther] = [0, 0, 0];
-    const unlisten = here.listen("things", () => heardHere++);
-    there.listen("things", () => heardThere++);
-    here.listen("others", () => heardOther++);
+    let [signalsHere, signalsThere, signalsOfOthers] = [0, 0, 0];
+    const unlisten = here.listen("things", () => signalsHere++);
+    there.listen("things", () => signalsThere++);
+    here.listen("others", () => signalsOfOthers++);
     for (let signal = 0; signal < 100; signal++) here.signal("things");
-    assert.equal(heardHere, 100);
+    assert.equal(signalsHere, 100);
     assert.equal(sent.length, 1);
     await here.detach("things");
     assert.equal(sent.length, 2);
-    assert.deepEqual([heardThere, heardOther], [2, 0]);
+    assert.deepEqual([signalsThere, signalsOfOthers], [2, 0]);
     unlisten();
     here.signal("things");
-    assert.equal(heardHere, 100);
+    assert.equal(signalsHere, 100);
     await there.detach("things");
   });
 
-  it("leaves the given time between notifications", async () => {
+  it("leaves the configured time between notifications", async () => {
     const { database, sent } = notifications();
     const wakeups = createWakeups({ log, notifyMs: 15 });
     await wakeups.attach("things", database);
@@ -62,20 +62,20 @@ describe("wakeups", () => {
     for (const [at, { atMs }] of sent.slice(1, 4).entries()) assert.ok(atMs - sent[at]!.atMs >= 13, `${atMs - sent[at]!.atMs} ms`);
   });
 
-  it("wakes everyone when notifications may have been missed, and tells the publisher", async () => {
-    const { database, tell, hearers } = notifications();
+  it("wakes all listeners and calls the publisher when notifications may have been missed", async () => {
+    const { database, deliver, listeners } = notifications();
     const wakeups = createWakeups({ log });
-    let [heard, reconnected] = [0, 0];
+    let [signals, reconnected] = [0, 0];
     await wakeups.attach("things", database, () => reconnected++);
-    assert.ok(wakeups.reaches("things") && !wakeups.reaches("others"));
-    wakeups.listen("things", () => heard++);
-    tell(undefined);
-    tell("another-process others");
-    tell("another-process things");
-    assert.deepEqual([heard, reconnected], [2, 1]);
+    assert.ok(wakeups.isAttached("things") && !wakeups.isAttached("others"));
+    wakeups.listen("things", () => signals++);
+    deliver(undefined);
+    deliver("another-process others");
+    deliver("another-process things");
+    assert.deepEqual([signals, reconnected], [2, 1]);
     await assert.rejects(wakeups.attach("things", database), /already/);
     await wakeups.detach("things");
     await wakeups.detach("things");
-    assert.equal(hearers.size, 0);
+    assert.equal(listeners.size, 0);
   });
 });

@@ -34,10 +34,10 @@ const windowMs = 500;
 /** Records that are no events of a service's, each in another way. */
 const litterKinds: readonly Readonly<Record<string, string>>[] = [
   {},
-  { ce_specversion: "1.0", ce_place: "nowhere", ce_type: "odd", ce_id: "evt_x", ce_version: "1" },
-  { ce_specversion: "9.0", ce_place: "1/1/1", ce_type: "odd", ce_id: "evt_x", ce_version: "1" },
-  { ce_specversion: "1.0", ce_place: "1/1/1", ce_type: "odd", ce_id: "evt_x", ce_version: "zero" },
-  { ce_specversion: "1.0", ce_place: "1/1/1" },
+  { ce_specversion: "1.0", ce_position: "nowhere", ce_type: "odd", ce_id: "evt_x", ce_version: "1" },
+  { ce_specversion: "9.0", ce_position: "1/1/1", ce_type: "odd", ce_id: "evt_x", ce_version: "1" },
+  { ce_specversion: "1.0", ce_position: "1/1/1", ce_type: "odd", ce_id: "evt_x", ce_version: "zero" },
+  { ce_specversion: "1.0", ce_position: "1/1/1" },
 ];
 
 /** Makes trouble in a namespace until the end of the suite that asked. Throws, naming the variable, without a Kafka. */

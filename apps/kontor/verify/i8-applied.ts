@@ -42,7 +42,7 @@ export const appliedInvariant: Invariant = {
       // After the readers' rows: what has been relayed since is behind what they have read.
       const relayed = await readRelayed(look.database(publisher));
       const reached = readers.map((reader) => ({ ...reader, places: placesOf(reader.row, relayed) }));
-      for (const { subscription, row, places } of reached.toSorted((a, b) => comparePlaces(a.places.least, b.places.least))) {
+      for (const { subscription, row, places } of reached.toSorted((a, b) => comparePositions(a.places.least, b.places.least))) {
         await log.walkTo(places.least);
         const before = subscription.types.reduce((sum, type) => sum + log.count(type), 0);
         const due = before + (await countInPartitions(look.database(publisher), subscription.types, places));
@@ -60,14 +60,14 @@ export const appliedInvariant: Invariant = {
 };
 
 interface Places {
-  readonly least: Place;
+  readonly least: Position;
   /** Of each part; none when the subscription is whole. */
-  readonly parts: readonly Place[];
+  readonly parts: readonly Position[];
 }
 
-function placesOf(row: SubscriptionTotals, relayed: Stand | undefined): Places {
-  const parts = row.parts.map((part) => reachedPlace(part, part.part, relayed));
-  return { least: parts.toSorted(comparePlaces)[0] ?? row, parts };
+function placesOf(row: SubscriptionTotals, relayed: Checkpoint | undefined): Places {
+  const parts = row.partitions.map((partition) => reachedPosition(partition, partition.partition, relayed));
+  return { least: parts.toSorted(comparePositions)[0] ?? row, parts };
 }
 
 /** How many events behind the least place are at or before that of their part. */
@@ -93,7 +93,7 @@ export function hasEvents(database: string): boolean {
 class LogWalk {
   readonly #log: Queries;
   readonly #counts = new Map<string, number>();
-  #at: Place = beginning;
+  #at: Position = beginning;
 
   constructor(log: Queries) {
     this.#log = log;
@@ -103,7 +103,7 @@ class LogWalk {
     return this.#counts.get(type) ?? 0;
   }
 
-  async walkTo(to: Place): Promise<void> {
+  async walkTo(to: Position): Promise<void> {
     for (;;) {
       let found = 0;
       for (const { type, count, epoch, xid, position } of await countsByType(this.#log, { after: this.#at, to }, atOnce)) {

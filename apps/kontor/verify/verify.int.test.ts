@@ -5,9 +5,10 @@ import { eventTypeOf } from "@kontor/platform/contract/contract.ts";
 import type { Queries } from "@kontor/platform/database/database.ts";
 import { compile, sql } from "@kontor/platform/database/sql.ts";
 import type { Sql } from "@kontor/platform/database/sql.ts";
-import { partName, partOfStream } from "@kontor/platform/events/subscriptions/partition-name.ts";
+import { partitionName } from "@kontor/platform/events/subscriptions/partition-name.ts";
+import { partitionOfStream } from "@kontor/platform/events/kafka/partition-of-stream.ts";
 import { beginning } from "@kontor/platform/events/position.ts";
-import type { Place } from "@kontor/platform/events/position.ts";
+import type { Position } from "@kontor/platform/events/position.ts";
 import { knownSubscriptions } from "./known-subscriptions.ts";
 import { openTestShop } from "./test-shop.ts";
 import type { TestShop } from "./test-shop.ts";
@@ -522,18 +523,18 @@ describe("verify", () => {
       found: { I11: /^checkout chk_.* is RUNNING since 31 s$/ },
     }));
 
-  it("I8, I9: a subscription whose events come in parts is checked by the places of its parts", async () => {
+  it("I8, I9: a subscription with partitions is checked by the positions of its partitions", async () => {
     for (const name of ["inventory.orders", "catalog.availability"]) {
       const { subscriber, publisher, types } = knownSubscriptions.find((one) => one.name === name)!;
-      const events = await shop.database(publisher).rows<Place & { readonly stream: string }>(sql`
+      const events = await shop.database(publisher).rows<Position & { readonly stream: string }>(sql`
         select epoch, xid, position::text as position, stream from events where type = any(${types}::text[]) order by epoch, xid, events.position`);
-      const parts = [0, 1, 2].map((part) => events.filter(({ stream }) => partOfStream(stream, 3) === part));
-      const rows = parts.map((own, part) => ({ ...(own.at(-1) ?? beginning), name: partName(name, part), applied: own.length }));
+      const parts = [0, 1, 2].map((part) => events.filter(({ stream }) => partitionOfStream(stream, 3) === part));
+      const rows = parts.map((own, part) => ({ ...(own.at(-1) ?? beginning), name: partitionName(name, part), applied: own.length }));
       assert.ok(rows.some(({ applied }) => applied > 0));
       const whole = sql`create table kept as select * from subscriptions where name = ${name}`;
       await change(subscriber, [
         whole,
-        sql`update subscriptions set parts = 3, fence = fence + 1, epoch = 0, xid = '0', position = 0, applied = 0 where name = ${name}`,
+        sql`update subscriptions set partitions = 3, fence = fence + 1, epoch = 0, xid = '0', position = 0, applied = 0 where name = ${name}`,
         ...rows.map(
           (row) => sql`insert into subscriptions (name, publisher, epoch, xid, position, applied)
             values (${row.name}, ${publisher}, ${row.epoch}, ${row.xid}::xid8, ${row.position}::bigint, ${row.applied})`,
@@ -549,7 +550,7 @@ describe("verify", () => {
       );
       await change(subscriber, [
         sql`delete from subscriptions where split_part(name, '#', 1) = ${name} and name <> ${name}`,
-        sql`update subscriptions s set parts = 0, epoch = k.epoch, xid = k.xid, position = k.position, applied = k.applied from kept k where s.name = k.name`,
+        sql`update subscriptions s set partitions = 0, epoch = k.epoch, xid = k.xid, position = k.position, applied = k.applied from kept k where s.name = k.name`,
         sql`drop table kept`,
       ]);
       assert.deepEqual(brokenIn(await verify(shop.databases)), {});

@@ -1,32 +1,32 @@
 import type { MessageToProduce } from "@platformatic/kafka";
 import { recordOf } from "./event-record.ts";
-import type { Arrived } from "./event-record.ts";
-import type { DeadLetter } from "../subscriptions/parked-store.ts";
+import type { ReceivedRecord } from "./event-record.ts";
+import type { DeadLetter } from "../subscriptions/dead-letter-store.ts";
 
-/** A value longer than this stays where it is: its place or offset tells where. */
+/** A longer value is left out: the event's position, or the record's offset, tells where it is. */
 const valueBytesMax = 400_000;
 
-/** A parked event as the record of the topic for them: as it was, and why it is there. */
-export function deadLetterRecord({ event, subscription, cause, attempts, givenUp }: DeadLetter, topic: string): MessageToProduce {
-  const record = recordOf(event, { service: event.type.split(".")[0] ?? "", topic, parts: 1, dataMax: valueBytesMax });
+/** The record of a dead letter: the event's own record, and headers that say why it was parked. */
+export function deadLetterRecord({ event, subscription, cause, attempts, attemptsExhausted }: DeadLetter, topic: string): MessageToProduce {
+  const record = recordOf(event, { service: event.type.split(".")[0] ?? "", topic, partitions: 1, dataMax: valueBytesMax });
   return {
     ...record,
     headers: withHeaders(record.headers, {
       kontor_subscription: subscription,
       kontor_cause: cause,
       kontor_attempts: String(attempts),
-      kontor_given_up: String(givenUp),
+      kontor_attempts_exhausted: String(attemptsExhausted),
     }),
   };
 }
 
-/** A record that is no event, with where it was and what is wrong with it. */
-export function buriedRecord(
-  { raw, offset }: Arrived,
+/** The record of a dead letter for a record that is not an event: with headers that say where it was and what is wrong with it. */
+export function rejectedRecord(
+  { raw, offset }: ReceivedRecord,
   options: {
     readonly parkedTopic: string;
     readonly topic: string;
-    readonly part: number;
+    readonly partition: number;
     readonly subscription: string;
     readonly fault: string;
   },
@@ -42,7 +42,7 @@ export function buriedRecord(
       kontor_subscription: options.subscription,
       kontor_cause: options.fault,
       kontor_topic: options.topic,
-      kontor_partition: String(options.part),
+      kontor_partition: String(options.partition),
       kontor_offset: String(offset),
     }),
   };

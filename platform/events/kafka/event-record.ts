@@ -1,11 +1,11 @@
 import type { MessageToProduce } from "@platformatic/kafka";
 import type { SourceEvent } from "../transport/event-source.ts";
-import { partOfStream } from "../subscriptions/partition-name.ts";
-import type { Place } from "../position.ts";
+import { partitionOfStream } from "./partition-of-stream.ts";
+import type { Position } from "../position.ts";
 
-// CloudEvents in Kafka's binary mode: attributes are headers "ce_…", what is ours are extensions of it.
+// CloudEvents in Kafka's binary content mode: attributes are headers "ce_…", and Kontor's own are extension attributes.
 const names = [
-  "ce_place",
+  "ce_position",
   "ce_type",
   "ce_id",
   "ce_source",
@@ -21,22 +21,22 @@ type Name = (typeof names)[number];
 const keys = Object.fromEntries([...names, "ce_dataref"].map((name) => [name, Buffer.from(name)])) as Record<Name | "ce_dataref", Buffer>;
 const [specKey, spec] = [Buffer.from("ce_specversion"), Buffer.from("1.0")];
 const [contentKey, content] = [Buffer.from("content-type"), Buffer.from("application/protobuf")];
-/** CloudEvents' word for data that is elsewhere: here, in the publisher's log at the event's place. */
+/** CloudEvents' attribute for data stored elsewhere: here, in the publisher's log at the event's position. */
 const inLog = Buffer.from("log");
 const nothing = Buffer.alloc(0);
 
-/** A record as it was read: an event, or something that is none. */
-export interface Arrived {
+/** A record as it was read: an event, or another record with what is wrong with it. */
+export interface ReceivedRecord {
   readonly offset: number;
   readonly size: number;
-  /** Undefined when it is no event of ours: why is in `fault`. */
-  readonly event?: ArrivedEvent;
+  /** Undefined when it is not an event: `fault` says why. */
+  readonly event?: ReceivedEvent;
   readonly fault?: string;
   readonly raw: RawRecord;
 }
 
-export interface ArrivedEvent {
-  readonly place: Place;
+export interface ReceivedEvent {
+  readonly position: Position;
   readonly type: string;
   /** Whether the data did not fit into a record and must be read from the publisher's log. */
   readonly dataInLog: boolean;
@@ -51,13 +51,13 @@ export interface RawRecord {
 /** The record of an event. Data longer than `dataMax` bytes stays in the log. */
 export function recordOf(
   event: SourceEvent,
-  options: { service: string; topic: string; parts: number; dataMax: number },
+  options: { service: string; topic: string; partitions: number; dataMax: number },
 ): MessageToProduce {
-  const { place, stream, data, at } = event;
+  const { position, stream, data, at } = event;
   const large = data.byteLength > options.dataMax;
   const key = Buffer.from(stream);
   const headers = new Map<Buffer, Buffer>([
-    [keys.ce_place, Buffer.from(`${place.epoch}/${place.xid}/${place.position}`)],
+    [keys.ce_position, Buffer.from(`${position.epoch}/${position.xid}/${position.position}`)],
     [keys.ce_type, Buffer.from(event.type)],
     [specKey, spec],
     [keys.ce_id, Buffer.from(event.id)],
@@ -74,7 +74,7 @@ export function recordOf(
   if (large) headers.set(keys.ce_dataref, inLog);
   return {
     topic: options.topic,
-    partition: partOfStream(stream, options.parts),
+    partition: partitionOfStream(stream, options.partitions),
     key,
     value: large ? nothing : Buffer.from(data.buffer, data.byteOffset, data.byteLength),
     headers,
@@ -88,28 +88,21 @@ export function recordSize({ key, value, headers }: MessageToProduce): number {
   return size;
 }
 
-/** Looks at a record as far as is needed to know whether anybody wants it. */
-export function arrivedRecord(raw: RawRecord, offset: number, size: number): Arrived {
-  const [place, type, version] = [header(raw, keys.ce_place), header(raw, keys.ce_type), header(raw, specKey)];
-  const at = place === undefined ? undefined : placeFrom(place.toString("latin1"));
-  const fault =
-    at === undefined
-      ? "it has no place in a log (ce_place)"
-      : type === undefined
-        ? "it has no type (ce_type)"
-        : version?.equals(spec) !== true
-          ? "it is no CloudEvent of version 1.0"
-          : header(raw, keys.ce_id) === undefined
-            ? "it has no id (ce_id)"
-            : !/^[1-9]\d{0,9}$/.test(header(raw, keys.ce_version)?.toString("latin1") ?? "")
-              ? "it has no version (ce_version)"
-              : undefined;
-  if (fault !== undefined || at === undefined || type === undefined) return { offset, size, raw, fault: fault ?? "it is no event" };
-  return { offset, size, raw, event: { place: at, type: type.toString(), dataInLog: header(raw, keys.ce_dataref) !== undefined } };
+/** Decodes a record only as far as needed to decide whether a subscription takes it. */
+export function receivedRecord(raw: RawRecord, offset: number, size: number): ReceivedRecord {
+  const wrong = (fault: string): ReceivedRecord => ({ offset, size, raw, fault });
+  const position = positionFrom(header(raw, keys.ce_position)?.toString("latin1") ?? "");
+  const type = header(raw, keys.ce_type);
+  if (position === undefined) return wrong("it has no position in a log (ce_position)");
+  if (type === undefined) return wrong("it has no type (ce_type)");
+  if (header(raw, specKey)?.equals(spec) !== true) return wrong("it is not a CloudEvent of version 1.0");
+  if (header(raw, keys.ce_id) === undefined) return wrong("it has no id (ce_id)");
+  if (!/^[1-9]\d{0,9}$/.test(header(raw, keys.ce_version)?.toString("latin1") ?? "")) return wrong("it has no version (ce_version)");
+  return { offset, size, raw, event: { position, type: type.toString(), dataInLog: header(raw, keys.ce_dataref) !== undefined } };
 }
 
-/** The whole event of a record. */
-export function eventFrom(raw: RawRecord, { place, type }: ArrivedEvent): SourceEvent {
+/** The complete event of a record. */
+export function eventFrom(raw: RawRecord, { position, type }: ReceivedEvent): SourceEvent {
   const text = (name: Name) => header(raw, keys[name])?.toString() ?? "";
   const at = new Date(text("ce_time"));
   return {
@@ -123,7 +116,7 @@ export function eventFrom(raw: RawRecord, { place, type }: ArrivedEvent): Source
     correlation: text("ce_correlation"),
     causation: text("ce_causation"),
     at: Number.isNaN(at.getTime()) ? new Date(0) : at,
-    place,
+    position,
   };
 }
 
@@ -132,7 +125,7 @@ function header({ headers }: RawRecord, name: Buffer): Buffer | undefined {
   return undefined;
 }
 
-function placeFrom(text: string): Place | undefined {
+function positionFrom(text: string): Position | undefined {
   const match = /^(\d{1,9})\/(\d{1,20})\/(\d{1,19})$/.exec(text);
   if (match === null) return undefined;
   const [, epoch = "", xid = "", position = ""] = match;

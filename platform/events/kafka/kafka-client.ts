@@ -12,16 +12,17 @@ const leaderPauseMs = 100;
 
 /** A topic as the cluster has it now. */
 export interface TopicState {
-  /** Another one when the topic was deleted and made again. */
+  /** Changes when the topic is deleted and created again. */
   readonly id: string;
-  /** The broker that each part is read from and written to. */
+  /** The leader of each partition: the broker that it is read from and written to. */
   readonly leaders: readonly number[];
 }
 
-/** Opens connections to one Kafka cluster, and makes topics there. */
+/** Connects to one Kafka cluster, and creates topics there. */
 export class KafkaClient {
   readonly #options: KafkaOptions;
   #admin: Admin | undefined;
+  /** For records without a checkpoint. */
   #sender: Producer | undefined;
   #stopped = false;
 
@@ -34,33 +35,33 @@ export class KafkaClient {
     return `${this.#options.prefix ?? "kontor"}.${service}`;
   }
 
-  /** The topic of what a service could not apply. */
+  /** The topic of a subscribing service's dead letters. */
   parkedTopicOf(service: string): string {
     return `${this.topicOf(service)}.parked`;
   }
 
-  /** The consumer group under which Kafka's own tools find how far a subscription has come. */
+  /** The consumer group under which Kafka's own tools show a subscription's progress. */
   groupOf(subscription: string): string {
     return this.topicOf(subscription);
   }
 
-  /** A producer that writes each record once as long as it lives, after all copies that must have it. To be thrown away after an error. */
+  /** A new producer that writes each record once and waits for all in-sync replicas. After an error it must be closed. */
   producer(): Producer {
-    // Fewer than two retries would be taken for "for ever".
+    // The client takes fewer than two retries for no limit.
     return new Producer({ ...this.#base(), idempotent: true, acks: -1, retries: 2, retryDelay: 100 });
   }
 
-  /** A reader that is told where to read; it joins no group. */
+  /** A new consumer that fetches from explicit offsets and joins no group. */
   consumer(): Consumer {
     return new Consumer({ ...this.#base(), groupId: "kontor", autocommit: false, retries: 0 });
   }
 
-  /** The topic as it is, made when it is missing: with a copy of everything, for ever. Throws when the cluster cannot be reached. */
+  /** Describes a topic, created with unlimited retention when it is missing. Throws when the cluster is unreachable. */
   async topic(name: string, partitions = this.#options.partitions ?? 6): Promise<TopicState> {
     return this.#withAdmin(async (admin) => {
       let state = await describe(admin, name);
       if (state === undefined) await this.#create(admin, name, partitions);
-      // A new topic needs a moment until it has leaders everywhere.
+      // It takes a moment until every partition of a new topic has a leader.
       for (let tries = 0; state === undefined || state.leaders.includes(-1); tries++) {
         if (tries === leaderTries) throw new Error(`the topic ${name} has no leader`);
         if (tries > 0) await sleep(leaderPauseMs);
@@ -70,14 +71,14 @@ export class KafkaClient {
     });
   }
 
-  /** Stores how far readers have come where Kafka's own tools look for it, and nobody else. */
-  async noteOffsets(subscription: string, topic: string, offsets: ReadonlyMap<number, number>): Promise<void> {
+  /** Commits offsets of a subscription for Kafka's own tools; the subscription itself never reads them. */
+  async commitOffsets(subscription: string, topic: string, offsets: ReadonlyMap<number, number>): Promise<void> {
     const partitionOffsets = Array.from(offsets, ([partition, offset]) => ({ partition, offset: BigInt(offset) }));
     const groupId = this.groupOf(subscription);
     await this.#withAdmin((admin) => admin.alterConsumerGroupOffsets({ groupId, topics: [{ name: topic, partitionOffsets }] }));
   }
 
-  /** Writes records for which nobody keeps a position; at least once. */
+  /** Publishes records without a checkpoint, such as dead letters; at least once. */
   async send(messages: MessageToProduce[]): Promise<void> {
     if (this.#stopped) throw new Error("the connection to Kafka has been closed");
     const sender = (this.#sender ??= this.producer());
@@ -120,7 +121,7 @@ export class KafkaClient {
           { name: "retention.ms", value: "-1" },
           { name: "retention.bytes", value: "-1" },
           { name: "cleanup.policy", value: "delete" },
-          // Business time is in a header. A broker refuses records whose time is far from its own.
+          // Business time is in a header: a broker refuses records whose timestamp is far from its own clock.
           { name: "message.timestamp.type", value: "LogAppendTime" },
           ...(replicas >= 3 ? [{ name: "min.insync.replicas", value: "2" }] : []),
         ],
@@ -139,7 +140,7 @@ export class KafkaClient {
       requestTimeout: requestTimeoutMs,
       autocreateTopics: false,
       ...(credentials !== undefined && { sasl: credentials }),
-      // A name is said before the handshake, for proxies that serve many clusters; an IP address must not be.
+      // The server name (SNI), for proxies that serve several clusters; it must not be an IP address.
       ...(tls === true && { tls: serverTls(ca), tlsServerName: !brokers.every(isAddress) }),
     };
   }
@@ -162,13 +163,13 @@ function isAddress(broker: string): boolean {
   return isIP(broker.replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1")) !== 0;
 }
 
-/** Whether a broker has answered with this error, anywhere within. */
+/** Whether a broker has responded with this error, anywhere among the causes. */
 export function hasProtocolError(error: unknown, id: string): boolean {
   if (error instanceof GenericError) return error.findBy("apiId", id) !== null;
   return error instanceof MultipleErrors && error.findBy("apiId", id) !== null;
 }
 
-/** Closes what may be broken already. */
+/** Closes a client that may be broken already. */
 export async function closeQuietly(client: { close(): Promise<void> } | undefined): Promise<void> {
-  await client?.close().catch(() => undefined); // its connections are gone, or go with the process
+  await client?.close().catch(() => undefined); // its connections are closed already, or end with the process
 }

@@ -4,29 +4,30 @@ import { eventTypeOf } from "../../contract/contract.ts";
 import type { Database } from "../../database/database.ts";
 import type { Clients } from "../../rpc/rpc.ts";
 import type { Logger } from "../../telemetry/logger.ts";
-import { readOne, readReach } from "../transport/event-source.ts";
+import { beginning, comparePositions } from "../position.ts";
 import type { EventTransport } from "../transport/event-transport.ts";
+import { readEventAt, readLogProgress } from "../transport/rpc-source.ts";
+import type { Wakeups } from "../wakeups.ts";
+import { deadLetterRecord, rejectedRecord } from "./dead-letter-record.ts";
 import { KafkaClient } from "./kafka-client.ts";
-import { buriedRecord, deadLetterRecord } from "./dead-letter-record.ts";
 import { KafkaFeed } from "./kafka-feed.ts";
 import type { KafkaOptions } from "./kafka-options.ts";
 import { KafkaRelay } from "./kafka-relay.ts";
 import type { RelayOptions } from "./kafka-relay.ts";
 import { kafkaSource } from "./kafka-source.ts";
-import { OffsetNotes } from "./offset-reporter.ts";
-import { comparePlaces } from "../position.ts";
-import type { Wakeups } from "../wakeups.ts";
+import { OffsetReporter } from "./offset-reporter.ts";
+import { partitionOfStream } from "./partition-of-stream.ts";
 
-const askAgainMsMin = 5;
-const askAgainMsMax = 100;
+const pollMsMin = 5;
+const pollMsMax = 100;
 
 /** The events of a process's services on Kafka. */
 export interface KafkaEvents {
-  /** Publishes the log of a service whose database this process has. Of all processes one does it at a time. */
+  /** Publishes the log of a service that this process hosts. Of all processes one does so at a time. */
   relay(needs: RelayNeeds): { start(): Promise<void>; stop(): Promise<void> };
-  /** The way on which events come to the subscriptions of a service: give it to `createSubscriptions`. */
+  /** How events reach the subscriptions of a service: for `createSubscriptions`. */
   transport(needs: { readonly service: string; readonly clients: Clients; readonly log: Logger }): EventTransport;
-  /** After the subscriptions and relays. */
+  /** Must run after the subscriptions and relays have stopped. */
   stop(): Promise<void>;
 }
 
@@ -38,17 +39,17 @@ export interface RelayNeeds {
   readonly options?: Partial<RelayOptions>;
 }
 
-/** Connects to nothing yet, and never waits for Kafka: while that is away the services go on and their logs grow. */
+/** Does not connect yet, and nothing in it waits for Kafka: while that is unavailable the services go on and their logs grow. */
 export function createKafkaEvents(options: KafkaOptions & { readonly log: Logger }): KafkaEvents {
   const client = new KafkaClient(options);
   const feed = new KafkaFeed(client, options.log);
-  const notes = new OffsetNotes(client, options.log);
+  const offsetReporter = new OffsetReporter(client, options.log);
 
   return {
     relay: (needs) => new KafkaRelay({ ...needs, client }),
-    transport: ({ service, clients, log }) => transportOn({ client, feed, notes, service, clients, log }),
+    transport: ({ service, clients, log }) => transportOn({ client, feed, offsetReporter, service, clients, log }),
     async stop() {
-      await Promise.all([feed.stop(), notes.stop()]);
+      await Promise.all([feed.stop(), offsetReporter.stop()]);
       await client.stop();
     },
   };
@@ -57,13 +58,13 @@ export function createKafkaEvents(options: KafkaOptions & { readonly log: Logger
 interface Needs {
   readonly client: KafkaClient;
   readonly feed: KafkaFeed;
-  readonly notes: OffsetNotes;
+  readonly offsetReporter: OffsetReporter;
   readonly service: string;
   readonly clients: Clients;
   readonly log: Logger;
 }
 
-function transportOn({ client, feed, notes, service, clients, log }: Needs): EventTransport {
+function transportOn({ client, feed, offsetReporter, service, clients, log }: Needs): EventTransport {
   let parkedTopic: Promise<unknown> | undefined;
 
   async function sendParked(messages: MessageToProduce[]): Promise<void> {
@@ -73,46 +74,49 @@ function transportOn({ client, feed, notes, service, clients, log }: Needs): Eve
       await parkedTopic;
       await client.send(messages);
     } catch (error) {
-      // It may have been deleted.
+      // The topic may have been deleted.
       parkedTopic = undefined;
       throw error;
     }
   }
 
   return {
-    parts: async (publisher) => (await client.topic(client.topicOf(publisher))).leaders.length,
-    source({ name, publisher, schemas }, part = 0) {
+    partitioning: {
+      partitions: async (publisher) => (await client.topic(client.topicOf(publisher))).leaders.length,
+      partitionOf: partitionOfStream,
+    },
+    source({ name, publisher, schemas }, partition = 0) {
       const topic = client.topicOf(publisher);
       return kafkaSource({
         feed,
         topic,
-        part,
+        partition,
         types: new Set(schemas.map(eventTypeOf)),
-        readOne: (place) => readOne(clients, service, publisher, place),
-        async bury(record, fault) {
-          await sendParked([buriedRecord(record, { parkedTopic: client.parkedTopicOf(service), topic, part, subscription: name, fault })]);
-          log.error({ subscription: name, topic, part, offset: record.offset, fault }, "a record on a topic is no event, it is put aside");
+        readEventAt: (position) => readEventAt(clients, service, publisher, position),
+        async reject(record, fault) {
+          const origin = { parkedTopic: client.parkedTopicOf(service), topic, partition, subscription: name };
+          await sendParked([rejectedRecord(record, { ...origin, fault })]);
+          const fields = { subscription: name, topic, partition, offset: record.offset, fault };
+          log.error(fields, "a record on a topic is not an event, it was moved to the dead letters");
         },
-        passed: (offset) => notes.note(name, topic, part, offset),
+        onProgress: (offset) => offsetReporter.report(name, topic, partition, offset),
       });
     },
-    listen({ publisher, schemas }, part = 0, heard) {
+    listen({ publisher, schemas }, partition = 0, onNews) {
       const types = new Set(schemas.map(eventTypeOf));
-      return feed.follow(client.topicOf(publisher), part, (arrived) => {
-        if (arrived.length === 0 || arrived.some(({ event }) => event === undefined || types.has(event.type))) heard();
+      return feed.follow(client.topicOf(publisher), partition, (records) => {
+        if (records.length === 0 || records.some(({ event }) => event === undefined || types.has(event.type))) onNews();
       });
     },
-    async reach(publisher, patiently) {
-      const first = await readReach(clients, service, publisher, true);
+    async logProgress(publisher, untilRelayed) {
+      const first = await readLogProgress(clients, service, publisher, true);
       let { relayed } = first;
-      for (let ms = askAgainMsMin; patiently && comparePlaces(relayed ?? nowhere, first.head) < 0; ms = Math.min(ms * 2, askAgainMsMax)) {
+      for (let ms = pollMsMin; untilRelayed && comparePositions(relayed ?? beginning, first.head) < 0; ms = Math.min(ms * 2, pollMsMax)) {
         await sleep(ms);
-        ({ relayed } = await readReach(clients, service, publisher, true));
+        ({ relayed } = await readLogProgress(clients, service, publisher, true));
       }
-      return { head: first.head, relayed: relayed ?? nowhere };
+      return { head: first.head, relayed: relayed ?? { ...beginning, offsets: "" } };
     },
     announce: (letters) => sendParked(letters.map((letter) => deadLetterRecord(letter, client.parkedTopicOf(service)))),
   };
 }
-
-const nowhere = { epoch: 0, xid: "0", position: "0", mark: "" };

@@ -1,37 +1,37 @@
 import { ResponseError } from "@platformatic/kafka";
 import type { Consumer } from "@platformatic/kafka";
 import type { Logger } from "../../telemetry/logger.ts";
+import type { TopicOffsets } from "../checkpoint.ts";
 import { closeQuietly, hasProtocolError } from "./kafka-client.ts";
 import type { KafkaClient, TopicState } from "./kafka-client.ts";
-import { fromWindow, recordsFrom, take, tell } from "./partition-window.ts";
-import type { Chunk, FetchResponse, Heard, Window } from "./partition-window.ts";
-import type { Mark } from "../transport/log-progress.ts";
+import { addRecords, fromWindow, notifyListeners, recordsFrom } from "./partition-window.ts";
+import type { Chunk, FetchResponse, PartitionWindow, RecordListener } from "./partition-window.ts";
 import { Waker } from "../waker.ts";
 
 const waitMs = 500;
 const fetchBytes = 8 * 1_048_576;
-const partBytes = 1_048_576;
+const partitionBytes = 1_048_576;
 const backoffMsMin = 50;
 const backoffMsMax = 2_000;
-/** Those who begin together are planned together. */
+/** Partitions that are followed within so short a time are planned together. */
 const gatherMs = 5;
 const latest = -1n;
 const earliest = -2n;
 
 /**
- * Fetches the ends of the parts that a process follows: once for all its subscriptions, and with one waiting request to each broker. Who is
- * behind fetches for himself. Goes on by itself after the loss of a broker, a change of leaders, or a topic made anew.
+ * Fetches the newest records of the partitions that a process follows: once for all its subscriptions, with one waiting request to each broker. A
+ * subscription that is further behind fetches on its own. Recovers from the loss of a broker, a change of leaders, and a topic created again.
  */
 export class KafkaFeed {
   readonly #client: KafkaClient;
   readonly #log: Logger;
   readonly #waker = new Waker();
-  readonly #windows = new Map<string, Window>();
+  readonly #windows = new Map<string, PartitionWindow>();
   #states: ReadonlyMap<string, TopicState> = new Map();
-  #tail: Consumer | undefined;
-  #behind: Consumer | undefined;
+  #newest: Consumer | undefined;
+  #older: Consumer | undefined;
   #replan = false;
-  #away = false;
+  #unavailable = false;
   #running: Promise<void> | undefined;
 
   constructor(client: KafkaClient, log: Logger) {
@@ -39,35 +39,35 @@ export class KafkaFeed {
     this.#log = log;
   }
 
-  /** Calls `heard` with what arrives in a part, and with nothing when something may have been missed. Gives what ends it. */
-  follow(topic: string, part: number, heard: Heard): () => void {
-    const key = `${topic}#${part}`;
+  /** Calls `listener` with the new records of a partition, and with none when some may have been missed. Returns a function that ends this. */
+  follow(topic: string, partition: number, listener: RecordListener): () => void {
+    const key = `${topic}#${partition}`;
     let window = this.#windows.get(key);
     if (window === undefined) {
-      window = { topic, part, listeners: new Set(), id: undefined, from: 0, to: 0, bytes: 0, records: [] };
+      window = { topic, partition, listeners: new Set(), id: undefined, from: 0, to: 0, bytes: 0, records: [] };
       this.#windows.set(key, window);
       this.#planAgain();
     }
-    window.listeners.add(heard);
+    window.listeners.add(listener);
     this.#running ??= this.#run();
     return () => {
-      window.listeners.delete(heard);
+      window.listeners.delete(listener);
       if (window.listeners.size > 0) return;
       this.#windows.delete(key);
       this.#planAgain();
     };
   }
 
-  /** What follows on a mark in a part that is followed; from its beginning when the mark is of another topic. Undefined while Kafka is away. */
-  async read(topic: string, part: number, after: Mark | undefined): Promise<Chunk | undefined> {
-    const window = this.#windows.get(`${topic}#${part}`);
+  /** The records after an offset of a followed partition: from its beginning when the offset is of another topic. Undefined while Kafka is unavailable. */
+  async read(topic: string, partition: number, after: TopicOffsets | undefined): Promise<Chunk | undefined> {
+    const window = this.#windows.get(`${topic}#${partition}`);
     if (window?.id === undefined) return undefined;
     const offset = after?.topic === window.id ? (after.offsets[0] ?? 0) : 0;
     if (offset >= window.from && offset <= window.to) return fromWindow(window, window.id, offset);
     try {
-      return await this.#readBehind(window, window.id, offset);
+      return await this.#readOlder(window, window.id, offset);
     } catch (error) {
-      this.#failed(error);
+      this.#noteFailure(error);
       this.#planAgain();
       return undefined;
     }
@@ -100,7 +100,7 @@ export class KafkaFeed {
         }
       } catch (error) {
         if (this.#waker.closed) break;
-        this.#failed(error);
+        this.#noteFailure(error);
         await this.#disconnect();
         await this.#waker.pause(Math.min(backoffMsMin * 2 ** failures++, backoffMsMax));
       }
@@ -108,32 +108,32 @@ export class KafkaFeed {
     await this.#disconnect();
   }
 
-  #failed(error: unknown): void {
-    if (this.#away || this.#waker.closed) return;
-    this.#away = true;
-    this.#log.warn({ error }, "Kafka cannot be read, subscriptions wait until it can");
+  #noteFailure(error: unknown): void {
+    if (this.#unavailable || this.#waker.closed) return;
+    this.#unavailable = true;
+    this.#log.warn({ error }, "Kafka is unavailable, subscriptions wait until it is available again");
   }
 
-  /** Finds out who leads what, and fetches from each broker until something changes. */
-  async #round(works: () => void): Promise<void> {
+  /** Finds the leaders of all partitions, and fetches from each broker until something changes. */
+  async #round(onSuccess: () => void): Promise<void> {
     const windows = [...this.#windows.values()];
     const names = [...new Set(windows.map(({ topic }) => topic))];
     const states = new Map(await Promise.all(names.map(async (name) => [name, await this.#client.topic(name)] as const)));
     this.#states = states;
-    const tail = (this.#tail ??= this.#client.consumer());
-    await this.#findEnds(tail, windows, states);
-    const byLeader = Map.groupBy(windows, ({ topic, part }) => states.get(topic)?.leaders[part] ?? -1);
+    const consumer = (this.#newest ??= this.#client.consumer());
+    await this.#findEnds(consumer, windows, states);
+    const byLeader = Map.groupBy(windows, ({ topic, partition }) => states.get(topic)?.leaders[partition] ?? -1);
     if (byLeader.has(-1))
-      throw new Error(`a topic has fewer parts than its subscribers: ${byLeader.get(-1)!.map(({ topic }) => topic)[0]}`);
-    for (const window of windows) tell(window, []);
+      throw new Error(`a topic has fewer partitions than its subscribers expect: ${byLeader.get(-1)!.map(({ topic }) => topic)[0]}`);
+    for (const window of windows) notifyListeners(window, []);
     let first: { readonly error: unknown } | undefined;
     const following = Array.from(byLeader, async ([node, led]) => {
       try {
         while (!this.#replan && !this.#waker.closed) {
-          await this.#fetchOnce(tail, node, led);
-          works();
-          if (this.#away) this.#log.info({}, "Kafka can be read again");
-          this.#away = false;
+          await this.#fetchOnce(consumer, node, led);
+          onSuccess();
+          if (this.#unavailable) this.#log.info({}, "Kafka is available again");
+          this.#unavailable = false;
         }
       } catch (error) {
         first ??= { error };
@@ -144,85 +144,91 @@ export class KafkaFeed {
     if (first !== undefined) throw first.error;
   }
 
-  /** A part that is new here, or in a topic made anew, is followed from its end. */
-  async #findEnds(consumer: Consumer, windows: readonly Window[], states: ReadonlyMap<string, TopicState>): Promise<void> {
+  /** A partition that is newly followed, or whose topic was created again, is followed from its end. */
+  async #findEnds(consumer: Consumer, windows: readonly PartitionWindow[], states: ReadonlyMap<string, TopicState>): Promise<void> {
     const unknown = windows.filter(({ topic, id }) => states.get(topic)?.id !== id);
-    for (const [topic, parts] of Map.groupBy(unknown, (window) => window.topic)) {
+    for (const [topic, found] of Map.groupBy(unknown, (window) => window.topic)) {
       const state = states.get(topic)!;
-      const partitions = parts.map(({ part }) => part).filter((part) => part < state.leaders.length);
+      const partitions = found.map(({ partition }) => partition).filter((partition) => partition < state.leaders.length);
       const ends = (await consumer.listOffsets({ topics: [topic], partitions: { [topic]: partitions }, timestamp: latest })).get(topic);
-      for (const window of parts) {
-        const end = Number(ends?.[window.part] ?? 0n);
+      for (const window of found) {
+        const end = Number(ends?.[window.partition] ?? 0n);
         Object.assign(window, { id: state.id, from: end, to: end, bytes: 0, records: [] });
       }
     }
   }
 
-  async #fetchOnce(consumer: Consumer, node: number, windows: readonly Window[]): Promise<void> {
+  async #fetchOnce(consumer: Consumer, node: number, windows: readonly PartitionWindow[]): Promise<void> {
     const topics = Array.from(
       Map.groupBy(windows, ({ id }) => id!),
-      ([topicId, parts]) => ({ topicId, partitions: parts.map(({ part, to }) => fetchOf(part, to)) }),
+      ([topicId, partitions]) => ({ topicId, partitions: partitions.map(({ partition, to }) => fetchOf(partition, to)) }),
     );
     let failed: Error | undefined;
     let response: FetchResponse;
     try {
       response = await consumer.fetch({ node, topics, minBytes: 1, maxBytes: fetchBytes, maxWaitTime: waitMs });
     } catch (error) {
-      // Parts that are well come with those that are not.
+      // The response also has the partitions that did not fail.
       if (!(error instanceof ResponseError)) throw error;
       failed = error;
       response = error["response"] as FetchResponse;
     }
     for (const { topicId, partitions } of response.responses)
       for (const { partitionIndex, records, errorCode } of partitions) {
-        const window = windows.find(({ id, part }) => id === topicId && part === partitionIndex);
+        const window = windows.find(({ id, partition }) => id === topicId && partition === partitionIndex);
         if (window === undefined) continue;
-        // An offset that is not there, or another topic of that name: its end is asked for anew.
+        // The offset does not exist, or the topic was created again: the end is looked up again.
         if (errorCode !== 0) window.id = undefined;
-        else if (records !== undefined) take(window, recordsFrom(records, window.to));
+        else if (records !== undefined) addRecords(window, recordsFrom(records, window.to));
       }
     if (failed !== undefined) throw failed;
   }
 
-  async #readBehind(window: Window, id: string, offset: number): Promise<Chunk> {
-    const consumer = (this.#behind ??= this.#client.consumer());
+  async #readOlder(window: PartitionWindow, id: string, offset: number): Promise<Chunk> {
+    const consumer = (this.#older ??= this.#client.consumer());
     try {
-      return await fetchBehind(consumer, this.#states.get(window.topic)?.leaders[window.part] ?? -1, window.part, id, offset);
+      return await fetchOlder(consumer, this.#states.get(window.topic)?.leaders[window.partition] ?? -1, window.partition, id, offset);
     } catch (error) {
       if (hasProtocolError(error, "OFFSET_OUT_OF_RANGE")) {
         const first = await consumer.listOffsets({
           topics: [window.topic],
-          partitions: { [window.topic]: [window.part] },
+          partitions: { [window.topic]: [window.partition] },
           timestamp: earliest,
         });
-        const from = Number(first.get(window.topic)?.[window.part] ?? 0n);
+        const from = Number(first.get(window.topic)?.[window.partition] ?? 0n);
         if (from !== offset) return { id, records: [], next: from, more: true };
       }
-      if (this.#behind === consumer) this.#behind = undefined;
+      if (this.#older === consumer) this.#older = undefined;
       await closeQuietly(consumer);
       throw error;
     }
   }
 
   async #disconnect(): Promise<void> {
-    const open = [this.#tail, this.#behind];
-    this.#tail = this.#behind = undefined;
+    const open = [this.#newest, this.#older];
+    this.#newest = this.#older = undefined;
     await Promise.all(open.map(closeQuietly));
   }
 }
 
-function fetchOf(part: number, offset: number) {
-  return { partition: part, currentLeaderEpoch: -1, fetchOffset: BigInt(offset), lastFetchedEpoch: -1, partitionMaxBytes: partBytes };
+function fetchOf(partition: number, offset: number) {
+  return {
+    partition: partition,
+    currentLeaderEpoch: -1,
+    fetchOffset: BigInt(offset),
+    lastFetchedEpoch: -1,
+    partitionMaxBytes: partitionBytes,
+  };
 }
 
-async function fetchBehind(consumer: Consumer, node: number, part: number, id: string, offset: number): Promise<Chunk> {
+async function fetchOlder(consumer: Consumer, node: number, partition: number, id: string, offset: number): Promise<Chunk> {
   const { responses } = await consumer.fetch({
     node,
-    topics: [{ topicId: id, partitions: [fetchOf(part, offset)] }],
+    topics: [{ topicId: id, partitions: [fetchOf(partition, offset)] }],
     minBytes: 0,
-    maxBytes: partBytes,
+    maxBytes: partitionBytes,
     maxWaitTime: 0,
   });
   const records = recordsFrom(responses[0]?.partitions[0]?.records ?? [], offset);
-  return { id, records: records.arrived, next: records.next, more: records.next > offset };
+  return { id, records: records.received, next: records.next, more: records.next > offset };
 }

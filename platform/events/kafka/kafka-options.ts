@@ -1,17 +1,17 @@
-/** How a house reaches its Kafka, and what it makes there. */
+/** How to connect to a Kafka cluster, and how to create topics there. */
 export interface KafkaOptions {
   /** "host:port" of one broker or more; the others are found through them. */
   readonly brokers: readonly string[];
-  /** Before the names of all topics: "kontor" by default. */
+  /** The prefix of the names of all topics: "kontor" by default. */
   readonly prefix?: string;
-  /** Parts of a topic that is made: 6 by default. More let more replicas of a subscriber share its work; it stays so for ever. */
+  /** Partitions of a new topic: 6 by default. More partitions let more replicas of a subscriber share its work; the number never changes. */
   readonly partitions?: number;
-  /** Copies of each topic that is made: 1 by default. With three or more, two must have what is acknowledged. */
+  /** Replicas of a new topic: 1 by default. With three or more, two must have a record before it is acknowledged. */
   readonly replicas?: number;
   readonly credentials?: { readonly mechanism: KafkaMechanism; readonly username: string; readonly password: string };
-  /** Whether to speak TLS. */
+  /** Whether to connect with TLS. */
   readonly tls?: boolean;
-  /** Authorities that may have signed the certificates of servers with TLS, in PEM; those that Node.js trusts without them. */
+  /** Authorities that may have signed the servers' certificates, in PEM; those that Node.js trusts by default. */
   readonly ca?: string;
 }
 
@@ -28,7 +28,7 @@ export function kafkaOptionsFrom(url: string, variable: string): KafkaOptions {
     throw new Error(`${variable} ${what}; it looks like ${form}`);
   };
   const match = /^kafka:\/\/(?:([^:@/?]+):([^@/?]+)@)?([^@/?]+)\/?(?:\?(.*))?$/.exec(url);
-  if (match === null) return wrong("is no Kafka address");
+  if (match === null) return wrong("is not a Kafka address");
   const [, username, password, hosts = "", query = ""] = match;
   const brokers = hosts.split(",");
   for (const broker of brokers) {
@@ -39,13 +39,13 @@ export function kafkaOptionsFrom(url: string, variable: string): KafkaOptions {
   const number = (name: string, max: number): number | undefined => {
     const text = parameters.get(name);
     if (text === null) return undefined;
-    if (!/^\d{1,4}$/.test(text) || Number(text) < 1 || Number(text) > max) wrong(`has a ${name} that is no number from 1 to ${max}`);
+    if (!/^\d{1,4}$/.test(text) || Number(text) < 1 || Number(text) > max) wrong(`has a ${name} that is not a number from 1 to ${max}`);
     return Number(text);
   };
   const [partitions, replicas, prefix] = [number("partitions", 1_000), number("replicas", 10), parameters.get("prefix") ?? undefined];
-  if (prefix !== undefined && !/^[\w.-]{1,100}$/.test(prefix)) wrong("has a prefix that is no part of a topic's name");
-  const asked = parameters.get("mechanism")?.toUpperCase();
-  const mechanism = mechanisms.find((each) => each === (asked ?? "SCRAM-SHA-512")) ?? wrong("has an unknown mechanism");
+  if (prefix !== undefined && !/^[\w.-]{1,100}$/.test(prefix)) wrong("has a prefix that a topic's name cannot have");
+  const requested = parameters.get("mechanism")?.toUpperCase();
+  const mechanism = mechanisms.find((each) => each === (requested ?? "SCRAM-SHA-512")) ?? wrong("has an unknown mechanism");
   const tls = parameters.get("tls");
   if (tls !== null && tls !== "true" && tls !== "false") wrong("has a tls that is neither true nor false");
   for (const name of parameters.keys())

@@ -5,7 +5,7 @@ import { kafkaOptionsFrom } from "./kafka-options.ts";
 const read = (url: string) => kafkaOptionsFrom(url, "KONTOR_EVENTS");
 
 describe("the address of a Kafka", () => {
-  it("has brokers, and what topics are made like", () => {
+  it("has brokers, and the settings of new topics", () => {
     assert.deepEqual(read("kafka://a:9092"), { brokers: ["a:9092"] });
     assert.deepEqual(read("kafka://a:9092,b:9093/?replicas=3&partitions=12&prefix=shop.one&tls=true"), {
       brokers: ["a:9092", "b:9093"],
@@ -25,9 +25,9 @@ describe("the address of a Kafka", () => {
     assert.equal(read("kafka://kontor:secret@a:9092").credentials?.mechanism, "SCRAM-SHA-512");
   });
 
-  it("is refused with the variable, what is wrong and how it looks, and never with the password", () => {
+  it("is refused with the variable, the fault and the expected form, and never with the password", () => {
     for (const [url, what] of [
-      ["http://a:9092", /no Kafka address/],
+      ["http://a:9092", /not a Kafka address/],
       ["kafka://a", /without its port: "a"/],
       ["kafka://a:9092,b", /without its port: "b"/],
       ["kafka://a:99999", /without its port/],

@@ -1,61 +1,50 @@
 import { randomUUID } from "node:crypto";
 import { performance } from "node:perf_hooks";
-import type { MessageToProduce, Producer } from "@platformatic/kafka";
 import type { Database } from "../../database/database.ts";
 import type { Logger } from "../../telemetry/logger.ts";
-import type { SourceEvent } from "../transport/event-source.ts";
-import { closeQuietly, hasProtocolError } from "./kafka-client.ts";
-import type { KafkaClient } from "./kafka-client.ts";
-import { recordOf, recordSize } from "./event-record.ts";
-import { beginning, comparePlaces } from "../position.ts";
-import type { Place, Stand } from "../position.ts";
-import { markText, readMark } from "../transport/log-progress.ts";
-import { readLog } from "../log/read-events.ts";
+import { readLog } from "../log/read-log.ts";
 import { relayName } from "../log/relay-checkpoint.ts";
-import {
-  advance,
-  leaseChannel,
-  LeaseLost,
-  registerSubscriptions,
-  releaseLeases,
-  renewLeases,
-  takeLeases,
-} from "../subscriptions/subscription-store.ts";
-import type { Lease } from "../subscriptions/subscription-store.ts";
+import { comparePositions } from "../position.ts";
+import { advance, leaseChannel, LeaseLost, releaseLeases, renewLeases, takeLeases } from "../subscriptions/lease-store.ts";
+import type { Lease } from "../subscriptions/lease-store.ts";
+import { registerSubscriptions } from "../subscriptions/subscription-store.ts";
 import { Waker } from "../waker.ts";
 import type { Wakeups } from "../wakeups.ts";
+import { hasProtocolError } from "./kafka-client.ts";
+import type { KafkaClient } from "./kafka-client.ts";
+import { Publication } from "./publication.ts";
 
 export interface RelayOptions {
   /** Events a read: 500 by default. */
   readonly batchMax: number;
   /** The least time between two reads: 25 ms by default. More makes bigger batches and later events. */
   readonly pauseMs: number;
-  /** How often to look without a signal, as a safety net: 5,000 ms by default. */
+  /** How often to read without a signal, as a safety net: 5,000 ms by default. */
   readonly pollMs: number;
-  /** How often the place is stored while events flow: 100 ms by default. After a crash as much is published again. */
+  /** How often the checkpoint is stored while events are published: 100 ms by default. After a crash the events since then are published again. */
   readonly storeMs: number;
-  /** Bytes a request: 800,000 by default. An event of more than half of it goes without its data, which readers then fetch from the log. */
-  readonly sendBytesMax: number;
+  /** Bytes a request: 800,000 by default. A larger event than half of it is published without its data, which subscribers then read from the log. */
+  readonly requestBytesMax: number;
   /** How long a lease lasts that is not renewed: 4,000 ms by default. */
   readonly leaseMs: number;
 }
 
-const defaults: RelayOptions = { batchMax: 500, pauseMs: 25, pollMs: 5_000, storeMs: 100, sendBytesMax: 800_000, leaseMs: 4_000 };
-/** A log that has been quiet for so long has its place stored, also before its time. */
+const defaults: RelayOptions = { batchMax: 500, pauseMs: 25, pollMs: 5_000, storeMs: 100, requestBytesMax: 800_000, leaseMs: 4_000 };
+/** When a log has been quiet for so long its checkpoint is stored, also before `storeMs` have passed. */
 const quietMs = 10;
 const hiddenMs = 10;
 const takeMs = 1_000;
 const stopMs = 1_500;
-const sendBytesMin = 4_096;
+const requestBytesMin = 4_096;
 const backoffMsMin = 100;
 const backoffMsMax = 3_000;
-/** A failure is told the first time, and again about every five minutes. */
-const tellEvery = 100;
+/** A failure is logged the first time, and again about every five minutes. */
+const logEvery = 100;
 
 export interface RelayNeeds {
   /** The publisher. */
   readonly service: string;
-  /** Its own, with its log. */
+  /** The publisher's, with its log. */
   readonly database: Database;
   readonly wakeups: Wakeups;
   readonly client: KafkaClient;
@@ -63,36 +52,28 @@ export interface RelayNeeds {
   readonly options?: Partial<RelayOptions>;
 }
 
-/** Where the relay writes to, and how far it has come. */
-interface Course {
-  readonly topic: string;
-  readonly topicId: string;
-  readonly producer: Producer;
-  readonly ends: number[];
-  at: Place;
-}
-
 /**
- * Publishes a service's log to its topic, in the log's order: each event at least once, and none before those that come before it in its part. Of
- * all processes one does so, under a lease. Its place moves after the acknowledgement. While Kafka is away the log grows.
+ * Publishes a service's log to its topic, in the log's order: each event at least once, and none before the earlier ones of its partition. Of all
+ * processes one does so, under a lease. The checkpoint moves after the broker's acknowledgement. While Kafka is unavailable the log grows.
  *
- * Two that believe to hold the lease do no harm: each publishes without a gap from a place that was stored, and readers pass over what their
- * place covers.
+ * Two relays that both believe to hold the lease do no harm: each publishes without a gap from a stored checkpoint, and subscribers drop events that
+ * are not after their position.
  */
 export class KafkaRelay {
   readonly #needs: RelayNeeds;
   readonly #options: RelayOptions;
   readonly #owner: string;
   readonly #waker = new Waker();
-  /** For one that waits for the lease, whom the log's signals do not concern. */
-  readonly #freed = new Waker();
-  /** Its place is the one stored. */
+  /** Raised when the lease may have become free: a relay without it must not wake at the log's signals. */
+  readonly #leaseFreed = new Waker();
+  /** Its checkpoint is the stored one. */
   #lease: Lease | undefined;
-  #course: Course | undefined;
+  #publication: Publication | undefined;
+  /** Records published since the checkpoint was last stored. */
   #published = 0;
   #storedMs = 0;
   #leasedMs = 0;
-  #sendBytes: number;
+  #requestBytes: number;
   #endings: (() => Promise<void> | void)[] = [];
   #starting: Promise<void> | undefined;
   #running: Promise<void> | undefined;
@@ -101,16 +82,16 @@ export class KafkaRelay {
   constructor(needs: RelayNeeds) {
     this.#needs = needs;
     this.#options = { ...defaults, ...needs.options };
-    this.#sendBytes = this.#options.sendBytesMax;
+    this.#requestBytes = this.#options.requestBytesMax;
     this.#owner = `${needs.service}-${randomUUID()}`;
   }
 
-  /** After the event log of this process. Does not wait for Kafka. */
+  /** Must run after the event log of this process has started. Does not wait for Kafka. */
   start(): Promise<void> {
     return (this.#starting ??= this.#start());
   }
 
-  /** Ends after the batch under way and lets another process go on at once. */
+  /** Ends after the batch under way and releases the lease, so that another process can go on at once. */
   stop(): Promise<void> {
     return (this.#stopped ??= this.#stop());
   }
@@ -118,7 +99,7 @@ export class KafkaRelay {
   async #start(): Promise<void> {
     const { database, service, wakeups } = this.#needs;
     await registerSubscriptions(database, [{ name: relayName, publisher: service }]);
-    this.#endings.push(await database.listen(leaseChannel, () => this.#freed.raise()));
+    this.#endings.push(await database.listen(leaseChannel, () => this.#leaseFreed.raise()));
     this.#endings.push(wakeups.listen(service, () => this.#waker.raise()));
     const renewal = setInterval(() => void this.#renew(), this.#options.leaseMs / 4);
     this.#endings.push(() => clearInterval(renewal));
@@ -127,15 +108,15 @@ export class KafkaRelay {
 
   async #stop(): Promise<void> {
     const { database, service, log } = this.#needs;
-    await this.#starting?.catch(() => undefined); // whoever started has been told
+    await this.#starting?.catch(() => undefined); // the caller of start got the error
     this.#waker.close();
-    this.#freed.close();
-    // A send under way is waited for, unless the broker hangs: what it has published need not be published again.
-    const hurry = setTimeout(() => void this.#abandonCourse(), stopMs);
+    this.#leaseFreed.close();
+    // Waits for a request under way, unless the broker hangs: what it has published need not be published again.
+    const deadline = setTimeout(() => void this.#closePublication(), stopMs);
     await this.#running;
-    clearTimeout(hurry);
+    clearTimeout(deadline);
     await Promise.all(this.#endings.map(async (end) => end()));
-    await this.#abandonCourse();
+    await this.#closePublication();
     const lease = this.#lease;
     this.#lease = undefined;
     if (lease === undefined) return;
@@ -143,7 +124,7 @@ export class KafkaRelay {
       await releaseLeases(database, [lease]);
       await database.notify(leaseChannel);
     } catch (error) {
-      log.warn({ error, service }, "the relay's lease could not be given back, it runs out by itself");
+      log.warn({ error, service }, "the relay's lease could not be released, it expires after its time-out");
     }
   }
 
@@ -154,7 +135,7 @@ export class KafkaRelay {
       try {
         this.#lease ??= await this.#take();
         if (this.#lease === undefined) {
-          await this.#freed.wait(takeMs);
+          await this.#leaseFreed.wait(takeMs);
           continue;
         }
         const restMs = await this.#round(this.#lease);
@@ -162,13 +143,13 @@ export class KafkaRelay {
         failures = 0;
         if (restMs > 0) await this.#waker.wait(restMs);
       } catch (error) {
-        await this.#abandonCourse();
+        await this.#closePublication();
         if (error instanceof LeaseLost) {
           this.#lease = undefined;
           continue;
         }
-        if (hasProtocolError(error, "MESSAGE_TOO_LARGE") || hasProtocolError(error, "RECORD_LIST_TOO_LARGE")) this.#sendLess(error);
-        else if (failures++ % tellEvery === 0)
+        if (hasProtocolError(error, "MESSAGE_TOO_LARGE") || hasProtocolError(error, "RECORD_LIST_TOO_LARGE")) this.#halveRequests(error);
+        else if (failures++ % logEvery === 0)
           log.warn({ error, service, failures }, "the relay cannot publish, the log grows until it can");
         await this.#waker.pause(Math.min(backoffMsMin * 2 ** Math.min(failures, 10), backoffMsMax));
       }
@@ -182,7 +163,7 @@ export class KafkaRelay {
     return lease;
   }
 
-  /** Beside the loop, which may wait for a broker longer than a lease lasts. */
+  /** Runs on a timer of its own, because the loop may wait for a broker longer than a lease lasts. */
   async #renew(): Promise<void> {
     const { database, service, log } = this.#needs;
     const lease = this.#lease;
@@ -196,84 +177,30 @@ export class KafkaRelay {
     }
   }
 
-  /** Publishes what can be read. Gives how long to rest. */
+  /** Publishes the readable events of the log. Returns how long to rest. */
   async #round(lease: Lease): Promise<number> {
     const { database } = this.#needs;
     const { batchMax, pauseMs, pollMs, storeMs } = this.#options;
     this.#waker.lower();
-    const course = (this.#course ??= await this.#begin(lease));
+    const onPublished = (records: number) => void (this.#published += records);
+    const publication = (this.#publication ??= await Publication.begin({ ...this.#needs, onPublished }, lease));
     const readMs = performance.now();
-    const { events, next, head } = await readLog(database, course.at, { types: [], limit: batchMax });
-    await this.#publish(course, events);
-    // Behind the last event the place is that of the log's tip, which may be no event that was read.
-    course.at = next;
-    const due = events.length === 0 || performance.now() - this.#storedMs >= storeMs;
-    if (due && this.#isAhead(course)) await this.#store(course);
+    const { events, next, head } = await readLog(database, publication.position, { types: [], limit: batchMax });
+    await publication.publish(events, this.#requestBytes);
+    // After the last event the log's tip, which need not be the position of an event that was read.
+    publication.advance(next);
+    if (events.length === 0 || performance.now() - this.#storedMs >= storeMs) await this.#store(publication);
     if (events.length === batchMax) return 0;
     if (events.length > 0) await this.#waker.pause(pauseMs - (performance.now() - readMs));
-    if (comparePlaces(head, next) > 0) return hiddenMs;
-    return this.#isAhead(course) ? quietMs : pollMs;
+    if (comparePositions(head, next) > 0) return hiddenMs;
+    return this.#lease !== undefined && publication.isAheadOf(this.#lease) ? quietMs : pollMs;
   }
 
-  /** From the place stored; from the log's beginning in a topic that is not the one that it was stored for. */
-  async #begin(lease: Lease): Promise<Course> {
-    const { client, service, log } = this.#needs;
-    const topic = client.topicOf(service);
-    const mark = readMark(lease.mark);
-    const { id, leaders } = await client.topic(topic, mark?.offsets.length);
-    const parts = mark?.offsets.length ?? leaders.length;
-    if (leaders.length < parts)
-      throw new Error(
-        `the topic ${topic} has ${leaders.length} parts, its readers are made for ${parts}: delete it, so that it is made and filled anew`,
-      );
-    const known = mark?.topic === id;
-    if (mark !== undefined && !known)
-      log.warn({ service, topic }, "the topic is another one than before, the whole log is published to it");
-    const ends = known ? [...mark.offsets] : Array.from({ length: parts }, () => 0);
-    return { topic, topicId: id, producer: client.producer(), ends, at: known ? lease : beginning };
-  }
-
-  async #publish(course: Course, events: readonly SourceEvent[]): Promise<void> {
-    const { service } = this.#needs;
-    const options = { service, topic: course.topic, parts: course.ends.length, dataMax: this.#sendBytes / 2 };
-    let messages: MessageToProduce[] = [];
-    let size = 0;
-    for (const [nth, event] of events.entries()) {
-      const message = recordOf(event, options);
-      const more = recordSize(message);
-      if (messages.length > 0 && size + more > this.#sendBytes) {
-        await this.#send(course, messages, events[nth - 1]!.place);
-        messages = [];
-        size = 0;
-      }
-      messages.push(message);
-      size += more;
-    }
-    if (messages.length > 0) await this.#send(course, messages, events.at(-1)!.place);
-  }
-
-  /** One request at a time: a part of which a later one succeeded before an earlier one would have a gap that its readers pass over. */
-  async #send(course: Course, messages: MessageToProduce[], to: Place): Promise<void> {
-    const { producer, topic, topicId, ends } = course;
-    const counts = new Map<number, number>();
-    for (const { partition = 0 } of messages) counts.set(partition, (counts.get(partition) ?? 0) + 1);
-    const { offsets = [] } = await producer.send({ messages });
-    if (producer.currentMetadata?.topics.get(topic)?.id !== topicId) throw new Error(`the topic ${topic} was made anew`);
-    for (const { partition, offset } of offsets) ends[partition] = Math.max(ends[partition] ?? 0, Number(offset) + counts.get(partition)!);
-    this.#published += messages.length;
-    course.at = to;
-  }
-
-  #isAhead({ at, topicId, ends }: Course): boolean {
+  /** Stores the checkpoint, if it is ahead of the stored one. */
+  async #store(publication: Publication): Promise<void> {
     const lease = this.#lease;
-    return lease !== undefined && (comparePlaces(at, lease) !== 0 || markText(topicId, ends) !== lease.mark);
-  }
-
-  async #store({ at, topicId, ends }: Course): Promise<void> {
-    const lease = this.#lease;
-    if (lease === undefined) return;
-    const { epoch, xid, position } = at;
-    const to: Stand = { epoch, xid, position, mark: markText(topicId, ends) };
+    if (lease === undefined || !publication.isAheadOf(lease)) return;
+    const to = publication.checkpoint;
     const published = this.#published;
     await advance(this.#needs.database, lease, to, published, this.#options.leaseMs);
     this.#published -= published;
@@ -282,30 +209,27 @@ export class KafkaRelay {
   }
 
   async #storeLast(): Promise<void> {
-    const course = this.#course;
-    if (course === undefined || !this.#isAhead(course)) return;
     try {
-      await this.#store(course);
+      if (this.#publication !== undefined) await this.#store(this.#publication);
     } catch (error) {
       const { service, log } = this.#needs;
       if (!(error instanceof LeaseLost))
-        log.warn({ error, service }, "the relay's last place could not be stored, a little is published again");
+        log.warn({ error, service }, "the relay's last checkpoint could not be stored, some events are published again");
     }
   }
 
-  #sendLess(error: unknown): void {
+  #halveRequests(error: unknown): void {
     const { service, log } = this.#needs;
-    const before = this.#sendBytes;
-    this.#sendBytes = Math.max(sendBytesMin, Math.floor(before / 2));
-    const fields = { error, service, bytes: this.#sendBytes };
-    if (this.#sendBytes < before) log.warn(fields, "the broker takes less at once than the relay sent, it sends less");
-    else log.error(fields, "the broker takes no message of the least size: raise max.message.bytes of the topic");
+    const before = this.#requestBytes;
+    this.#requestBytes = Math.max(requestBytesMin, Math.floor(before / 2));
+    const fields = { error, service, bytes: this.#requestBytes };
+    if (this.#requestBytes < before) log.warn(fields, "the broker refuses requests of the relay as too large, it sends smaller ones");
+    else log.error(fields, "the broker refuses even the smallest request of the relay: raise max.message.bytes of the topic");
   }
 
-  /** After an error nothing is known of what the producer had written: a new one begins at the place stored. */
-  async #abandonCourse(): Promise<void> {
-    const course = this.#course;
-    this.#course = undefined;
-    if (course !== undefined) await closeQuietly(course.producer);
+  async #closePublication(): Promise<void> {
+    const publication = this.#publication;
+    this.#publication = undefined;
+    await publication?.close();
   }
 }

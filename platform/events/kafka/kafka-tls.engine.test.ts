@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { engineAddress } from "../../testing/engines.ts";
 import { openTlsServer, tlsFaults, writtenLog } from "../../testing/test-tls-server.ts";
-import { append, assertExactlyOnce, recording } from "../events.contract.ts";
+import { append, assertExactlyOnce, recording } from "../test-subscriptions.ts";
 import { createKafkaEvents } from "./kafka-events.ts";
 import type { KafkaOptions } from "./kafka-options.ts";
-import { openTestApp } from "../open-test-app.ts";
+import { openTestInstallation } from "../open-test-installation.ts";
 import { testKafka } from "./test-kafka-topics.ts";
 import { openTlsBroker } from "./test-kafka-tls.ts";
 
@@ -15,12 +15,12 @@ const quick = { lingerMs: 0, pauseMs: 0, pollMs: 60_000 };
 async function openProcess(options: Partial<KafkaOptions>) {
   const kafka = { ...testKafka(), ...options };
   const written = writtenLog();
-  const app = await openTestApp({ broker: (log) => createKafkaEvents({ ...kafka, log }), log: written.log });
-  return { process: await app.process(), ...written };
+  const installation = await openTestInstallation({ broker: (log) => createKafkaEvents({ ...kafka, log }), log: written.log });
+  return { process: await installation.process(), ...written };
 }
 
 describe("events: Kafka with TLS", () => {
-  it("SEC-05: come from the log to a subscriber over encrypted connections alone, trusting the authority that is named", async () => {
+  it("SEC-05: reach a subscriber over encrypted connections only, with the configured authority", async () => {
     const server = await openTlsBroker(broker);
     const { process, lines } = await openProcess({ brokers: [`127.0.0.1:${server.port}`], tls: true, ca: server.ca });
     const watching = await process.subscribe([recording("watch")], quick);
@@ -33,7 +33,7 @@ describe("events: Kafka with TLS", () => {
   });
 
   for (const fault of tlsFaults)
-    it(`SEC-05: tell a server nothing ${fault.name}, say why, and wait in the log`, async () => {
+    it(`SEC-05: send nothing to a server ${fault.name}, log the reason, and wait in the log`, async () => {
       const { server, ca } = await fault.open(broker);
       const trust = ca === undefined ? {} : { ca };
       const { process, says } = await openProcess({ brokers: [`${server.host}:${server.port}`], tls: true, ...trust });
@@ -46,7 +46,7 @@ describe("events: Kafka with TLS", () => {
       assert.equal(server.heard(), 0);
     });
 
-  it("SEC-05: get no answer in plain text where TLS is spoken", async () => {
+  it("SEC-05: are not sent in plain text to a server with TLS", async () => {
     const server = await openTlsServer(broker);
     const { process, says } = await openProcess({ brokers: [`127.0.0.1:${server.port}`], tls: false });
     await append(process.publisher, process.log, "a", 0, 1);

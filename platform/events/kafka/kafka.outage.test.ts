@@ -3,16 +3,16 @@ import { describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "../../telemetry/logger.ts";
 import { controlEngine } from "../../testing/engines.ts";
-import { append, assertExactlyOnce, recording, until } from "../events.contract.ts";
+import { append, assertExactlyOnce, recording, until } from "../test-subscriptions.ts";
 import { createKafkaEvents } from "./kafka-events.ts";
 import { readTopic, testKafka } from "./test-kafka-topics.ts";
-import { openTestApp } from "../open-test-app.ts";
-import type { TestProcess } from "../open-test-app.ts";
+import { openTestInstallation } from "../open-test-installation.ts";
+import type { TestProcess } from "../open-test-installation.ts";
 
 const count = (name: string, plain: number): number => Number(process.env[name] ?? plain);
 const quick = { lingerMs: 0, pauseMs: 0 };
 
-/** Appends to a few streams until it is told to stop, and gives how many events there are then. */
+/** Appends to a few streams until it is stopped; `stop` returns how many events there are then. */
 function writing({ publisher, log }: TestProcess, name: string): { readonly written: () => number; stop(): Promise<number> } {
   let [going, written] = [true, 0];
   const running = (async () => {
@@ -32,19 +32,19 @@ function writing({ publisher, log }: TestProcess, name: string): { readonly writ
 }
 
 describe("events: the loss of Kafka", () => {
-  it("R10, I8: a broker that is killed and comes back costs no event; the shop goes on selling, and all is applied soon after", async () => {
+  it("R10, I8: a broker that is killed and restarted loses no event; the publisher goes on, and all is applied soon after", async () => {
     const kafka = testKafka();
-    const told: string[] = [];
+    const warnings: string[] = [];
     const silent = () => undefined;
     const log: Logger = {
       debug: silent,
       info: silent,
-      warn: (_, text) => told.push(text),
-      error: (_, text) => told.push(text),
+      warn: (_, text) => warnings.push(text),
+      error: (_, text) => warnings.push(text),
       child: () => log,
     };
-    const app = await openTestApp({ broker: (theLog) => createKafkaEvents({ ...kafka, log: theLog }), log });
-    const [one, two] = [await app.process(), await app.process()];
+    const installation = await openTestInstallation({ broker: (theLog) => createKafkaEvents({ ...kafka, log: theLog }), log });
+    const [one, two] = [await installation.process(), await installation.process()];
     const watching = [await one.subscribe([recording("watch")], quick), await two.subscribe([recording("watch")], quick)];
     const writer = writing(one, "s");
     await until(async () => writer.written() > 20);
@@ -53,7 +53,7 @@ describe("events: the loss of Kafka", () => {
       const before = writer.written();
       try {
         await sleep(count("KONTOR_OUTAGE_MS", 3_000));
-        assert.ok(writer.written() > before + 20, "the log grows while Kafka is away");
+        assert.ok(writer.written() > before + 20, "the log grows while Kafka is unavailable");
       } finally {
         await controlEngine("start", "kafka");
       }
@@ -68,13 +68,13 @@ describe("events: the loss of Kafka", () => {
     const ids = (await readTopic(kafka, `${kafka.prefix}.things`)).map(({ headers }) => headers["ce_id"]);
     assert.equal(new Set(ids).size, written);
     // Two processes that cannot read, one that cannot publish.
-    assert.ok(told.length <= 3 * count("KONTOR_OUTAGES", 1), told.join("\n"));
+    assert.ok(warnings.length <= 3 * count("KONTOR_OUTAGES", 1), warnings.join("\n"));
   });
 
-  it("R10: a broker that hangs is waited for, and nothing is lost", async () => {
+  it("R10: nothing is lost while a broker hangs, and all is applied when it continues", async () => {
     const kafka = testKafka();
-    const app = await openTestApp({ broker: (log) => createKafkaEvents({ ...kafka, log }) });
-    const shop = await app.process();
+    const installation = await openTestInstallation({ broker: (log) => createKafkaEvents({ ...kafka, log }) });
+    const shop = await installation.process();
     const watching = await shop.subscribe([recording("watch")], quick);
     await append(shop.publisher, shop.log, "a", 0, 5);
     await watching.caughtUp();
@@ -92,8 +92,8 @@ describe("events: the loss of Kafka", () => {
 
   it("MSG-11, R10: of three brokers one is killed: events go on and nothing is lost", async () => {
     const kafka = testKafka("ENGINE_KAFKA_CLUSTER", { replicas: 3 });
-    const app = await openTestApp({ broker: (log) => createKafkaEvents({ ...kafka, log }) });
-    const shop = await app.process();
+    const installation = await openTestInstallation({ broker: (log) => createKafkaEvents({ ...kafka, log }) });
+    const shop = await installation.process();
     const watching = await shop.subscribe([recording("watch")], quick);
     const writer = writing(shop, "s");
     await until(async () => ((await watching.status())[0]?.applied ?? 0) > 20);

@@ -2,19 +2,19 @@ import type { Logger } from "../../telemetry/logger.ts";
 import type { KafkaClient } from "./kafka-client.ts";
 import { Waker } from "../waker.ts";
 
-const everyMs = 5_000;
+const intervalMs = 5_000;
 
 /**
- * Writes how far each subscription has come to where Kafka's own tools look for it: a consumer group of its name. Nothing here reads that, so it may
- * be late, and a failure is only worth a line.
+ * Commits the offsets of each subscription to a consumer group of its name, for Kafka's own tools. Kontor never reads them, so they may be late, and
+ * a failure is only logged.
  */
-export class OffsetNotes {
+export class OffsetReporter {
   readonly #client: KafkaClient;
   readonly #log: Logger;
   readonly #waker = new Waker();
-  readonly #noted = new Map<string, number>();
-  /** By subscription and topic, what is new since it was last written. */
-  readonly #fresh = new Map<string, Map<number, number>>();
+  readonly #reported = new Map<string, number>();
+  /** By subscription and topic, the offsets by partition that are not committed yet. */
+  readonly #pending = new Map<string, Map<number, number>>();
   #failing = false;
   #running: Promise<void> | undefined;
 
@@ -23,14 +23,14 @@ export class OffsetNotes {
     this.#log = log;
   }
 
-  note(subscription: string, topic: string, part: number, offset: number): void {
+  report(subscription: string, topic: string, partition: number, offset: number): void {
     const key = `${subscription} ${topic}`;
-    const noted = this.#noted.get(`${key} ${part}`);
-    if (noted === offset) return;
-    this.#noted.set(`${key} ${part}`, offset);
-    let fresh = this.#fresh.get(key);
-    if (fresh === undefined) this.#fresh.set(key, (fresh = new Map()));
-    fresh.set(part, offset);
+    const reported = this.#reported.get(`${key} ${partition}`);
+    if (reported === offset) return;
+    this.#reported.set(`${key} ${partition}`, offset);
+    let pending = this.#pending.get(key);
+    if (pending === undefined) this.#pending.set(key, (pending = new Map()));
+    pending.set(partition, offset);
     this.#running ??= this.#run();
   }
 
@@ -41,22 +41,22 @@ export class OffsetNotes {
 
   async #run(): Promise<void> {
     while (!this.#waker.closed) {
-      await this.#waker.pause(everyMs);
-      if (!this.#waker.closed) await this.#write();
+      await this.#waker.pause(intervalMs);
+      if (!this.#waker.closed) await this.#commit();
     }
   }
 
-  async #write(): Promise<void> {
-    const fresh = [...this.#fresh];
-    this.#fresh.clear();
+  async #commit(): Promise<void> {
+    const pending = [...this.#pending];
+    this.#pending.clear();
     try {
-      for (const [key, offsets] of fresh) {
+      for (const [key, offsets] of pending) {
         const [subscription = "", topic = ""] = key.split(" ");
-        await this.#client.noteOffsets(subscription, topic, offsets);
+        await this.#client.commitOffsets(subscription, topic, offsets);
       }
       this.#failing = false;
     } catch (error) {
-      if (!this.#failing) this.#log.info({ error }, "offsets could not be noted for Kafka's tools; nothing depends on them");
+      if (!this.#failing) this.#log.info({ error }, "offsets could not be committed for Kafka's tools; nothing depends on them");
       this.#failing = true;
     }
   }

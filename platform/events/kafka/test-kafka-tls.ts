@@ -2,7 +2,7 @@ import { Transform } from "node:stream";
 import { openTlsServer } from "../../testing/test-tls-server.ts";
 import type { TlsServer } from "../../testing/test-tls-server.ts";
 
-/** A broker that is reached by TLS alone: it tells clients to come to the port of its server with TLS. */
+/** A TLS server in front of a broker. It replaces the broker's port in the metadata by its own, so that clients connect with TLS only. */
 export async function openTlsBroker(broker: string): Promise<TlsServer> {
   const [host = "", port = ""] = broker.split(":");
   let ownPort = 0;
@@ -20,7 +20,7 @@ function int32(value: number): Buffer {
   return bytes;
 }
 
-/** Replaces bytes by others of the same length, in whole frames: a frame is its length in four bytes, and so many more. */
+/** Replaces bytes by others of the same length, frame by frame: a frame is its length in four bytes, and as many bytes. */
 function replaced(what: Buffer, by: () => Buffer): Transform {
   let rest: Buffer = Buffer.alloc(0);
   return new Transform({

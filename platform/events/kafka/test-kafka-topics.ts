@@ -5,7 +5,7 @@ import type { EngineVariable } from "../../testing/engines.ts";
 import { afterTests } from "../../testing/postgres.ts";
 import type { KafkaOptions } from "./kafka-options.ts";
 
-/** Options of a house whose topics and groups are its own, and are deleted after the test. Throws, naming the variable, without a Kafka. */
+/** Options with a prefix of the test's own; its topics and groups are deleted after the test. Throws, naming the variable, without a Kafka. */
 export function testKafka(
   variable: EngineVariable = "ENGINE_KAFKA",
   options: Partial<KafkaOptions> = {},
@@ -26,28 +26,28 @@ export function testKafka(
   return { brokers, prefix, ...options };
 }
 
-/** A record as any other consumer of the cluster sees it. */
-export interface SeenRecord {
+/** A record as any consumer of the cluster reads it. */
+export interface PlainRecord {
   readonly partition: number;
   readonly key: string;
   readonly value: Buffer;
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** All that is on a topic now, by partition and offset, read by a plain consumer of Kafka's. Empty when there is no such topic. */
-export async function readTopic({ brokers, prefix }: KafkaOptions, topic: string): Promise<SeenRecord[]> {
+/** All records on a topic now, by partition and offset, read by a plain Kafka consumer. Empty when the topic does not exist. */
+export async function readTopic({ brokers, prefix }: KafkaOptions, topic: string): Promise<PlainRecord[]> {
   const consumer = new Consumer({
     clientId: "plain",
     groupId: `${prefix}.plain-${randomBytes(4).toString("hex")}`,
     bootstrapBrokers: [...brokers],
   });
   try {
-    // There is no such topic yet.
+    // The topic may not exist yet.
     const ends = await consumer.listOffsets({ topics: [topic] }).catch(() => undefined);
     const expected = ends?.get(topic)?.reduce((sum, end) => sum + Number(end), 0) ?? 0;
     if (expected === 0) return [];
     const stream = await consumer.consume({ topics: [topic], mode: "earliest", autocommit: false, maxWaitTime: 50 });
-    const found: { readonly offset: bigint; readonly record: SeenRecord }[] = [];
+    const found: { readonly offset: bigint; readonly record: PlainRecord }[] = [];
     for await (const { partition, offset, key, value, headers } of stream) {
       const texts = Object.fromEntries(Array.from(headers, ([name, text]) => [name.toString(), text.toString()]));
       found.push({ offset, record: { partition, key: key?.toString() ?? "", value, headers: texts } });

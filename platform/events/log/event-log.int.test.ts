@@ -19,7 +19,7 @@ import type { Logger } from "../telemetry/logger.ts";
 import { afterTests, testDatabase } from "../testing/postgres.ts";
 import { createEventLog, isVersionTaken } from "./event-log.ts";
 import type { HostedEventLog } from "./event-log.ts";
-import { comparePlaces } from "../position.ts";
+import { comparePositions } from "../position.ts";
 import { counted, PlainSchema, renamed, testRegistry } from "../test-events.ts";
 import type { Counted } from "../test-events.ts";
 import { createWakeups } from "../wakeups.ts";
@@ -78,8 +78,8 @@ describe("event log", () => {
   const newStream = () => `s${++streams}`;
   const head = async () => (await reader.readEvents({ limit: 1 }, reading())).head;
 
-  /** All events from a place on, page by page, until everything committed at the call has been seen. */
-  async function readAll(request: { after?: Cursor; types?: string[]; limit?: number }): Promise<Event[]> {
+  /** All events from a position on, page by page, until everything committed at the call has been seen. */
+  async function readAll(request: { after?: Position; types?: string[]; limit?: number }): Promise<Event[]> {
     const all: Event[] = [];
     const until = (await head())!;
     let after = request.after;
@@ -87,11 +87,11 @@ describe("event log", () => {
       const { events, next } = await reader.readEvents({ limit: 100, ...request, ...(after && { after }) }, reading());
       all.push(...events);
       after = next!;
-      if (comparePlaces(next!, until) >= 0) return all;
+      if (comparePositions(next!, until) >= 0) return all;
     }
   }
 
-  it("CON-02: gives a stream's history as it was recorded, from version 1", async () => {
+  it("CON-02: history returns a stream's events as they were recorded, from version 1", async () => {
     const stream = newStream();
     await database.transaction((tx) => log.append(tx, call, [{ stream, expectedVersion: 0, events: [counted(1), renamed("tea")] }]));
     await database.transaction((tx) => append(tx, stream, 2, 3));
@@ -113,7 +113,7 @@ describe("event log", () => {
     assert.deepEqual(await log.history(database, "nothing"), []);
   });
 
-  it("refuses a version that is taken, a gap, and one of many streams that does not fit: nothing is recorded then", async () => {
+  it("refuses a version that is taken, a gap, and one stale version among many streams: nothing is recorded then", async () => {
     const [stream, other] = [newStream(), newStream()];
     await database.transaction((tx) => append(tx, stream, 0, 1, 2));
     for (const expectedVersion of [0, 1, 3, 9])
@@ -135,7 +135,7 @@ describe("event log", () => {
     await database.transaction((tx) => log.append(tx, call, []));
   });
 
-  it("of writers that race for a version one wins", async () => {
+  it("of concurrent writers of a version one wins", async () => {
     const stream = newStream();
     const tries = await Promise.allSettled(Array.from({ length: 8 }, (_, at) => database.transaction((tx) => append(tx, stream, 0, at))));
     assert.equal(tries.filter(({ status }) => status === "fulfilled").length, 1);
@@ -169,7 +169,7 @@ describe("event log", () => {
       await assert.rejects(database.run(change), /append only/);
   });
 
-  it("MSG-09: reads what commits later under an older transaction id, before what was committed earlier", async () => {
+  it("MSG-09: an event that commits later under an older transaction id is read before those committed earlier", async () => {
     const after = (await head())!;
     const [older, newer] = [newStream(), newStream()];
     let seenBetween: Event[] = [];
@@ -178,7 +178,7 @@ describe("event log", () => {
       await outsideTransaction(() => database.transaction((inner) => append(inner, newer, 0, 2)));
       const answer = await outsideTransaction(() => reader.readEvents({ after, limit: 100 }, reading()));
       seenBetween = answer.events;
-      assert.equal(comparePlaces(answer.next!, answer.head!) < 0, true, "tells that there is more to come");
+      assert.equal(comparePositions(answer.next!, answer.head!) < 0, true, "the head shows that there is more to read");
     });
     assert.deepEqual(
       seenBetween.filter(({ stream }) => stream === newer),
@@ -206,7 +206,7 @@ describe("event log", () => {
     );
   });
 
-  it("MSG-09, I8: 24 writers whose commits interleave lose no event to a reader beside them", async () => {
+  it("MSG-09, I8: 24 writers whose commits interleave lose no event for a concurrent reader", async () => {
     const after = (await head())!;
     const prefix = `${newStream()}-`;
     let writing = 24;
@@ -219,14 +219,14 @@ describe("event log", () => {
       writing--;
     });
     const seen: Event[] = [];
-    for (let place = after, last = false; !last;) {
+    for (let position = after, last = false; !last;) {
       last = writing === 0;
       const until = (await head())!;
       do {
-        const { events, next } = await reader.readEvents({ after: place, limit: 7 }, reading());
+        const { events, next } = await reader.readEvents({ after: position, limit: 7 }, reading());
         seen.push(...events);
-        place = next!;
-      } while (comparePlaces(place, until) < 0);
+        position = next!;
+      } while (comparePositions(position, until) < 0);
     }
     await Promise.all(writers);
     const ours = seen.filter(({ stream }) => stream.startsWith(prefix));
@@ -239,7 +239,7 @@ describe("event log", () => {
       );
   });
 
-  it("moves over events of other types, and comes to an end with the log's last place", async () => {
+  it("passes events of other types, and ends at the log's last position", async () => {
     const after = (await head())!;
     const stream = newStream();
     for (let version = 0; version < 12; version += 2)
@@ -259,7 +259,7 @@ describe("event log", () => {
     assert.deepEqual(next, last);
   });
 
-  it("looks at 10,000 events a read for rare ones, and loses none", async () => {
+  it("scans 10,000 events a read for rare ones, and loses none", async () => {
     const after = (await head())!;
     const stream = newStream();
     await database.run(sql`
@@ -274,7 +274,7 @@ describe("event log", () => {
     );
   });
 
-  it("answers who waits for some types when one of these comes, and tells where to read on behind the others", async () => {
+  it("responds to a reader waiting for some types when one of these comes, with the position after the others", async () => {
     const after = (await head())!;
     const stream = newStream();
     const wanted = reader.readEvents({ after, types: ["test.thing.renamed"], limit: 10, waitMs: 20_000 }, reading());
@@ -286,21 +286,21 @@ describe("event log", () => {
       [6],
     );
     const unwanted = await reader.readEvents({ after, types: ["test.thing.other"], limit: 10, waitMs: 5 }, reading());
-    assert.deepEqual([unwanted.events, comparePlaces(unwanted.next!, after) > 0], [[], true]);
+    assert.deepEqual([unwanted.events, comparePositions(unwanted.next!, after) > 0], [[], true]);
   });
 
-  it("answers a waiting reader when something comes, and when the time is over", async () => {
+  it("responds to a waiting reader when an event comes, and when the time is over", async () => {
     const after = (await head())!;
     const stream = newStream();
     const waiting = reader.readEvents({ after, limit: 10, waitMs: 20_000 }, reading());
     await database.transaction((tx) => append(tx, stream, 0, 1));
     const { head: grown } = await waiting;
-    assert.ok(comparePlaces(grown!, after) > 0);
+    assert.ok(comparePositions(grown!, after) > 0);
     const { events, head: last } = await reader.readEvents({ after: grown!, limit: 10, waitMs: 5 }, reading());
     assert.deepEqual([events, last], [[], grown]);
   });
 
-  it("a new epoch begins on another server and when a reader is ahead of the log; what was and what comes are read in order", async () => {
+  it("a new epoch begins on another server and when a reader is ahead of the log; events of all epochs are read in order", async () => {
     const stream = newStream();
     const after = (await head())!;
     const epoch = async () => (await database.one<{ epoch: number }>(sql`select epoch from log_epoch`)).epoch;
@@ -326,7 +326,7 @@ describe("event log", () => {
     assert.equal(await epoch(), first + 3, "transaction ids went back, and no event tells");
     await database.transaction((tx) => append(tx, stream, 4, 5));
 
-    const lost = create(CursorSchema, { epoch: first + 3, xid: "99999999999", position: "1" });
+    const lost = create(PositionSchema, { epoch: first + 3, xid: "99999999999", position: "1" });
     await reader.readEvents({ after: lost, limit: 1 }, reading());
     assert.equal(await epoch(), first + 4, "a reader knows more than the log has");
     await database.transaction((tx) => append(tx, stream, 5, 6));

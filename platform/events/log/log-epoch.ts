@@ -1,8 +1,8 @@
 import type { Database, Queries } from "../../database/database.ts";
 import { sql } from "../../database/sql.ts";
-import type { Place } from "../position.ts";
+import type { Position } from "../position.ts";
 
-// The timeline changes when a standby is promoted or a backup is recovered: transactions that others have seen may be gone then.
+// The timeline changes when a standby is promoted or a backup is recovered: transactions that readers have seen may be lost then.
 const server = sql`(select system_identifier::text from pg_control_system()) || '/' || left(pg_walfile_name(pg_current_wal_lsn()), 8)`;
 const nextXid = sql`pg_snapshot_xmax(pg_current_snapshot())`;
 
@@ -13,10 +13,10 @@ interface Found {
 }
 
 /**
- * Finds out whether the database is on another server, or its transaction ids went back, since the log was last opened: then old and
- * new ids cannot be compared and the epoch rises. `ahead` is a reader's place that this log has not reached: it must have lost events.
+ * Raises the epoch when the database has moved to another server, or its transaction ids went back, since the log was last opened: old and
+ * new ids cannot be compared then. `ahead` is a reader's position that this log has not reached: the log must have lost events.
  */
-export async function checkEpoch(database: Database, ahead?: Place): Promise<void> {
+export async function checkEpoch(database: Database, ahead?: Position): Promise<void> {
   if (ahead === undefined) {
     const found = await look(database);
     if (!found.moved && !found.fresh) {
@@ -26,7 +26,7 @@ export async function checkEpoch(database: Database, ahead?: Place): Promise<voi
   }
   await database.transaction(
     async (tx) => {
-      // Waits for all who write events and holds up the others: an event of the old epoch must not commit after the rise.
+      // Waits for open transactions that write events and blocks new ones: an event of the old epoch must not commit after the rise.
       await tx.run(sql`lock table events in share row exclusive mode`);
       const found = await look(tx);
       const lost = ahead !== undefined && (await isAhead(tx, ahead));
@@ -46,7 +46,7 @@ function look(queries: Queries): Promise<Found> {
     from log_epoch l`);
 }
 
-async function isAhead(queries: Queries, { epoch, xid }: Place): Promise<boolean> {
+async function isAhead(queries: Queries, { epoch, xid }: Position): Promise<boolean> {
   const { ahead } = await queries.one<{ ahead: boolean }>(
     sql`select (${epoch}::int, ${xid}::xid8) >= (epoch, ${nextXid}) as ahead from log_epoch`,
   );

@@ -1,12 +1,12 @@
 import type { Queries } from "../../database/database.ts";
 import { sql } from "../../database/sql.ts";
-import type { Stand } from "../position.ts";
+import type { Checkpoint } from "../checkpoint.ts";
 
-/** The row among a service's subscriptions that says how far its own log has been relayed. */
+/** The row among a publisher's own subscriptions that stores how far its log has been relayed. */
 export const relayName = "kontor.relay";
 
-/** How far the log in this database has been relayed to a broker; undefined when it never was. */
-export function readRelayed(queries: Queries): Promise<Stand | undefined> {
-  return queries.maybe<Stand>(sql`
-    select epoch, xid, position::text as position, mark from subscriptions where name = ${relayName}`);
+/** How far the log in this database has been relayed to a broker; undefined when there was never a relay. */
+export function readRelayCheckpoint(queries: Queries): Promise<Checkpoint | undefined> {
+  return queries.maybe<Checkpoint>(sql`
+    select epoch, xid, position::text as position, offsets from subscriptions where name = ${relayName}`);
 }

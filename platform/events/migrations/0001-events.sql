@@ -29,8 +29,8 @@ end $$;
 create trigger events_append_only before update or delete on events for each row execute function forbid_event_change();
 create trigger events_no_truncate before truncate on events for each statement execute function forbid_event_change();
 
--- One row: which life of the log this is. It rises when the database finds itself on another server or its transaction ids went back,
--- because from then on old and new ids cannot be compared.
+-- One row: the log's epoch. It rises when the database has moved to another server or its transaction ids went back, because old and new
+-- transaction ids cannot be compared then.
 create table log_epoch (
   one boolean primary key default true check (one),
   epoch int not null,
@@ -39,7 +39,7 @@ create table log_epoch (
 );
 insert into log_epoch (epoch, server, xid) values (1, '', '0');
 
--- Where this service's subscribers stand in the logs that they read, and who is at it.
+-- The checkpoints of this service's subscriptions in the logs that they read, and who holds their leases.
 create table subscriptions (
   name text primary key,
   publisher text not null,
@@ -48,7 +48,7 @@ create table subscriptions (
   position bigint not null default 0,
   applied bigint not null default 0,
   skipped bigint not null default 0,
-  -- Rises with each new holder of the lease: who comes with an older one writes nothing.
+  -- Rises with each new holder of the lease: a holder with an older fence cannot write.
   fence bigint not null default 0,
   lease_owner text,
   lease_until timestamptz,
@@ -71,11 +71,11 @@ create table parked_events (
   correlation text not null,
   causation text not null,
   at timestamptz not null,
-  -- Why it failed the last time; empty for one that only waits for those before it.
+  -- Why it failed the last time; empty for an event that only waits for earlier ones.
   cause text not null,
-  -- None: due as soon as it is the first of its stream.
+  -- 0: due as soon as it is the first of its stream.
   attempts int not null,
-  -- When it is tried again, by business time. None after attempts: it stays until an operator acts.
+  -- When it is tried again, in business time. Null after attempts: it stays until an operator replays or skips it.
   next_attempt_at timestamptz,
   parked_at timestamptz not null default now(),
   primary key (subscription, stream, epoch, xid, position)

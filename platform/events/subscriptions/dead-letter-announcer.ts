@@ -1,28 +1,28 @@
 import type { Database } from "../../database/database.ts";
 import type { Logger } from "../../telemetry/logger.ts";
-import { noteAnnounced, unannounced } from "./parked-store.ts";
-import type { DeadLetter } from "./parked-store.ts";
 import { Waker } from "../waker.ts";
+import { recordAnnounced, unannouncedDeadLetters } from "./dead-letter-store.ts";
+import type { DeadLetter } from "./dead-letter-store.ts";
 
-const atOnce = 100;
-const lookMs = 60_000;
+const batchMax = 100;
+const pollMs = 60_000;
 const backoffMsMin = 200;
 const backoffMsMax = 10_000;
 
-export interface AnnouncerNeeds {
+export interface DeadLetterAnnouncerNeeds {
   readonly service: string;
   readonly database: Database;
   readonly log: Logger;
   readonly announce: (letters: readonly DeadLetter[]) => Promise<void>;
 }
 
-/** Makes the parked events of one service known as dead letters: at least once each time, also after a crash or while the broker was away. */
-export class Announcer {
-  readonly #needs: AnnouncerNeeds;
+/** Announces the parked events of one service as dead letters: at least once each, also after a crash or an outage of the broker. */
+export class DeadLetterAnnouncer {
+  readonly #needs: DeadLetterAnnouncerNeeds;
   readonly #waker = new Waker();
   #running: Promise<void> | undefined;
 
-  constructor(needs: AnnouncerNeeds) {
+  constructor(needs: DeadLetterAnnouncerNeeds) {
     this.#needs = needs;
   }
 
@@ -30,7 +30,7 @@ export class Announcer {
     this.#running ??= this.#run();
   }
 
-  /** Something was parked, or given up. */
+  /** Called when an event was parked, or its attempts are used up. */
   wake(): void {
     this.#waker.raise();
   }
@@ -47,9 +47,9 @@ export class Announcer {
       try {
         const more = await this.#round();
         failures = 0;
-        if (!more) await this.#waker.wait(lookMs);
+        if (!more) await this.#waker.wait(pollMs);
       } catch (error) {
-        if (failures === 0) log.warn({ error, service }, "parked events could not be announced, it is tried until it works");
+        if (failures === 0) log.warn({ error, service }, "dead letters could not be announced, it is tried until it succeeds");
         await this.#waker.pause(Math.min(backoffMsMin * 2 ** failures++, backoffMsMax));
       }
     }
@@ -57,10 +57,10 @@ export class Announcer {
 
   async #round(): Promise<boolean> {
     const { database, announce } = this.#needs;
-    const letters = await unannounced(database, atOnce);
+    const letters = await unannouncedDeadLetters(database, batchMax);
     if (letters.length === 0) return false;
     await announce(letters);
-    await noteAnnounced(database, letters);
-    return letters.length === atOnce;
+    await recordAnnounced(database, letters);
+    return letters.length === batchMax;
   }
 }

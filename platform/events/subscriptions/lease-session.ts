@@ -4,17 +4,19 @@ import type { Database } from "../../database/database.ts";
 import { sql } from "../../database/sql.ts";
 import { refusalIn } from "../../errors/refusal.ts";
 import type { Logger } from "../../telemetry/logger.ts";
+import { checkpointOf } from "../checkpoint.ts";
+import type { Checkpoint } from "../checkpoint.ts";
 import type { EventSchemas } from "../event-schemas.ts";
-import type { SourceBatch, SourceEvent } from "../transport/event-source.ts";
 import type { RecordedEvent, Subscription } from "../events.ts";
-import { noteFailure, parkedEvents, parkedHeads, unpark } from "./parked-store.ts";
-import type { Parking } from "./parked-store.ts";
-import { comparePlaces } from "../position.ts";
-import type { Place, Stand } from "../position.ts";
+import { comparePositions } from "../position.ts";
+import type { Position } from "../position.ts";
+import type { SourceBatch, SourceEvent } from "../transport/event-source.ts";
+import { LeaseLost } from "./lease-store.ts";
+import type { Lease } from "./lease-store.ts";
+import { firstParkedEvents, parkedEvents, recordFailure, removeParked } from "./parked-store.ts";
+import type { EventToPark } from "./parked-store.ts";
 import { writeStep } from "./shared-batches.ts";
 import type { SharedBatches } from "./shared-batches.ts";
-import { LeaseLost } from "./subscription-store.ts";
-import type { Lease } from "./subscription-store.ts";
 
 export interface LeaseSessionNeeds {
   readonly subscription: Subscription;
@@ -22,7 +24,7 @@ export interface LeaseSessionNeeds {
   readonly database: Database;
   readonly clock: Clock;
   readonly log: Logger;
-  /** The other parts of the subscription in this process. */
+  /** The batches shared with the other partitions of the subscription in this process. */
   readonly shared?: SharedBatches;
   readonly options: {
     readonly batchMax: number;
@@ -32,41 +34,41 @@ export interface LeaseSessionNeeds {
     readonly leaseMs: number;
   };
   /** Called after each step forward. */
-  readonly moved: () => void;
-  /** Called when an event was parked, or its tries are used up. */
-  readonly parked?: () => void;
+  readonly onProgress: () => void;
+  /** Called when an event was parked, or its attempts are used up. */
+  readonly onParked?: () => void;
 }
 
 interface Failure {
   readonly error: unknown;
 }
 
-/** After so many refusals by the database while it answers others, it is the batch that does not work. */
+/** When the database refuses a batch so often and still executes other statements, the batch is at fault. */
 const refusalsMax = 4;
-/** A place that only moved over events of other types is stored this often: after a crash they are looked at again. */
+/** Progress over events of other types only is stored this often: after a crash they are read again. */
 const storeMs = 1_000;
 const never = Number.POSITIVE_INFINITY;
 
-/** One holder's time with a subscription: applies events and parks what fails, under one lease. Throws `LeaseLost` when that has become void. */
+/** Applies a subscription's events and parks those that fail, under one lease. Its methods throw `LeaseLost` when the lease has become void. */
 export class LeaseSession {
   readonly #needs: LeaseSessionNeeds;
-  /** Streams with parked events, and when (business time, ms) the first is tried again. True as long as the lease is: only its holder parks. */
+  /** Streams with parked events, and when (business time, ms) the first is tried again. Valid as long as the lease: only its holder parks. */
   readonly #parked = new Map<string, number>();
-  /** The place in it is the stored one. */
+  /** Its checkpoint is the stored one. */
   #lease: Lease;
-  #stand: Stand;
+  #progress: Checkpoint;
   #storedMs = performance.now();
   #refusals = 0;
 
   private constructor(needs: LeaseSessionNeeds, lease: Lease) {
     this.#needs = needs;
     this.#lease = lease;
-    this.#stand = standOf(lease);
+    this.#progress = checkpointOf(lease);
   }
 
   static async begin(needs: LeaseSessionNeeds, lease: Lease): Promise<LeaseSession> {
     const session = new LeaseSession(needs, lease);
-    for (const { stream, attempts, nextAttemptAt } of await parkedHeads(needs.database, lease.name))
+    for (const { stream, attempts, nextAttemptAt } of await firstParkedEvents(needs.database, lease.name))
       session.#parked.set(stream, attempts === 0 ? 0 : (nextAttemptAt?.getTime() ?? never));
     return session;
   }
@@ -76,17 +78,18 @@ export class LeaseSession {
   }
 
   /** Everything up to here is applied or parked, or of another type. */
-  get stand(): Stand {
-    return this.#stand;
+  get progress(): Checkpoint {
+    return this.#progress;
   }
 
-  /** When a write last made the lease longer, on the monotonic clock. */
+  /** When a write last extended the lease, on the monotonic clock. */
   get storedMs(): number {
     return this.#storedMs;
   }
 
+  /** Whether the progress is stored. */
   get stored(): boolean {
-    return comparePlaces(this.#stand, this.#lease) === 0 && this.#stand.mark === this.#lease.mark;
+    return comparePositions(this.#progress, this.#lease) === 0 && this.#progress.offsets === this.#lease.offsets;
   }
 
   /** When the next parked event is due, in business time; infinite when none will be. */
@@ -97,88 +100,93 @@ export class LeaseSession {
   }
 
   /** Applies a batch in one transaction; when that fails, each event by itself, and parks those that fail. */
-  async take({ events, next }: SourceBatch): Promise<void> {
+  async apply({ events, next }: SourceBatch): Promise<void> {
     if (events.length === 0) {
-      if (comparePlaces(next, this.#stand) > 0 || next.mark !== this.#stand.mark) this.#reach(next);
-      if (!this.stored && performance.now() - this.#storedMs >= storeMs) await this.#commit([], [], this.#stand);
+      if (comparePositions(next, this.#progress) > 0 || next.offsets !== this.#progress.offsets) this.#advance(next);
+      if (!this.stored && performance.now() - this.#storedMs >= storeMs) await this.#commit([], [], this.#progress);
       return;
     }
     const free: RecordedEvent[] = [];
-    const waiting: Parking[] = [];
+    const toPark: EventToPark[] = [];
     let failed: Failure | undefined;
     for (const event of events) {
-      if (this.#parked.has(event.stream)) waiting.push({ event });
+      if (this.#parked.has(event.stream)) toPark.push({ event });
       else {
         const decoded = this.#decode(event);
         if ("error" in decoded) failed = decoded;
         else free.push(decoded);
       }
     }
-    failed ??= await this.#try(free, waiting, next);
+    failed ??= await this.#try(free, toPark, next);
     if (failed === undefined) return;
-    // A lone event has had its try.
-    await this.#takeEach(events, events.length === 1 ? failed : undefined);
-    this.#reach(next);
+    // A single event has been tried already.
+    await this.#applyEach(events, events.length === 1 ? failed : undefined);
+    this.#advance(next);
   }
 
   /** Tries the parked events that are due, until `stopped`. */
   async retryDue(stopped: () => boolean): Promise<void> {
     if (this.#parked.size === 0) return;
     const nowMs = this.#needs.clock.now().getTime();
-    for (const [stream, dueMs] of this.#parked) if (dueMs <= nowMs && !stopped()) await this.#drain(stream);
+    for (const [stream, dueMs] of this.#parked) if (dueMs <= nowMs && !stopped()) await this.#retryStream(stream);
   }
 
-  async #takeEach(events: readonly SourceEvent[], known: Failure | undefined): Promise<void> {
+  async #applyEach(events: readonly SourceEvent[], known: Failure | undefined): Promise<void> {
     for (const event of events) {
       if (this.#parked.has(event.stream)) {
-        await this.#commit([], [{ event }], this.#upTo(event.place), true);
+        await this.#commit([], [{ event }], this.#upTo(event.position), true);
         continue;
       }
       const decoded = this.#decode(event);
-      const failure = known ?? ("error" in decoded ? decoded : await this.#try([decoded], [], this.#upTo(event.place), true));
+      const failure = known ?? ("error" in decoded ? decoded : await this.#try([decoded], [], this.#upTo(event.position), true));
       if (failure === undefined) continue;
       const nextAttemptAt = this.#nextAttemptAt(1);
-      await this.#commit([], [{ event, failure: { error: failure.error, nextAttemptAt } }], this.#upTo(event.place), true);
+      await this.#commit([], [{ event, failure: { error: failure.error, nextAttemptAt } }], this.#upTo(event.position), true);
       this.#failed(event, failure.error, nextAttemptAt);
     }
   }
 
-  async #try(events: readonly RecordedEvent[], parkings: readonly Parking[], to: Stand, alone = false): Promise<Failure | undefined> {
+  async #try(
+    events: readonly RecordedEvent[],
+    toPark: readonly EventToPark[],
+    to: Checkpoint,
+    alone = false,
+  ): Promise<Failure | undefined> {
     try {
-      await this.#commit(events, parkings, to, alone);
+      await this.#commit(events, toPark, to, alone);
       return undefined;
     } catch (error) {
-      if (await this.#isOwnFault(error)) return { error };
+      if (await this.#isFaultOfEvent(error)) return { error };
       throw error;
     }
   }
 
-  /** One transaction: the effect of `events`, the parked rows, and the place. With those of other parts, where they share it. */
-  async #commit(events: readonly RecordedEvent[], parkings: readonly Parking[], to: Stand, alone = false): Promise<void> {
-    const step = { lease: this.#lease, events, parkings, to };
+  /** One transaction: the effect of `events`, the parked rows, and the checkpoint; together with those of other partitions unless it must be alone. */
+  async #commit(events: readonly RecordedEvent[], toPark: readonly EventToPark[], to: Checkpoint, alone = false): Promise<void> {
+    const step = { lease: this.#lease, events, toPark, to };
     const { shared, options } = this.#needs;
-    // A place that only moves need not wait for others.
-    if (shared === undefined || alone || events.length + parkings.length === 0)
+    // A checkpoint without events need not wait for other partitions.
+    if (shared === undefined || alone || events.length + toPark.length === 0)
       await writeStep({ ...this.#needs, leaseMs: options.leaseMs }, step);
     else await shared.write(step);
     this.#refusals = 0;
     this.#storedMs = performance.now();
-    this.#lease = { ...this.#lease, ...standOf(to) };
-    this.#reach(to);
+    this.#lease = { ...this.#lease, ...checkpointOf(to) };
+    this.#advance(to);
   }
 
-  #reach(to: Stand): void {
-    this.#stand = standOf(to);
-    this.#needs.moved();
+  #advance(to: Checkpoint): void {
+    this.#progress = checkpointOf(to);
+    this.#needs.onProgress();
   }
 
-  /** Amid a batch the mark stays behind the place, which decides. */
-  #upTo({ epoch, xid, position }: Place): Stand {
-    return { epoch, xid, position, mark: this.#stand.mark };
+  /** Within a batch only the position moves: the offsets are those of the batch's beginning. */
+  #upTo({ epoch, xid, position }: Position): Checkpoint {
+    return { epoch, xid, position, offsets: this.#progress.offsets };
   }
 
-  /** Tries a stream's parked events in order until none is left or one fails: the first alone, those that waited for it together. */
-  async #drain(stream: string): Promise<void> {
+  /** Tries a stream's parked events in order until none is left or one fails: the first alone, and those that waited for it together. */
+  async #retryStream(stream: string): Promise<void> {
     const { database, options } = this.#needs;
     let size = 1;
     for (;;) {
@@ -192,13 +200,13 @@ export class LeaseSession {
         await this.#applyParked(stream, events);
         size = options.batchMax;
       } catch (error) {
-        if (!(await this.#isOwnFault(error))) throw error;
+        if (!(await this.#isFaultOfEvent(error))) throw error;
         if (events.length > 1) {
           size = 1;
           continue;
         }
         const nextAttemptAt = this.#nextAttemptAt(first.attempts + 1);
-        await noteFailure(database, this.#lease, first, { error, nextAttemptAt });
+        await recordFailure(database, this.#lease, first, { error, nextAttemptAt });
         this.#failed(first, error, nextAttemptAt);
         return;
       }
@@ -215,27 +223,27 @@ export class LeaseSession {
     await database.transaction(
       async (tx) => {
         await subscription.apply(tx, decoded);
-        await unpark(tx, this.#lease, stream, events.at(-1)!.place, events.length);
+        await removeParked(tx, this.#lease, stream, events.at(-1)!.position, events.length);
       },
       { pool: "background" },
     );
     this.#refusals = 0;
   }
 
-  /** Whether the event or its handler is at fault, not the database: one that is away must park nothing. */
-  async #isOwnFault(error: unknown): Promise<boolean> {
+  /** Whether the event or its handler is at fault, not the database: nothing may be parked because the database is unavailable. */
+  async #isFaultOfEvent(error: unknown): Promise<boolean> {
     if (error instanceof LeaseLost) return false;
     if (refusalIn(error)?.code !== "unavailable") return true;
     if (++this.#refusals < refusalsMax) return false;
     this.#refusals = 0;
-    // Rejects while the database is away, which ends the round as well.
-    await this.#needs.database.one(sql`select 1 as here`);
+    // Rejects while the database is unavailable, which ends the round as well.
+    await this.#needs.database.one(sql`select 1 as available`);
     return true;
   }
 
   #failed(event: SourceEvent, error: unknown, nextAttemptAt: Date | null): void {
     this.#parked.set(event.stream, nextAttemptAt?.getTime() ?? never);
-    this.#needs.parked?.();
+    this.#needs.onParked?.();
     const { log } = this.#needs;
     const fields = { error, subscription: this.#lease.name, event: event.id, type: event.type, stream: event.stream };
     if (nextAttemptAt === null) log.error(fields, "an event stays parked with its stream until an operator replays or skips it");
@@ -245,8 +253,8 @@ export class LeaseSession {
   #nextAttemptAt(attempts: number): Date | null {
     const { options, clock } = this.#needs;
     if (attempts >= options.attemptsMax) return null;
-    const plainMs = Math.min(options.retryDelayMs * 2 ** (attempts - 1), options.retryDelayMsMax);
-    return new Date(clock.now().getTime() + Math.round(plainMs * (0.8 + 0.4 * Math.random())));
+    const delayMs = Math.min(options.retryDelayMs * 2 ** (attempts - 1), options.retryDelayMsMax);
+    return new Date(clock.now().getTime() + Math.round(delayMs * (0.8 + 0.4 * Math.random())));
   }
 
   #decode(event: SourceEvent): RecordedEvent | Failure {
@@ -257,8 +265,4 @@ export class LeaseSession {
       return { error: new Error(`${type} cannot be read`, { cause: error }) };
     }
   }
-}
-
-function standOf({ epoch, xid, position, mark }: Stand): Stand {
-  return { epoch, xid, position, mark };
 }

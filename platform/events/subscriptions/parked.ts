@@ -1,6 +1,6 @@
 import type { Database, Queries, Transaction } from "../../database/database.ts";
 import { sql } from "../../database/sql.ts";
-import { leaseChannel } from "./subscription-store.ts";
+import { leaseChannel } from "./lease-store.ts";
 
 /** A parked event as an operator sees it. */
 export interface ParkedEvent {
@@ -9,22 +9,22 @@ export interface ParkedEvent {
   readonly version: number;
   readonly id: string;
   readonly type: string;
-  /** Why it failed the last time; empty when it only waits for those before it. */
+  /** Why it failed the last time; empty when it only waits for earlier events of its stream. */
   readonly cause: string;
   readonly attempts: number;
-  /** Null with attempts: its tries are used up. */
+  /** Null with attempts: its attempts are used up. */
   readonly nextAttemptAt: Date | null;
   readonly parkedAt: Date;
 }
 
-/** Which parked events: those that fit everything that is given; all when nothing is. */
+/** Selects parked events: those that match every field; all when no field is set. */
 export interface ParkedSelection {
   readonly subscription?: string;
   readonly stream?: string;
   readonly ids?: readonly string[];
 }
 
-/** What is parked in a service's database: by subscription and stream, in order. At most `limit`, 1,000 by default. */
+/** The parked events in a service's database, by subscription and stream, in order. At most `limit`, 1,000 by default. */
 export function listParked(queries: Queries, selection: ParkedSelection = {}, limit = 1_000): Promise<ParkedEvent[]> {
   return queries.rows<ParkedEvent>(sql`
     select split_part(subscription, '#', 1) as subscription, stream, version, id, type, cause, attempts, next_attempt_at as "nextAttemptAt", parked_at as "parkedAt"
@@ -32,12 +32,12 @@ export function listParked(queries: Queries, selection: ParkedSelection = {}, li
 }
 
 /**
- * Has the selected events' streams tried again now, with all tries anew. The service that subscribes does it, here or elsewhere, in
- * stream order and each event once; when it does not run, once it starts. Gives how many events wait in those streams.
+ * Has the streams of the selected events tried again now, with all attempts. The subscribing service does this in whatever process it runs, in
+ * stream order and each event once; when it is not running, as soon as it starts. Returns how many events are parked in those streams.
  */
 export function replayParked(database: Database, selection: ParkedSelection = {}): Promise<number> {
   return act(database, async (tx) => {
-    const streams = await takeOver(tx, selection);
+    const streams = await voidLeases(tx, selection);
     await tx.run(sql`
       update parked_events p set attempts = 0, next_attempt_at = null, announced = 0
       from unnest(${streams.subscriptions}::text[], ${streams.streams}::text[]) as s (subscription, stream)
@@ -50,25 +50,25 @@ export function replayParked(database: Database, selection: ParkedSelection = {}
 }
 
 /**
- * Gives the selected events up: they never have their effect, and their streams go on behind them. Gives how many there were. Skipping the
- * ids of the first ones of a stream lets those that wait be tried.
+ * Removes the selected events without applying them; their streams go on after them. Returns how many there were. Skipping only the first events
+ * of a stream has the later ones tried.
  */
 export function skipParked(database: Database, selection: ParkedSelection): Promise<number> {
   return act(database, async (tx) => {
-    await takeOver(tx, selection);
+    await voidLeases(tx, selection);
     const { skipped } = await tx.one<{ skipped: number }>(sql`
-      with gone as (delete from parked_events where ${selected(selection)} returning subscription),
-        counts as (select subscription, count(*) as count from gone group by subscription),
+      with removed as (delete from parked_events where ${selected(selection)} returning subscription),
+        counts as (select subscription, count(*) as count from removed group by subscription),
         counted as (
           update subscriptions s set skipped = skipped + counts.count from counts where s.name = counts.subscription
         )
-      select count(*)::int as skipped from gone`);
+      select count(*)::int as skipped from removed`);
     return skipped;
   });
 }
 
-/** Voids the leases of the subscriptions concerned, so that what is under way there rolls back and looks anew. */
-async function takeOver(tx: Transaction, selection: ParkedSelection): Promise<{ subscriptions: string[]; streams: string[] }> {
+/** Voids the leases of the selected events' subscriptions, so that transactions under way roll back and the parked events are read again. */
+async function voidLeases(tx: Transaction, selection: ParkedSelection): Promise<{ subscriptions: string[]; streams: string[] }> {
   await tx.run(sql`
     update subscriptions set fence = fence + 1, lease_owner = null, lease_until = null
     where name in (select subscription from parked_events where ${selected(selection)})`);

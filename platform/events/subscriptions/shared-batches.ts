@@ -1,19 +1,19 @@
 import { performance } from "node:perf_hooks";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Database, Transaction } from "../../database/database.ts";
+import type { Checkpoint } from "../checkpoint.ts";
 import type { RecordedEvent, Subscription } from "../events.ts";
+import { advance, advanceAll } from "./lease-store.ts";
+import type { Lease } from "./lease-store.ts";
 import { park } from "./parked-store.ts";
-import type { Parking } from "./parked-store.ts";
-import type { Stand } from "../position.ts";
-import { advance, advanceAll } from "./subscription-store.ts";
-import type { Lease } from "./subscription-store.ts";
+import type { EventToPark } from "./parked-store.ts";
 
-/** What one loop has to write: the effect of events, what is parked, and its place behind them. */
+/** What one loop writes in a transaction: the effect of events, the parked events, and the checkpoint after them. */
 export interface Step {
   readonly lease: Lease;
   readonly events: readonly RecordedEvent[];
-  readonly parkings: readonly Parking[];
-  readonly to: Stand;
+  readonly toPark: readonly EventToPark[];
+  readonly to: Checkpoint;
 }
 
 export interface SharedNeeds {
@@ -30,16 +30,16 @@ interface Waiting {
   readonly done: PromiseWithResolvers<void>;
 }
 
-/** Writes one step in a transaction of its own. Throws what the subscription throws, and `LeaseLost`. */
+/** Writes one step in a transaction of its own. Throws what the subscription's `apply` throws, and `LeaseLost`. */
 export async function writeStep(
   { database, subscription, leaseMs }: Pick<SharedNeeds, "database" | "subscription" | "leaseMs">,
-  { lease, events, parkings, to }: Step,
+  { lease, events, toPark, to }: Step,
 ): Promise<void> {
-  if (events.length === 0 && parkings.length === 0) return advance(database, lease, to, 0, leaseMs);
+  if (events.length === 0 && toPark.length === 0) return advance(database, lease, to, 0, leaseMs);
   await database.transaction(
     async (tx: Transaction) => {
       if (events.length > 0) await subscription.apply(tx, events);
-      if (parkings.length > 0) await park(tx, lease.name, parkings);
+      if (toPark.length > 0) await park(tx, lease.name, toPark);
       await advance(tx, lease, to, events.length, leaseMs);
     },
     { pool: "background" },
@@ -47,46 +47,46 @@ export async function writeStep(
 }
 
 /**
- * Lets the loops of a subscription's parts in one process read at the same moments and be applied in one transaction: six parts cost then what a
- * whole log would. When that fails each is written by itself, so that one does not suffer for another.
+ * Lets the loops of a subscription's partitions in one process read at the same time and write in one transaction, so that six partitions cost as
+ * much as a whole log. When that transaction fails each step is written by itself, so that a failure in one partition does not affect others.
  */
 export class SharedBatches {
   readonly #needs: SharedNeeds;
   readonly #waiting: Waiting[] = [];
   #writing = false;
-  #turnMs = Number.NEGATIVE_INFINITY;
-  #turn: { readonly begun: Promise<void>; readonly begin: () => void } | undefined;
+  #readMs = Number.NEGATIVE_INFINITY;
+  #nextRead: { readonly begun: Promise<void>; readonly begin: () => void } | undefined;
   #closed = false;
 
   constructor(needs: SharedNeeds) {
     this.#needs = needs;
   }
 
-  /** Until all may read next: soon after the first who asks, so that events gather, and not too soon after the last time. */
-  turn(): Promise<void> {
+  /** Resolves when all loops may read next: `lingerMs` after the first call, so that events gather, and at least `pauseMs` after the last read. */
+  nextRead(): Promise<void> {
     if (this.#closed) return Promise.resolve();
-    if (this.#turn === undefined) {
+    if (this.#nextRead === undefined) {
       const { promise: begun, resolve } = Promise.withResolvers<void>();
       const begin = () => {
         clearTimeout(timer);
-        this.#turn = undefined;
-        this.#turnMs = performance.now();
+        this.#nextRead = undefined;
+        this.#readMs = performance.now();
         resolve();
       };
       const { lingerMs, pauseMs } = this.#needs;
-      const timer = setTimeout(begin, Math.max(lingerMs, this.#turnMs + pauseMs - performance.now()));
-      this.#turn = { begun, begin };
+      const timer = setTimeout(begin, Math.max(lingerMs, this.#readMs + pauseMs - performance.now()));
+      this.#nextRead = { begun, begin };
     }
-    return this.#turn.begun;
+    return this.#nextRead.begun;
   }
 
-  /** Ends waiting for turns, for good. */
+  /** Resolves what waits for the next read; from now on `nextRead` resolves at once. */
   close(): void {
     this.#closed = true;
-    this.#turn?.begin();
+    this.#nextRead?.begin();
   }
 
-  /** Resolves when the step is committed, with those of others. */
+  /** Resolves when the step is committed, together with those of other loops. */
   write(step: Step): Promise<void> {
     const done = Promise.withResolvers<void>();
     this.#waiting.push({ step, done });
@@ -97,7 +97,7 @@ export class SharedBatches {
   async #writeAll(): Promise<void> {
     this.#writing = true;
     while (this.#waiting.length > 0) {
-      // The others of this turn are a few steps behind.
+      // The other loops, which read at the same time, hand in their steps within the same turn of the event loop.
       await nextTurn();
       const batch = this.#nextBatch();
       try {
@@ -112,7 +112,7 @@ export class SharedBatches {
     this.#writing = false;
   }
 
-  /** As many as wait, in transactions that are not much longer than those of a whole log. */
+  /** All waiting steps, limited so that a transaction is not much longer than one of a whole log. */
   #nextBatch(): Waiting[] {
     let [count, events] = [0, 0];
     while (count < this.#waiting.length && (count === 0 || events < this.#needs.batchMax))
@@ -126,7 +126,7 @@ export class SharedBatches {
     await database.transaction(
       async (tx) => {
         if (events.length > 0) await subscription.apply(tx, events);
-        for (const { lease, parkings } of steps) if (parkings.length > 0) await park(tx, lease.name, parkings);
+        for (const { lease, toPark } of steps) if (toPark.length > 0) await park(tx, lease.name, toPark);
         await advanceAll(tx, steps, leaseMs);
       },
       { pool: "background" },

@@ -2,16 +2,16 @@ import { performance } from "node:perf_hooks";
 import type { Clock } from "../../clock/clock.ts";
 import type { Database } from "../../database/database.ts";
 import type { Logger } from "../../telemetry/logger.ts";
+import type { Checkpoint } from "../checkpoint.ts";
 import { eventSchemas } from "../event-schemas.ts";
-import type { EventSource } from "../transport/event-source.ts";
 import type { Subscription } from "../events.ts";
-import type { SharedBatches } from "./shared-batches.ts";
-import type { Stand } from "../position.ts";
-import { LeaseLost } from "./subscription-store.ts";
-import type { Lease } from "./subscription-store.ts";
+import type { EventSource } from "../transport/event-source.ts";
+import { Waker } from "../waker.ts";
 import { LeaseSession } from "./lease-session.ts";
 import type { LeaseSessionNeeds } from "./lease-session.ts";
-import { Waker } from "../waker.ts";
+import { LeaseLost } from "./lease-store.ts";
+import type { Lease } from "./lease-store.ts";
+import type { SharedBatches } from "./shared-batches.ts";
 
 export interface LoopOptions {
   /** Events a batch, which is one transaction: 200 by default. */
@@ -20,14 +20,14 @@ export interface LoopOptions {
   readonly lingerMs: number;
   /** The least time between two reads that are not full: 40 ms by default. More makes bigger batches and later effects. */
   readonly pauseMs: number;
-  /** How often to look without a signal, as a safety net: 5,000 ms by default. */
+  /** How often to read without a signal, as a safety net: 5,000 ms by default. */
   readonly pollMs: number;
-  /** Tries of an event before it stays parked: 5 by default. */
+  /** Attempts at an event before it stays parked: 5 by default. */
   readonly attemptsMax: number;
-  /** The pause before the second try; it doubles, with jitter of ±20 %, up to `retryDelayMsMax`. 1,000 and 60,000 ms by default. */
+  /** The pause before the second attempt; it doubles, with jitter of ±20 %, up to `retryDelayMsMax`. 1,000 and 60,000 ms by default. */
   readonly retryDelayMs: number;
   readonly retryDelayMsMax: number;
-  /** How long a lease lasts that is not renewed: 4,000 ms by default. Others take it over within a second after that. */
+  /** How long a lease lasts that is not renewed: 4,000 ms by default. Another process takes it within a second after that. */
   readonly leaseMs: number;
 }
 
@@ -37,30 +37,31 @@ export interface LoopNeeds {
   readonly database: Database;
   readonly clock: Clock;
   readonly log: Logger;
-  /** What it does together with the other parts of its subscription in this process; absent when it is whole. */
+  /** The batches shared with the other partitions of the subscription in this process; absent when it reads the whole log. */
   readonly shared?: SharedBatches;
   readonly options: LoopOptions;
-  /** Called when a lease turned out to be lost. */
-  readonly lost: () => void;
-  /** Called when an event was parked, or its tries are used up. */
-  readonly parked?: () => void;
+  /** Called when the lease has been lost. */
+  readonly onLeaseLost: () => void;
+  /** Called when an event was parked, or its attempts are used up. */
+  readonly onParked?: () => void;
 }
 
-/** How long to wait for an older writer to end: first short, then longer. */
+/** How long to wait for an older transaction to end: first short, then longer. */
 const hiddenMsMin = 5;
 const hiddenMsMax = 160;
 const backoffMsMin = 50;
 const backoffMsMax = 2_000;
-/** A place not yet stored is, when nothing comes for so long. */
+/** Progress that is not stored yet is stored when no event has come for so long. */
 const quietMs = 1_000;
 
-/** Reads one subscription's events and has them applied, while it holds the lease that its keeper gives it. */
+/** Reads one subscription's events and has them applied, while it holds the lease that the lease manager assigns. */
 export class SubscriptionLoop {
   readonly #needs: LoopNeeds;
-  readonly #tenureNeeds: LeaseSessionNeeds;
+  readonly #sessionNeeds: LeaseSessionNeeds;
   readonly #waker = new Waker();
   readonly #watchers = new Set<() => void>();
-  #given: Lease | undefined;
+  /** A lease for which no session has begun yet. */
+  #assigned: Lease | undefined;
   #session: LeaseSession | undefined;
   #working = false;
   #renewedMs = 0;
@@ -68,14 +69,14 @@ export class SubscriptionLoop {
   #readMs = Number.NEGATIVE_INFINITY;
   #alarm: { readonly dueMs: number; readonly off: AbortController } | undefined;
   #running: Promise<void> | undefined;
-  #leaving: PromiseWithResolvers<Lease | undefined> | undefined;
+  #release: PromiseWithResolvers<Lease | undefined> | undefined;
 
   constructor(needs: LoopNeeds) {
     this.#needs = needs;
-    const moved = () => {
+    const onProgress = () => {
       for (const watcher of this.#watchers) watcher();
     };
-    this.#tenureNeeds = { ...needs, schemas: eventSchemas(needs.subscription.schemas), moved };
+    this.#sessionNeeds = { ...needs, schemas: eventSchemas(needs.subscription.schemas), onProgress };
   }
 
   get name(): string {
@@ -86,32 +87,31 @@ export class SubscriptionLoop {
     return this.#needs.subscription.publisher;
   }
 
-  /** The lease that it works under, with the place last stored. */
+  /** The lease that it holds, with the checkpoint last stored. */
   get lease(): Lease | undefined {
-    return this.#given ?? this.#session?.lease;
+    return this.#assigned ?? this.#session?.lease;
   }
 
-  /** How far it has applied or parked; only while it holds the lease. */
-  get stand(): Stand | undefined {
-    return this.#given ?? this.#session?.stand;
+  /** The checkpoint up to which it has applied or parked events, stored or not; only while it holds the lease. */
+  get progress(): Checkpoint | undefined {
+    return this.#assigned ?? this.#session?.progress;
   }
 
-  /** The lease with the place reached, stored or not. */
-  get standing(): Lease | undefined {
-    return this.lease && { ...this.lease, ...this.stand };
+  /** The lease with its progress in place of the stored checkpoint: to be released. */
+  get leaseWithProgress(): Lease | undefined {
+    return this.lease && { ...this.lease, ...this.progress };
   }
 
-  /** Whether it could begin at once with a lease: not while it gives one away, or is still at work under one that was taken from it. */
-  get ready(): boolean {
-    return this.lease === undefined && this.#leaving === undefined && !this.#working;
+  /** Whether it could begin at once with a lease: not while it releases one, or still works under one that was revoked. */
+  get readyForLease(): boolean {
+    return this.lease === undefined && this.#release === undefined && !this.#working;
   }
 
-  /** Whether it is about to give its lease away. */
-  get leaving(): boolean {
-    return this.#leaving !== undefined;
+  get releasing(): boolean {
+    return this.#release !== undefined;
   }
 
-  /** When its lease was last made longer, on the monotonic clock. */
+  /** When its lease was last extended, on the monotonic clock. */
   get leasedMs(): number {
     return Math.max(this.#renewedMs, this.#session?.storedMs ?? 0);
   }
@@ -120,7 +120,7 @@ export class SubscriptionLoop {
     this.#running ??= this.#run();
   }
 
-  /** Ends after the batch under way. The lease is for the keeper to give back. */
+  /** Ends after the batch under way. The lease manager releases the lease. */
   async stop(): Promise<void> {
     this.#waker.close();
     await this.#running;
@@ -130,8 +130,8 @@ export class SubscriptionLoop {
     this.#waker.raise();
   }
 
-  give(lease: Lease): void {
-    this.#given = lease;
+  assign(lease: Lease): void {
+    this.#assigned = lease;
     this.renewed();
     this.#waker.raise();
   }
@@ -140,28 +140,28 @@ export class SubscriptionLoop {
     this.#renewedMs = performance.now();
   }
 
-  /** Gives its lease away after the batch under way, for the keeper to give back: with the place reached, or undefined when it has none. */
-  leave(): Promise<Lease | undefined> {
+  /** Stops using its lease after the batch under way. Resolves with the lease and its progress, for the lease manager to release: undefined when it has none. */
+  release(): Promise<Lease | undefined> {
     if (this.#waker.closed) return Promise.resolve(undefined);
-    this.#leaving ??= Promise.withResolvers();
+    this.#release ??= Promise.withResolvers();
     this.#waker.raise();
-    return this.#leaving.promise;
+    return this.#release.promise;
   }
 
-  #left(lease: Lease | undefined): void {
-    const leaving = this.#leaving;
-    this.#leaving = undefined;
-    leaving?.resolve(lease);
+  #released(lease: Lease | undefined): void {
+    const release = this.#release;
+    this.#release = undefined;
+    release?.resolve(lease);
   }
 
-  /** Takes the lease away, unless it is a newer one by now. */
-  drop(fence: bigint): void {
-    if (this.#given?.fence === fence) this.#given = undefined;
+  /** Revokes the lease with this fence; a newer one stays. */
+  revoke(fence: bigint): void {
+    if (this.#assigned?.fence === fence) this.#assigned = undefined;
     if (this.#session?.lease.fence === fence) this.#session = undefined;
   }
 
-  /** Resolves when the place has moved, or after `ms`. */
-  moved(ms: number): Promise<void> {
+  /** Resolves at the next progress, or after `ms`. */
+  progressed(ms: number): Promise<void> {
     return new Promise((resolve) => {
       const done = () => {
         clearTimeout(timer);
@@ -174,25 +174,18 @@ export class SubscriptionLoop {
   }
 
   async #run(): Promise<void> {
-    const { options, log, shared } = this.#needs;
+    const { options, log } = this.#needs;
     let failures = 0;
     while (!this.#waker.closed) {
-      if (this.#leaving !== undefined) {
-        const lease = this.standing;
-        this.#given = undefined;
+      if (this.#release !== undefined) {
+        const lease = this.leaseWithProgress;
+        this.#assigned = undefined;
         this.#session = undefined;
-        this.#left(lease);
+        this.#released(lease);
       }
-      const given = this.#given;
       let session = this.#session;
       try {
-        if (given !== undefined) {
-          session = await LeaseSession.begin(this.#tenureNeeds, given);
-          // Taken away or replaced meanwhile.
-          if (this.#given !== given) continue;
-          this.#session = session;
-          this.#given = undefined;
-        }
+        if (this.#assigned !== undefined && (session = await this.#begin(this.#assigned)) === undefined) continue;
         if (session === undefined) {
           await this.#waker.wait(options.pollMs);
           continue;
@@ -202,32 +195,38 @@ export class SubscriptionLoop {
         const restMs = await this.#round(session);
         this.#working = false;
         failures = 0;
-        if (restMs === 0) continue;
-        await this.#waker.wait(restMs);
-        if (shared !== undefined) await shared.turn();
-        else await this.#waker.pause(Math.max(options.lingerMs, options.pauseMs - (performance.now() - this.#readMs)));
+        if (restMs > 0) await this.#rest(restMs);
       } catch (error) {
         this.#working = false;
         if (error instanceof LeaseLost) {
-          if (session !== undefined) this.drop(session.lease.fence);
-          this.#needs.lost();
+          if (session !== undefined) this.revoke(session.lease.fence);
+          this.#needs.onLeaseLost();
           continue;
         }
-        log.warn({ error, subscription: this.name, publisher: this.publisher }, "a subscription cannot go on, it tries again");
+        log.warn({ error, subscription: this.name, publisher: this.publisher }, "a subscription could not go on, it tries again");
         await this.#waker.pause(Math.min(backoffMsMin * 2 ** failures++, backoffMsMax));
       }
     }
     this.#alarm?.off.abort();
-    this.#left(undefined);
+    this.#released(undefined);
   }
 
-  /** Retries what is due, reads and applies a batch. Gives how long to rest: 0 when there is more at once. */
+  /** Begins a session under the lease: undefined when the lease was revoked or replaced meanwhile. */
+  async #begin(lease: Lease): Promise<LeaseSession | undefined> {
+    const session = await LeaseSession.begin(this.#sessionNeeds, lease);
+    if (this.#assigned !== lease) return undefined;
+    this.#session = session;
+    this.#assigned = undefined;
+    return session;
+  }
+
+  /** Retries parked events that are due, reads and applies a batch. Returns how long to rest: 0 when there is more at once. */
   async #round(session: LeaseSession): Promise<number> {
     const { source, options } = this.#needs;
     await session.retryDue(() => this.#waker.closed);
     this.#readMs = performance.now();
-    const batch = await source.read(session.stand, options.batchMax);
-    await session.take(batch);
+    const batch = await source.read(session.progress, options.batchMax);
+    await session.apply(batch);
     this.#setAlarm(session.dueMs);
 
     if (batch.behind === "nothing") {
@@ -235,9 +234,17 @@ export class SubscriptionLoop {
       return session.stored ? options.pollMs : Math.min(options.pollMs, quietMs);
     }
     if (batch.behind === "more") return 0;
-    // What is committed and may not be read yet becomes so without a signal: when an older transaction ends, of whatever database.
+    // Committed events become readable without a signal: when an older transaction ends, in whatever database.
     this.#hiddenMs = batch.events.length > 0 ? hiddenMsMin : Math.min(this.#hiddenMs * 2, hiddenMsMax);
     return this.#hiddenMs;
+  }
+
+  /** Waits for a signal, at most `restMs`, and then until the next read may begin. */
+  async #rest(restMs: number): Promise<void> {
+    const { options, shared } = this.#needs;
+    await this.#waker.wait(restMs);
+    if (shared !== undefined) await shared.nextRead();
+    else await this.#waker.pause(Math.max(options.lingerMs, options.pauseMs - (performance.now() - this.#readMs)));
   }
 
   /** Has the clock wake the loop when the next parked event is due. */

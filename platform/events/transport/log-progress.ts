@@ -1,42 +1,27 @@
-import { comparePlaces } from "../position.ts";
-import type { Place, Stand } from "../position.ts";
+import { parseOffsets } from "../checkpoint.ts";
+import type { Checkpoint } from "../checkpoint.ts";
+import { comparePositions } from "../position.ts";
+import type { Position } from "../position.ts";
 
-/** How far a log goes, and how far it has come on its way over a broker. `relayed` is absent where its readers read the log itself. */
-export interface Reach {
-  readonly head: Place;
-  readonly relayed?: Stand;
+/** The end of a publisher's log, and how far it has been relayed to a broker: `relayed` is absent where subscribers read the log itself. */
+export interface LogProgress {
+  readonly head: Position;
+  readonly relayed?: Checkpoint;
 }
 
-/** The words of a mark: which topic (its id, which is another when it was deleted and made again), and offsets in it. */
-export interface Mark {
-  readonly topic: string;
-  /** Of a reader: the next one of its part. Of a relay: where each part ends. */
-  readonly offsets: readonly number[];
-}
-
-export function markText(topic: string, offsets: readonly number[]): string {
-  return `${topic} ${offsets.join(" ")}`;
-}
-
-/** Undefined when it is empty or no mark. */
-export function readMark(text: string): Mark | undefined {
-  const [topic, ...offsets] = text.split(" ");
-  return topic === undefined || offsets.length === 0 ? undefined : { topic, offsets: offsets.map(Number) };
-}
-
-/** How many records of its part a reader still has to look at of what has been relayed: 0 when it has passed them all. */
-export function recordsLeft(stand: Stand, part: number, relayed: Stand): number {
-  const end = readMark(relayed.mark);
+/** How many relayed records of its partition a subscriber has not read yet: all of them when its offset is of another topic. */
+export function remainingRecords(checkpoint: Checkpoint, partition: number, relayed: Checkpoint): number {
+  const end = parseOffsets(relayed.offsets);
   if (end === undefined) return 0;
-  const at = readMark(stand.mark);
-  return Math.max(0, (end.offsets[part] ?? 0) - (at?.topic === end.topic ? (at.offsets[0] ?? 0) : 0));
+  const own = parseOffsets(checkpoint.offsets);
+  return Math.max(0, (end.offsets[partition] ?? 0) - (own?.topic === end.topic ? (own.offsets[0] ?? 0) : 0));
 }
 
 /**
- * The place that the reader of a part has truly reached: the last event of its part may be old, and all that has been relayed since went
- * into the others.
+ * The log position that a partition's subscriber has reached. It may be later than that of the last event it read: when no record is left in its
+ * partition, everything relayed since then went to other partitions.
  */
-export function reachedPlace(stand: Stand, part: number | undefined, relayed: Stand | undefined): Place {
-  if (part === undefined || relayed === undefined || comparePlaces(stand, relayed) >= 0) return stand;
-  return recordsLeft(stand, part, relayed) === 0 ? relayed : stand;
+export function reachedPosition(checkpoint: Checkpoint, partition: number | undefined, relayed: Checkpoint | undefined): Position {
+  if (partition === undefined || relayed === undefined || comparePositions(checkpoint, relayed) >= 0) return checkpoint;
+  return remainingRecords(checkpoint, partition, relayed) === 0 ? relayed : checkpoint;
 }

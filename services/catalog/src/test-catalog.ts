@@ -78,7 +78,7 @@ export async function openCatalog(options: Pick<TestServicesOptions, "engines"> 
       const log = app.clients.of("catalog", EventLogService);
       const all: Event[] = [];
       for (;;) {
-        const after = all.at(-1)?.cursor;
+        const after = all.at(-1)?.position;
         const { events } = await log.readEvents({ limit: 1000, ...(after && { after }) }, testCall());
         if (events.length === 0) return all;
         all.push(...events);

@@ -14,11 +14,11 @@ import type { Timestamp } from "@bufbuild/protobuf/wkt";
 export declare const file_kontor_events_v1_events: GenFile;
 
 /**
- * A place in a log: everything at or before it has been read.
+ * A position in a log: everything at or before it has been read.
  *
- * @generated from message kontor.events.v1.Cursor
+ * @generated from message kontor.events.v1.Position
  */
-export declare type Cursor = Message<"kontor.events.v1.Cursor"> & {
+export declare type Position = Message<"kontor.events.v1.Position"> & {
   /**
    * @generated from field: int32 epoch = 1;
    */
@@ -38,10 +38,10 @@ export declare type Cursor = Message<"kontor.events.v1.Cursor"> & {
 };
 
 /**
- * Describes the message kontor.events.v1.Cursor.
- * Use `create(CursorSchema)` to create a new message.
+ * Describes the message kontor.events.v1.Position.
+ * Use `create(PositionSchema)` to create a new message.
  */
-export declare const CursorSchema: GenMessage<Cursor>;
+export declare const PositionSchema: GenMessage<Position>;
 
 /**
  * @generated from message kontor.events.v1.Event
@@ -104,9 +104,9 @@ export declare type Event = Message<"kontor.events.v1.Event"> & {
   at?: Timestamp | undefined;
 
   /**
-   * @generated from field: kontor.events.v1.Cursor cursor = 11;
+   * @generated from field: kontor.events.v1.Position position = 11;
    */
-  cursor?: Cursor | undefined;
+  position?: Position | undefined;
 };
 
 /**
@@ -122,9 +122,9 @@ export declare type ReadEventsRequest = Message<"kontor.events.v1.ReadEventsRequ
   /**
    * Absent: from the beginning.
    *
-   * @generated from field: kontor.events.v1.Cursor after = 1;
+   * @generated from field: kontor.events.v1.Position after = 1;
    */
-  after?: Cursor | undefined;
+  after?: Position | undefined;
 
   /**
    * Only these types; empty: all.
@@ -139,14 +139,14 @@ export declare type ReadEventsRequest = Message<"kontor.events.v1.ReadEventsRequ
   limit: number;
 
   /**
-   * How long to wait, in milliseconds, while the log has nothing of these types after the cursor: for a reader that no signal reaches.
+   * How long to wait, in milliseconds, while the log has nothing of these types after the position: for a reader that receives no notifications.
    *
    * @generated from field: int32 wait_ms = 4;
    */
   waitMs: number;
 
   /**
-   * Whether to say how far the log has come on its way over a broker.
+   * Whether the response says how far the log has been relayed to a broker.
    *
    * @generated from field: bool with_relayed = 5;
    */
@@ -160,24 +160,24 @@ export declare type ReadEventsRequest = Message<"kontor.events.v1.ReadEventsRequ
 export declare const ReadEventsRequestSchema: GenMessage<ReadEventsRequest>;
 
 /**
- * How far a log has come on its way over a broker.
+ * How far a log has been relayed to a broker.
  *
  * @generated from message kontor.events.v1.Relayed
  */
 export declare type Relayed = Message<"kontor.events.v1.Relayed"> & {
   /**
-   * Everything at or before it is there.
+   * Everything at or before it has been published.
    *
-   * @generated from field: kontor.events.v1.Cursor place = 1;
+   * @generated from field: kontor.events.v1.Position position = 1;
    */
-  place?: Cursor | undefined;
+  position?: Position | undefined;
 
   /**
-   * Where it ends there, in the engine's words.
+   * The topic and the end offset of each of its partitions, as the relay stores them.
    *
-   * @generated from field: string mark = 2;
+   * @generated from field: string offsets = 2;
    */
-  mark: string;
+  offsets: string;
 };
 
 /**
@@ -198,20 +198,20 @@ export declare type ReadEventsResponse = Message<"kontor.events.v1.ReadEventsRes
   /**
    * Where to read on, also when the last events were of other types.
    *
-   * @generated from field: kontor.events.v1.Cursor next = 2;
+   * @generated from field: kontor.events.v1.Position next = 2;
    */
-  next?: Cursor | undefined;
+  next?: Position | undefined;
 
   /**
-   * The log's last committed event. While it is past next there is more: ask again, soon if the answer was short
+   * The log's last committed event. While it is past next there is more: read again, soon if the response was short
    * (an older writer is still at work, and what it will commit comes first).
    *
-   * @generated from field: kontor.events.v1.Cursor head = 3;
+   * @generated from field: kontor.events.v1.Position head = 3;
    */
-  head?: Cursor | undefined;
+  head?: Position | undefined;
 
   /**
-   * Only when asked for, and when there is a relay.
+   * Only when requested, and when there is a relay.
    *
    * @generated from field: kontor.events.v1.Relayed relayed = 4;
    */

@@ -10,7 +10,7 @@ import type { Rpc } from "../rpc/rpc.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { afterTests, testDatabase } from "../testing/postgres.ts";
 import { createEventLog } from "./log/event-log.ts";
-import type { EventsApp, EventsProcess } from "./events.contract.ts";
+import type { EventsInstallation, EventsProcess } from "./test-subscriptions.ts";
 import type { KafkaEvents } from "./kafka/kafka-events.ts";
 import type { RelayOptions } from "./kafka/kafka-relay.ts";
 import { createSubscriptions } from "./subscriptions/subscriptions.ts";
@@ -29,30 +29,30 @@ const effects = `create table effects (
 
 export interface TestProcess extends EventsProcess {
   readonly rpc: Rpc;
-  /** Ends what it runs, in order; the databases stay for the test. */
+  /** Stops what it runs, in order; the databases stay open for the test. */
   stop(): Promise<void>;
 }
 
-export interface TestApp extends EventsApp {
-  /** A process that reaches the service "things" through `rpc` only, and hears none of its signals. */
-  processBeyond(rpc: Rpc): Promise<TestProcess>;
-  /** With another way for events than the house's, or with none: then logs are read. */
-  process(other?: Pick<TestAppOptions, "broker">): Promise<TestProcess>;
-  /** For a process outside of this one. */
+export interface TestInstallation extends EventsInstallation {
+  /** A process without the service "things": it calls that through `rpc` and receives none of its signals. */
+  remoteProcess(rpc: Rpc): Promise<TestProcess>;
+  /** One more process; with another broker than the installation's, or without one when the option is empty. */
+  process(other?: Pick<TestInstallationOptions, "broker">): Promise<TestProcess>;
+  /** For a child process. */
   readonly connections: { readonly things: Connection; readonly watchers: Connection };
 }
 
-export interface TestAppOptions {
-  /** The events of one more process, where they travel over a broker. */
+export interface TestInstallationOptions {
+  /** Opens a broker's events for one more process; without it subscribers read the logs. */
   readonly broker?: (log: Logger) => KafkaEvents;
   readonly relay?: Partial<RelayOptions>;
   /** Silent by default. */
   readonly log?: Logger;
 }
 
-/** A house with the services "things", which publishes, and "watchers", which subscribes: two empty databases, and processes as a test needs them. */
-export async function openTestApp(app: TestAppOptions = {}): Promise<TestApp> {
-  const { log = silentLog } = app;
+/** An installation with the services "things", which publishes, and "watchers", which subscribes: two empty databases, and as many processes as a test starts. */
+export async function openTestInstallation(installation: TestInstallationOptions = {}): Promise<TestInstallation> {
+  const { log = silentLog } = installation;
   const clock = new ManualClock(new Date("2026-03-01T09:00:00Z"));
   const [things, watchers] = [await testDatabase(), await testDatabase()];
   const connections = { things: things.connection, watchers: watchers.connection };
@@ -60,39 +60,40 @@ export async function openTestApp(app: TestAppOptions = {}): Promise<TestApp> {
   afterTests(async () => {
     for (const end of endings.toReversed()) await end();
   });
-  const setUp = openTestDatabases(connections, log);
-  endings.push(setUp.stop);
-  await setUp.things.maintenance((tx) => tx.script(migration));
-  await setUp.watchers.maintenance((tx) => tx.script(`${migration}; ${effects}`));
+  const databases = openTestDatabases(connections, log);
+  endings.push(databases.stop);
+  await databases.things.maintenance((tx) => tx.script(migration));
+  await databases.watchers.maintenance((tx) => tx.script(`${migration}; ${effects}`));
 
-  async function start(options: Pick<TestAppOptions, "broker">, beyond?: Rpc): Promise<TestProcess> {
+  async function start(options: Pick<TestInstallationOptions, "broker">, remote?: Rpc): Promise<TestProcess> {
     const { broker } = options;
-    const one = await openTestProcess(connections, { ...app, clock, log, broker, beyond });
-    endings.push(one.end);
-    return one;
+    const opened = await openTestProcess(connections, { ...installation, clock, log, broker, remote });
+    endings.push(opened.end);
+    return opened;
   }
-  return { clock, connections, process: (other) => start(other ?? app), processBeyond: (rpc) => start(app, rpc) };
+  return { clock, connections, process: (other) => start(other ?? installation), remoteProcess: (rpc) => start(installation, rpc) };
 }
 
 interface ProcessOptions {
-  readonly broker?: TestAppOptions["broker"] | undefined;
-  readonly relay?: TestAppOptions["relay"];
+  readonly broker?: TestInstallationOptions["broker"] | undefined;
+  readonly relay?: TestInstallationOptions["relay"];
   readonly clock?: Clock;
   readonly log?: Logger;
-  readonly beyond?: Rpc | undefined;
+  /** The rpc of another process, which hosts "things". */
+  readonly remote?: Rpc | undefined;
 }
 
-/** One process of a house whose databases are there already. `end` closes them too. */
+/** One process of an installation whose databases exist already. `end` closes its connections to them too. */
 export async function openTestProcess(
-  connections: TestApp["connections"],
-  { broker, relay, clock = systemClock, log = silentLog, beyond }: ProcessOptions,
+  connections: TestInstallation["connections"],
+  { broker, relay, clock = systemClock, log = silentLog, remote }: ProcessOptions,
 ): Promise<TestProcess & { end(): Promise<void> }> {
   const { things, watchers, stop: closeDatabases } = openTestDatabases(connections, log);
   const wakeups = createWakeups({ log });
   const endings: (() => Promise<void>)[] = [];
   const kafka = broker?.(log);
   if (kafka !== undefined) endings.push(() => kafka.stop());
-  const rpc = beyond ?? createInProcessRpc({ log, freeze: true });
+  const rpc = remote ?? createInProcessRpc({ log, freeze: true });
   const events = createEventLog({
     service: "things",
     database: things,
@@ -102,7 +103,7 @@ export async function openTestProcess(
     wakeups,
     log,
   });
-  if (beyond === undefined) {
+  if (remote === undefined) {
     await events.start();
     rpc.serve("things", [events.route]);
     endings.push(() => events.stop());
@@ -143,7 +144,7 @@ export async function openTestProcess(
   };
 }
 
-function openTestDatabases(connections: TestApp["connections"], log: Logger) {
+function openTestDatabases(connections: TestInstallation["connections"], log: Logger) {
   const open = (name: keyof typeof connections) =>
     openDatabase({ name, connection: connections[name], budget: createConnectionBudget({ connections: 10, background: 4 }), log });
   const [things, watchers] = [open("things"), open("watchers")];
