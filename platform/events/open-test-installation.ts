@@ -18,7 +18,7 @@ import { testRegistry } from "./test-events.ts";
 import { createWakeups } from "./wakeups.ts";
 
 const silent = () => undefined;
-const silentLog: Logger = { debug: silent, info: silent, warn: silent, error: silent, child: () => silentLog };
+export const silentLog: Logger = { debug: silent, info: silent, warn: silent, error: silent, child: () => silentLog };
 const migration = (
   await Promise.all(
     ["0001-events", "0002-event-partitions"].map((name) => readFile(new URL(`migrations/${name}.sql`, import.meta.url), "utf8")),

@@ -24,7 +24,7 @@ export class KafkaClient {
   #admin: Admin | undefined;
   /** For records without a checkpoint. */
   #sender: Producer | undefined;
-  #stopped = false;
+  readonly #stopping = new AbortController();
 
   constructor(options: KafkaOptions) {
     this.#options = options;
@@ -64,7 +64,7 @@ export class KafkaClient {
       // It takes a moment until every partition of a new topic has a leader.
       for (let tries = 0; state === undefined || state.leaders.includes(-1); tries++) {
         if (tries === leaderTries) throw new Error(`the topic ${name} has no leader`);
-        if (tries > 0) await sleep(leaderPauseMs);
+        if (tries > 0) await sleep(leaderPauseMs, undefined, { signal: this.#stopping.signal });
         state = await describe(admin, name);
       }
       return state;
@@ -80,7 +80,7 @@ export class KafkaClient {
 
   /** Publishes records without a checkpoint, such as dead letters; at least once. */
   async send(messages: MessageToProduce[]): Promise<void> {
-    if (this.#stopped) throw new Error("the connection to Kafka has been closed");
+    this.#stopping.signal.throwIfAborted();
     const sender = (this.#sender ??= this.producer());
     try {
       await sender.send({ messages });
@@ -92,14 +92,14 @@ export class KafkaClient {
   }
 
   async stop(): Promise<void> {
-    this.#stopped = true;
+    this.#stopping.abort(new Error("the connection to Kafka has been closed"));
     const open = [this.#admin, this.#sender];
     this.#admin = this.#sender = undefined;
     await Promise.all(open.map(closeQuietly));
   }
 
   async #withAdmin<T>(work: (admin: Admin) => Promise<T>): Promise<T> {
-    if (this.#stopped) throw new Error("the connection to Kafka has been closed");
+    this.#stopping.signal.throwIfAborted();
     const admin = (this.#admin ??= new Admin({ ...this.#base(), retries: 0 }));
     try {
       return await work(admin);

@@ -49,8 +49,8 @@ export function createKafkaEvents(options: KafkaOptions & { readonly log: Logger
     relay: (needs) => new KafkaRelay({ ...needs, client }),
     transport: ({ service, clients, log }) => transportOn({ client, feed, offsetReporter, service, clients, log }),
     async stop() {
-      await Promise.all([feed.stop(), offsetReporter.stop()]);
-      await client.stop();
+      // The client too: they wait for its requests, and a broker that hangs does not respond.
+      await Promise.all([feed.stop(), offsetReporter.stop(), client.stop()]);
     },
   };
 }
@@ -111,8 +111,12 @@ function transportOn({ client, feed, offsetReporter, service, clients, log }: Ne
     async logProgress(publisher, untilRelayed) {
       const first = await readLogProgress(clients, service, publisher, true);
       let { relayed } = first;
-      for (let ms = pollMsMin; untilRelayed && comparePositions(relayed ?? beginning, first.head) < 0; ms = Math.min(ms * 2, pollMsMax)) {
-        await sleep(ms);
+      for (
+        let ms = pollMsMin;
+        untilRelayed !== undefined && comparePositions(relayed ?? beginning, first.head) < 0;
+        ms = Math.min(ms * 2, pollMsMax)
+      ) {
+        await sleep(ms, undefined, { signal: untilRelayed });
         ({ relayed } = await readLogProgress(clients, service, publisher, true));
       }
       return { head: first.head, relayed: relayed ?? { ...beginning, offsets: "" } };

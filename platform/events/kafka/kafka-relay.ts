@@ -8,6 +8,7 @@ import { comparePositions } from "../position.ts";
 import { advance, leaseChannel, LeaseLost, releaseLeases, renewLeases, takeLeases } from "../subscriptions/lease-store.ts";
 import type { Lease } from "../subscriptions/lease-store.ts";
 import { registerSubscriptions } from "../subscriptions/subscription-store.ts";
+import { untilAborted } from "../until-aborted.ts";
 import { Waker } from "../waker.ts";
 import type { Wakeups } from "../wakeups.ts";
 import { hasProtocolError } from "./kafka-client.ts";
@@ -64,6 +65,7 @@ export class KafkaRelay {
   readonly #options: RelayOptions;
   readonly #owner: string;
   readonly #waker = new Waker();
+  readonly #stopping = new AbortController();
   /** Raised when the lease may have become free: a relay without it must not wake at the log's signals. */
   readonly #leaseFreed = new Waker();
   /** Its checkpoint is the stored one. */
@@ -111,6 +113,7 @@ export class KafkaRelay {
     await this.#starting?.catch(() => undefined); // the caller of start got the error
     this.#waker.close();
     this.#leaseFreed.close();
+    this.#stopping.abort();
     // Waits for a request under way, unless the broker hangs: what it has published need not be published again.
     const deadline = setTimeout(() => void this.#closePublication(), stopMs);
     await this.#running;
@@ -148,6 +151,7 @@ export class KafkaRelay {
           this.#lease = undefined;
           continue;
         }
+        if (this.#waker.closed) break;
         if (hasProtocolError(error, "MESSAGE_TOO_LARGE") || hasProtocolError(error, "RECORD_LIST_TOO_LARGE")) this.#halveRequests(error);
         else if (failures++ % logEvery === 0)
           log.warn({ error, service, failures }, "the relay cannot publish, the log grows until it can");
@@ -183,7 +187,10 @@ export class KafkaRelay {
     const { batchMax, pauseMs, pollMs, storeMs } = this.#options;
     this.#waker.lower();
     const onPublished = (records: number) => void (this.#published += records);
-    const publication = (this.#publication ??= await Publication.begin({ ...this.#needs, onPublished }, lease));
+    const publication = (this.#publication ??= await untilAborted(
+      Publication.begin({ ...this.#needs, onPublished }, lease),
+      this.#stopping.signal,
+    ));
     const readMs = performance.now();
     const { events, next, head } = await readLog(database, publication.position, { types: [], limit: batchMax });
     await publication.publish(events, this.#requestBytes);

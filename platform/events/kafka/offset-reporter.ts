@@ -56,7 +56,8 @@ export class OffsetReporter {
       }
       this.#failing = false;
     } catch (error) {
-      if (!this.#failing) this.#log.info({ error }, "offsets could not be committed for Kafka's tools; nothing depends on them");
+      if (!this.#failing && !this.#waker.closed)
+        this.#log.info({ error }, "offsets could not be committed for Kafka's tools; nothing depends on them");
       this.#failing = true;
     }
   }

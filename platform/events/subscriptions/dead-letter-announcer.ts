@@ -1,11 +1,13 @@
 import type { Database } from "../../database/database.ts";
 import type { Logger } from "../../telemetry/logger.ts";
+import { untilAborted } from "../until-aborted.ts";
 import { Waker } from "../waker.ts";
 import { recordAnnounced, unannouncedDeadLetters } from "./dead-letter-store.ts";
 import type { DeadLetter } from "./dead-letter-store.ts";
 
 const batchMax = 100;
 const pollMs = 60_000;
+const stopMs = 1_500;
 const backoffMsMin = 200;
 const backoffMsMax = 10_000;
 
@@ -20,6 +22,7 @@ export interface DeadLetterAnnouncerNeeds {
 export class DeadLetterAnnouncer {
   readonly #needs: DeadLetterAnnouncerNeeds;
   readonly #waker = new Waker();
+  readonly #stopping = new AbortController();
   #running: Promise<void> | undefined;
 
   constructor(needs: DeadLetterAnnouncerNeeds) {
@@ -35,9 +38,12 @@ export class DeadLetterAnnouncer {
     this.#waker.raise();
   }
 
+  /** Ends after the announcement under way, at most `stopMs` later: what could not be announced then is announced after the next start. */
   async stop(): Promise<void> {
     this.#waker.close();
+    const deadline = setTimeout(() => this.#stopping.abort(), stopMs);
     await this.#running;
+    clearTimeout(deadline);
   }
 
   async #run(): Promise<void> {
@@ -49,6 +55,7 @@ export class DeadLetterAnnouncer {
         failures = 0;
         if (!more) await this.#waker.wait(pollMs);
       } catch (error) {
+        if (this.#waker.closed) break;
         if (failures === 0) log.warn({ error, service }, "dead letters could not be announced, it is tried until it succeeds");
         await this.#waker.pause(Math.min(backoffMsMin * 2 ** failures++, backoffMsMax));
       }
@@ -59,7 +66,7 @@ export class DeadLetterAnnouncer {
     const { database, announce } = this.#needs;
     const letters = await unannouncedDeadLetters(database, batchMax);
     if (letters.length === 0) return false;
-    await announce(letters);
+    await untilAborted(announce(letters), this.#stopping.signal);
     await recordAnnounced(database, letters);
     return letters.length === batchMax;
   }

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Clock } from "../../clock/clock.ts";
 import type { Database } from "../../database/database.ts";
 import type { Clients } from "../../rpc/rpc.ts";
@@ -8,7 +9,7 @@ import type { Position } from "../position.ts";
 import type { EventTransport, Partitioning } from "../transport/event-transport.ts";
 import { reachedPosition } from "../transport/log-progress.ts";
 import { readLogProgress } from "../transport/rpc-source.ts";
-import type { Waker } from "../waker.ts";
+import { untilAborted } from "../until-aborted.ts";
 import type { LeaseManager } from "./lease-manager.ts";
 import { partitionName } from "./partition-name.ts";
 import { SharedBatches } from "./shared-batches.ts";
@@ -44,8 +45,8 @@ export interface RunningNeeds {
   readonly transport: EventTransport;
   readonly leaseManager: LeaseManager;
   readonly options: LoopOptions;
-  /** Closed when the service stops. */
-  readonly stopping: Waker;
+  /** Aborted when the service stops. */
+  readonly stopping: AbortSignal;
   readonly onParked: () => void;
   /** Called when the broker cannot say how many partitions there are: it is asked again until it can. */
   readonly onStartFailure: (error: unknown, subscription: Subscription) => void;
@@ -78,31 +79,34 @@ export class RunningSubscription {
     else await this.#open(partitions);
   }
 
-  /** After `stopping` has been closed. Ends after the batches under way. */
+  /** After `stopping` has been aborted. Ends after the batches under way. */
   async stop(): Promise<void> {
     await this.#opening?.catch(() => undefined); // its caller got the error
     await Promise.all([...this.#endings.map(async (end) => end()), ...this.#loops.map(({ loop }) => loop.stop())]);
   }
 
   /** Resolves when every event committed before this call is applied or parked, in whatever process. Rejects when the service stops before. */
-  async caughtUp(): Promise<void> {
+  caughtUp(): Promise<void> {
+    return untilAborted(this.#catchUp(), this.#needs.stopping);
+  }
+
+  async #catchUp(): Promise<void> {
     const { transport, stopping } = this.#needs;
-    const log = await transport.logProgress(this.#subscription.publisher, true);
+    const log = await transport.logProgress(this.#subscription.publisher, stopping);
     await this.#opened.promise;
-    while (!stopping.closed) {
+    while (!stopping.aborted) {
       const progress = this.#progress(await this.#row());
       const behind = this.#loops.filter((_, nth) => !hasCaughtUp(progress[nth]!, log));
       if (behind.length === 0) return;
       for (const { loop } of behind) loop.wake();
       await Promise.race(behind.map(({ loop }) => loop.progressed(checkMs)));
     }
-    throw new Error(`${this.#subscription.name} was stopped before it had caught up`);
   }
 
   async status(): Promise<SubscriptionStatus> {
     const row = await this.#row();
     const { name, publisher, applied, parked, skipped } = row;
-    const log = await this.#needs.transport.logProgress(publisher, false);
+    const log = await this.#needs.transport.logProgress(publisher);
     const progress = this.#loops.length === 0 ? [{ partition: undefined, checkpoint: row }] : this.#progress(row);
     const positions = progress.map(({ partition, checkpoint }) => reachedPosition(checkpoint, partition, log.relayed));
     return {
@@ -119,17 +123,17 @@ export class RunningSubscription {
   async #openWhenPartitionsAreKnown(partitioning: Partitioning): Promise<void> {
     const { database, stopping, onStartFailure } = this.#needs;
     const { name, publisher } = this.#subscription;
-    while (!stopping.closed) {
+    while (!stopping.aborted) {
       try {
         const partitions = await partitioning.partitions(publisher);
-        if (stopping.closed) return;
+        if (stopping.aborted) return;
         this.#opening = splitSubscription(database, name, partitions, partitioning.partitionOf).then((known) => this.#open(known));
         await this.#opening;
         return;
       } catch (error) {
-        if (stopping.closed) return;
+        if (stopping.aborted) return;
         onStartFailure(error, this.#subscription);
-        await stopping.pause(retryMs);
+        await sleep(retryMs, undefined, { signal: stopping }).catch(() => undefined); // aborted: the loop ends
       }
     }
   }

@@ -6,6 +6,7 @@ import type { Checkpoint } from "../checkpoint.ts";
 import { eventSchemas } from "../event-schemas.ts";
 import type { Subscription } from "../events.ts";
 import type { EventSource } from "../transport/event-source.ts";
+import { untilAborted } from "../until-aborted.ts";
 import { Waker } from "../waker.ts";
 import { LeaseSession } from "./lease-session.ts";
 import type { LeaseSessionNeeds } from "./lease-session.ts";
@@ -53,12 +54,15 @@ const backoffMsMin = 50;
 const backoffMsMax = 2_000;
 /** Progress that is not stored yet is stored when no event has come for so long. */
 const quietMs = 1_000;
+/** How long a stop waits for a read under way. */
+const stopMs = 1_500;
 
 /** Reads one subscription's events and has them applied, while it holds the lease that the lease manager assigns. */
 export class SubscriptionLoop {
   readonly #needs: LoopNeeds;
   readonly #sessionNeeds: LeaseSessionNeeds;
   readonly #waker = new Waker();
+  readonly #stopping = new AbortController();
   readonly #watchers = new Set<() => void>();
   /** A lease for which no session has begun yet. */
   #assigned: Lease | undefined;
@@ -120,10 +124,12 @@ export class SubscriptionLoop {
     this.#running ??= this.#run();
   }
 
-  /** Ends after the batch under way. The lease manager releases the lease. */
+  /** Ends after the batch under way, and waits at most `stopMs` for a read. The lease manager releases the lease. */
   async stop(): Promise<void> {
     this.#waker.close();
+    const deadline = setTimeout(() => this.#stopping.abort(), stopMs);
     await this.#running;
+    clearTimeout(deadline);
   }
 
   wake(): void {
@@ -203,6 +209,7 @@ export class SubscriptionLoop {
           this.#needs.onLeaseLost();
           continue;
         }
+        if (this.#stopping.signal.aborted) break;
         log.warn({ error, subscription: this.name, publisher: this.publisher }, "a subscription could not go on, it tries again");
         await this.#waker.pause(Math.min(backoffMsMin * 2 ** failures++, backoffMsMax));
       }
@@ -225,7 +232,7 @@ export class SubscriptionLoop {
     const { source, options } = this.#needs;
     await session.retryDue(() => this.#waker.closed);
     this.#readMs = performance.now();
-    const batch = await source.read(session.progress, options.batchMax);
+    const batch = await untilAborted(source.read(session.progress, options.batchMax), this.#stopping.signal);
     await session.apply(batch);
     this.#setAlarm(session.dueMs);
 

@@ -5,7 +5,6 @@ import type { Logger } from "../../telemetry/logger.ts";
 import type { Subscription } from "../events.ts";
 import type { EventTransport } from "../transport/event-transport.ts";
 import { rpcTransport } from "../transport/rpc-transport.ts";
-import { Waker } from "../waker.ts";
 import type { Wakeups } from "../wakeups.ts";
 import { DeadLetterAnnouncer } from "./dead-letter-announcer.ts";
 import { LeaseManager } from "./lease-manager.ts";
@@ -67,10 +66,11 @@ export function createSubscriptions(needs: SubscriptionsNeeds): Subscriptions {
     share: transport.partitioning !== undefined,
   });
   const announcer = transport.announce && new DeadLetterAnnouncer({ service, database, log, announce: transport.announce });
-  const stopping = new Waker();
+  const stopping = new AbortController();
   const onParked = () => announcer?.wake();
   const running = subscriptions.map(
-    (each) => new RunningSubscription(each, { ...needs, transport, leaseManager, options, stopping, onParked, onStartFailure }),
+    (each) =>
+      new RunningSubscription(each, { ...needs, transport, leaseManager, options, stopping: stopping.signal, onParked, onStartFailure }),
   );
   let startFailed = false;
   let starting: Promise<void> | undefined;
@@ -94,7 +94,7 @@ export function createSubscriptions(needs: SubscriptionsNeeds): Subscriptions {
   async function stop(): Promise<void> {
     await starting?.catch(() => undefined); // the caller of start got the error
     if (starting === undefined || subscriptions.length === 0) return;
-    stopping.close();
+    stopping.abort(new Error(`${service} was stopped before its subscriptions had caught up`));
     await Promise.all([...running.map((each) => each.stop()), announcer?.stop()]);
     await leaseManager.stop();
   }

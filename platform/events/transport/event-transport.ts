@@ -10,8 +10,11 @@ export interface EventTransport {
   source(subscription: Subscription, partition: number | undefined): EventSource;
   /** Calls `onNews` when there may be new events. Returns a function that ends this. */
   listen(subscription: Subscription, partition: number | undefined, onNews: () => void): () => Promise<void> | void;
-  /** How far a publisher's log goes. With `untilRelayed` it resolves once a broker has everything that the log has at the call. */
-  logProgress(publisher: string, untilRelayed: boolean): Promise<LogProgress>;
+  /**
+   * How far a publisher's log goes. With a signal it resolves once a broker has everything that the log has at the call, and rejects when the signal
+   * is aborted before.
+   */
+  logProgress(publisher: string, untilRelayed?: AbortSignal): Promise<LogProgress>;
   /** Publishes dead letters, each at least once. Absent where nothing is published. */
   readonly announce?: (letters: readonly DeadLetter[]) => Promise<void>;
 }
