@@ -2,6 +2,7 @@ import type { MessageToProduce } from "@platformatic/kafka";
 import { setTimeout as sleep } from "node:timers/promises";
 import { eventTypeOf } from "../../contract/contract.ts";
 import type { Database } from "../../database/database.ts";
+import { backoffMs } from "../../retry/backoff.ts";
 import type { Clients } from "../../rpc/rpc.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import { beginning, comparePositions } from "../position.ts";
@@ -18,8 +19,7 @@ import { kafkaSource } from "./kafka-source.ts";
 import { OffsetReporter } from "./offset-reporter.ts";
 import { partitionOfStream } from "./partition-of-stream.ts";
 
-const pollMsMin = 5;
-const pollMsMax = 100;
+const pollBackoff = { pauseMsMin: 5, pauseMsMax: 100 };
 
 /** The events of a process's services on Kafka. */
 export interface KafkaEvents {
@@ -111,12 +111,8 @@ function transportOn({ client, feed, offsetReporter, service, clients, log }: Ne
     async logProgress(publisher, untilRelayed) {
       const first = await readLogProgress(clients, service, publisher, true);
       let { relayed } = first;
-      for (
-        let ms = pollMsMin;
-        untilRelayed !== undefined && comparePositions(relayed ?? beginning, first.head) < 0;
-        ms = Math.min(ms * 2, pollMsMax)
-      ) {
-        await sleep(ms, undefined, { signal: untilRelayed });
+      for (let reads = 1; untilRelayed !== undefined && comparePositions(relayed ?? beginning, first.head) < 0; reads++) {
+        await sleep(backoffMs(pollBackoff, reads), undefined, { signal: untilRelayed });
         ({ relayed } = await readLogProgress(clients, service, publisher, true));
       }
       return { head: first.head, relayed: relayed ?? { ...beginning, offsets: "" } };

@@ -1,5 +1,6 @@
 import { ResponseError } from "@platformatic/kafka";
 import type { Consumer } from "@platformatic/kafka";
+import { backoffMs } from "../../retry/backoff.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import type { TopicOffsets } from "../checkpoint.ts";
 import { closeQuietly, hasProtocolError } from "./kafka-client.ts";
@@ -11,8 +12,7 @@ import { Waker } from "../waker.ts";
 const waitMs = 500;
 const fetchBytes = 8 * 1_048_576;
 const partitionBytes = 1_048_576;
-const backoffMsMin = 50;
-const backoffMsMax = 2_000;
+const backoff = { pauseMsMin: 50, pauseMsMax: 2_000 };
 /** Partitions that are followed within so short a time are planned together. */
 const gatherMs = 5;
 const latest = -1n;
@@ -102,7 +102,7 @@ export class KafkaFeed {
         if (this.#waker.closed) break;
         this.#noteFailure(error);
         await this.#disconnect();
-        await this.#waker.pause(Math.min(backoffMsMin * 2 ** failures++, backoffMsMax));
+        await this.#waker.pause(backoffMs(backoff, ++failures));
       }
     }
     await this.#disconnect();

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { performance } from "node:perf_hooks";
 import type { Database } from "../../database/database.ts";
+import { backoffMs } from "../../retry/backoff.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import { readLog } from "../log/read-log.ts";
 import { relayName } from "../log/relay-checkpoint.ts";
@@ -37,8 +38,7 @@ const hiddenMs = 10;
 const takeMs = 1_000;
 const stopMs = 1_500;
 const requestBytesMin = 4_096;
-const backoffMsMin = 100;
-const backoffMsMax = 3_000;
+const backoff = { pauseMsMin: 100, pauseMsMax: 3_000 };
 /** A failure is logged the first time, and again about every five minutes. */
 const logEvery = 100;
 
@@ -155,7 +155,7 @@ export class KafkaRelay {
         if (hasProtocolError(error, "MESSAGE_TOO_LARGE") || hasProtocolError(error, "RECORD_LIST_TOO_LARGE")) this.#halveRequests(error);
         else if (failures++ % logEvery === 0)
           log.warn({ error, service, failures }, "the relay cannot publish, the log grows until it can");
-        await this.#waker.pause(Math.min(backoffMsMin * 2 ** Math.min(failures, 10), backoffMsMax));
+        await this.#waker.pause(backoffMs(backoff, failures + 1));
       }
     }
     await this.#storeLast();

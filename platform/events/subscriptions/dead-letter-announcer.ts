@@ -1,4 +1,5 @@
 import type { Database } from "../../database/database.ts";
+import { backoffMs } from "../../retry/backoff.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import { untilAborted } from "../until-aborted.ts";
 import { Waker } from "../waker.ts";
@@ -8,8 +9,7 @@ import type { DeadLetter } from "./dead-letter-store.ts";
 const batchMax = 100;
 const pollMs = 60_000;
 const stopMs = 1_500;
-const backoffMsMin = 200;
-const backoffMsMax = 10_000;
+const backoff = { pauseMsMin: 200, pauseMsMax: 10_000 };
 
 export interface DeadLetterAnnouncerNeeds {
   readonly service: string;
@@ -56,8 +56,8 @@ export class DeadLetterAnnouncer {
         if (!more) await this.#waker.wait(pollMs);
       } catch (error) {
         if (this.#waker.closed) break;
-        if (failures === 0) log.warn({ error, service }, "dead letters could not be announced, it is tried until it succeeds");
-        await this.#waker.pause(Math.min(backoffMsMin * 2 ** failures++, backoffMsMax));
+        if (++failures === 1) log.warn({ error, service }, "dead letters could not be announced, it is tried until it succeeds");
+        await this.#waker.pause(backoffMs(backoff, failures));
       }
     }
   }

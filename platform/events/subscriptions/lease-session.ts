@@ -3,6 +3,7 @@ import type { Clock } from "../../clock/clock.ts";
 import type { Database } from "../../database/database.ts";
 import { sql } from "../../database/sql.ts";
 import { refusalIn } from "../../errors/refusal.ts";
+import { backoffMs } from "../../retry/backoff.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import { checkpointOf } from "../checkpoint.ts";
 import type { Checkpoint } from "../checkpoint.ts";
@@ -253,8 +254,8 @@ export class LeaseSession {
   #nextAttemptAt(attempts: number): Date | null {
     const { options, clock } = this.#needs;
     if (attempts >= options.attemptsMax) return null;
-    const delayMs = Math.min(options.retryDelayMs * 2 ** (attempts - 1), options.retryDelayMsMax);
-    return new Date(clock.now().getTime() + Math.round(delayMs * (0.8 + 0.4 * Math.random())));
+    const backoff = { pauseMsMin: options.retryDelayMs, pauseMsMax: options.retryDelayMsMax, jitter: 0.2 };
+    return new Date(clock.now().getTime() + Math.round(backoffMs(backoff, attempts)));
   }
 
   #decode(event: SourceEvent): RecordedEvent | Failure {

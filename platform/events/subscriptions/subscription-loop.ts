@@ -1,6 +1,7 @@
 import { performance } from "node:perf_hooks";
 import type { Clock } from "../../clock/clock.ts";
 import type { Database } from "../../database/database.ts";
+import { backoffMs } from "../../retry/backoff.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import type { Checkpoint } from "../checkpoint.ts";
 import { eventSchemas } from "../event-schemas.ts";
@@ -47,11 +48,9 @@ export interface LoopNeeds {
   readonly onParked?: () => void;
 }
 
-/** How long to wait for an older transaction to end: first short, then longer. */
-const hiddenMsMin = 5;
-const hiddenMsMax = 160;
-const backoffMsMin = 50;
-const backoffMsMax = 2_000;
+/** The pauses while an older transaction is open, and after failures. */
+const hiddenBackoff = { pauseMsMin: 5, pauseMsMax: 160 };
+const failureBackoff = { pauseMsMin: 50, pauseMsMax: 2_000 };
 /** Progress that is not stored yet is stored when no event has come for so long. */
 const quietMs = 1_000;
 /** How long a stop waits for a read under way. */
@@ -69,7 +68,8 @@ export class SubscriptionLoop {
   #session: LeaseSession | undefined;
   #working = false;
   #renewedMs = 0;
-  #hiddenMs = hiddenMsMin;
+  /** Reads in a row that found only hidden events, counted from 1. */
+  #hiddenReads = 1;
   #readMs = Number.NEGATIVE_INFINITY;
   #alarm: { readonly dueMs: number; readonly off: AbortController } | undefined;
   #running: Promise<void> | undefined;
@@ -211,7 +211,7 @@ export class SubscriptionLoop {
         }
         if (this.#stopping.signal.aborted) break;
         log.warn({ error, subscription: this.name, publisher: this.publisher }, "a subscription could not go on, it tries again");
-        await this.#waker.pause(Math.min(backoffMsMin * 2 ** failures++, backoffMsMax));
+        await this.#waker.pause(backoffMs(failureBackoff, ++failures));
       }
     }
     this.#alarm?.off.abort();
@@ -237,13 +237,13 @@ export class SubscriptionLoop {
     this.#setAlarm(session.dueMs);
 
     if (batch.behind === "nothing") {
-      this.#hiddenMs = hiddenMsMin;
+      this.#hiddenReads = 1;
       return session.stored ? options.pollMs : Math.min(options.pollMs, quietMs);
     }
     if (batch.behind === "more") return 0;
     // Committed events become readable without a signal: when an older transaction ends, in whatever database.
-    this.#hiddenMs = batch.events.length > 0 ? hiddenMsMin : Math.min(this.#hiddenMs * 2, hiddenMsMax);
-    return this.#hiddenMs;
+    this.#hiddenReads = batch.events.length > 0 ? 1 : this.#hiddenReads + 1;
+    return backoffMs(hiddenBackoff, this.#hiddenReads);
   }
 
   /** Waits for a signal, at most `restMs`, and then until the next read may begin. */
