@@ -1,8 +1,7 @@
 import { randomUUID } from "node:crypto";
-import { performance } from "node:perf_hooks";
 import type { Database } from "../database/database.ts";
-import { outsideTransaction } from "../database/in-transaction.ts";
 import type { Logger } from "../telemetry/logger.ts";
+import { Notifier } from "./notifier.ts";
 
 const channel = "kontor_events";
 
@@ -27,14 +26,8 @@ export interface WakeupsOptions {
 }
 
 interface Attached {
-  readonly database: Database;
-  readonly payload: string;
-  unlisten: (() => Promise<void>) | undefined;
-  sending: Promise<void> | undefined;
-  again: boolean;
-  /** Ends the pause between two notifications. */
-  endPause: (() => void) | undefined;
-  detached: boolean;
+  readonly notifier: Notifier;
+  unlisten?: () => Promise<void>;
 }
 
 export function createWakeups({ log, notifyMs = 20 }: WakeupsOptions): Wakeups {
@@ -47,30 +40,10 @@ export function createWakeups({ log, notifyMs = 20 }: WakeupsOptions): Wakeups {
     if (here !== undefined) for (const onSignal of here) onSignal();
   }
 
-  function announce(to: Attached): void {
-    if (to.sending === undefined) to.sending = outsideTransaction(() => send(to));
-    else to.again = true;
-  }
-
-  async function send(to: Attached): Promise<void> {
-    do {
-      to.again = false;
-      const sentMs = performance.now();
-      try {
-        await to.database.notify(channel, to.payload);
-      } catch (error) {
-        log.warn({ error, database: to.database.name }, "readers in other processes could not be notified, they read at their next poll");
-      }
-      if (!to.detached) await pauseOf(to, notifyMs - (performance.now() - sentMs));
-    } while (to.again);
-    to.sending = undefined;
-  }
-
   return {
     signal(publisher) {
       wakeHere(publisher);
-      const to = attached.get(publisher);
-      if (to !== undefined) announce(to);
+      attached.get(publisher)?.notifier.send();
     },
     listen(publisher, onSignal) {
       let here = listeners.get(publisher);
@@ -81,15 +54,8 @@ export function createWakeups({ log, notifyMs = 20 }: WakeupsOptions): Wakeups {
     isAttached: (publisher) => attached.has(publisher),
     async attach(publisher, database, onReconnect) {
       if (attached.has(publisher)) throw new Error(`${publisher} is attached already`);
-      const to: Attached = {
-        database,
-        payload: `${instance} ${publisher}`,
-        unlisten: undefined,
-        sending: undefined,
-        again: false,
-        endPause: undefined,
-        detached: false,
-      };
+      const notifier = new Notifier({ database, channel, payload: `${instance} ${publisher}`, notifyMs, log });
+      const to: Attached = { notifier };
       attached.set(publisher, to);
       const onNotification = (payload: string | undefined) => {
         if (payload === undefined) onReconnect?.();
@@ -110,23 +76,8 @@ export function createWakeups({ log, notifyMs = 20 }: WakeupsOptions): Wakeups {
       const to = attached.get(publisher);
       if (to === undefined) return;
       attached.delete(publisher);
-      to.detached = true;
-      to.endPause?.();
-      await to.sending;
+      await to.notifier.close();
       await to.unlisten?.();
     },
   };
-}
-
-function pauseOf(to: Attached, ms: number): Promise<void> {
-  if (ms <= 0) return Promise.resolve();
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      to.endPause = undefined;
-      resolve();
-    };
-    const timer = setTimeout(done, Math.ceil(ms));
-    to.endPause = done;
-  });
 }
