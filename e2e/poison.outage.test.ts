@@ -55,12 +55,16 @@ describe("poison among the events of a shop on Kafka", () => {
 
         await removePoison(operator);
       });
-      const aside = shop.lines
+      const dropped = shop.lines
         .filter((line) => line.includes("a record on a topic is not an event"))
-        .map((line) => JSON.parse(line) as Aside);
-      const found = Map.groupBy(aside, ({ subscription }) => subscription);
+        .map((line) => JSON.parse(line) as InvalidRecord);
+      const found = Map.groupBy(dropped, ({ subscription }) => subscription);
       for (const [subscription, lines] of found)
-        assert.equal(new Set(lines.map(({ part, offset }) => `${part}/${offset}`)).size, invalidRecords, `put aside by ${subscription}`);
+        assert.equal(
+          new Set(lines.map(({ partition, offset }) => `${partition}/${offset}`)).size,
+          invalidRecords,
+          `put aside by ${subscription}`,
+        );
       assert(found.has("orders.payments") && found.has("notifications.orders"), [...found.keys()].join(", "));
       const replayed = await shop.run(["parked", "replay", "--service", "notifications"]);
       assert.match(replayed.output, /^[1-9]\d* events are tried again/);
@@ -74,7 +78,7 @@ describe("poison among the events of a shop on Kafka", () => {
 });
 
 /** What a log line says of a record that is no event. */
-interface Aside {
+interface InvalidRecord {
   readonly subscription: string;
   readonly partition: number;
   readonly offset: number;

@@ -1,15 +1,15 @@
 import { performance } from "node:perf_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Queries } from "@kontor/platform/database/database.ts";
-import { eventsBetween, logHead } from "@kontor/platform/events/log-facts.ts";
-import type { StreamPosition } from "@kontor/platform/events/log-facts.ts";
-import { partOfStream } from "@kontor/platform/events/partitions.ts";
-import { beginning, comparePlaces } from "@kontor/platform/events/place.ts";
-import type { Place } from "@kontor/platform/events/place.ts";
-import { reachedPlace } from "@kontor/platform/events/reach.ts";
-import { readRelayed } from "@kontor/platform/events/relayed.ts";
-import { retriedStreams } from "@kontor/platform/events/subscription-facts.ts";
-import { subscriptionRows } from "@kontor/platform/events/subscription-store.ts";
+import { eventsBetween, logHead } from "@kontor/platform/events/log/log-facts.ts";
+import type { StreamPosition } from "@kontor/platform/events/log/log-facts.ts";
+import { partitionOfStream } from "@kontor/platform/events/kafka/partition-of-stream.ts";
+import { beginning, comparePositions } from "@kontor/platform/events/position.ts";
+import type { Position } from "@kontor/platform/events/position.ts";
+import { reachedPosition } from "@kontor/platform/events/transport/log-progress.ts";
+import { readRelayCheckpoint } from "@kontor/platform/events/log/relay-checkpoint.ts";
+import { retriedStreams } from "@kontor/platform/events/subscriptions/subscription-facts.ts";
+import { subscriptionRows } from "@kontor/platform/events/subscriptions/subscription-store.ts";
 import { knownSubscriptions } from "./known-subscriptions.ts";
 import type { KnownSubscription } from "./known-subscriptions.ts";
 import { groupBy } from "./pages.ts";
@@ -21,7 +21,7 @@ export interface Backlog {
 }
 
 /** How far a subscription, or one of its partitions, has read its publisher's log. */
-interface Checkpoint extends Place {
+interface Checkpoint extends Position {
   readonly subscription: KnownSubscription;
   /** Absent for a subscription without partitions. */
   readonly partition?: { readonly number: number; readonly of: number };
@@ -46,7 +46,8 @@ export async function waitForSubscribers(databases: ReadonlyMap<string, Queries>
     for (const checkpoint of now) {
       const { publisher } = checkpoint.subscription;
       const head = heads.get(publisher)!;
-      if (comparePlaces(checkpoint, head) < 0 && (await anyBetween(databases.get(publisher)!, checkpoint, head))) behind.push(checkpoint);
+      if (comparePositions(checkpoint, head) < 0 && (await anyBetween(databases.get(publisher)!, checkpoint, head)))
+        behind.push(checkpoint);
     }
     if (behind.length === 0) return [];
     if (performance.now() + pollMs >= untilMs)
@@ -56,7 +57,7 @@ export async function waitForSubscribers(databases: ReadonlyMap<string, Queries>
 
   function unmoved(before: Checkpoint, now: Checkpoint): boolean {
     return (
-      before.subscription === now.subscription && before.partition?.number === now.partition?.number && comparePlaces(before, now) === 0
+      before.subscription === now.subscription && before.partition?.number === now.partition?.number && comparePositions(before, now) === 0
     );
   }
   function stuck({ subscription: { name, publisher }, epoch, xid, position }: Checkpoint): string {
@@ -90,11 +91,11 @@ async function checkpoints(databases: ReadonlyMap<string, Queries>): Promise<Che
       return Promise.all(
         subscriptions.map(async (subscription): Promise<Checkpoint[]> => {
           const row = rows.find(({ name }) => name === subscription.name);
-          if (row === undefined || row.parts.length === 0) return [{ ...(row ?? beginning), subscription }];
-          const relayed = await readRelayed(databases.get(subscription.publisher)!);
-          return row.parts.map((one) => {
-            const partition = { number: one.part, of: row.parts.length };
-            return { ...reachedPlace(one, one.part, relayed), subscription, partition };
+          if (row === undefined || row.partitions.length === 0) return [{ ...(row ?? beginning), subscription }];
+          const relayed = await readRelayCheckpoint(databases.get(subscription.publisher)!);
+          return row.partitions.map((one) => {
+            const partition = { number: one.partition, of: row.partitions.length };
+            return { ...reachedPosition(one, one.partition, relayed), subscription, partition };
           });
         }),
       );
@@ -107,18 +108,19 @@ async function checkpoints(databases: ReadonlyMap<string, Queries>): Promise<Che
 async function* streamsBehind(
   log: Queries,
   { subscription: { types }, partition, ...from }: Checkpoint,
-  to?: Place,
+  to?: Position,
 ): AsyncGenerator<string> {
-  for (let after: Place = from; ;) {
+  for (let after: Position = from; ;) {
     const events: readonly StreamPosition[] = await eventsBetween(log, { after, types, ...(to && { to }) }, pageSize);
-    for (const { stream } of events) if (partition === undefined || partOfStream(stream, partition.of) === partition.number) yield stream;
+    for (const { stream } of events)
+      if (partition === undefined || partitionOfStream(stream, partition.of) === partition.number) yield stream;
     const last = events.at(-1);
     if (last === undefined || events.length < pageSize) return;
     after = last;
   }
 }
 
-async function anyBetween(log: Queries, after: Checkpoint, to: Place): Promise<boolean> {
+async function anyBetween(log: Queries, after: Checkpoint, to: Position): Promise<boolean> {
   for await (const _ of streamsBehind(log, after, to)) return true;
   return false;
 }

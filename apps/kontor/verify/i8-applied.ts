@@ -1,14 +1,15 @@
 import type { Queries } from "@kontor/platform/database/database.ts";
-import { countsByType, eventsBetween } from "@kontor/platform/events/log-facts.ts";
-import type { StreamPosition } from "@kontor/platform/events/log-facts.ts";
-import { partOfStream } from "@kontor/platform/events/partitions.ts";
-import { beginning, comparePlaces } from "@kontor/platform/events/place.ts";
-import type { Place, Stand } from "@kontor/platform/events/place.ts";
-import { reachedPlace } from "@kontor/platform/events/reach.ts";
-import { readRelayed } from "@kontor/platform/events/relayed.ts";
-import { parkedCounts } from "@kontor/platform/events/subscription-facts.ts";
-import { subscriptionRows } from "@kontor/platform/events/subscription-store.ts";
-import type { SubscriptionTotals } from "@kontor/platform/events/subscription-store.ts";
+import { countsByType, eventsBetween } from "@kontor/platform/events/log/log-facts.ts";
+import type { StreamPosition } from "@kontor/platform/events/log/log-facts.ts";
+import { partitionOfStream } from "@kontor/platform/events/kafka/partition-of-stream.ts";
+import { beginning, comparePositions } from "@kontor/platform/events/position.ts";
+import type { Checkpoint } from "@kontor/platform/events/checkpoint.ts";
+import type { Position } from "@kontor/platform/events/position.ts";
+import { reachedPosition } from "@kontor/platform/events/transport/log-progress.ts";
+import { readRelayCheckpoint } from "@kontor/platform/events/log/relay-checkpoint.ts";
+import { parkedCounts } from "@kontor/platform/events/subscriptions/subscription-facts.ts";
+import { subscriptionRows } from "@kontor/platform/events/subscriptions/subscription-store.ts";
+import type { SubscriptionTotals } from "@kontor/platform/events/subscriptions/subscription-store.ts";
 import { knownSubscriptions } from "./known-subscriptions.ts";
 import type { KnownSubscription } from "./known-subscriptions.ts";
 import type { Invariant, Look } from "./invariant.ts";
@@ -16,7 +17,7 @@ import { groupBy } from "./pages.ts";
 
 const atOnce = 50_000;
 
-interface Standing {
+interface Reader {
   readonly subscription: KnownSubscription;
   readonly row: SubscriptionTotals;
 }
@@ -27,25 +28,25 @@ export const appliedInvariant: Invariant = {
   title: "every subscription has applied, parked or skipped each event of its types up to its checkpoint, once",
   counts: "events",
   async *check(look) {
-    const standings: Standing[] = [];
+    const subscriptions: Reader[] = [];
     for (const [service, database] of look.databases) {
       if (!hasEvents(service)) continue;
-      // A row shows the counters and the place as one transaction left them.
+      // A row shows the counters and the checkpoint as one transaction left them.
       for (const row of await subscriptionRows(database)) {
         const subscription = knownSubscriptions.find(({ name }) => name === row.name);
         if (subscription === undefined) yield { about: row.name, text: `nothing is known of the subscription ${row.name} of ${service}` };
-        else standings.push({ subscription, row });
+        else subscriptions.push({ subscription, row });
       }
     }
-    for (const [publisher, readers] of groupBy(standings, ({ subscription }) => subscription.publisher)) {
+    for (const [publisher, readers] of groupBy(subscriptions, ({ subscription }) => subscription.publisher)) {
       const log = new LogWalk(look.database(publisher));
       // After the readers' rows: what has been relayed since is behind what they have read.
-      const relayed = await readRelayed(look.database(publisher));
-      const reached = readers.map((reader) => ({ ...reader, places: placesOf(reader.row, relayed) }));
-      for (const { subscription, row, places } of reached.toSorted((a, b) => comparePositions(a.places.least, b.places.least))) {
-        await log.walkTo(places.least);
+      const relayed = await readRelayCheckpoint(look.database(publisher));
+      const all = readers.map((reader) => ({ ...reader, reached: reachedOf(reader.row, relayed) }));
+      for (const { subscription, row, reached } of all.toSorted((a, b) => comparePositions(a.reached.least, b.reached.least))) {
+        await log.walkTo(reached.least);
         const before = subscription.types.reduce((sum, type) => sum + log.count(type), 0);
-        const due = before + (await countInPartitions(look.database(publisher), subscription.types, places));
+        const due = before + (await countInPartitions(look.database(publisher), subscription.types, reached));
         const { applied, parked, skipped } = row;
         look.looked(due);
         if (applied + parked + skipped !== due)
@@ -59,24 +60,24 @@ export const appliedInvariant: Invariant = {
   },
 };
 
-interface Places {
+interface Reached {
   readonly least: Position;
-  /** Of each part; none when the subscription is whole. */
-  readonly parts: readonly Position[];
+  /** Of each partition; none when the subscription reads the whole log. */
+  readonly partitions: readonly Position[];
 }
 
-function placesOf(row: SubscriptionTotals, relayed: Checkpoint | undefined): Places {
-  const parts = row.partitions.map((partition) => reachedPosition(partition, partition.partition, relayed));
-  return { least: parts.toSorted(comparePositions)[0] ?? row, parts };
+function reachedOf(row: SubscriptionTotals, relayed: Checkpoint | undefined): Reached {
+  const partitions = row.partitions.map((partition) => reachedPosition(partition, partition.partition, relayed));
+  return { least: partitions.toSorted(comparePositions)[0] ?? row, partitions };
 }
 
-/** How many events behind the least place are at or before that of their part. */
-async function countInPartitions(log: Queries, types: readonly string[], { least, parts }: Places): Promise<number> {
-  const last = parts.toSorted(comparePlaces).at(-1);
+/** How many events behind the least position are at or before that of their partition. */
+async function countInPartitions(log: Queries, types: readonly string[], { least, partitions }: Reached): Promise<number> {
+  const last = partitions.toSorted(comparePositions).at(-1);
   let count = 0;
-  for (let at = least; last !== undefined && comparePlaces(at, last) < 0;) {
+  for (let at = least; last !== undefined && comparePositions(at, last) < 0;) {
     const events: readonly StreamPosition[] = await eventsBetween(log, { after: at, to: last, types }, atOnce);
-    for (const event of events) if (comparePlaces(event, parts[partOfStream(event.stream, parts.length)]!) <= 0) count++;
+    for (const event of events) if (comparePositions(event, partitions[partitionOfStream(event.stream, partitions.length)]!) <= 0) count++;
     const end = events.at(-1);
     if (end === undefined || events.length < atOnce) break;
     at = end;

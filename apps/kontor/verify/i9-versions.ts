@@ -1,10 +1,10 @@
 import { catalogFacts } from "@kontor/catalog/src/facts.ts";
 import { inventoryFacts } from "@kontor/inventory/src/facts.ts";
 import type { Queries } from "@kontor/platform/database/database.ts";
-import { countsByStream, versionsOutOfOrder } from "@kontor/platform/events/log-facts.ts";
-import type { StreamVersion } from "@kontor/platform/events/log-facts.ts";
-import { parkedStreams } from "@kontor/platform/events/subscription-facts.ts";
-import { subscriptionRows } from "@kontor/platform/events/subscription-store.ts";
+import { countsByStream, versionsOutOfOrder } from "@kontor/platform/events/log/log-facts.ts";
+import type { StreamVersion } from "@kontor/platform/events/log/log-facts.ts";
+import { parkedStreams } from "@kontor/platform/events/subscriptions/subscription-facts.ts";
+import { subscriptionRows } from "@kontor/platform/events/subscriptions/subscription-store.ts";
 import { knownSubscriptions } from "./known-subscriptions.ts";
 import type { KnownSubscription } from "./known-subscriptions.ts";
 import { hasEvents } from "./i8-applied.ts";
@@ -52,7 +52,7 @@ async function* overtakenParked(look: Look): AsyncGenerator<Breach> {
     if (!look.databases.has(subscriber) || !look.databases.has(publisher)) continue;
     const row = (await subscriptionRows(look.database(subscriber))).find((one) => one.name === name);
     // Where events come over a broker each partition has a row, a checkpoint and parked events of its own.
-    for (const one of row === undefined ? [] : [row, ...row.parts]) yield* overtakenIn(look, one.name, subscription);
+    for (const one of row === undefined ? [] : [row, ...row.partitions]) yield* overtakenIn(look, one.name, subscription);
   }
 }
 

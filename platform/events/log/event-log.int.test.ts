@@ -1,25 +1,9 @@
 import assert from "node:assert/strict";
 import { before, describe, it } from "node:test";
 import { create } from "@bufbuild/protobuf";
-import { CursorSchema, EventLogService } from "@kontor/contracts/gen/kontor/events/v1/events_pb.js";
-import type { Cursor, Event } from "@kontor/contracts/gen/kontor/events/v1/events_pb.js";
-import { ManualClock } from "../clock/clock.ts";
-import { createConnectionBudget } from "../database/connection-budget.ts";
-import type { Database, Transaction } from "../database/database.ts";
-import { outsideTransaction } from "../database/in-transaction.ts";
-import { openDatabase } from "../database/postgres.ts";
-import { sql } from "../database/sql.ts";
-import { refusalIn } from "../errors/refusal.ts";
-import { createIds } from "../ids/ids.ts";
-import { rootCall } from "../call/call.ts";
-import { createInProcessRpc } from "../rpc/in-process.ts";
-import type { Client } from "../rpc/rpc.ts";
-import type { Logger } from "../telemetry/logger.ts";
-import { afterTests, testDatabase } from "../testing/postgres.ts";
-import { createEventLog, isVersionTaken } from "./event-log.ts";
-import type { HostedEventLog } from "./event-log.ts";
-import { comparePositions } from "../position.ts";
-import { counted, PlainSchema, renamed, testRegistry } from "../test-events.ts";
+import { sql } from "../../database/sql.ts";
+import { refusalIn } from "../../errors/refusal.ts";
+import { counted, PlainSchema, renamed } from "../test-events.ts";
 import type { Counted } from "../test-events.ts";
 import { isVersionTaken } from "./event-log.ts";
 import { call, openTestLog } from "./open-test-log.ts";
@@ -34,39 +18,7 @@ describe("event log", () => {
   let newStream: TestLog["newStream"];
 
   before(async () => {
-    const { connection } = await testDatabase();
-    const postgres = openDatabase({
-      name: "things",
-      connection,
-      budget: createConnectionBudget({ connections: 40, background: 4 }),
-      log: logger,
-    });
-    const endings: (() => Promise<void>)[] = [() => postgres.stop()];
-    afterTests(async () => {
-      for (const end of endings.toReversed()) await end();
-    });
-    const migration = await readFile(new URL("../migrations/0001-events.sql", import.meta.url), "utf8");
-    await postgres.maintenance((tx) => tx.script(`${migration}; create table things (id text primary key, amount int not null)`));
-    database = postgres;
-    open = async () => {
-      const clock = new ManualClock(new Date("2026-03-01T09:00:00Z"));
-      const wakeups = createWakeups({ log: logger });
-      const opened = createEventLog({
-        service: "things",
-        database,
-        clock,
-        ids: createIds(clock),
-        registry: testRegistry,
-        wakeups,
-        log: logger,
-      });
-      await opened.start();
-      endings.push(() => opened.stop());
-      const rpc = createInProcessRpc({ log: logger, freeze: true });
-      rpc.serve("things", [opened.route]);
-      return { log: opened, reader: rpc.clientsFor("watchers").of("things", EventLogService) };
-    };
-    ({ log, reader } = await open());
+    ({ database, log, append, newStream } = await openTestLog());
   });
 
   it("CON-02: history returns a stream's events as they were recorded, from version 1", async () => {

@@ -4,7 +4,7 @@ import type { Event, Position } from "@kontor/contracts/gen/kontor/events/v1/eve
 import { rootCall } from "../../call/call.ts";
 import type { Call } from "../../call/call.ts";
 import { ManualClock } from "../../clock/clock.ts";
-import { createBudget } from "../../database/budget.ts";
+import { createConnectionBudget } from "../../database/connection-budget.ts";
 import type { Database, Transaction } from "../../database/database.ts";
 import { openDatabase } from "../../database/postgres.ts";
 import { createIds } from "../../ids/ids.ts";
@@ -45,7 +45,12 @@ export interface TestLog {
 /** The event log of the service "things" in a database of its own, which also has a table "things". Stopped after the tests. */
 export async function openTestLog(): Promise<TestLog> {
   const { connection } = await testDatabase();
-  const database = openDatabase({ name: "things", connection, budget: createBudget({ connections: 40, background: 4 }), log: silentLog });
+  const database = openDatabase({
+    name: "things",
+    connection,
+    budget: createConnectionBudget({ connections: 40, background: 4 }),
+    log: silentLog,
+  });
   const endings: (() => Promise<void>)[] = [() => database.stop()];
   afterTests(async () => {
     for (const end of endings.toReversed()) await end();

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { logHead } from "@kontor/platform/events/log-facts.ts";
+import { logHead } from "@kontor/platform/events/log/log-facts.ts";
 import { catalogFacts } from "./facts.ts";
 import { openCatalog } from "./test-catalog.ts";
 

@@ -1,6 +1,6 @@
 import { sql } from "@kontor/platform/database/sql.ts";
-import type { StreamPosition } from "@kontor/platform/events/log-facts.ts";
-import { checkpointsOf } from "@kontor/platform/events/subscription-facts.ts";
+import type { StreamPosition } from "@kontor/platform/events/log/log-facts.ts";
+import { checkpointsOf } from "@kontor/platform/events/subscriptions/subscription-facts.ts";
 import type { ServiceFacts } from "@kontor/platform/service/facts.ts";
 import { availabilitySubscriptionName } from "./availability.ts";
 

@@ -3,8 +3,8 @@ import { ProductSchema, ProductStatus } from "@kontor/contracts/gen/kontor/catal
 import { ProductUpdatedSchema } from "@kontor/contracts/gen/kontor/catalog/v1/events_pb.js";
 import type { Database, Queries } from "@kontor/platform/database/database.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
-import { joinLastEvent } from "@kontor/platform/events/log-facts.ts";
-import { resetSubscription } from "@kontor/platform/events/reset-subscription.ts";
+import { joinLastEvent } from "@kontor/platform/events/log/log-facts.ts";
+import { resetSubscription } from "@kontor/platform/events/subscriptions/reset-subscription.ts";
 import type { Call } from "@kontor/platform/call/call.ts";
 import type { Comparison, ServiceRebuild } from "@kontor/platform/service/rebuild.ts";
 import type { Tasks } from "@kontor/platform/tasks/tasks.ts";

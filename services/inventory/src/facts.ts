@@ -2,8 +2,8 @@ import type { Stock } from "@kontor/contracts/gen/kontor/inventory/v1/inventory_
 import { tryDecode } from "@kontor/platform/contract/try-decode.ts";
 import type { Queries } from "@kontor/platform/database/database.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
-import { joinLastEvent, lastEventsUpTo } from "@kontor/platform/events/log-facts.ts";
-import type { StreamPosition } from "@kontor/platform/events/log-facts.ts";
+import { joinLastEvent, lastEventsUpTo } from "@kontor/platform/events/log/log-facts.ts";
+import type { StreamPosition } from "@kontor/platform/events/log/log-facts.ts";
 import type { ServiceFacts } from "@kontor/platform/service/facts.ts";
 import type { Level, ReservationStatus, Units } from "./stock.ts";
 import { stockOfEvent } from "./stock-messages.ts";

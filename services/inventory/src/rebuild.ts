@@ -1,6 +1,6 @@
 import type { Queries } from "@kontor/platform/database/database.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
-import { joinLastEvent } from "@kontor/platform/events/log-facts.ts";
+import { joinLastEvent } from "@kontor/platform/events/log/log-facts.ts";
 import type { Comparison, ServiceRebuild } from "@kontor/platform/service/rebuild.ts";
 import { stockOfEvent } from "./stock-messages.ts";
 

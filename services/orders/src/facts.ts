@@ -5,7 +5,7 @@ import { eventTypeOf } from "@kontor/platform/contract/contract.ts";
 import { tryDecode } from "@kontor/platform/contract/try-decode.ts";
 import type { Queries } from "@kontor/platform/database/database.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
-import { eventsOfType, hasEvent, joinHistory, joinLastEvent } from "@kontor/platform/events/log-facts.ts";
+import { eventsOfType, hasEvent, joinHistory, joinLastEvent } from "@kontor/platform/events/log/log-facts.ts";
 import type { ServiceFacts } from "@kontor/platform/service/facts.ts";
 import { firstField } from "./first-field.ts";
 

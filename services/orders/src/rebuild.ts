@@ -4,7 +4,7 @@ import { OrderStatus } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js
 import { moneyFrom } from "@kontor/contracts/money.ts";
 import type { Queries } from "@kontor/platform/database/database.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
-import { joinLastEvent } from "@kontor/platform/events/log-facts.ts";
+import { joinLastEvent } from "@kontor/platform/events/log/log-facts.ts";
 import type { Comparison, ServiceRebuild } from "@kontor/platform/service/rebuild.ts";
 
 export const ordersRebuild: ServiceRebuild = { compares: "orders", compare: compareOrders };

@@ -1,8 +1,9 @@
-import type { Queries } from "../database/database.ts";
-import { sql } from "../database/sql.ts";
-import type { Sql } from "../database/sql.ts";
-import { partName, partOfStream } from "./partitions.ts";
-import type { Place } from "./place.ts";
+import type { Queries } from "../../database/database.ts";
+import { sql } from "../../database/sql.ts";
+import type { Sql } from "../../database/sql.ts";
+import { partitionOfStream } from "../kafka/partition-of-stream.ts";
+import type { Position } from "../position.ts";
+import { partitionName } from "./partition-name.ts";
 
 /** The streams whose first parked event is still to be tried: those whose attempts are used up wait for an operator. */
 export async function retriedStreams(subscriber: Queries, subscription: string): Promise<string[]> {
@@ -25,7 +26,7 @@ export function parkedCounts(
 }
 
 /** The parked events of one stream, beside the checkpoint of the row that they are parked under: both of one moment. */
-export interface ParkedStream extends Place {
+export interface ParkedStream extends Position {
   readonly stream: string;
   /** The first version parked. */
   readonly first: number;
@@ -56,11 +57,11 @@ export function parkedStreams(subscriber: Queries, row: string, limit: number): 
  * it (`epoch`, `xid`, `position`), and whether the stream is `parked`. What was derived and how far it was read are then of one moment.
  */
 export async function checkpointsOf(subscriber: Queries, subscription: string, streams: readonly string[]): Promise<Sql> {
-  const row = await subscriber.maybe<{ partitions: number }>(
-    sql`select parts as partitions from subscriptions where name = ${subscription}`,
-  );
+  const row = await subscriber.maybe<{ partitions: number }>(sql`select partitions from subscriptions where name = ${subscription}`);
   const partitions = row?.partitions ?? 0;
-  const rows = streams.map((stream) => (partitions === 0 ? subscription : partName(subscription, partOfStream(stream, partitions))));
+  const rows = streams.map((stream) =>
+    partitions === 0 ? subscription : partitionName(subscription, partitionOfStream(stream, partitions)),
+  );
   return sql`(
     select w.stream, s.epoch, s.xid, s.position,
       exists (select from parked_events p where p.subscription = s.name and p.stream = w.stream) as parked

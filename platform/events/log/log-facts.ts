@@ -1,11 +1,11 @@
-import type { Queries } from "../database/database.ts";
-import { sql } from "../database/sql.ts";
-import type { Sql } from "../database/sql.ts";
-import { beginning } from "./place.ts";
-import type { Place } from "./place.ts";
+import type { Queries } from "../../database/database.ts";
+import { sql } from "../../database/sql.ts";
+import type { Sql } from "../../database/sql.ts";
+import { beginning } from "../position.ts";
+import type { Position } from "../position.ts";
 
 /** The position of an event, and its stream. */
-export interface StreamPosition extends Place {
+export interface StreamPosition extends Position {
   readonly stream: string;
 }
 
@@ -22,8 +22,8 @@ export interface StoredEvent extends StreamVersion {
 }
 
 /** The position of a log's last event; the beginning when there is none. */
-export async function logHead(log: Queries): Promise<Place> {
-  const row = await log.maybe<Place>(
+export async function logHead(log: Queries): Promise<Position> {
+  const row = await log.maybe<Position>(
     sql`select epoch, xid, position::text as position from events order by epoch desc, xid desc, events.position desc limit 1`,
   );
   return row ?? beginning;
@@ -32,7 +32,7 @@ export async function logHead(log: Queries): Promise<Place> {
 /** Events of these types behind a position and up to another, in the log's order. */
 export function eventsBetween(
   log: Queries,
-  { after, to, types }: { readonly after: Place; readonly to?: Place; readonly types: readonly string[] },
+  { after, to, types }: { readonly after: Position; readonly to?: Position; readonly types: readonly string[] },
   limit: number,
 ): Promise<StreamPosition[]> {
   return log.rows(sql`
@@ -44,9 +44,9 @@ export function eventsBetween(
 /** How many of the next events, at most `limit`, have each type, with the position of the last of them; empty when there are none. */
 export function countsByType(
   log: Queries,
-  { after, to }: { readonly after: Place; readonly to: Place },
+  { after, to }: { readonly after: Position; readonly to: Position },
   limit: number,
-): Promise<(Place & { readonly type: string; readonly count: number })[]> {
+): Promise<(Position & { readonly type: string; readonly count: number })[]> {
   return log.rows(sql`
     with page as (
       select epoch, xid, position, type from events where ${isBehind(after)} and ${isUpTo(to)} order by epoch, xid, position limit ${limit}
@@ -90,7 +90,7 @@ export async function versionsOutOfOrder(
 export async function countsByStream(
   log: Queries,
   from: readonly StreamVersion[],
-  { to, types }: { readonly to: Place; readonly types: readonly string[] },
+  { to, types }: { readonly to: Position; readonly types: readonly string[] },
 ): Promise<Map<string, number>> {
   const rows = await log.rows<{ stream: string; count: number }>(sql`
     select w.stream, count(*)::int as count
@@ -139,10 +139,10 @@ export function hasEvent(stream: Sql, type: string): Sql {
   return sql`exists (select from events where stream = ${stream} and type = ${type})`;
 }
 
-function isBehind({ epoch, xid, position }: Place): Sql {
+function isBehind({ epoch, xid, position }: Position): Sql {
   return sql`(epoch, xid, position) > (${epoch}::int, ${xid}::xid8, ${position}::bigint)`;
 }
 
-function isUpTo({ epoch, xid, position }: Place): Sql {
+function isUpTo({ epoch, xid, position }: Position): Sql {
   return sql`(epoch, xid, position) <= (${epoch}::int, ${xid}::xid8, ${position}::bigint)`;
 }
