@@ -7,7 +7,7 @@ import type { Refusal } from "@kontor/platform/errors/refusal.ts";
 import type { Logger } from "@kontor/platform/telemetry/logger.ts";
 import { problemOf } from "./edge/problem.ts";
 import type { Reason } from "./edge/problem.ts";
-import { newTrace } from "./edge/trace.ts";
+import { newTrace } from "@kontor/platform/call/trace.ts";
 import type { Handler } from "./handler.ts";
 
 export interface HttpServerOptions {

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { performance } from "node:perf_hooks";
-import type { Trace } from "@kontor/platform/call/call.ts";
+import type { Trace } from "@kontor/platform/call/trace.ts";
 import { correlationOf, traceOf } from "./trace.ts";
 
 /** One HTTP request and its response, whatever they are for. */

@@ -1,31 +1,10 @@
-import { randomFillSync } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
-import type { Trace } from "@kontor/platform/call/call.ts";
-
-const traceBytes = 24;
-const pool = Buffer.alloc(traceBytes * 256);
-let poolText = "";
-let poolAt = 0;
-
-/** A trace that starts here. Random bytes are drawn for many at once: a draw costs more than all the rest of it. */
-export function newTrace(): Trace {
-  if (poolAt === poolText.length) {
-    poolText = randomFillSync(pool).toString("hex");
-    poolAt = 0;
-  }
-  const from = poolAt;
-  poolAt += traceBytes * 2;
-  return { traceId: poolText.slice(from, from + 32), spanId: poolText.slice(from + 32, from + 48) };
-}
-
-const traceparentForm = /^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?$/;
+import { newTrace, parseTraceparent } from "@kontor/platform/call/trace.ts";
+import type { Trace } from "@kontor/platform/call/trace.ts";
 
 /** The caller's trace from a valid W3C `traceparent`, or a new one. */
-export function traceOf(headers: IncomingHttpHeaders): Trace {
-  const sent = headers["traceparent"];
-  if (typeof sent !== "string" || sent.length > 100) return newTrace();
-  const parts = traceparentForm.exec(sent);
-  return parts === null ? newTrace() : { traceId: parts[1]!, spanId: parts[2]! };
+export function traceOf({ traceparent }: IncomingHttpHeaders): Trace {
+  return (typeof traceparent === "string" ? parseTraceparent(traceparent) : undefined) ?? newTrace();
 }
 
 const correlationForm = /^[A-Za-z0-9._-]{8,64}$/;

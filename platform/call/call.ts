@@ -1,8 +1,9 @@
 import { performance } from "node:perf_hooks";
-import { randomFillSync } from "node:crypto";
 import { refuse } from "../errors/refusal.ts";
+import { newTrace } from "./trace.ts";
+import type { Trace } from "./trace.ts";
 
-/** Who is signed in, as the token said. */
+/** The signed-in user, as the token says. */
 export interface User {
   readonly id: string;
   readonly session: string;
@@ -12,13 +13,7 @@ export interface User {
   readonly verified: boolean;
 }
 
-/** W3C trace ids, lower-case hex. */
-export interface Trace {
-  readonly traceId: string;
-  readonly spanId: string;
-}
-
-/** No timer lasts longer. */
+/** Node fires a longer timer at once. */
 const timerMsMax = 2 ** 31;
 
 export interface CallInit {
@@ -33,11 +28,11 @@ export interface CallInit {
   readonly correlation?: string | undefined;
   /** The id of the event or task that led here. */
   readonly causation?: string | undefined;
-  /** Aborted when the caller goes away. */
+  /** Aborted when the caller disconnects or cancels. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** What travels beside a request: who asks, until when, for what cause. Never inside the request itself. */
+/** What travels beside a request, never inside it: on whose behalf it is made, until when, for what cause. */
 export class Call {
   readonly caller: string;
   readonly user: User | undefined;
@@ -46,8 +41,8 @@ export class Call {
   readonly trace: Trace;
   readonly correlation: string;
   readonly causation: string | undefined;
-  /** Aborted when the caller goes away; undefined when nobody would know. */
-  readonly gone: AbortSignal | undefined;
+  /** Aborted when the caller disconnects or cancels; undefined when that cannot happen. */
+  readonly callerSignal: AbortSignal | undefined;
   #signal: AbortSignal | undefined;
 
   constructor(init: CallInit) {
@@ -58,10 +53,10 @@ export class Call {
     this.trace = init.trace ?? newTrace();
     this.correlation = init.correlation ?? this.trace.traceId;
     this.causation = init.causation;
-    this.gone = init.signal;
+    this.callerSignal = init.signal;
   }
 
-  /** Aborted at the deadline, or when the caller went away. Made when first asked for. */
+  /** Aborted at the deadline, or when the caller disconnects or cancels. Made at the first use: most calls need none. */
   get signal(): AbortSignal {
     return (this.#signal ??= this.#makeSignal());
   }
@@ -70,12 +65,13 @@ export class Call {
     return this.deadlineMs - performance.now();
   }
 
-  /** Refuses when the deadline has passed. */
+  /** Refuses with DEADLINE_EXCEEDED when the deadline has passed or the caller has cancelled. */
   check(): void {
-    if (this.remainingMs() <= 0 || this.gone?.aborted === true) throw refuse({ reason: "DEADLINE_EXCEEDED", code: "deadline_exceeded" });
+    if (this.remainingMs() <= 0 || this.callerSignal?.aborted === true)
+      throw refuse({ reason: "DEADLINE_EXCEEDED", code: "deadline_exceeded" });
   }
 
-  /** The same call with some of it changed: for calling on. The idempotency key is never passed on by itself. */
+  /** A copy with changes, for a call that this one leads to. It has no idempotency key unless `change` names one. */
   with(change: Partial<CallInit>): Call {
     return new Call({
       caller: this.caller,
@@ -84,7 +80,7 @@ export class Call {
       trace: this.trace,
       correlation: this.correlation,
       causation: this.causation,
-      signal: this.gone,
+      signal: this.callerSignal,
       ...change,
     });
   }
@@ -92,11 +88,11 @@ export class Call {
   #makeSignal(): AbortSignal {
     const remainingMs = Math.max(0, Math.ceil(this.remainingMs()));
     const over = remainingMs < timerMsMax ? AbortSignal.timeout(remainingMs) : undefined;
-    if (this.gone === undefined) return over ?? new AbortController().signal;
-    return over === undefined ? this.gone : AbortSignal.any([this.gone, over]);
+    if (this.callerSignal === undefined) return over ?? new AbortController().signal;
+    return over === undefined ? this.callerSignal : AbortSignal.any([this.callerSignal, over]);
   }
 
-  /** The signed-in user; refuses when there is none. */
+  /** The signed-in user; refuses with UNAUTHENTICATED when there is none. */
   signedIn(): User {
     if (this.user === undefined) throw refuse({ reason: "UNAUTHENTICATED", code: "unauthenticated" });
     return this.user;
@@ -106,7 +102,7 @@ export class Call {
     return this.user !== undefined && this.user.roles.some((role) => roles.includes(role));
   }
 
-  /** Who did it, for the event log: a user's id, or the service's name. */
+  /** Who acts, for the event log: a user's id, or the service's name. */
   get actor(): string {
     return this.user?.id ?? this.caller;
   }
@@ -115,18 +111,4 @@ export class Call {
 /** A call that starts here: a task, a subscription, a command on the shell. */
 export function rootCall(init: Omit<CallInit, "deadlineMs"> & { readonly timeoutMs: number }): Call {
   return new Call({ ...init, deadlineMs: performance.now() + init.timeoutMs });
-}
-
-const traceBytes = 24;
-/** Asking the system for randomness costs more than many a call, so it is asked for many traces at a time. */
-const random = Buffer.alloc(traceBytes * 128);
-let randomUsed = random.length;
-
-function newTrace(): Trace {
-  if (randomUsed === random.length) {
-    randomFillSync(random);
-    randomUsed = 0;
-  }
-  const text = random.toString("hex", randomUsed, (randomUsed += traceBytes));
-  return { traceId: text.slice(0, 32), spanId: text.slice(32) };
 }

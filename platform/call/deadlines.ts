@@ -1,7 +1,7 @@
 import { performance } from "node:perf_hooks";
 import { refuse } from "../errors/refusal.ts";
 
-/** Something that is over at a time of the monotonic clock. */
+/** A wait that ends at a time of the monotonic clock. */
 export interface Pending {
   readonly deadlineMs: number;
   readonly expire: (error: Error) => void;
@@ -9,14 +9,14 @@ export interface Pending {
 
 const sweepMs = 10;
 
-/** Ends the wait of many callers at their deadlines with one timer for all of them: a timer a call costs more than most calls. */
+/** Ends many waits at their deadlines with one timer, because a timer for each call costs more than most calls. */
 export class Deadlines {
   readonly #pending = new Set<Pending>();
   #timer: NodeJS.Timeout | undefined;
 
   /**
-   * What `work` gives, or `DEADLINE_EXCEEDED` when that is not there at `deadlineMs` (monotonic, at most 10 ms late).
-   * The work goes on; what becomes of it then is its own affair.
+   * The result of `work`, or `DEADLINE_EXCEEDED` when it has not ended at `deadlineMs` (monotonic, at most 10 ms late).
+   * The work goes on after that; its result is dropped.
    */
   within<T>(deadlineMs: number, work: Promise<T>): Promise<T> {
     return new Promise<T>((resolve, reject) => {
@@ -52,7 +52,7 @@ export class Deadlines {
         this.#pending.delete(pending);
         pending.expire(refuse({ reason: "DEADLINE_EXCEEDED", code: "deadline_exceeded" }));
       }
-    // No timer while nothing waits, so that an idle process can end.
+    // Without waits there is no timer, so that an idle process can exit.
     this.#timer = this.#pending.size === 0 ? undefined : setTimeout(this.#sweep, sweepMs);
   };
 }

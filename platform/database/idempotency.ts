@@ -1,9 +1,10 @@
-import { hash } from "node:crypto";
 import { create, toBinary } from "@bufbuild/protobuf";
-import type { DescMessage, DescMethodUnary, Message, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
+import type { DescMessage, Message, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import type { Clock } from "../clock/clock.ts";
 import { refusalIn } from "../errors/refusal.ts";
 import type { Call } from "../call/call.ts";
+import { fingerprintOf, idempotencyKeyOf } from "../call/idempotency-key.ts";
+import type { KeyOptions } from "../call/idempotency-key.ts";
 import type { Database, Queries, Transaction } from "./database.ts";
 import { sqlState } from "./database.ts";
 import { asGiven, isDecided, storable } from "./given-answer.ts";
@@ -16,13 +17,6 @@ import type { Sql } from "./sql.ts";
 const keptMs = 25 * 3_600_000;
 /** Less than a transaction may take, so that the waiting ends before the transaction does. */
 const waitMsMax = 4_000;
-
-export interface KeyOptions {
-  readonly call: Call;
-  /** Whose key it is: the signed-in user, else the calling service, unless said otherwise (a guest's hashed cart id). */
-  readonly scope?: string | undefined;
-  readonly method: DescMethodUnary;
-}
 
 export interface IdempotentOptions<O extends DescMessage> extends KeyOptions {
   readonly database: Database;
@@ -92,18 +86,6 @@ export function keepAnswerSql<O extends DescMessage>(options: {
     on conflict (key) do update set fingerprint = excluded.fingerprint, response = excluded.response, refusal = null,
       created_at = excluded.created_at, expires_at = excluded.expires_at where kept.expires_at <= excluded.created_at
     returning key`;
-}
-
-/** The name under which an answer is kept: a digest of scope, method and the caller's key. Undefined without one. */
-export function idempotencyKeyOf({ call, scope, method }: KeyOptions): string | undefined {
-  if (call.idempotencyKey === undefined) return undefined;
-  const parts = [scope ?? call.user?.id ?? call.caller, `${method.parent.typeName}.${method.name}`, call.idempotencyKey];
-  return hash("sha256", JSON.stringify(parts), "base64url");
-}
-
-/** Tells requests apart. */
-export function fingerprintOf(input: DescMessage, request: Message): Buffer {
-  return hash("sha256", toBinary(input, request), "buffer");
 }
 
 /** Deletes the keys whose time is over; gives their number. */

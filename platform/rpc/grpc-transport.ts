@@ -4,11 +4,12 @@ import * as grpc from "@grpc/grpc-js";
 import type { MethodContract } from "../contract/contract.ts";
 import { refuse } from "../errors/refusal.ts";
 import type { Call } from "../call/call.ts";
+import { formatTraceparent } from "../call/trace.ts";
 import { definitionOf } from "./grpc-methods.ts";
 import { startUnary } from "./grpc-unary.ts";
 import { patienceMs, TransportFailure } from "./transport.ts";
 import type { Transport, TransportOptions } from "./transport.ts";
-import { answerHeaders, encodeFacts, messageBytesMax, traceparentOf, wireHeaders } from "./wire-call.ts";
+import { answerHeaders, encodeFacts, messageBytesMax, wireHeaders } from "./wire-call.ts";
 import { decodeRefusal } from "./wire-problem.ts";
 
 const channelOptions: grpc.ChannelOptions = {
@@ -67,7 +68,7 @@ export function createGrpcTransport({ service, addresses, callers, tls, heard }:
     metadata.set(wireHeaders.service, service);
     metadata.set(wireHeaders.caller, call.caller);
     metadata.set(wireHeaders.facts, encodeFacts(call));
-    metadata.set(wireHeaders.trace, traceparentOf(call));
+    metadata.set(wireHeaders.trace, formatTraceparent(call.trace));
     const token = callers.token(call.caller);
     if (token !== undefined) metadata.set(wireHeaders.token, token);
     return metadata;
@@ -143,11 +144,11 @@ const deadlineOf = (call: Call) => (Number.isFinite(call.deadlineMs) ? Date.now(
 
 /** Ends what was started when the call's own caller goes away. */
 function cancelWith(call: Call, started: { cancel(): void }): () => void {
-  const { gone } = call;
-  if (gone === undefined) return () => undefined;
+  const { callerSignal } = call;
+  if (callerSignal === undefined) return () => undefined;
   const cancel = () => started.cancel();
-  gone.addEventListener("abort", cancel, { once: true });
-  return () => gone.removeEventListener("abort", cancel);
+  callerSignal.addEventListener("abort", cancel, { once: true });
+  return () => callerSignal.removeEventListener("abort", cancel);
 }
 
 const isStatus = (error: unknown): error is grpc.ServiceError => error instanceof Error && "metadata" in error;

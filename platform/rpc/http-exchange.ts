@@ -40,15 +40,15 @@ export class Exchange {
       started.on("error", reject);
     });
     if (Number.isFinite(call.deadlineMs)) deadlines.watch(this.#pending);
-    if (call.gone?.aborted === true) this.#leave();
-    call.gone?.addEventListener("abort", this.#leave, { once: true });
+    if (call.callerSignal?.aborted === true) this.#leave();
+    call.callerSignal?.addEventListener("abort", this.#leave, { once: true });
     started.end(body);
   }
 
   /** Lets go of what watches over it. What has not come yet is not waited for. */
   end(response: IncomingMessage | undefined): void {
     deadlines.forget(this.#pending);
-    this.#call.gone?.removeEventListener("abort", this.#leave);
+    this.#call.callerSignal?.removeEventListener("abort", this.#leave);
     if (response?.complete !== true) this.#cut(new Error("nobody reads on"));
   }
 

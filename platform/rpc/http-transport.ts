@@ -8,6 +8,7 @@ import type { JsonCodec } from "../contract/json.ts";
 import { refuse } from "../errors/refusal.ts";
 import type { Refusal } from "../errors/refusal.ts";
 import type { Call } from "../call/call.ts";
+import { formatTraceparent } from "../call/trace.ts";
 import { createAgents } from "./http-agents.ts";
 import { linesOf, textOf } from "./http-body.ts";
 import { Exchange } from "./http-exchange.ts";
@@ -17,7 +18,7 @@ import { decodeProblem, mediaTypes, pathOf } from "./http-wire.ts";
 import type { StreamLine } from "./http-wire.ts";
 import { patienceMs, TransportFailure } from "./transport.ts";
 import type { Transport, TransportOptions } from "./transport.ts";
-import { answerHeaders, encodeFacts, messageBytesMax, traceparentOf, wireHeaders } from "./wire-call.ts";
+import { answerHeaders, encodeFacts, messageBytesMax, wireHeaders } from "./wire-call.ts";
 
 const pauseMs = 100;
 
@@ -44,7 +45,7 @@ export function createHttpTransport({ service, addresses, callers, tls, heard }:
       [wireHeaders.service]: service,
       [wireHeaders.caller]: call.caller,
       [wireHeaders.facts]: encodeFacts(call),
-      [wireHeaders.trace]: traceparentOf(call),
+      [wireHeaders.trace]: formatTraceparent(call.trace),
       ...(Number.isFinite(call.deadlineMs) && { [wireHeaders.timeout]: Math.max(0, Math.floor(call.remainingMs())) }),
       ...(token !== undefined && { [wireHeaders.token]: token }),
     };
@@ -67,7 +68,8 @@ export function createHttpTransport({ service, addresses, callers, tls, heard }:
         if (!(error instanceof TransportFailure && error.notExecuted)) throw error;
         endpoints.lost(endpoint);
         if (tries < endpoints.count) continue;
-        if (answered || performance.now() > patientUntilMs || call.remainingMs() <= pauseMs || call.gone?.aborted === true) throw error;
+        if (answered || performance.now() > patientUntilMs || call.remainingMs() <= pauseMs || call.callerSignal?.aborted === true)
+          throw error;
         await delay(pauseMs);
       }
     }

@@ -59,7 +59,7 @@ export function createRemoteService(options: RemoteServiceOptions): RemoteServic
       return refusal;
     }
     // Who had no time for it, went away, or waited for news that did not come, says nothing about the callee.
-    if (refusal !== undefined && (hadMs < fairMs || call.gone?.aborted === true || method.streams)) return refusal;
+    if (refusal !== undefined && (hadMs < fairMs || call.callerSignal?.aborted === true || method.streams)) return refusal;
     const before = breaker.state;
     counts.failures++;
     breaker.failed();
@@ -84,7 +84,7 @@ export function createRemoteService(options: RemoteServiceOptions): RemoteServic
         const pauseMs = backoffMs(backoff, tries, random);
         if (breaker.state === "open" || pauseMs >= call.remainingMs() || !budget.take()) throw told;
         await pause(pauseMs);
-        if (call.gone?.aborted === true || call.remainingMs() <= 0 || !breaker.admits()) throw told;
+        if (call.callerSignal?.aborted === true || call.remainingMs() <= 0 || !breaker.admits()) throw told;
         counts.retries++;
       }
     }

@@ -1,6 +1,7 @@
 import { performance } from "node:perf_hooks";
 import { Call } from "../call/call.ts";
 import type { User } from "../call/call.ts";
+import { formatTrace, parseTrace } from "../call/trace.ts";
 
 /** No message may be larger. A batch of a thousand events fits. */
 export const messageBytesMax = 16 * 1024 * 1024;
@@ -46,16 +47,11 @@ export function encodeFacts({ user, idempotencyKey, trace, correlation, causatio
   const facts: Facts = {
     ...(user && { u: [user.id, user.session, user.roles, user.verified] }),
     ...(idempotencyKey !== undefined && { k: idempotencyKey }),
-    s: `${trace.traceId}-${trace.spanId}`,
+    s: formatTrace(trace),
     c: correlation,
     ...(causation !== undefined && { b: causation }),
   };
   return Buffer.from(JSON.stringify(facts)).toString("base64url");
-}
-
-/** The value of the header `traceparent`. */
-export function traceparentOf({ trace }: Call): string {
-  return `00-${trace.traceId}-${trace.spanId}-01`;
 }
 
 export interface WireCall {
@@ -71,13 +67,12 @@ export interface WireCall {
 export function decodeCall({ caller, facts, timeoutMs, signal }: WireCall): Call | undefined {
   const read = factsIn(facts);
   if (read === undefined || Number.isNaN(timeoutMs)) return undefined;
-  const [traceId = "", spanId = ""] = read.s.split("-");
   return new Call({
     caller,
     deadlineMs: performance.now() + Math.min(timeoutMs, timeoutMsMax),
     user: userIn(read),
     idempotencyKey: read.k,
-    trace: { traceId, spanId },
+    trace: parseTrace(read.s),
     correlation: read.c,
     causation: read.b,
     signal,

@@ -1,6 +1,7 @@
 import type { Database } from "../database/database.ts";
 import { sql } from "../database/sql.ts";
-import type { User, Trace } from "../call/call.ts";
+import type { User } from "../call/call.ts";
+import type { Trace } from "../call/trace.ts";
 import type { StoredRefusal } from "./stored-refusal.ts";
 
 /** What is stored of the call that began a saga. */

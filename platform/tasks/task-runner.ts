@@ -5,6 +5,7 @@ import type { Clock } from "../clock/clock.ts";
 import type { Database, Queries } from "../database/database.ts";
 import { refusalIn, refuse } from "../errors/refusal.ts";
 import { rootCall } from "../call/call.ts";
+import { parseTrace } from "../call/trace.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { within } from "../retry/within.ts";
 import { Completions } from "./completions.ts";
@@ -79,9 +80,8 @@ export class TaskRunner {
   async #try(queue: Queue, task: Task, row: ClaimedTask, lease: RunLease): Promise<void> {
     const { service: caller, log } = this.#needs;
     const { id, correlation } = row;
-    const [traceId = "", spanId = ""] = row.trace.split("-");
     const timeoutMs = timeoutMsOf(queue);
-    const call = rootCall({ caller, timeoutMs, idempotencyKey: id, causation: id, correlation, trace: { traceId, spanId } });
+    const call = rootCall({ caller, timeoutMs, idempotencyKey: id, causation: id, correlation, trace: parseTrace(row.trace) });
     try {
       // Work that was released at a stop must not keep the process running.
       const result = (await within(timeoutMs, queue.run(task, call), { late: tooLate, ref: false })) ?? {};

@@ -2,6 +2,7 @@ import type { Database, Queries, Transaction } from "../database/database.ts";
 import { sql } from "../database/sql.ts";
 import type { Sql } from "../database/sql.ts";
 import type { Call } from "../call/call.ts";
+import { formatTrace } from "../call/trace.ts";
 
 /** A task as it is written. */
 export interface TaskRow {
@@ -47,7 +48,7 @@ export function insertTasks(tasks: readonly CausedTask[], now: Date): Sql {
       ${tasks.map((task) => task.id)}::text[], ${tasks.map((task) => task.queue)}::text[], ${tasks.map((task) => task.key)}::text[],
       ${tasks.map((task) => task.type)}::text[], ${tasks.map((task) => task.payload)}::bytea[],
       ${tasks.map((task) => task.dueAt)}::timestamptz[], ${tasks.map(({ call }) => call.correlation)}::text[],
-      ${tasks.map(({ call }) => `${call.trace.traceId}-${call.trace.spanId}`)}::text[], ${tasks.map(({ call }) => call.causation ?? null)}::text[]
+      ${tasks.map(({ call }) => formatTrace(call.trace))}::text[], ${tasks.map(({ call }) => call.causation ?? null)}::text[]
     ) as new (id, queue, key, type, payload, due_at, correlation, trace, causation)
     on conflict do nothing`;
 }

@@ -3,7 +3,7 @@ import type { Clock } from "../../clock/clock.ts";
 import { sql } from "../../database/sql.ts";
 import type { Sql } from "../../database/sql.ts";
 import type { Ids } from "../../ids/ids.ts";
-import { traceText } from "../call-for.ts";
+import { formatTrace } from "../../call/trace.ts";
 import type { EventSchemas } from "../event-schemas.ts";
 import type { NewEvents } from "../events.ts";
 
@@ -42,7 +42,7 @@ export function eventInsertion({ clock, ids, schemas }: InsertionNeeds, call: Ca
     from (select epoch from log_epoch limit 1) l
     cross join unnest(
       ${eventIds}::text[], ${names}::text[], ${previous}::int[], ${versions}::int[],
-      ${types}::text[], ${datas}::bytea[], ${calls.map((cause) => cause.actor)}::text[], ${calls.map((cause) => traceText(cause.trace))}::text[],
+      ${types}::text[], ${datas}::bytea[], ${calls.map((cause) => cause.actor)}::text[], ${calls.map((cause) => formatTrace(cause.trace))}::text[],
       ${calls.map((cause) => cause.correlation)}::text[], ${calls.map((cause) => cause.causation ?? "")}::text[]
     ) with ordinality as n (id, stream, previous, version, type, data, actor, trace, correlation, causation, nth)
     left join lateral (

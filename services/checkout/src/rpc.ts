@@ -1,17 +1,12 @@
-import { createHash } from "node:crypto";
-import { create, toBinary } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
-import {
-  CheckoutSchema,
-  CheckoutService,
-  CheckoutStatus,
-  PlaceOrderRequestSchema,
-} from "@kontor/contracts/gen/kontor/checkout/v1/checkout_pb.js";
+import { CheckoutSchema, CheckoutService, CheckoutStatus } from "@kontor/contracts/gen/kontor/checkout/v1/checkout_pb.js";
 import type { Checkout, PlaceOrderRequest } from "@kontor/contracts/gen/kontor/checkout/v1/checkout_pb.js";
 import type { Order } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import { secretId } from "@kontor/platform/ids/ids.ts";
 import type { Call } from "@kontor/platform/call/call.ts";
+import { fingerprintOf } from "@kontor/platform/call/idempotency-key.ts";
 import { implement } from "@kontor/platform/rpc/rpc.ts";
 import type { Route } from "@kontor/platform/rpc/rpc.ts";
 import type { SagaResult, Sagas } from "@kontor/platform/saga/saga.ts";
@@ -31,7 +26,7 @@ export function checkoutRoute(needs: Needs): Route {
     if (!customer.verified)
       throw refuse({ reason: "EMAIL_NOT_VERIFIED", code: "permission_denied", message: "Verify the e-mail address first" });
     const key = `${customer.id}/${CheckoutService.method.placeOrder.name}/${call.idempotencyKey ?? ids.next("key")}`;
-    const fingerprint = createHash("sha256").update(toBinary(PlaceOrderRequestSchema, request)).digest("base64url");
+    const fingerprint = fingerprintOf(CheckoutService.method.placeOrder.input, request).toString("base64url");
     const priced = await priceOrJoin(request, { key, fingerprint }, call);
     if ("status" in priced) return priced;
     return sagas.run(needs.placeOrder, {

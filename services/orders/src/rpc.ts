@@ -4,7 +4,8 @@ import { OrderSchema, OrdersService, OrderStatus, FulfilmentSchema } from "@kont
 import type { Order } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
 import type { OrderState } from "@kontor/contracts/gen/kontor/orders/v1/events_pb.js";
 import { decodeCursor, encodeCursor, invalidCursor, pageSize } from "@kontor/platform/database/cursor.ts";
-import { answerGiven, fingerprintOf, idempotencyKeyOf, idempotent } from "@kontor/platform/database/idempotency.ts";
+import { fingerprintOf, idempotencyKeyOf } from "@kontor/platform/call/idempotency-key.ts";
+import { answerGiven, idempotent } from "@kontor/platform/database/idempotency.ts";
 import { outcomeUnknown, refusalIn, refuse } from "@kontor/platform/errors/refusal.ts";
 import type { Refusal } from "@kontor/platform/errors/refusal.ts";
 import type { RecordedEvent } from "@kontor/platform/events/events.ts";
