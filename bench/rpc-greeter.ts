@@ -1,4 +1,4 @@
-import { Allow } from "@kontor/contracts/gen/kontor/api/v1/options_pb.js";
+import { Allow, Idempotency } from "@kontor/contracts/gen/kontor/api/v1/options_pb.js";
 import { LineSchema, ThingSchema } from "@kontor/contracts/gen/kontor/testing/v1/testing_pb.js";
 import { describeService } from "@kontor/platform/rpc/describe-service.ts";
 import { implement } from "@kontor/platform/rpc/rpc.ts";
@@ -6,7 +6,7 @@ import type { Logger } from "@kontor/platform/telemetry/logger.ts";
 
 /** A method of the size of most: a line in, a thing with a line out. */
 export const GreeterService = describeService("kontor.testing.v1.BenchDeskService", {
-  greet: { input: LineSchema, output: ThingSchema, allow: [Allow.INTERNAL] },
+  greet: { input: LineSchema, output: ThingSchema, allow: [Allow.INTERNAL], rest: { idempotency: Idempotency.NONE } },
 });
 
 export const greeter = implement(GreeterService, {

@@ -9,9 +9,10 @@ import { IdentityService } from "@kontor/contracts/gen/kontor/identity/v1/identi
 import { PaymentsService } from "@kontor/contracts/gen/kontor/payments/v1/payments_pb.js";
 import { ManualClock } from "@kontor/platform/clock/clock.ts";
 import { createInProcessRpc } from "@kontor/platform/rpc/in-process.ts";
-import { implement } from "@kontor/platform/rpc/rpc.ts";
-import type { Implementation, Rpc } from "@kontor/platform/rpc/rpc.ts";
+import type { Rpc } from "@kontor/platform/rpc/rpc.ts";
 import type { Call } from "@kontor/platform/call/call.ts";
+import { standIn } from "@kontor/platform/testing/stand-in.ts";
+import type { StandInHandlers } from "@kontor/platform/testing/stand-in.ts";
 import type { LogFields, Logger } from "@kontor/platform/telemetry/logger.ts";
 import type { DescService } from "@bufbuild/protobuf";
 import { createGateway } from "./gateway.ts";
@@ -85,7 +86,7 @@ export async function openTestShop({ handlers = {}, more, gateway: options = {} 
         ];
       }),
     );
-    rpc.serve(name, [implement(service, implementation as unknown as Implementation<DescService>)]);
+    rpc.serve(name, [standIn(service, implementation as unknown as StandInHandlers<DescService>)]);
   };
   serve("identity", IdentityService);
   serve("catalog", CatalogService);

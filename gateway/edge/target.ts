@@ -1,6 +1,6 @@
 import { getOption } from "@bufbuild/protobuf";
 import type { DescService, Message } from "@bufbuild/protobuf";
-import { access, Allow, Idempotency, secret } from "@kontor/contracts/gen/kontor/api/v1/options_pb.js";
+import { access, Allow, secret } from "@kontor/contracts/gen/kontor/api/v1/options_pb.js";
 import type { Call } from "@kontor/platform/call/call.ts";
 import { methodsOf } from "@kontor/platform/contract/contract.ts";
 import type { MethodContract } from "@kontor/platform/contract/contract.ts";
@@ -49,6 +49,6 @@ function targetOf(service: string, contract: MethodContract, method: Target["inv
     isPublic,
     ignoresToken,
     takesSecret: ignoresToken && contract.method.input.fields.some((field) => getOption(field, secret)),
-    keyRequired: contract.rest?.idempotency === Idempotency.REQUIRED,
+    keyRequired: contract.keyRequired,
   };
 }

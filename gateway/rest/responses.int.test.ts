@@ -11,7 +11,7 @@ import {
 } from "@kontor/contracts/gen/kontor/testing/v1/testing_pb.js";
 import type { RawThingRequest, UpdateThingRequest } from "@kontor/contracts/gen/kontor/testing/v1/testing_pb.js";
 import { describeService } from "@kontor/platform/rpc/describe-service.ts";
-import { implement } from "@kontor/platform/rpc/rpc.ts";
+import { standIn } from "@kontor/platform/testing/stand-in.ts";
 import { assertSecured, problemIn } from "../test-problem.ts";
 import { openTestShop, tokenOf } from "../test-shop.ts";
 
@@ -70,7 +70,7 @@ describe("gateway: responses", { concurrency: true }, () => {
     return openTestShop({
       more: (rpc) =>
         rpc.serve("things", [
-          implement(ThingsService, {
+          standIn(ThingsService, {
             receive: async (request) => (raw.push(request), { id: request.provider }),
             place: async ({ sku }) => ({
               outcome: sku === "tea" ? { case: "placed", value: { id: "a/b ?" } } : { case: "pending", value: { thing: "chk_1" } },

@@ -1,8 +1,9 @@
 import { getOption, hasOption } from "@bufbuild/protobuf";
 import type { DescMessage, DescMethod, DescMethodServerStreaming, DescMethodUnary, DescService } from "@bufbuild/protobuf";
+import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import { http as httpOption } from "@kontor/contracts/gen/google/api/annotations_pb.js";
 import type { HttpRule } from "@kontor/contracts/gen/google/api/http_pb.js";
-import { access, event, rest } from "@kontor/contracts/gen/kontor/api/v1/options_pb.js";
+import { access, event, Idempotency, rest } from "@kontor/contracts/gen/kontor/api/v1/options_pb.js";
 import type { Allow, Rest } from "@kontor/contracts/gen/kontor/api/v1/options_pb.js";
 
 export type Verb = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
@@ -16,7 +17,7 @@ export interface HttpBinding {
   readonly body: "*" | "";
 }
 
-/** What a method's options say. Its answer is one message, or a stream of them. */
+/** What a method's options say. Its reply is one message, or a stream of them. */
 export interface MethodContract {
   readonly service: DescService;
   readonly method: DescMethodUnary | DescMethodServerStreaming;
@@ -26,6 +27,12 @@ export interface MethodContract {
   /** The services that may call it as internal; empty: any. */
   readonly callers: readonly string[];
   readonly rest: Rest | undefined;
+  /** Without side effects, so that it may be repeated. A GET that redirects has one: it opens a payment at its provider. */
+  readonly reads: boolean;
+  /** Whether a repeat with the same Idempotency-Key gets the first reply. */
+  readonly honoursKey: boolean;
+  /** Whether the edge refuses it without an Idempotency-Key. */
+  readonly keyRequired: boolean;
   readonly bindings: readonly HttpBinding[];
 }
 
@@ -42,14 +49,23 @@ export function contractOf(method: DescMethod): MethodContract {
   if (method.methodKind !== "unary" && method.methodKind !== "server_streaming")
     throw new Error(`${method.parent.typeName}.${method.name} takes a stream, which no engine carries`);
   const { allow, callers } = hasOption(method, access) ? getOption(method, access) : { allow: [], callers: [] };
+  const restOption = hasOption(method, rest) ? getOption(method, rest) : undefined;
+  const bindings = hasOption(method, httpOption) ? bindingsOf(getOption(method, httpOption)) : [];
+  const reads =
+    method.idempotency === MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS ||
+    (bindings.length > 0 && bindings.every(({ verb }) => verb === "GET") && (restOption?.redirect ?? "") === "");
+  const idempotency = restOption?.idempotency ?? Idempotency.HONOURED;
   const contract: MethodContract = {
     service: method.parent,
     method: method as DescMethodUnary | DescMethodServerStreaming,
     streams: method.methodKind === "server_streaming",
     allow,
     callers,
-    rest: hasOption(method, rest) ? getOption(method, rest) : undefined,
-    bindings: hasOption(method, httpOption) ? bindingsOf(getOption(method, httpOption)) : [],
+    rest: restOption,
+    bindings,
+    reads,
+    honoursKey: !reads && (idempotency === Idempotency.HONOURED || idempotency === Idempotency.REQUIRED),
+    keyRequired: idempotency === Idempotency.REQUIRED || idempotency === Idempotency.NATURAL_KEY_REQUIRED,
   };
   contracts.set(method, contract);
   return contract;

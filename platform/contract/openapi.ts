@@ -166,7 +166,7 @@ function parametersOf({ contract, binding }: Operation, schemas: ApiSchemas): re
     parameters.push({
       name: "Idempotency-Key",
       in: "header",
-      required: idempotency === Idempotency.REQUIRED,
+      required: contract.keyRequired,
       description: "A repeat with the same key and body gets the first answer again.",
       schema: { type: "string", minLength: 1, maxLength: 255 },
     });

@@ -1,94 +1,79 @@
 import { create, toBinary } from "@bufbuild/protobuf";
-import type { DescMessage, Message, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
+import type { DescMessage, DescMethodUnary, Message, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import type { Clock } from "../clock/clock.ts";
 import { refusalIn } from "../errors/refusal.ts";
 import type { Call } from "../call/call.ts";
 import { fingerprintOf, idempotencyKeyOf } from "../call/idempotency-key.ts";
 import type { KeyOptions } from "../call/idempotency-key.ts";
-import type { Database, Queries, Transaction } from "./database.ts";
+import type { Database, Transaction } from "./database.ts";
 import { sqlState } from "./database.ts";
-import { asGiven, isDecided, storable } from "./given-answer.ts";
-import type { GivenAnswer } from "./given-answer.ts";
 import { inProgress, takeTurn } from "./key-turns.ts";
 import { sql } from "./sql.ts";
-import type { Sql } from "./sql.ts";
+import { isDecided, repeatReply, storable } from "./stored-reply.ts";
+import type { StoredReply } from "./stored-reply.ts";
 
-/** Longer than the 24 hours promised. */
-const keptMs = 25 * 3_600_000;
+/** Longer than the 24 hours that are promised. */
+const storedMs = 25 * 3_600_000;
 /** Less than a transaction may take, so that the waiting ends before the transaction does. */
 const waitMsMax = 4_000;
 
-export interface IdempotentOptions<O extends DescMessage> extends KeyOptions {
+/** Where a service's keys are stored, and by which clock they expire. */
+export interface KeyStore {
   readonly database: Database;
   readonly clock: Clock;
+}
+
+export interface KeyedRequest<O extends DescMessage> extends KeyOptions, KeyStore {
+  readonly method: DescMethodUnary<DescMessage, O>;
   readonly request: Message;
-  readonly output: O;
+}
+
+export interface IdempotentOptions<O extends DescMessage> extends KeyedRequest<O> {
   readonly work: (tx: Transaction) => Promise<MessageInitShape<O>>;
 }
 
-/** A key with what was asked under it. */
-export interface Keyed {
+/** A key with the request that came with it. */
+interface Keyed {
   readonly key: string;
   readonly fingerprint: Buffer;
 }
 
 /**
- * Runs `work` in a transaction, once per idempotency key: a repeat gets the first one's answer, or its refusal when that was a decided one
+ * Runs `work` in a transaction, once per idempotency key: a repeat gets the first reply, or the first refusal when that was a decided one
  * (failed_precondition, aborted, already_exists), for 24 hours or longer. A repeat at the same time waits for the first. Without a key it
  * is a transaction and nothing else.
  *
  * Refuses with IDEMPOTENCY_KEY_REUSED when the key came with another request, with IDEMPOTENCY_KEY_IN_PROGRESS when the first takes longer
- * than the call may. Other refusals and faults are not kept: a repeat tries again. Costs one round trip more than the transaction, for the
- * claim; the answer goes out together with the commit.
+ * than the call may. Other refusals and faults are not stored: a repeat tries again. Costs one round trip more than the transaction, for the
+ * claim; the reply goes out together with the commit.
  */
 export async function idempotent<O extends DescMessage>(options: IdempotentOptions<O>): Promise<MessageShape<O>> {
-  const { database, clock, call, output, work } = options;
-  const key = idempotencyKeyOf(options);
-  if (key === undefined) return create(output, await database.transaction(work));
-  const keyed = { key, fingerprint: fingerprintOf(options.method.input, options.request) };
+  const { database, call, method, work } = options;
+  const keyed = keyedOf(options);
+  if (keyed === undefined) return create(method.output, await database.transaction(work));
   for (;;) {
-    const endTurn = await takeTurn(database, key, call);
+    const endTurn = await takeTurn(database, keyed.key, call);
     if (endTurn !== undefined)
       try {
         return await first(options, keyed);
       } finally {
         endTurn();
       }
-    const given = await givenAnswer(database, keyed, clock.now());
-    if (given !== undefined) return asGiven(output, keyed, given);
+    const reply = await replyStored(options, keyed);
+    if (reply !== undefined) return reply;
   }
 }
 
 /**
- * The answer kept under a key, or undefined. Refuses as it was refused then, and with IDEMPOTENCY_KEY_REUSED when the request was another.
+ * The reply stored under the call's key, or undefined when there is none, or no key. Refuses as it was refused then, and with
+ * IDEMPOTENCY_KEY_REUSED when the request was another.
  */
-export async function answerGiven<O extends DescMessage>(
-  queries: Queries,
-  options: { readonly keyed: Keyed; readonly output: O; readonly now: Date },
-): Promise<MessageShape<O> | undefined> {
-  const given = await givenAnswer(queries, options.keyed, options.now);
-  return given === undefined ? undefined : asGiven(options.output, options.keyed, given);
+export async function storedReply<O extends DescMessage>(options: KeyedRequest<O>): Promise<MessageShape<O> | undefined> {
+  const keyed = keyedOf(options);
+  return keyed === undefined ? undefined : replyStored(options, keyed);
 }
 
-/**
- * Keeps an answer that is known beforehand, as a fragment to stand in a `with` of the statement that has the effect: it gives a row when
- * the key was free, and the effect must depend on that row. When there is none, `answerGiven` has the answer, in a statement of its own.
- */
-export function keepAnswerSql<O extends DescMessage>(options: {
-  readonly keyed: Keyed;
-  readonly output: O;
-  readonly answer: MessageShape<O>;
-  readonly now: Date;
-}): Sql {
-  const { keyed, output, answer, now } = options;
-  return sql`insert into idempotency_keys as kept (key, fingerprint, response, created_at, expires_at)
-    values (${keyed.key}, ${keyed.fingerprint}, ${toBinary(output, answer)}, ${now}, ${expiry(now)})
-    on conflict (key) do update set fingerprint = excluded.fingerprint, response = excluded.response, refusal = null,
-      created_at = excluded.created_at, expires_at = excluded.expires_at where kept.expires_at <= excluded.created_at
-    returning key`;
-}
-
-/** Deletes the keys whose time is over; gives their number. */
+/** Deletes the keys that have expired; gives their number. */
 export async function sweepIdempotencyKeys(database: Database, now: Date): Promise<number> {
   const batch = 1_000;
   let total = 0;
@@ -100,72 +85,78 @@ export async function sweepIdempotencyKeys(database: Database, now: Date): Promi
   return total;
 }
 
+function keyedOf(options: KeyedRequest<DescMessage>): Keyed | undefined {
+  const key = idempotencyKeyOf(options);
+  return key === undefined ? undefined : { key, fingerprint: fingerprintOf(options.method.input, options.request) };
+}
+
 async function first<O extends DescMessage>(options: IdempotentOptions<O>, keyed: Keyed): Promise<MessageShape<O>> {
-  const { database, clock, call, output, work } = options;
+  const { database, clock, call, work } = options;
+  const { output } = options.method;
   // Each is set in the transaction and read after it has ended.
-  const outcome: { answer?: MessageShape<O>; unkept?: unknown; worked?: boolean } = {};
+  const outcome: { reply?: MessageShape<O>; storeError?: unknown; worked?: boolean } = {};
   try {
     await database.transaction(async (tx) => {
-      const given = await claim(tx, keyed, call, clock.now());
-      if (given !== undefined) throw new Given(given);
+      const stored = await claim(tx, keyed, call, clock.now());
+      if (stored !== undefined) throw new AlreadyStored(stored);
       outcome.worked = true;
-      const answer = create(output, await work(tx));
-      const kept = tx.run(sql`update idempotency_keys set response = ${toBinary(output, answer)} where key = ${keyed.key}`);
+      const reply = create(output, await work(tx));
+      const storing = tx.run(sql`update idempotency_keys set response = ${toBinary(output, reply)} where key = ${keyed.key}`);
       // Not awaited: the commit follows on the wire, and fails when this has failed.
-      kept.catch((error: unknown) => (outcome.unkept = error));
-      outcome.answer = answer;
+      storing.catch((error: unknown) => (outcome.storeError = error));
+      outcome.reply = reply;
     });
-    return outcome.answer!;
+    return outcome.reply!;
   } catch (error) {
-    if (error instanceof Given) return asGiven(output, keyed, error.answer);
-    if (outcome.worked !== true || !isDecided(error)) throw outcome.unkept ?? error;
-    const given = await keepRefusal(options, keyed, error);
-    if (given === undefined) throw error;
-    return asGiven(output, keyed, given);
+    if (error instanceof AlreadyStored) return repeatReply(output, keyed, error.stored);
+    if (outcome.worked !== true || !isDecided(error)) throw outcome.storeError ?? error;
+    const stored = await storeRefusal(options, keyed, error);
+    if (stored === undefined) throw error;
+    return repeatReply(output, keyed, stored);
   }
 }
 
-/** Leaves the transaction, undone, with the answer that was there already. */
-class Given extends Error {
-  readonly answer: GivenAnswer;
+/** Rolls the transaction back, with the reply that was stored before. */
+class AlreadyStored extends Error {
+  readonly stored: StoredReply;
 
-  constructor(answer: GivenAnswer) {
-    super("The key has its answer");
-    this.answer = answer;
+  constructor(stored: StoredReply) {
+    super("The key has its reply");
+    this.stored = stored;
   }
 }
 
-/** Keeps the refusal of work that has been rolled back, unless somebody has been answered meanwhile: then it gives that answer. */
-async function keepRefusal<O extends DescMessage>(
-  options: IdempotentOptions<O>,
+/** Stores the refusal of work that has been rolled back, unless another request has stored a reply meanwhile: then it gives that one. */
+async function storeRefusal<O extends DescMessage>(
+  { database, call, clock }: IdempotentOptions<O>,
   keyed: Keyed,
   error: unknown,
-): Promise<GivenAnswer | undefined> {
-  return options.database.transaction(async (tx) => {
-    const given = await claim(tx, keyed, options.call, options.clock.now());
-    if (given === undefined)
+): Promise<StoredReply | undefined> {
+  return database.transaction(async (tx) => {
+    const stored = await claim(tx, keyed, call, clock.now());
+    if (stored === undefined)
       await tx.run(sql`update idempotency_keys set refusal = ${storable(refusalIn(error)!)} where key = ${keyed.key}`);
-    return given;
+    return stored;
   });
 }
 
 /**
- * Claims the key until the transaction ends, or gives the answer that it has. Waits for another's claim. The update that changes nothing is
- * what makes one statement give the row that it waited for; whoever finds an answer rolls back.
+ * Claims the key until the transaction ends, or gives the reply that it has. Waits for another's claim. The update that changes nothing is
+ * what makes one statement give the row that it waited for; whoever finds a reply rolls back.
  */
-async function claim(tx: Transaction, { key, fingerprint }: Keyed, call: Call, now: Date): Promise<GivenAnswer | undefined> {
+async function claim(tx: Transaction, { key, fingerprint }: Keyed, call: Call, now: Date): Promise<StoredReply | undefined> {
   const waitMs = Math.max(1, Math.min(waitMsMax, Math.floor(call.remainingMs())));
   try {
-    const row = await tx.one<GivenAnswer>(sql`
-      insert into idempotency_keys as kept (key, fingerprint, created_at, expires_at)
-      select ${key}, ${fingerprint}::bytea, ${now}::timestamptz, ${expiry(now)}::timestamptz
+    const row = await tx.one<StoredReply>(sql`
+      insert into idempotency_keys as stored (key, fingerprint, created_at, expires_at)
+      select ${key}, ${fingerprint}::bytea, ${now}::timestamptz, ${new Date(now.getTime() + storedMs)}::timestamptz
       from (select set_config('lock_timeout', ${waitMs}::text, true) as setting offset 0) as limited where limited.setting <> ''
       on conflict (key) do update set
-        fingerprint = case when kept.expires_at <= excluded.created_at then excluded.fingerprint else kept.fingerprint end,
-        response = case when kept.expires_at > excluded.created_at then kept.response end,
-        refusal = case when kept.expires_at > excluded.created_at then kept.refusal end,
-        created_at = case when kept.expires_at <= excluded.created_at then excluded.created_at else kept.created_at end,
-        expires_at = case when kept.expires_at <= excluded.created_at then excluded.expires_at else kept.expires_at end
+        fingerprint = case when stored.expires_at <= excluded.created_at then excluded.fingerprint else stored.fingerprint end,
+        response = case when stored.expires_at > excluded.created_at then stored.response end,
+        refusal = case when stored.expires_at > excluded.created_at then stored.refusal end,
+        created_at = case when stored.expires_at <= excluded.created_at then excluded.created_at else stored.created_at end,
+        expires_at = case when stored.expires_at <= excluded.created_at then excluded.expires_at else stored.expires_at end
       returning fingerprint, response, refusal`);
     return row.response === null && row.refusal === null ? undefined : row;
   } catch (error) {
@@ -174,12 +165,12 @@ async function claim(tx: Transaction, { key, fingerprint }: Keyed, call: Call, n
   }
 }
 
-async function givenAnswer(queries: Queries, { key }: Keyed, now: Date): Promise<GivenAnswer | undefined> {
-  return queries.maybe<GivenAnswer>(
-    sql`select fingerprint, response, refusal from idempotency_keys where key = ${key} and expires_at > ${now}`,
+async function replyStored<O extends DescMessage>(
+  { database, clock, method }: KeyedRequest<O>,
+  keyed: Keyed,
+): Promise<MessageShape<O> | undefined> {
+  const stored = await database.maybe<StoredReply>(
+    sql`select fingerprint, response, refusal from idempotency_keys where key = ${keyed.key} and expires_at > ${clock.now()}`,
   );
-}
-
-function expiry(now: Date): Date {
-  return new Date(now.getTime() + keptMs);
+  return stored === undefined ? undefined : repeatReply(method.output, keyed, stored);
 }

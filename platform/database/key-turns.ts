@@ -5,9 +5,9 @@ import type { Database } from "./database.ts";
 const turns = new WeakMap<Database, Map<string, Promise<void>>>();
 
 /**
- * Has the repeats of one key in this process wait without a connection each: a flood of one key would take all of them. Gives a function
- * that ends the turn, or undefined after waiting for the end of another's. Refuses with IDEMPOTENCY_KEY_IN_PROGRESS at the call's deadline.
- * (Repeats in other processes wait in PostgreSQL.)
+ * Lets one request of a key run at a time in this process; its repeats wait without a connection, because a flood of one key would take
+ * all of them. Gives a function that ends the turn, or undefined after another's turn has ended. Refuses with IDEMPOTENCY_KEY_IN_PROGRESS
+ * at the call's deadline. (Repeats in other processes wait in PostgreSQL.)
  */
 export async function takeTurn(database: Database, key: string, call: Call): Promise<(() => void) | undefined> {
   let keys = turns.get(database);

@@ -1,5 +1,4 @@
 import { performance } from "node:perf_hooks";
-import { Idempotency } from "@kontor/contracts/gen/kontor/api/v1/options_pb.js";
 import type { MethodContract } from "../contract/contract.ts";
 import { refuse } from "../errors/refusal.ts";
 import type { Refusal } from "../errors/refusal.ts";
@@ -19,8 +18,8 @@ export interface ConcurrencyLimits {
 export const concurrencyDefaults: ConcurrencyLimits = { inFlight: 256, waiting: 1000, waitMs: 2000 };
 
 /** Whether a method goes before others when there is a queue: those that need an Idempotency-Key move money or goods. */
-export function isUrgent(contract: Pick<MethodContract, "rest">): boolean {
-  return contract.rest?.idempotency === Idempotency.REQUIRED;
+export function isUrgent({ keyRequired }: Pick<MethodContract, "keyRequired">): boolean {
+  return keyRequired;
 }
 
 /** How many wait at several doors together. Each door keeps a share of its own, so that a crowd at one closes no other. */

@@ -44,7 +44,7 @@ export function createInProcessRpc({ remotes, ...options }: InProcessRpcOptions)
 
   return {
     methods,
-    serve: (service, routes) => methods.serve(service, routes),
+    serve: (service, routes, store) => methods.serve(service, routes, store),
     clientsFor(caller) {
       return {
         of: <S extends DescService>(service: string, contract: S) =>

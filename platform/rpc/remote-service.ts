@@ -1,7 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { create, isMessage } from "@bufbuild/protobuf";
 import type { DescService, Message } from "@bufbuild/protobuf";
-import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import { methodsOf } from "../contract/contract.ts";
 import type { MethodContract } from "../contract/contract.ts";
 import { forbidInTransaction } from "../database/in-transaction.ts";
@@ -70,7 +69,7 @@ export function createRemoteService(options: RemoteServiceOptions): RemoteServic
 
   async function unary(method: MethodContract, request: Record<string, unknown>, call: Call): Promise<Message> {
     const message = enter(method, request, call);
-    const repeatable = call.idempotencyKey !== undefined || isRead(method);
+    const repeatable = call.idempotencyKey !== undefined || method.reads;
     budget.called();
     for (let tries = 1; ; tries++) {
       const hadMs = call.remainingMs();
@@ -119,12 +118,6 @@ export function createRemoteService(options: RemoteServiceOptions): RemoteServic
     },
     figures: () => ({ service, breaker: breaker.state, ...counts }),
   };
-}
-
-/** A GET that redirects may have an effect: it opens a payment at its provider. */
-function isRead({ method, bindings, rest }: MethodContract): boolean {
-  if (method.idempotency === MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS) return true;
-  return bindings.length > 0 && bindings.every(({ verb }) => verb === "GET") && (rest?.redirect ?? "") === "";
 }
 
 const nameOf = ({ service, method }: MethodContract) => `${service.typeName}.${method.name}`;

@@ -15,12 +15,12 @@ import { describeService } from "./describe-service.ts";
 import { implement } from "./rpc.ts";
 import type { Clients, Implementation, Route } from "./rpc.ts";
 
-const line = { input: LineSchema, output: ThingSchema } as const;
+const line = { input: LineSchema, output: ThingSchema, rest: { idempotency: Idempotency.NONE } } as const;
 
 /** The contract that the suite serves: one method for each kind of access. */
 export const GreeterService = describeService("kontor.testing.v1.GreeterService", {
   greet: { ...line, allow: [Allow.PUBLIC] },
-  buy: { ...line, allow: [Allow.PUBLIC], rest: { idempotency: Idempotency.REQUIRED } },
+  buy: { ...line, allow: [Allow.PUBLIC], rest: { idempotency: Idempotency.NATURAL_KEY_REQUIRED } },
   whoAmI: { ...line, allow: [Allow.AUTHENTICATED] },
   manage: { ...line, allow: [Allow.ADMIN, Allow.SUPPORT] },
   inside: { ...line, allow: [Allow.INTERNAL] },

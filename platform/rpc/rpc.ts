@@ -1,16 +1,21 @@
 import type { DescMethodServerStreaming, DescMethodUnary, DescService, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import type { Call } from "../call/call.ts";
+import type { KeyStore } from "../database/idempotency.ts";
+import type { KeyedHandler } from "./keyed.ts";
 
 /** The methods of a service, by their local (lowerCamelCase) names. */
 type Methods<S extends DescService> = S["method"];
 
 /**
- * A method's implementation: gets the validated, deeply readonly request; answers with what `create` would take, once or as a stream.
- * A stream ends when `call.signal` aborts: at the deadline, or when nobody reads it any more.
+ * A method's implementation: gets the validated, deeply readonly request; replies with what `create` would take, once or as a stream.
+ * A stream ends when `call.signal` aborts: at the deadline, or when nobody reads it any more. A method whose contract honours an
+ * idempotency key has one of the forms in keyed.ts.
  */
 export type Handler<M> =
   M extends DescMethodUnary<infer I, infer O>
-    ? (request: MessageShape<I>, call: Call) => Promise<MessageInitShape<O>>
+    ?
+        | ((request: MessageShape<I>, call: Call) => Promise<MessageInitShape<O>>)
+        | KeyedHandler<MessageShape<I>, MessageInitShape<O>, MessageShape<O>>
     : M extends DescMethodServerStreaming<infer I, infer O>
       ? (request: MessageShape<I>, call: Call) => AsyncIterable<MessageInitShape<O>>
       : never;
@@ -49,8 +54,11 @@ export interface Clients {
 
 /** Where services are put and called. */
 export interface Rpc {
-  /** Offers routes as the named service. */
-  serve(service: string, routes: readonly Route[]): void;
+  /**
+   * Offers routes as the named service. Throws for a method whose handler honours an idempotency key otherwise than its contract says.
+   * `store` is where the service's replies are stored: one whose handlers store none needs none.
+   */
+  serve(service: string, routes: readonly Route[], store?: KeyStore): void;
   /** Clients whose calls come from the named service. */
   clientsFor(caller: string): Clients;
   /** The contracts that are served here, by service. */

@@ -1,5 +1,5 @@
 import { create, isMessage } from "@bufbuild/protobuf";
-import type { DescService, Message } from "@bufbuild/protobuf";
+import type { DescMethodUnary, DescService, Message } from "@bufbuild/protobuf";
 import { methodsOf } from "../contract/contract.ts";
 import type { MethodContract } from "../contract/contract.ts";
 import { validatorOf } from "../contract/validate.ts";
@@ -11,9 +11,12 @@ import { checkAccess, edgeCaller } from "./access.ts";
 import { ConcurrencyLimiter, isUrgent } from "./concurrency-limiter.ts";
 import type { ConcurrencyLimits } from "./concurrency-limiter.ts";
 import type { Call } from "../call/call.ts";
+import type { KeyStore } from "../database/idempotency.ts";
 import { Deadlines } from "../call/deadlines.ts";
 import { refusalFor } from "./faults.ts";
 import { deepFreeze } from "./freeze.ts";
+import { checkKeyed, honourKey } from "./keyed.ts";
+import type { KeyedHandler } from "./keyed.ts";
 import type { Route } from "./rpc.ts";
 
 export interface ServedMethodsOptions {
@@ -27,6 +30,7 @@ export interface ServedMethodsOptions {
 /** A message, or what `create` makes one of. */
 export type Fields = Record<string, unknown>;
 type Answer = (request: Message, call: Call) => Promise<Fields> | AsyncIterable<Fields>;
+type AnyHandler = Answer | KeyedHandler<Message, Fields, Message>;
 
 /** A method as it is served here. */
 export interface ServedMethod {
@@ -64,7 +68,7 @@ export class ServedMethods {
   }
 
   /** Offers routes as the named service. Throws for what is served already or not implemented. */
-  serve(service: string, routes: readonly Route[]): void {
+  serve(service: string, routes: readonly Route[], store?: KeyStore): void {
     const door = this.#doors.get(service) ?? new ConcurrencyLimiter(this.#options.limits);
     this.#doors.set(service, door);
     for (const route of routes)
@@ -73,10 +77,14 @@ export class ServedMethods {
         const key = keyOf(service, route.service, localName);
         const name = `${route.service.typeName}.${contract.method.name}`;
         // A generic route's handlers have no static type: their contract is checked where they were implemented.
-        const handlers = route.implementation as Readonly<Record<string, Answer | undefined>>;
+        const handlers = route.implementation as Readonly<Record<string, AnyHandler | undefined>>;
+        const handler = handlers[localName];
         if (this.#methods.has(key)) throw new Error(`${service} serves ${name} twice`);
-        if (typeof handlers[localName] !== "function") throw new Error(`${service} does not implement ${name}`);
-        const answer: Answer = handlers[localName].bind(handlers);
+        if (handler === undefined) throw new Error(`${service} does not implement ${name}`);
+        checkKeyed(handler, contract);
+        // A handler in a keyed form is a unary method's: `checkKeyed` has seen to it.
+        const answer =
+          typeof handler === "function" ? handler.bind(handlers) : honourKey(handler, contract.method as DescMethodUnary, store);
         this.#methods.set(key, { name, service, contract, validate: validatorOf(input), answer, door, urgent: isUrgent(contract) });
       }
     this.#routes.set(service, [...(this.#routes.get(service) ?? []), ...routes]);

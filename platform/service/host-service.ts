@@ -117,7 +117,7 @@ export function hostService(definition: ServiceDefinition, needs: HostNeeds): Ho
     clock,
     log,
   });
-  rpc.serve(name, [...service.routes, events.route]);
+  rpc.serve(name, [...service.routes, events.route], { database, clock });
   const start = async (): Promise<void> => {
     await service.start?.();
     await startHousekeeping({ database, tasks, name });

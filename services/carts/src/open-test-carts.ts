@@ -7,8 +7,8 @@ import { contracts } from "@kontor/contracts/registry.ts";
 import type { PostgresDatabase } from "@kontor/platform/database/postgres.ts";
 import type { Documents } from "@kontor/platform/documents/documents.ts";
 import type { Call } from "@kontor/platform/call/call.ts";
-import { implement } from "@kontor/platform/rpc/rpc.ts";
-import type { Client, Implementation } from "@kontor/platform/rpc/rpc.ts";
+import { standIn } from "@kontor/platform/testing/stand-in.ts";
+import type { Client } from "@kontor/platform/rpc/rpc.ts";
 import type { ServiceDefinition, ServiceContext } from "@kontor/platform/service/service.ts";
 import { openTestServices, testCall } from "@kontor/platform/testing/test-services.ts";
 import type { TestServices } from "@kontor/platform/testing/test-services.ts";
@@ -38,16 +38,12 @@ export const user = (id: string): Call => testCall({ user: { id } });
 export async function openTestCarts({ documents = (plain) => plain }: TestCartsOptions = {}): Promise<TestCarts> {
   const sold = new Map<string, PricedVariant>();
   const priced: string[][] = [];
-  const catalog: Partial<Implementation<typeof CatalogService>> = {
+  const catalog = standIn(CatalogService, {
     priceLines: async ({ skus }) => {
       priced.push([...skus]);
       return { variants: skus.flatMap((sku) => sold.get(sku) ?? []) };
     },
-  };
-  for (const { localName } of CatalogService.methods)
-    Object.assign(catalog, {
-      [localName]: catalog[localName as keyof typeof catalog] ?? (() => Promise.reject(new Error(`${localName} is not for carts`))),
-    });
+  });
   let orders: ServiceContext | undefined;
   const fakeOrders: ServiceDefinition = {
     name: "orders",
@@ -63,7 +59,7 @@ export async function openTestCarts({ documents = (plain) => plain }: TestCartsO
   const app = await openTestServices({
     services: [fakeOrders, definition],
     registry: contracts,
-    others: { catalog: [implement(CatalogService, catalog as Implementation<typeof CatalogService>)] },
+    others: { catalog: [catalog] },
   });
   let made = 0;
   return {

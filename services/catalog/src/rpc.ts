@@ -1,22 +1,15 @@
 import { toBinary } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
-import {
-  CatalogService,
-  CategorySchema,
-  ImportProductsResponseSchema,
-  ListProductsRequestSchema,
-  ProductSchema,
-  ProductStatus,
-} from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
-import type { Product } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
+import { CatalogService, ListProductsRequestSchema, ProductStatus } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
+import type { ArchiveProductRequest, Product, PublishProductRequest } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
 import { moneyTo } from "@kontor/contracts/money.ts";
 import { decodeCursor, encodeCursor, pageSize } from "@kontor/platform/database/cursor.ts";
 import type { Transaction } from "@kontor/platform/database/database.ts";
-import { idempotent } from "@kontor/platform/database/idempotency.ts";
-import type { ReadYourWrites } from "@kontor/platform/database/read-your-writes.ts";
+import type { OwnWrites } from "@kontor/platform/database/own-writes.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import type { Call } from "@kontor/platform/call/call.ts";
+import { keyed } from "@kontor/platform/rpc/keyed.ts";
 import { implement } from "@kontor/platform/rpc/rpc.ts";
 import type { Route } from "@kontor/platform/rpc/rpc.ts";
 import type { SearchIndex } from "@kontor/platform/search/search.ts";
@@ -34,7 +27,6 @@ type Needs = ServiceContext & { readonly index: SearchIndex; readonly products: 
 
 export function catalogRoute(needs: Needs): Route {
   const { database, clock, ids, events, products } = needs;
-  const methods = CatalogService.method;
   const list = listProducts(needs);
   const newVariantId = () => ids.next("var");
 
@@ -50,37 +42,22 @@ export function catalogRoute(needs: Needs): Route {
     const { before, after } = change;
     tx.afterCommit(() => void products.forget(before === undefined ? [after] : [after, before]));
   };
-  /**
-   * Answers a change when no replica shows what was before. What is answered is forgotten once more: the answer may be kept from a first try,
-   * whose process ended before it could say so.
-   */
-  const told = async <Answer>(changing: Promise<Answer>, changed: (answer: Answer) => readonly Product[]): Promise<Answer> => {
-    const answer = await changing;
-    await products.forget(changed(answer));
-    return answer;
-  };
-  const changedProduct = (changing: Promise<Product>): Promise<Product> => told(changing, (product) => [product]);
-  const changedLists = <Answer>(changing: Promise<Answer>): Promise<Answer> => told(changing, () => []);
+  // A change is replied when no replica of this service shows the old state. The product is forgotten once more for that: the reply may be
+  // a repeat's, and the process that stored it may have ended before it could forget.
+  const productChanges = { beforeReply: (product: Product) => products.forget([product]) };
+  const listsChange = { beforeReply: () => products.forget([]) };
   const setStatus =
-    (id: string, version: number | undefined, status: ProductStatus, kind: ChangeKind, call: Call) => async (tx: Transaction) => {
-      const before = await lockProduct(tx, id);
-      expectVersion(before, version);
+    (status: ProductStatus, kind: ChangeKind) =>
+    async (request: PublishProductRequest | ArchiveProductRequest, call: Call, tx: Transaction): Promise<Product> => {
+      const before = await lockProduct(tx, request.product);
+      expectVersion(before, request.version);
       const after = withStatus(before, status, clock.now());
       if (after !== undefined) await save(tx, { kind, before, after }, call);
-      return current(tx, id);
+      return current(tx, before.id);
     };
 
   return implement(CatalogService, {
-    createCategory: (request, call) =>
-      idempotent({
-        database,
-        clock,
-        call,
-        method: methods.createCategory,
-        request,
-        output: CategorySchema,
-        work: (tx) => createCategory(needs, tx, request, call),
-      }),
+    createCategory: keyed((request, call, tx) => createCategory(needs, tx, request, call)),
     getCategory: (request) => readCategory(database, request.category),
     listCategories: async (request) => {
       const limit = pageSize(request.limit);
@@ -93,41 +70,17 @@ export function catalogRoute(needs: Needs): Route {
         ...(found.length > limit && last && { nextCursor: encodeCursor([last.parent ?? "", last.position, last.name, last.id]) }),
       };
     },
-    updateCategory: (request, call) =>
-      changedLists(
-        idempotent({
-          database,
-          clock,
-          call,
-          method: methods.updateCategory,
-          request,
-          output: CategorySchema,
-          work: (tx) => {
-            tx.afterCommit(() => void products.forget([])); // lists of the categories above it
-            return updateCategory(needs, tx, request, call);
-          },
-        }),
-      ),
+    // Lists of the categories above it change too.
+    updateCategory: keyed((request, call, tx) => updateCategory(needs, tx, request, call), listsChange),
     deleteCategory: async (request, call) => {
       await database.transaction((tx) => deleteCategory(needs, tx, request.category, call));
       return {};
     },
-    createProduct: (request, call) =>
-      changedProduct(
-        idempotent({
-          database,
-          clock,
-          call,
-          method: methods.createProduct,
-          request,
-          output: ProductSchema,
-          work: async (tx) => {
-            const after = newProduct(request, { id: ids.next("prd"), newVariantId, at: clock.now() });
-            await save(tx, { kind: "created", before: undefined, after }, call);
-            return current(tx, after.id);
-          },
-        }),
-      ),
+    createProduct: keyed(async (request, call, tx) => {
+      const after = newProduct(request, { id: ids.next("prd"), newVariantId, at: clock.now() });
+      await save(tx, { kind: "created", before: undefined, after }, call);
+      return current(tx, after.id);
+    }, productChanges),
     getProduct: async (request, call) => {
       const product = await products.product(request.product, () => findProduct(database, request.product));
       if (product === undefined || (product.status !== ProductStatus.PUBLISHED && !managesCatalogue(call))) throw notFound();
@@ -138,62 +91,28 @@ export function catalogRoute(needs: Needs): Route {
       const key = `${status}:${Buffer.from(toBinary(ListProductsRequestSchema, request)).toString("base64url")}`;
       return products.list(key, () => list(request, status));
     },
-    updateProduct: (request, call) =>
-      changedProduct(
-        idempotent({
-          database,
-          clock,
-          call,
-          method: methods.updateProduct,
-          request,
-          output: ProductSchema,
-          work: async (tx) => {
-            const before = await lockProduct(tx, request.product);
-            expectVersion(before, request.version);
-            const after = withContent(before, patched(before, request), { newVariantId, at: clock.now() });
-            if (after !== undefined) await save(tx, { kind: "updated", before, after }, call);
-            return current(tx, before.id);
-          },
-        }),
-      ),
+    updateProduct: keyed(async (request, call, tx) => {
+      const before = await lockProduct(tx, request.product);
+      expectVersion(before, request.version);
+      const after = withContent(before, patched(before, request), { newVariantId, at: clock.now() });
+      if (after !== undefined) await save(tx, { kind: "updated", before, after }, call);
+      return current(tx, before.id);
+    }, productChanges),
     deleteProduct: async (request, call) => {
-      await changedLists(
-        database.transaction(async (tx) => {
-          const before = await findLocked(tx, request.product);
-          if (before === undefined) return;
-          await save(
-            tx,
-            { kind: "deleted", before, after: { ...before, version: before.version + 1, updatedAt: timestampFromDate(clock.now()) } },
-            call,
-          );
-        }),
-      );
+      await database.transaction(async (tx) => {
+        const before = await findLocked(tx, request.product);
+        if (before === undefined) return;
+        await save(
+          tx,
+          { kind: "deleted", before, after: { ...before, version: before.version + 1, updatedAt: timestampFromDate(clock.now()) } },
+          call,
+        );
+      });
+      await products.forget([]);
       return {};
     },
-    publishProduct: (request, call) =>
-      changedProduct(
-        idempotent({
-          database,
-          clock,
-          call,
-          method: methods.publishProduct,
-          request,
-          output: ProductSchema,
-          work: setStatus(request.product, request.version, ProductStatus.PUBLISHED, "published", call),
-        }),
-      ),
-    archiveProduct: (request, call) =>
-      changedProduct(
-        idempotent({
-          database,
-          clock,
-          call,
-          method: methods.archiveProduct,
-          request,
-          output: ProductSchema,
-          work: setStatus(request.product, request.version, ProductStatus.ARCHIVED, "archived", call),
-        }),
-      ),
+    publishProduct: keyed(setStatus(ProductStatus.PUBLISHED, "published"), productChanges),
+    archiveProduct: keyed(setStatus(ProductStatus.ARCHIVED, "archived"), productChanges),
     getProductHistory: async (request) => {
       const history = request.product.startsWith("prd_") ? await events.history(database, request.product) : [];
       if (history.length === 0) throw notFound();
@@ -222,22 +141,11 @@ export function catalogRoute(needs: Needs): Route {
         }),
       };
     },
-    importProducts: (request, call) =>
-      changedLists(
-        idempotent({
-          database,
-          clock,
-          call,
-          method: methods.importProducts,
-          request,
-          output: ImportProductsResponseSchema,
-          work: async (tx) => {
-            const { outcomes, changes } = await importProducts(needs, tx, request, call);
-            tx.afterCommit(() => void products.forget(changes.map(({ after }) => after)));
-            return { outcomes };
-          },
-        }),
-      ),
+    importProducts: keyed(async (request, call, tx) => {
+      const { outcomes, changes } = await importProducts(needs, tx, request, call);
+      tx.afterCommit(() => void products.forget(changes.map(({ after }) => after)));
+      return { outcomes };
+    }, listsChange),
   });
 }
 

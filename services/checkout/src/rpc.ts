@@ -7,6 +7,7 @@ import { refuse } from "@kontor/platform/errors/refusal.ts";
 import { secretId } from "@kontor/platform/ids/ids.ts";
 import type { Call } from "@kontor/platform/call/call.ts";
 import { fingerprintOf } from "@kontor/platform/call/idempotency-key.ts";
+import { ownKey } from "@kontor/platform/rpc/keyed.ts";
 import { implement } from "@kontor/platform/rpc/rpc.ts";
 import type { Route } from "@kontor/platform/rpc/rpc.ts";
 import type { SagaResult, Sagas } from "@kontor/platform/saga/saga.ts";
@@ -63,12 +64,13 @@ export function checkoutRoute(needs: Needs): Route {
   };
 
   return implement(CheckoutService, {
-    placeOrder: async (request, call) => {
+    // The saga is stored with the key, and its result is the reply.
+    placeOrder: ownKey(async (request, call) => {
       const result = await place(request, call);
       if (result.status === "refused") throw result.refusal;
       if (result.status === "done") return { outcome: { case: "order", value: result.reply } };
       return { outcome: { case: "checkout", value: create(CheckoutSchema, { id: result.id, status: CheckoutStatus.RUNNING }) } };
-    },
+    }),
     getCheckout: async ({ checkout: id }, call): Promise<Checkout> => {
       const found = await sagas.find(id);
       if (found === undefined || (found.user !== call.signedIn().id && !call.hasRole("admin", "support")))

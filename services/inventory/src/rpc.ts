@@ -1,7 +1,7 @@
-import { ImportStockResponseSchema, InventoryService, MovementSchema } from "@kontor/contracts/gen/kontor/inventory/v1/inventory_pb.js";
+import { InventoryService } from "@kontor/contracts/gen/kontor/inventory/v1/inventory_pb.js";
 import { decodeCursor, encodeCursor, pageSize } from "@kontor/platform/database/cursor.ts";
-import { idempotent } from "@kontor/platform/database/idempotency.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
+import { keyed } from "@kontor/platform/rpc/keyed.ts";
 import { implement } from "@kontor/platform/rpc/rpc.ts";
 import type { Route } from "@kontor/platform/rpc/rpc.ts";
 import type { ServiceContext } from "@kontor/platform/service/service.ts";
@@ -17,14 +17,10 @@ import { movementsOf, stockLevels } from "./stock-queries.ts";
 type Needs = LedgerNeeds & Pick<ServiceContext, "database"> & Pick<Reserve, "reserve"> & { readonly counts: StockCounts };
 
 export function inventoryRoute(needs: Needs): Route {
-  const { database, clock, reserve, counts } = needs;
+  const { database, reserve, counts } = needs;
   const free = release(needs);
-  /** Answers when others read the new counts. */
-  const counted = async <Answer>(booking: Promise<Answer>): Promise<Answer> => {
-    const answer = await booking;
-    await counts.written();
-    return answer;
-  };
+  /** The reply follows when every process reads the new counts. */
+  const beforeReply = () => counts.written();
   return implement(InventoryService, {
     listStock: async (request) => {
       const limit = pageSize(request.limit);
@@ -35,18 +31,7 @@ export function inventoryRoute(needs: Needs): Route {
       const items = found.slice(0, limit);
       return { items, ...(found.length > limit && { nextCursor: encodeCursor([items.at(-1)!.sku]) }) };
     },
-    createMovement: (request, call) =>
-      counted(
-        idempotent({
-          database,
-          clock,
-          call,
-          method: InventoryService.method.createMovement,
-          request,
-          output: MovementSchema,
-          work: (tx) => createMovement(needs, tx, request, call),
-        }),
-      ),
+    createMovement: keyed((request, call, tx) => createMovement(needs, tx, request, call), { beforeReply }),
     listMovements: async (request) => {
       const limit = pageSize(request.limit);
       const [before] = decodeCursor(request.cursor, ["string"]) ?? [];
@@ -64,17 +49,6 @@ export function inventoryRoute(needs: Needs): Route {
       if (reservation === undefined) throw refuse({ reason: "NOT_FOUND", code: "not_found", message: "There is no such reservation" });
       return reservationMessage(reservation);
     },
-    importStock: (request, call) =>
-      counted(
-        idempotent({
-          database,
-          clock,
-          call,
-          method: InventoryService.method.importStock,
-          request,
-          output: ImportStockResponseSchema,
-          work: (tx) => importStock(needs, tx, request, call),
-        }),
-      ),
+    importStock: keyed((request, call, tx) => importStock(needs, tx, request, call), { beforeReply }),
   });
 }

@@ -1,5 +1,5 @@
 import { create } from "@bufbuild/protobuf";
-import type { DescService, Message } from "@bufbuild/protobuf";
+import type { Message } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { VerificationRequestedSchema } from "@kontor/contracts/gen/kontor/identity/v1/events_pb.js";
 import { IdentityService } from "@kontor/contracts/gen/kontor/identity/v1/identity_pb.js";
@@ -17,8 +17,8 @@ import { contracts } from "@kontor/contracts/registry.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import type { Mail } from "@kontor/platform/mail/mail.ts";
-import { implement } from "@kontor/platform/rpc/rpc.ts";
-import type { Implementation, Route } from "@kontor/platform/rpc/rpc.ts";
+import { standIn } from "@kontor/platform/testing/stand-in.ts";
+import type { Route } from "@kontor/platform/rpc/rpc.ts";
 import type { ServiceDefinition } from "@kontor/platform/service/service.ts";
 import type { Logger } from "@kontor/platform/telemetry/logger.ts";
 import { openTestServices, testCall } from "@kontor/platform/testing/test-services.ts";
@@ -37,14 +37,14 @@ export async function openNotifications(options: { readonly log?: Logger } = {})
   const mails: Mail[] = [];
   const mail = { failing: undefined as Error | undefined };
   const contactOf = (account: string) => ({ account, ...found(accounts.get(account)) });
-  const identity = stub(IdentityService, {
+  const identity = standIn(IdentityService, {
     getContact: async ({ account }) => contactOf(account),
     getVerificationMail: async ({ verification }) => {
       const { account, code } = found(verifications.get(verification));
       return { contact: contactOf(account), code, expiresAt: timestampFromDate(app.clock.now()) };
     },
   });
-  const describe = stub(OrdersService, { describeOrder: async ({ order }) => found(orders.get(order)) });
+  const describe = standIn(OrdersService, { describeOrder: async ({ order }) => found(orders.get(order)) });
   const app = await openTestServices({
     ...options,
     services: [notifications, logged("identity", [identity]), logged("orders", [describe]), logged("payments", [])],
@@ -146,15 +146,6 @@ export async function openNotifications(options: { readonly log?: Logger } = {})
 /** A service that is nothing but routes and an event log. */
 function logged(name: string, routes: readonly Route[]): ServiceDefinition {
   return { name, create: () => ({ routes }) };
-}
-
-/** A contract of which only some methods do anything. */
-function stub<S extends DescService>(service: S, methods: Partial<Implementation<S>>): Route {
-  const others = service.methods.map(({ localName }) => [
-    localName,
-    async () => Promise.reject(new Error(`${localName} is not part of this test`)),
-  ]);
-  return implement(service, { ...Object.fromEntries(others), ...methods } as Implementation<S>);
 }
 
 function found<T>(thing: T | undefined): T {

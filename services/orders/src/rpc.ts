@@ -4,12 +4,10 @@ import { OrderSchema, OrdersService, OrderStatus, FulfilmentSchema } from "@kont
 import type { Order } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
 import type { OrderState } from "@kontor/contracts/gen/kontor/orders/v1/events_pb.js";
 import { decodeCursor, encodeCursor, invalidCursor, pageSize } from "@kontor/platform/database/cursor.ts";
-import { fingerprintOf, idempotencyKeyOf } from "@kontor/platform/call/idempotency-key.ts";
-import { answerGiven, idempotent } from "@kontor/platform/database/idempotency.ts";
-import { outcomeUnknown, refusalIn, refuse } from "@kontor/platform/errors/refusal.ts";
-import type { Refusal } from "@kontor/platform/errors/refusal.ts";
+import { refuse } from "@kontor/platform/errors/refusal.ts";
 import type { RecordedEvent } from "@kontor/platform/events/events.ts";
 import type { Call } from "@kontor/platform/call/call.ts";
+import { keyed, keyedSteps } from "@kontor/platform/rpc/keyed.ts";
 import { implement } from "@kontor/platform/rpc/rpc.ts";
 import type { Route } from "@kontor/platform/rpc/rpc.ts";
 import type { ServiceContext } from "@kontor/platform/service/service.ts";
@@ -28,7 +26,7 @@ type Needs = CancelNeeds & Pick<ServiceContext, "ids" | "config"> & { readonly w
 const endings: ReadonlySet<OrderStatus> = new Set([OrderStatus.CANCELLED, OrderStatus.COMPLETED]);
 
 export function ordersRoute(needs: Needs): Route {
-  const { database, events, clock, ids, config } = needs;
+  const { database, events, ids, config } = needs;
   const make = createOrder(needs);
   const undo = voidOrder(needs);
   const cancelled = cancelOrder(needs);
@@ -67,55 +65,28 @@ export function ordersRoute(needs: Needs): Route {
         if (endings.has(change.status)) return;
       }
     },
-    cancelOrder: async (request, call) => {
-      const method = OrdersService.method.cancelOrder;
-      const key = idempotencyKeyOf({ call, method });
-      if (key !== undefined) {
-        // Before anything is done: a key that was used for another order must not cancel this one.
-        const keyed = { key, fingerprint: fingerprintOf(method.input, request) };
-        const given = await answerGiven(database, { keyed, output: OrderSchema, now: clock.now() });
-        if (given !== undefined) return given;
-      }
-      const refusal = await refusalOf(async () => {
+    cancelOrder: keyedSteps(
+      async (request, call) => {
         const order = await visibleOrder(needs, request.order, call);
-        // One that is cancelled, or about to be, is past the version that the caller saw because of this very wish.
+        // One that is cancelled, or about to be, may be past the version that the caller saw because of this very request.
         if (order.state.status !== OrderStatus.CANCELLED && !order.state.cancelling) expectVersion(order, request.version);
         await cancelled(order.id, call.user?.id === order.state.customer ? "CUSTOMER" : "ADMIN", call);
-      });
-      return idempotent({
-        database,
-        clock,
-        call,
-        method,
-        request,
-        output: OrderSchema,
-        work: async (tx) => {
-          if (refusal !== undefined) throw refusal;
-          return reply(await readOrder(tx, request.order));
-        },
-      });
-    },
-    createFulfilment: (request, call) =>
-      idempotent({
-        database,
-        clock,
-        call,
-        method: OrdersService.method.createFulfilment,
-        request,
-        output: OrderSchema,
-        work: async (tx) =>
-          reply(
-            await changeOrderIn(tx, needs, request.order, call, (order, by) => {
-              expectVersion(order, request.version);
-              const { carrier, tracking } = request;
-              return fulfil(
-                order.state,
-                create(FulfilmentSchema, { id: ids.next("ful"), carrier, tracking, at: timestampFromDate(by.at) }),
-                by,
-              );
-            }),
-          ),
-      }),
+      },
+      async (request, _, tx) => reply(await readOrder(tx, request.order)),
+    ),
+    createFulfilment: keyed(async (request, call, tx) =>
+      reply(
+        await changeOrderIn(tx, needs, request.order, call, (order, by) => {
+          expectVersion(order, request.version);
+          const { carrier, tracking } = request;
+          return fulfil(
+            order.state,
+            create(FulfilmentSchema, { id: ids.next("ful"), carrier, tracking, at: timestampFromDate(by.at) }),
+            by,
+          );
+        }),
+      ),
+    ),
     createOrder: async (request, call) => reply(await make(request, call)),
     voidOrder: async (request, call) => {
       await undo(request.order, call);
@@ -134,18 +105,6 @@ function changeOf(event: RecordedEvent) {
     // Every event of an order holds the order as it is after it.
     status: (event.data as unknown as { order: OrderState }).order.status,
   };
-}
-
-/** The refusal of some work whose outcome is known. Throws when it is not. */
-async function refusalOf(work: () => Promise<void>): Promise<Refusal | undefined> {
-  try {
-    await work();
-    return undefined;
-  } catch (error) {
-    const refusal = refusalIn(error);
-    if (refusal === undefined || outcomeUnknown(error)) throw error;
-    return refusal;
-  }
 }
 
 function seesAll(call: Call): boolean {

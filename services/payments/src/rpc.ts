@@ -6,14 +6,13 @@ import {
   PaymentSchema,
   PaymentsService,
   PaymentStatus,
-  RefundSchema,
 } from "@kontor/contracts/gen/kontor/payments/v1/payments_pb.js";
 import type { Attempt, Payment } from "@kontor/contracts/gen/kontor/payments/v1/payments_pb.js";
 import { moneyFrom, moneyTo } from "@kontor/contracts/money.ts";
 import type { Queries } from "@kontor/platform/database/database.ts";
-import { idempotent } from "@kontor/platform/database/idempotency.ts";
 import { outcomeUnknown, refuse } from "@kontor/platform/errors/refusal.ts";
 import type { Call } from "@kontor/platform/call/call.ts";
+import { keyed } from "@kontor/platform/rpc/keyed.ts";
 import { implement } from "@kontor/platform/rpc/rpc.ts";
 import type { Route } from "@kontor/platform/rpc/rpc.ts";
 import { completePayment, createAttempt, recordSession } from "./attempt.ts";
@@ -27,7 +26,7 @@ import { readPayment, readPaymentBySecret } from "./payment-store.ts";
 import { beginRefund, refundPayment } from "./refund.ts";
 
 export function paymentsRoute(needs: PaymentNeeds): Route {
-  const { database, clock, config, provider } = needs;
+  const { database, config, provider } = needs;
   const open = openPayment(needs);
   const attempt = createAttempt(needs);
   const complete = completePayment(needs);
@@ -51,24 +50,10 @@ export function paymentsRoute(needs: PaymentNeeds): Route {
     getPayment: async (request, call) => reply(await visiblePayment(needs, request.payment, call)),
     createAttempt: async (request, call) => attemptMessage(await attempt((await visiblePayment(needs, request.payment, call)).id, call)),
     completePayment: async (request, call) => reply(await complete((await visiblePayment(needs, request.payment, call)).id, call)),
-    createRefund: (request, call) =>
-      idempotent({
-        database,
-        clock,
-        call,
-        method: PaymentsService.method.createRefund,
-        request,
-        output: RefundSchema,
-        work: async (tx) => {
-          const begun = await beginRefund(
-            needs,
-            tx,
-            { payment: request.payment, minor: await minorOf(request.amount, tx, request.payment) },
-            call,
-          );
-          return refundMessage(begun.payment, begun.refund);
-        },
-      }),
+    createRefund: keyed(async ({ payment, amount }, call, tx) => {
+      const begun = await beginRefund(needs, tx, { payment, minor: await minorOf(amount, tx, payment) }, call);
+      return refundMessage(begun.payment, begun.refund);
+    }),
     receiveWebhook: async (request, call) => {
       if (request.provider !== provider.name)
         throw refuse({ reason: "NOT_FOUND", code: "not_found", message: "There is no such provider" });

@@ -47,7 +47,7 @@ export declare type Access = Message<"kontor.api.v1.Access"> & {
 export declare const AccessSchema: GenMessage<Access>;
 
 /**
- * How an answer looks over REST, beyond what google.api.http says.
+ * How a method treats repeats, and how its answer looks over REST, beyond what google.api.http says.
  *
  * @generated from message kontor.api.v1.Rest
  */
@@ -329,31 +329,45 @@ export enum Allow {
 export declare const AllowSchema: GenEnum<Allow>;
 
 /**
- * How an Idempotency-Key is treated.
+ * How a repeat of a write is treated. A method is not served unless its handler does what this says.
  *
  * @generated from enum kontor.api.v1.Idempotency
  */
 export enum Idempotency {
   /**
-   * Honoured when sent.
+   * A repeat with the same Idempotency-Key gets the first reply.
    *
    * @generated from enum value: HONOURED = 0;
    */
   HONOURED = 0,
 
   /**
-   * Refused without one.
+   * As HONOURED, and refused without a key.
    *
    * @generated from enum value: REQUIRED = 1;
    */
   REQUIRED = 1,
 
   /**
-   * A read, or a write that answers with secrets: a key has no effect.
+   * A key has no effect: a read, or a write whose repeat is done or refused anew, because its reply holds secrets, which are not stored.
    *
    * @generated from enum value: NONE = 2;
    */
   NONE = 2,
+
+  /**
+   * A key has no effect, and none is needed: the request says what shall be (an id that the caller chose, a state), and a repeat finds it so.
+   *
+   * @generated from enum value: NATURAL = 3;
+   */
+  NATURAL = 3,
+
+  /**
+   * As NATURAL, and yet refused without a key.
+   *
+   * @generated from enum value: NATURAL_KEY_REQUIRED = 4;
+   */
+  NATURAL_KEY_REQUIRED = 4,
 }
 
 /**

@@ -3,15 +3,15 @@ import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import { refusalIn, refuse } from "../errors/refusal.ts";
 import type { Code, FieldError, Refusal } from "../errors/refusal.ts";
 
-/** What is kept under an idempotency key: the answer's bytes or the refusal. */
-export interface GivenAnswer {
+/** What is stored under an idempotency key: the reply's bytes or the refusal. */
+export interface StoredReply {
   readonly fingerprint: Buffer;
   readonly response: Buffer | null;
-  readonly refusal: KeptRefusal | null;
+  readonly refusal: StoredRefusal | null;
 }
 
 /** A refusal as JSON. */
-export interface KeptRefusal {
+export interface StoredRefusal {
   readonly reason: string;
   readonly code: Code;
   readonly message: string;
@@ -19,7 +19,7 @@ export interface KeptRefusal {
   readonly fields: readonly FieldError[];
 }
 
-/** Refusals that are an answer: asking again would not change them. */
+/** Refusals that are decisions: a repeat would not change them. */
 const decided: ReadonlySet<Code> = new Set<Code>(["failed_precondition", "aborted", "already_exists"]);
 
 export function isDecided(error: unknown): boolean {
@@ -27,14 +27,18 @@ export function isDecided(error: unknown): boolean {
   return refusal !== undefined && decided.has(refusal.code);
 }
 
-export function storable({ reason, code, message, details, fields }: Refusal): KeptRefusal {
+export function storable({ reason, code, message, details, fields }: Refusal): StoredRefusal {
   return { reason, code, message, details, fields };
 }
 
-/** Gives the answer as it was given, or throws the refusal. Refuses with IDEMPOTENCY_KEY_REUSED when the fingerprint is another. */
-export function asGiven<O extends DescMessage>(output: O, asked: { readonly fingerprint: Buffer }, given: GivenAnswer): MessageShape<O> {
-  if (!given.fingerprint.equals(asked.fingerprint))
+/** Gives the stored reply, or throws the stored refusal. Refuses with IDEMPOTENCY_KEY_REUSED when the request has another fingerprint. */
+export function repeatReply<O extends DescMessage>(
+  output: O,
+  request: { readonly fingerprint: Buffer },
+  stored: StoredReply,
+): MessageShape<O> {
+  if (!stored.fingerprint.equals(request.fingerprint))
     throw refuse({ reason: "IDEMPOTENCY_KEY_REUSED", code: "invalid_argument", message: "The key was used with another request" });
-  if (given.refusal !== null) throw refuse(given.refusal);
-  return fromBinary(output, given.response!);
+  if (stored.refusal !== null) throw refuse(stored.refusal);
+  return fromBinary(output, stored.response!);
 }
