@@ -1,34 +1,79 @@
 import { refuse } from "../errors/refusal.ts";
 
-/** An opaque place in a list: the sort values of the last item that was given. */
-export function encodeCursor(values: readonly (string | number)[]): string {
-  return Buffer.from(JSON.stringify(values)).toString("base64url");
+/** The year 10,000. */
+const timeMsMax = 253_402_300_800_000;
+
+/** What a sort value may be: PostgreSQL takes no NUL in a text, and refuses numbers and times that its types cannot hold. */
+const kinds = {
+  text: (value: unknown): boolean => typeof value === "string" && !value.includes("\0"),
+  id: (value: unknown): boolean => typeof value === "string" && /^\w{1,60}$/.test(value),
+  int32: (value: unknown): boolean => typeof value === "number" && (value | 0) === value,
+  integer: (value: unknown): boolean => Number.isSafeInteger(value),
+  timeMs: (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) < timeMsMax,
+} as const;
+
+export type SortKind = keyof typeof kinds;
+type SortValue<Kind extends SortKind> = Kind extends "text" | "id" ? string : number;
+export type SortValues<Kinds extends readonly SortKind[]> = { readonly [K in keyof Kinds]: SortValue<Kinds[K]> };
+
+/** A request for a page: how many items, 20 when `limit` is 0, after which ones. */
+export interface PageRequest {
+  readonly limit: number;
+  /** The `nextCursor` of the page before; "" for the first one. */
+  readonly cursor: string;
 }
 
-/** The values of a cursor of ours, or undefined for "". Refuses with INVALID_CURSOR when it is not one or has other types. */
-export function decodeCursor<const Types extends readonly ("string" | "number")[]>(
-  cursor: string,
-  types: Types,
-): { [K in keyof Types]: Types[K] extends "string" ? string : number } | undefined {
-  if (cursor === "") return undefined;
-  const values = parse(cursor);
-  if (!Array.isArray(values) || values.length !== types.length || !types.every((type, at) => isOf(type, values[at]))) throw invalidCursor();
-  return values as { [K in keyof Types]: Types[K] extends "string" ? string : number };
+export interface Page<Item> {
+  readonly items: Item[];
+  /** Absent on the last page. */
+  readonly nextCursor?: string;
 }
 
-/** No NUL in a text, which PostgreSQL cannot take, and no number that is none. */
-function isOf(type: "string" | "number", value: unknown): boolean {
-  return type === "string" ? typeof value === "string" && !value.includes("\0") : Number.isFinite(value);
+/** A list that is read page by page: its order must be total, so that the sort values of an item say what comes after it. */
+export interface PagedList<Item, Kinds extends readonly SortKind[]> {
+  readonly sortedBy: Kinds;
+  readonly valuesOf: (item: Item) => SortValues<Kinds>;
+  /** Reads the first `limit` items, or those after the item with these sort values. */
+  readonly read: (after: SortValues<Kinds> | undefined, limit: number) => Promise<Item[]>;
+}
+
+/** Reads a page of a list, and one item more, which tells whether another page follows. Refuses with INVALID_CURSOR when the cursor is none of this list's. */
+export async function readPage<Item, const Kinds extends readonly SortKind[]>(
+  request: PageRequest,
+  { sortedBy, valuesOf, read }: PagedList<Item, Kinds>,
+): Promise<Page<Item>> {
+  const limit = pageSize(request.limit);
+  const found = await read(decodeCursor(request.cursor, sortedBy), limit + 1);
+  if (found.length <= limit) return { items: found };
+  const items = found.slice(0, limit);
+  return { items, nextCursor: encodeCursor(valuesOf(items.at(-1)!)) };
+}
+
+/** How many items a page has: `limit`, 20 when it is 0. */
+export function pageSize(limit: number): number {
+  return limit === 0 ? 20 : limit;
 }
 
 export function invalidCursor(cause?: unknown): Error {
   return refuse({
     reason: "INVALID_CURSOR",
     code: "invalid_argument",
-    message: "The cursor is not one of ours",
+    message: "The cursor is not one of this list",
     fields: [{ field: "cursor", reason: "INVALID", message: "take it from nextCursor, unchanged" }],
     cause,
   });
+}
+
+function encodeCursor(values: readonly (string | number)[]): string {
+  return Buffer.from(JSON.stringify(values)).toString("base64url");
+}
+
+function decodeCursor<Kinds extends readonly SortKind[]>(cursor: string, sortedBy: Kinds): SortValues<Kinds> | undefined {
+  if (cursor === "") return undefined;
+  const values = parse(cursor);
+  if (!Array.isArray(values) || values.length !== sortedBy.length || !sortedBy.every((kind, nth) => kinds[kind](values[nth])))
+    throw invalidCursor();
+  return values as unknown as SortValues<Kinds>; // each is of its kind
 }
 
 function parse(cursor: string): unknown {
@@ -37,9 +82,4 @@ function parse(cursor: string): unknown {
   } catch (error) {
     throw invalidCursor(error);
   }
-}
-
-/** How many items a list gives: what was asked for, 20 when nothing was. */
-export function pageSize(limit: number): number {
-  return limit === 0 ? 20 : limit;
 }

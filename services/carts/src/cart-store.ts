@@ -1,3 +1,4 @@
+import { expectVersion } from "@kontor/platform/database/expect-version.ts";
 import type { Collection } from "@kontor/platform/documents/documents.ts";
 import { refuse, refusalIn } from "@kontor/platform/errors/refusal.ts";
 import type { ServiceContext } from "@kontor/platform/service/service.ts";
@@ -68,8 +69,7 @@ export function createCarts({ documents, clock }: Pick<ServiceContext, "document
     const key = cartKey(holder.id);
     let before = known ?? (await read(holder));
     for (let tries = 1; ; tries++) {
-      if (version !== undefined && version !== before.version)
-        throw refuse({ reason: "VERSION_CONFLICT", code: "aborted", details: { version: before.version } });
+      expectVersion("cart", before, version);
       const cart = change(before.cart);
       if (cart === before.cart) return before;
       const expiresAt = expiry();

@@ -1,10 +1,17 @@
 import { create, equals } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { CategorySchema } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
-import type { Category, CreateCategoryRequest, UpdateCategoryRequest } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
+import type {
+  Category,
+  CreateCategoryRequest,
+  ListCategoriesRequest,
+  UpdateCategoryRequest,
+} from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
 import { CategoryCreatedSchema, CategoryDeletedSchema, CategoryUpdatedSchema } from "@kontor/contracts/gen/kontor/catalog/v1/events_pb.js";
 import type { Queries, Reads, Transaction } from "@kontor/platform/database/database.ts";
-import { invalidCursor } from "@kontor/platform/database/cursor.ts";
+import { readPage } from "@kontor/platform/database/cursor.ts";
+import type { Page } from "@kontor/platform/database/cursor.ts";
+import { expectVersion } from "@kontor/platform/database/expect-version.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import type { Sql } from "@kontor/platform/database/sql.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
@@ -35,26 +42,23 @@ export async function readCategory(queries: Queries, id: string): Promise<Catego
   return categoryMessage(row);
 }
 
-/** The tree in order: by parent, position, name. */
-export async function readCategories(
-  queries: Queries,
-  filter: {
-    readonly parent: string;
-    readonly after: readonly [parent: string, position: number, name: string, id: string] | undefined;
-    readonly limit: number;
-  },
-): Promise<Category[]> {
-  const conditions = [sql`true`];
-  if (filter.parent !== "") conditions.push(sql`parent = ${filter.parent}`);
-  if (filter.after !== undefined) {
-    const [parent, position, name, id] = filter.after;
-    if (!isInt32(position) || [parent, name, id].some((text) => text.includes("\0"))) throw invalidCursor();
-    conditions.push(sql`(coalesce(parent, ''), position, name, id) > (${parent}, ${position}::int, ${name}, ${id})`);
-  }
-  const rows = await queries.rows<Row>(
-    sql`select ${columns} from categories where ${sql.join(conditions, sql` and `)} order by coalesce(parent, ''), position, name, id limit ${filter.limit}`,
-  );
-  return rows.map(categoryMessage);
+/** A page of the tree in order: by parent, position, name. Refuses with INVALID_CURSOR. */
+export function listCategories(queries: Queries, request: ListCategoriesRequest): Promise<Page<Category>> {
+  return readPage(request, {
+    sortedBy: ["text", "int32", "text", "text"],
+    valuesOf: ({ parent = "", position, name, id }) => [parent, position, name, id],
+    async read(after, limit) {
+      const conditions = [sql`true`];
+      if (request.parent !== "") conditions.push(sql`parent = ${request.parent}`);
+      if (after !== undefined) {
+        const [parent, position, name, id] = after;
+        conditions.push(sql`(coalesce(parent, ''), position, name, id) > (${parent}, ${position}::int, ${name}, ${id})`);
+      }
+      const rows = await queries.rows<Row>(sql`select ${columns} from categories where ${sql.join(conditions, sql` and `)}
+        order by coalesce(parent, ''), position, name, id limit ${limit}`);
+      return rows.map(categoryMessage);
+    },
+  });
 }
 
 /** Selects the ids of a category and of all below it. */
@@ -101,13 +105,7 @@ export async function updateCategory(needs: Needs, tx: Transaction, request: Upd
   const at = needs.clock.now();
   await lockTree(tx);
   const before = await readCategory(tx, request.category);
-  if (request.version !== undefined && request.version !== before.version)
-    throw refuse({
-      reason: "VERSION_CONFLICT",
-      code: "aborted",
-      message: `The category is at version ${before.version}`,
-      details: { version: before.version },
-    });
+  expectVersion("category", before, request.version);
   const parent = request.parent ?? before.parent;
   const { id, createdAt } = before;
   const category = create(CategorySchema, {
@@ -181,10 +179,6 @@ async function check(tx: Transaction, { name, parent }: Category): Promise<void>
   if (parent === undefined) return;
   const row = await tx.maybe(sql`select id from categories where id = ${parent}`);
   if (row === undefined) throw invalid([{ field: "parent", reason: "NOT_FOUND", message: "is not a category" }]);
-}
-
-function isInt32(value: number): boolean {
-  return (value | 0) === value;
 }
 
 function slugTaken(): Error {

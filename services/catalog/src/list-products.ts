@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { ListProductsResponseSchema, ProductStatus } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
-import type { ListProductsRequest, ListProductsResponse } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
+import type { ListProductsRequest, ListProductsResponse, Product } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
 import { moneyFrom, MoneyError } from "@kontor/contracts/money.ts";
 import { pageSize } from "@kontor/platform/database/cursor.ts";
 import type { Reads } from "@kontor/platform/database/database.ts";
@@ -9,7 +9,7 @@ import type { ReadYourWrites } from "@kontor/platform/database/read-your-writes.
 import type { SearchIndex, SearchQuery, SearchResult } from "@kontor/platform/search/search.ts";
 import { branchOf } from "./category.ts";
 import { invalid } from "./product.ts";
-import { readPage } from "./product-page.ts";
+import { readProductPage } from "./product-page.ts";
 import type { Filter, Order } from "./product-page.ts";
 import { readProducts } from "./product-queries.ts";
 
@@ -41,10 +41,10 @@ export const listProducts =
       index.query({ ...(await searched(reads, filter)), ...query, ...(request.facets && { facets: ["category", "tag", "vendor"] }) });
     if (text === "") {
       const [page, found] = await Promise.all([
-        readPage(reads, filter, { limit, cursor: request.cursor }),
+        readProductPage(reads, filter, request),
         request.facets ? search({ sort: [{ by: "createdAt", descending: true }], limit: 1 }) : undefined,
       ]);
-      return listResponse(page.items, page.cursor, found?.facets);
+      return listResponse(page.items, page.nextCursor, found?.facets);
     }
     const found = await search({
       text,
@@ -62,12 +62,12 @@ export const listProducts =
   };
 
 function listResponse(
-  items: ListProductsResponse["items"],
+  items: readonly Product[],
   nextCursor: string | undefined,
   facets: SearchResult["facets"] = {},
 ): ListProductsResponse {
   return create(ListProductsResponseSchema, {
-    items,
+    items: [...items],
     ...(nextCursor !== undefined && { nextCursor }),
     facets: Object.fromEntries(Object.entries(facets).map(([name, values]) => [name, { values: [...values] }])),
   });

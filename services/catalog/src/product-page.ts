@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import type { Product } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
-import { decodeCursor, encodeCursor, invalidCursor } from "@kontor/platform/database/cursor.ts";
+import { invalidCursor, readPage } from "@kontor/platform/database/cursor.ts";
+import type { Page, PageRequest, SortKind } from "@kontor/platform/database/cursor.ts";
 import type { Reads } from "@kontor/platform/database/database.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import type { Sql } from "@kontor/platform/database/sql.ts";
@@ -29,11 +30,6 @@ export interface Filter {
   readonly order: readonly Order[];
 }
 
-export interface Page {
-  readonly items: Product[];
-  readonly cursor?: string;
-}
-
 /** One sort key: what rows are ordered by, and how its value comes back in a row and a cursor. */
 interface Key {
   readonly at: Sql;
@@ -45,8 +41,6 @@ type Row = ProductRow & { readonly id: string } & Readonly<Record<`k${number}`, 
 
 /** Stands for the price of a product that has none in the currency: after all others. */
 const unpriced = Number.MAX_SAFE_INTEGER;
-/** The year 10,000. */
-const timeMsMax = 253_402_300_800_000;
 const and = sql` and `;
 const comma = sql`, `;
 
@@ -54,26 +48,27 @@ const comma = sql`, `;
  * A page of products from the catalogue's own tables: in one statement, and another where a list by price comes to the products without one.
  * Refuses with INVALID_CURSOR when the cursor is not of this filter.
  */
-export async function readPage(
-  queries: Reads,
-  filter: Filter,
-  { limit, cursor }: { readonly limit: number; readonly cursor: string },
-): Promise<Page> {
-  const from = positionIn(cursor, filter);
-  const read = (priced: boolean, after: typeof from, count: number) => queries.rows<Row>(select(filter, { priced, after, count }));
-  let rows: Row[];
-  if (filter.order[0]?.by !== "price") rows = await read(false, from, limit + 1);
-  else {
-    rows = from?.values[0] === unpriced ? [] : await read(true, from, limit + 1);
-    if (rows.length <= limit && filter.price === undefined)
-      rows.push(...(await read(false, from?.values[0] === unpriced ? from : undefined, limit + 1 - rows.length)));
-  }
-  const shown = rows.slice(0, limit);
-  const last = shown.at(-1);
-  const items = shown.map(productOf);
-  if (rows.length <= limit || last === undefined) return { items };
-  const values = filter.order.map((_, nth) => Number(last[`k${nth}`]));
-  return { items, cursor: encodeCursor([sealOf(filter), ...values, last.id]) };
+export async function readProductPage(queries: Reads, filter: Filter, request: PageRequest): Promise<Page<Product>> {
+  const seal = sealOf(filter);
+  const { items, ...next } = await readPage<Row, readonly SortKind[]>(request, {
+    sortedBy: ["text", ...filter.order.map(({ by }) => (by === "price" ? "integer" : "timeMs")), "id"],
+    valuesOf: (row) => [seal, ...filter.order.map((_, nth) => Number(row[`k${nth}`])), row.id],
+    read: (after, limit) => {
+      if (after !== undefined && after[0] !== seal) throw invalidCursor();
+      const from = after && { values: after.slice(1, -1).map(Number), id: String(after.at(-1)) };
+      return readRows(queries, filter, from, limit);
+    },
+  });
+  return { items: items.map(productOf), ...next };
+}
+
+async function readRows(queries: Reads, filter: Filter, from: Position | undefined, limit: number): Promise<Row[]> {
+  const read = (priced: boolean, after: Position | undefined, count: number) => queries.rows<Row>(select(filter, { priced, after, count }));
+  if (filter.order[0]?.by !== "price") return read(false, from, limit);
+  const pricedOver = from?.values[0] === unpriced;
+  const priced = pricedOver ? [] : await read(true, from, limit);
+  if (priced.length === limit || filter.price !== undefined) return priced;
+  return [...priced, ...(await read(false, pricedOver ? from : undefined, limit - priced.length))];
 }
 
 interface Position {
@@ -143,18 +138,6 @@ function pastOf([key, ...keys]: readonly Pick<Key, "at" | "descending">[], [valu
   const past = descending ? sql`${at} < ${value}` : sql`${at} > ${value}`;
   if (keys.length === 0) return past;
   return sql`${descending ? sql`${at} <= ${value}` : sql`${at} >= ${value}`} and (${past} or ${pastOf(keys, values)})`;
-}
-
-function positionIn(cursor: string, filter: Filter): Position | undefined {
-  if (cursor === "") return undefined;
-  const [seal, ...position] = decodeCursor(cursor, ["string", ...filter.order.map(() => "number" as const), "string"])!;
-  const values = position.slice(0, -1) as number[];
-  const id = String(position.at(-1));
-  const known = values.every(
-    (value, nth) => Number.isSafeInteger(value) && (filter.order[nth]?.by === "price" || (value >= 0 && value < timeMsMax)),
-  );
-  if (seal !== sealOf(filter) || !known || !/^\w{1,60}$/.test(id)) throw invalidCursor();
-  return { values, id };
 }
 
 /** Binds a cursor to its list. No signature: a forged one gives another page of what its maker may read anyway. */

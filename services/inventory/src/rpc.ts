@@ -1,5 +1,5 @@
 import { InventoryService } from "@kontor/contracts/gen/kontor/inventory/v1/inventory_pb.js";
-import { decodeCursor, encodeCursor, pageSize } from "@kontor/platform/database/cursor.ts";
+import { pageSize } from "@kontor/platform/database/cursor.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import { keyed } from "@kontor/platform/rpc/keyed.ts";
 import { implement } from "@kontor/platform/rpc/rpc.ts";
@@ -23,22 +23,12 @@ export function inventoryRoute(needs: Needs): Route {
   const beforeReply = () => counts.written();
   return implement(InventoryService, {
     listStock: async (request) => {
-      const limit = pageSize(request.limit);
       const skus = [...new Set(request.sku)].toSorted();
-      if (skus.length > 0 && skus.length <= limit && request.cursor === "") return { items: await counts.read(skus) };
-      const [after = ""] = decodeCursor(request.cursor, ["string"]) ?? [];
-      const found = await stockLevels(database, { after, skus: request.sku, limit: limit + 1 });
-      const items = found.slice(0, limit);
-      return { items, ...(found.length > limit && { nextCursor: encodeCursor([items.at(-1)!.sku]) }) };
+      const onePage = skus.length > 0 && skus.length <= pageSize(request.limit) && request.cursor === "";
+      return onePage ? { items: await counts.read(skus) } : stockLevels(database, request, skus);
     },
     createMovement: keyed((request, call, tx) => createMovement(needs, tx, request, call), { beforeReply }),
-    listMovements: async (request) => {
-      const limit = pageSize(request.limit);
-      const [before] = decodeCursor(request.cursor, ["string"]) ?? [];
-      const found = await movementsOf(database, { sku: request.sku, before, limit: limit + 1 });
-      const items = found.slice(0, limit);
-      return { items, ...(found.length > limit && { nextCursor: encodeCursor([items.at(-1)!.id]) }) };
-    },
+    listMovements: (request) => movementsOf(database, request, request.sku),
     reserve,
     release: async (request, call) => {
       await free(request.order, call);

@@ -86,9 +86,9 @@ function createCountLoader(database: Database): (sku: string) => Promise<Count |
     const skus = [...requested];
     requested = new Set();
     loading = undefined;
-    const found = await stockLevels(database, { after: "", skus, limit: skus.length });
+    const { items } = await stockLevels(database, { cursor: "", limit: skus.length }, skus);
     return new Map(
-      found.map(({ sku, onHand, reserved, version, updatedAt }) => [
+      items.map(({ sku, onHand, reserved, version, updatedAt }) => [
         sku,
         { sku, onHand, reserved, version, atMs: timestampDate(updatedAt!).getTime() },
       ]),

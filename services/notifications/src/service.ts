@@ -8,8 +8,9 @@ import {
   NotificationStatus,
   SendNotificationSchema,
 } from "@kontor/contracts/gen/kontor/notifications/v1/notifications_pb.js";
+import type { Notification } from "@kontor/contracts/gen/kontor/notifications/v1/notifications_pb.js";
 import { OrdersService } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
-import { decodeCursor, encodeCursor, invalidCursor, pageSize } from "@kontor/platform/database/cursor.ts";
+import { readPage } from "@kontor/platform/database/cursor.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import { implement } from "@kontor/platform/rpc/rpc.ts";
 import type { Route } from "@kontor/platform/rpc/rpc.ts";
@@ -48,9 +49,6 @@ export const notifications: ServiceDefinition = {
   },
 };
 
-/** The year 10,000. */
-const timeMsMax = 253_402_300_800_000;
-
 interface Row {
   readonly id: string;
   readonly kind: Kind;
@@ -62,27 +60,29 @@ interface Row {
 function notificationsRoute({ database }: Pick<ServiceContext, "database">): Route {
   return implement(NotificationsService, {
     listNotifications: async (request, call) => {
-      const limit = pageSize(request.limit);
-      const before = decodeCursor(request.cursor, ["number", "string"]);
-      if (before !== undefined && !(before[0] >= 0 && before[0] < timeMsMax && /^\w{1,60}$/.test(before[1]))) throw invalidCursor();
-      const older = before === undefined ? sql`true` : sql`(created_at, id) < (${new Date(before[0])}, ${before[1]})`;
-      const rows = await database.rows<Row>(sql`select id, kind, subject, created_at, sent_at from notifications
-        where account = ${call.signedIn().id} and ${older} order by created_at desc, id desc limit ${limit + 1}`);
-      const last = rows.length > limit ? rows[limit - 1] : undefined;
-      return {
-        items: rows.slice(0, limit).map(({ id, kind, subject, created_at, sent_at }) =>
-          create(NotificationSchema, {
-            id,
-            kind: NotificationKind[kind],
-            status: sent_at === null ? NotificationStatus.QUEUED : NotificationStatus.SENT,
-            channel: "email",
-            subject,
-            createdAt: timestampFromDate(created_at),
-            ...(sent_at !== null && { sentAt: timestampFromDate(sent_at) }),
-          }),
-        ),
-        ...(last && { nextCursor: encodeCursor([last.created_at.getTime(), last.id]) }),
-      };
+      const account = call.signedIn().id;
+      const { items, ...next } = await readPage(request, {
+        sortedBy: ["timeMs", "id"],
+        valuesOf: ({ created_at, id }: Row) => [created_at.getTime(), id],
+        read: (before, limit) => {
+          const older = before === undefined ? sql`true` : sql`(created_at, id) < (${new Date(before[0])}, ${before[1]})`;
+          return database.rows<Row>(sql`select id, kind, subject, created_at, sent_at from notifications
+            where account = ${account} and ${older} order by created_at desc, id desc limit ${limit}`);
+        },
+      });
+      return { items: items.map(notificationMessage), ...next };
     },
+  });
+}
+
+function notificationMessage({ id, kind, subject, created_at, sent_at }: Row): Notification {
+  return create(NotificationSchema, {
+    id,
+    kind: NotificationKind[kind],
+    status: sent_at === null ? NotificationStatus.QUEUED : NotificationStatus.SENT,
+    channel: "email",
+    subject,
+    createdAt: timestampFromDate(created_at),
+    ...(sent_at !== null && { sentAt: timestampFromDate(sent_at) }),
   });
 }

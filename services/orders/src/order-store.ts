@@ -4,6 +4,8 @@ import { moneyFrom } from "@kontor/contracts/money.ts";
 import { OrderStateSchema } from "@kontor/contracts/gen/kontor/orders/v1/events_pb.js";
 import type { OrderState } from "@kontor/contracts/gen/kontor/orders/v1/events_pb.js";
 import { OrderStatus } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
+import { readPage } from "@kontor/platform/database/cursor.ts";
+import type { Page, PageRequest } from "@kontor/platform/database/cursor.ts";
 import type { Queries, Transaction } from "@kontor/platform/database/database.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import type { Sql } from "@kontor/platform/database/sql.ts";
@@ -57,24 +59,27 @@ export async function readOrderOrVoid(queries: Queries, id: string): Promise<Sto
 export interface OrderFilter {
   readonly customer: string | undefined;
   readonly status: OrderStatus;
-  readonly after: readonly [createdAtMs: number, id: string] | undefined;
   readonly createdAfter: Date | undefined;
   readonly createdBefore: Date | undefined;
-  readonly limit: number;
 }
 
-/** Orders, newest first. */
-export async function readOrders(queries: Queries, filter: OrderFilter): Promise<StoredOrder[]> {
+/** A page of orders, newest first. Refuses with INVALID_CURSOR. */
+export function readOrders(queries: Queries, request: PageRequest, filter: OrderFilter): Promise<Page<StoredOrder>> {
   const conditions: Sql[] = [sql`status <> 'VOID'`];
   if (filter.customer !== undefined) conditions.push(sql`customer = ${filter.customer}`);
   if (filter.status !== OrderStatus.ORDER_STATUS_UNSPECIFIED) conditions.push(sql`status = ${OrderStatus[filter.status]}`);
   if (filter.createdAfter !== undefined) conditions.push(sql`created_at > ${filter.createdAfter}`);
   if (filter.createdBefore !== undefined) conditions.push(sql`created_at < ${filter.createdBefore}`);
-  if (filter.after !== undefined) conditions.push(sql`(created_at, id) < (${new Date(filter.after[0])}, ${filter.after[1]})`);
-  const rows = await queries.rows<Row>(
-    sql`select ${columns} from orders where ${sql.join(conditions, sql` and `)} order by created_at desc, id desc limit ${filter.limit}`,
-  );
-  return rows.map(storedOrder);
+  return readPage(request, {
+    sortedBy: ["timeMs", "id"],
+    valuesOf: ({ state, id }) => [timestampDate(state.createdAt!).getTime(), id],
+    async read(after, limit) {
+      const older = after === undefined ? sql`true` : sql`(created_at, id) < (${new Date(after[0])}, ${after[1]})`;
+      const rows = await queries.rows<Row>(sql`select ${columns} from orders where ${sql.join([...conditions, older], sql` and `)}
+        order by created_at desc, id desc limit ${limit}`);
+      return rows.map(storedOrder);
+    },
+  });
 }
 
 /** `insert into orders … returning id` for a new order. Fails on an id that is taken, with everything in the same statement. */

@@ -3,7 +3,7 @@ import { timestampDate, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { OrderSchema, OrdersService, OrderStatus, FulfilmentSchema } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
 import type { Order } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
 import type { OrderState } from "@kontor/contracts/gen/kontor/orders/v1/events_pb.js";
-import { decodeCursor, encodeCursor, invalidCursor, pageSize } from "@kontor/platform/database/cursor.ts";
+import { expectVersion } from "@kontor/platform/database/expect-version.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import type { RecordedEvent } from "@kontor/platform/events/events.ts";
 import type { Call } from "@kontor/platform/call/call.ts";
@@ -17,7 +17,7 @@ import { createOrder } from "./create-order.ts";
 import { fulfil } from "./order.ts";
 import type { OrderWatch } from "./order-watch.ts";
 import { readOrder, readOrders } from "./order-store.ts";
-import type { OrderFilter, StoredOrder } from "./order-store.ts";
+import type { StoredOrder } from "./order-store.ts";
 import { voidOrder } from "./void-order.ts";
 
 type Needs = CancelNeeds & Pick<ServiceContext, "ids" | "config"> & { readonly watch: OrderWatch };
@@ -33,22 +33,13 @@ export function ordersRoute(needs: Needs): Route {
   const reply = (order: StoredOrder): Order => orderMessage(order, config.publicUrl);
   return implement(OrdersService, {
     listOrders: async (request, call) => {
-      const all = seesAll(call);
-      const limit = pageSize(request.limit);
-      const orders = await readOrders(database, {
-        customer: all ? request.customer || undefined : ownCustomer(request.customer, call),
+      const { items, ...next } = await readOrders(database, request, {
+        customer: seesAll(call) ? request.customer || undefined : ownCustomer(request.customer, call),
         status: request.status,
-        after: placeOf(request.cursor),
         createdAfter: request.createdAfter && timestampDate(request.createdAfter),
         createdBefore: request.createdBefore && timestampDate(request.createdBefore),
-        limit: limit + 1,
       });
-      const items = orders.slice(0, limit);
-      const last = items.at(-1);
-      return {
-        items: items.map(reply),
-        ...(orders.length > limit && last && { nextCursor: encodeCursor([timestampDate(last.state.createdAt!).getTime(), last.id]) }),
-      };
+      return { items: items.map(reply), ...next };
     },
     getOrder: async (request, call) => reply(await visibleOrder(needs, request.order, call)),
     getOrderHistory: async (request, call) => {
@@ -69,7 +60,7 @@ export function ordersRoute(needs: Needs): Route {
       async (request, call) => {
         const order = await visibleOrder(needs, request.order, call);
         // One that is cancelled, or about to be, may be past the version that the caller saw because of this very request.
-        if (order.state.status !== OrderStatus.CANCELLED && !order.state.cancelling) expectVersion(order, request.version);
+        if (order.state.status !== OrderStatus.CANCELLED && !order.state.cancelling) expectVersion("order", order, request.version);
         await cancelled(order.id, call.user?.id === order.state.customer ? "CUSTOMER" : "ADMIN", call);
       },
       async (request, _, tx) => reply(await readOrder(tx, request.order)),
@@ -77,7 +68,7 @@ export function ordersRoute(needs: Needs): Route {
     createFulfilment: keyed(async (request, call, tx) =>
       reply(
         await changeOrderIn(tx, needs, request.order, call, (order, by) => {
-          expectVersion(order, request.version);
+          expectVersion("order", order, request.version);
           const { carrier, tracking } = request;
           return fulfil(
             order.state,
@@ -111,12 +102,6 @@ function seesAll(call: Call): boolean {
   return call.hasRole("admin", "support");
 }
 
-function placeOf(cursor: string): OrderFilter["after"] {
-  const place = decodeCursor(cursor, ["number", "string"]);
-  if (place !== undefined && Number.isNaN(new Date(place[0]).getTime())) throw invalidCursor();
-  return place;
-}
-
 function ownCustomer(asked: string, call: Call): string {
   const { id } = call.signedIn();
   if (asked !== "" && asked !== id)
@@ -130,16 +115,6 @@ async function visibleOrder({ database }: Pick<Needs, "database">, id: string, c
   if (order.state.customer !== call.signedIn().id && !seesAll(call))
     throw refuse({ reason: "NOT_FOUND", code: "not_found", message: "There is no such order" });
   return order;
-}
-
-function expectVersion(order: StoredOrder, version: number | undefined): void {
-  if (version !== undefined && version !== order.version)
-    throw refuse({
-      reason: "VERSION_CONFLICT",
-      code: "aborted",
-      message: `The order is at version ${order.version}`,
-      details: { version: order.version },
-    });
 }
 
 function orderMessage({ id, version, state, paymentSecret, updatedAt }: StoredOrder, publicUrl: string): Order {
