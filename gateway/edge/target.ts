@@ -29,7 +29,8 @@ export interface Target {
 
 /** Every method of every service that is served. */
 export function* targetsOf(rpc: Pick<Rpc, "served" | "clientsFor">): Generator<Target> {
-  const clients = rpc.clientsFor(edgeCaller);
+  // `permit` checks access and `invoke` limits concurrency: see `Edge`. Services of this process do neither again.
+  const clients = rpc.clientsFor(edgeCaller, { admitted: true });
   for (const [service, served] of rpc.served())
     for (const { service: description } of served) {
       const client = clients.of<DescService>(service, description) as Readonly<Record<string, Target["invoke"]>>;

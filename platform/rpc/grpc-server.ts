@@ -11,7 +11,7 @@ import { definitionOf } from "./grpc-methods.ts";
 import { createReflection } from "./grpc-reflection.ts";
 import { defaultTimeoutMs, stopMs } from "./rpc-server.ts";
 import type { RpcServer, RpcServerOptions } from "./rpc-server.ts";
-import { notServed } from "./served-methods.ts";
+import { notServed } from "./faults.ts";
 import { answerHeaders, messageBytesMax } from "./wire-call.ts";
 import { encodeRefusal, statusOf } from "./wire-problem.ts";
 

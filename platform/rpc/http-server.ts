@@ -16,8 +16,9 @@ import { textOf } from "./http-body.ts";
 import { encodeProblem, mediaTypes, pathOf, readyPath } from "./http-wire.ts";
 import { defaultTimeoutMs, stopMs } from "./rpc-server.ts";
 import type { RpcServer, RpcServerOptions } from "./rpc-server.ts";
-import { notServed } from "./served-methods.ts";
-import type { Fields, ServedMethod } from "./served-methods.ts";
+import { notServed } from "./faults.ts";
+import type { Fields } from "./interceptors.ts";
+import type { ServedMethod } from "./served-methods.ts";
 import { answerHeaders, wireHeaders } from "./wire-call.ts";
 
 const settings = {

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { performance } from "node:perf_hooks";
 import { describe, it } from "node:test";
 import { create } from "@bufbuild/protobuf";
 import { LineSchema } from "@kontor/contracts/gen/kontor/testing/v1/testing_pb.js";
@@ -48,5 +49,28 @@ describe("in-process rpc", () => {
     rpc.serve("shop", [implement(GreeterService, greeterHandlers)]);
     assert.throws(() => rpc.serve("shop", [implement(GreeterService, greeterHandlers)]), /twice/);
     assert.deepEqual([...rpc.served().keys()], ["shop"]);
+  });
+
+  it("does not repeat what the gateway has done, access and the concurrency limit, and does all the rest", async () => {
+    const rpc = createInProcessRpc({ log, limits: { inFlight: 1, waiting: 0 } });
+    const release = Promise.withResolvers<void>();
+    const manage = async () => {
+      await release.promise;
+      return {};
+    };
+    rpc.serve("greeter", [implement(GreeterService, { ...greeterHandlers, manage, greet: manage })]);
+    const call = rootCall({ caller: "gateway", timeoutMs: 20_000 });
+    const tea = create(LineSchema, { sku: "tea", quantity: 1 });
+    const gateway = rpc.clientsFor("gateway", { admitted: true }).of("greeter", GreeterService);
+    const other = rpc.clientsFor("gateway").of("greeter", GreeterService);
+    const admitted = [gateway.manage(tea, call), gateway.manage(tea, call), other.greet(tea, call)];
+    await assert.rejects(other.manage(tea, call), { reason: "UNAUTHENTICATED" });
+    await assert.rejects(other.greet(tea, call), { reason: "OVERLOADED" });
+    await assert.rejects(gateway.manage({ sku: "", quantity: 1 }, call), { reason: "INVALID_REQUEST" });
+    await assert.rejects(gateway.manage(tea, call.with({ deadlineMs: performance.now() - 1 })), { reason: "DEADLINE_EXCEEDED" });
+    release.resolve();
+    await Promise.all(admitted);
+    await rpc.stop();
+    await assert.rejects(gateway.manage(tea, call), { reason: "DEPENDENCY_UNAVAILABLE" });
   });
 });

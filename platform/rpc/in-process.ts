@@ -1,42 +1,50 @@
 import type { DescService, Message } from "@bufbuild/protobuf";
 import type { Call } from "../call/call.ts";
+import type { Fields } from "./interceptors.ts";
+import { notServed } from "./faults.ts";
 import type { Client, Rpc } from "./rpc.ts";
-import { notServed, ServedMethods } from "./served-methods.ts";
-import type { Fields, ServedMethod, ServedMethodsOptions } from "./served-methods.ts";
+import { ServedMethods } from "./served-methods.ts";
+import type { ServedMethod, ServedMethodsOptions } from "./served-methods.ts";
 import type { Remotes } from "./transport.ts";
 
 export interface InProcessRpcOptions extends ServedMethodsOptions {
-  /** The ways to services that run elsewhere; none by default. */
+  /** Clients of the services that run elsewhere; none by default. */
   readonly remotes?: Remotes;
 }
 
-/** Rpc with what the servers of this process need: they offer to others what is served here. */
+/** Rpc with what this process's servers offer to others. */
 export interface InProcessRpc extends Rpc {
   readonly methods: ServedMethods;
 }
 
+interface LocalCaller {
+  readonly service: string;
+  readonly caller: string;
+  readonly admitted: boolean;
+}
+
 type AnyClient = Record<string, (request: Fields, call: Call) => Promise<Message> | AsyncIterable<Message>>;
 
-/** Rpc by direct calls, with everything that a wire would do; by a wire to the services that run elsewhere. */
+/** Rpc by direct calls to the services of this process, through the same steps as calls over a wire; over a wire to the services that run elsewhere. */
 export function createInProcessRpc({ remotes, ...options }: InProcessRpcOptions): InProcessRpc {
   const methods = new ServedMethods(options);
 
-  function localClient(caller: string, service: string, contract: DescService): AnyClient {
+  function localClient(contract: DescService, { service, caller, admitted }: LocalCaller): AnyClient {
     const client: AnyClient = {};
     for (const { localName, name, methodKind } of contract.methods) {
       let method: ServedMethod | undefined;
       const as = (call: Call) => (call.caller === caller ? call : call.with({ caller, idempotencyKey: call.idempotencyKey }));
       const found = () => (method ??= methods.find(service, contract, localName));
-      const away = () => notServed(`${service} ${contract.typeName}.${name}`);
+      const unknown = () => notServed(`${service} ${contract.typeName}.${name}`);
       client[localName] =
         methodKind === "server_streaming"
           ? (request, call) => {
               const served = found();
-              return served === undefined ? failing(away()) : methods.stream(served, request, as(call));
+              return served === undefined ? failing(unknown()) : methods.stream(served, request, as(call), { admitted });
             }
           : (request, call) => {
               const served = found();
-              return served === undefined ? Promise.reject(away()) : methods.perform(served, request, as(call));
+              return served === undefined ? Promise.reject(unknown()) : (admitted ? served.admitted : served.all).unary(request, as(call));
             };
     }
     return client;
@@ -45,11 +53,11 @@ export function createInProcessRpc({ remotes, ...options }: InProcessRpcOptions)
   return {
     methods,
     serve: (service, routes, store) => methods.serve(service, routes, store),
-    clientsFor(caller) {
+    clientsFor(caller, { admitted = false } = {}) {
       return {
         of: <S extends DescService>(service: string, contract: S) =>
           // The methods are those of the contract by construction; a mapped type cannot follow the loop.
-          (remotes?.to(service)?.client(contract, caller) ?? localClient(caller, service, contract)) as unknown as Client<S>,
+          (remotes?.to(service)?.client(contract, caller) ?? localClient(contract, { service, caller, admitted })) as unknown as Client<S>,
       };
     },
     served: () => methods.routes,

@@ -46,21 +46,24 @@ export function implement<S extends DescService>(service: S, implementation: Imp
   return { service, implementation };
 }
 
-/** What lets one service call others. The caller's name is fixed by the host, not by the one who calls. */
+/** What lets one service call others. The host fixes the caller's name. */
 export interface Clients {
   /** A client of `contract` at the named service: `clients.of("catalog", CatalogService)`. */
   of<S extends DescService>(service: string, contract: S): Client<S>;
 }
 
-/** Where services are put and called. */
+/** Where services are served and called. */
 export interface Rpc {
   /**
    * Offers routes as the named service. Throws for a method whose handler honours an idempotency key otherwise than its contract says.
    * `store` is where the service's replies are stored: one whose handlers store none needs none.
    */
   serve(service: string, routes: readonly Route[], store?: KeyStore): void;
-  /** Clients whose calls come from the named service. */
-  clientsFor(caller: string): Clients;
+  /**
+   * Clients whose calls come from the named service. `admitted` is for the gateway, which has checked access by the contract and has a slot of its
+   * concurrency limiter for each call: neither is done again in this process.
+   */
+  clientsFor(caller: string, options?: { readonly admitted?: boolean }): Clients;
   /** The contracts that are served here, by service. */
   served(): ReadonlyMap<string, readonly Pick<Route, "service">[]>;
   /** Takes no more calls and waits for those under way. */

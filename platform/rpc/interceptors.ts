@@ -1,0 +1,142 @@
+import { create, isMessage } from "@bufbuild/protobuf";
+import type { Message } from "@bufbuild/protobuf";
+import type { Call } from "../call/call.ts";
+import { Deadlines } from "../call/deadlines.ts";
+import type { MethodContract } from "../contract/contract.ts";
+import { forbidInTransaction } from "../database/in-transaction.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import { checkAccess, edgeCaller } from "./access.ts";
+import type { ConcurrencyLimiter } from "./concurrency-limiter.ts";
+import { notServed, refusalFor } from "./faults.ts";
+import { deepFreeze } from "./freeze.ts";
+
+// Everything between a caller and a handler, whichever way the call came: in this process, over gRPC or over HTTP.
+//
+//   `checks`        before a handler, in their order; the same for unary calls and streams
+//   `interceptors`  around a unary handler, outermost first
+//   `honourKey`     (keyed.ts) innermost, for methods that honour an idempotency key
+//
+// The gateway checks access and limits concurrency before it reads a body. What it then calls in its own process has been admitted, and those two
+// steps are left out.
+
+/** A message, or what `create` makes one of. */
+export type Fields = Record<string, unknown>;
+export type Answer = (request: Message, call: Call) => Promise<Fields> | AsyncIterable<Fields>;
+
+/** The process that serves, as far as the steps need it. */
+export interface ServingProcess {
+  readonly log: Logger;
+  /** Freezes requests and replies. For tests. */
+  readonly freeze: boolean;
+  /** Whether a caller's new calls are taken: see `ServedMethods.takesFrom`. */
+  takesFrom(caller: string): boolean;
+  begin(): void;
+  end(): void;
+}
+
+/** A method as it is served: its contract, its handler, and what the steps need. */
+export interface MethodInit {
+  /** "kontor.orders.v1.OrdersService.GetOrder" */
+  readonly name: string;
+  readonly contract: MethodContract;
+  readonly validate: (message: Message) => void;
+  readonly answer: Answer;
+  readonly limiter: ConcurrencyLimiter;
+  readonly urgent: boolean;
+  readonly process: ServingProcess;
+}
+
+/** Refuses by throwing. */
+type Check = (method: MethodInit, message: Message, call: Call) => void;
+type Unary = (message: Message, call: Call) => Promise<Message>;
+/** Wraps the next step, once for each method: a call makes no closures of these. */
+type Interceptor = (method: MethodInit, next: Unary) => Unary;
+
+/** What waits for others must not hold locks. */
+const outsideTransaction: Check = ({ name }) => forbidInTransaction(`call of ${name}`);
+
+const notStopping: Check = ({ process, name }, _, { caller }) => {
+  if (!process.takesFrom(caller)) throw notServed(name);
+};
+
+const beforeDeadline: Check = (_method, _message, call) => call.check();
+
+const access: Check = ({ contract }, _, call) => checkAccess(contract, call);
+
+const validation: Check = ({ validate }, message) => validate(message);
+
+/** The caller gets DEADLINE_EXCEEDED at the deadline; the handler may still be at work, and keeps its slot of the limiter. */
+const deadline: Interceptor = (_, next) => (message, call) => deadlines.within(call.deadlineMs, next(message, call));
+
+/** Limits what comes from the edge. Calls of services pass: they serve one that has been admitted, and would wait for its slot. */
+const concurrency: Interceptor = ({ limiter, urgent, process, name }, next) => {
+  const admitted: Unary = async (message, call) => {
+    try {
+      return await next(message, call);
+    } finally {
+      limiter.leave();
+    }
+  };
+  return (message, call) => {
+    if (call.caller !== edgeCaller) return next(message, call);
+    const wait = limiter.enter(urgent, call.deadlineMs);
+    if (wait === undefined) return admitted(message, call);
+    return wait.then(() => {
+      if (process.takesFrom(call.caller)) return admitted(message, call);
+      limiter.leave();
+      throw notServed(name);
+    });
+  };
+};
+
+/** Counts calls under way, so that stopping waits for them, and maps errors: a caller gets refusals, the log gets faults. */
+const outcome: Interceptor =
+  ({ process, name }, next) =>
+  async (message, call) => {
+    process.begin();
+    try {
+      return await next(message, call);
+    } catch (error) {
+      throw refusalFor(error, { log: process.log, call, method: name });
+    } finally {
+      process.end();
+    }
+  };
+
+const checks: readonly Check[] = [outsideTransaction, notStopping, beforeDeadline, access, validation];
+const interceptors: readonly Interceptor[] = [deadline, concurrency, outcome];
+/** What the gateway of this process does itself. */
+const doneByGateway: ReadonlySet<Check | Interceptor> = new Set<Check | Interceptor>([access, concurrency]);
+
+const deadlines = new Deadlines();
+
+export interface Steps {
+  /** The request as a message, when no check refuses it. */
+  readonly check: (request: Fields, call: Call) => Message;
+  /** A unary call through all steps. */
+  readonly unary: (request: Fields, call: Call) => Promise<Message>;
+}
+
+/** The steps of a method: all of them, or without those that the gateway has done. */
+export function stepsOf(method: MethodInit, { admitted }: { readonly admitted: boolean }): Steps {
+  const left = <Step extends Check | Interceptor>(steps: readonly Step[]) =>
+    admitted ? steps.filter((step) => !doneByGateway.has(step)) : steps;
+  const ownChecks = left(checks);
+  const { input } = method.contract.method;
+  const { freeze } = method.process;
+  const check = (request: Fields, call: Call): Message => {
+    const message: Message = isMessage(request, input) ? request : create(input, request);
+    for (const each of ownChecks) each(method, message, call);
+    return freeze ? deepFreeze(message) : message;
+  };
+  const handle: Unary = async (message, call) => replyOf(method, await (method.answer(message, call) as Promise<Fields>)); // the contract says that it is unary
+  const intercepted = left(interceptors).reduceRight((next, wrap) => wrap(method, next), handle);
+  return { check, unary: async (request, call) => intercepted(check(request, call), call) };
+}
+
+/** What a handler gave, as the message that the contract names. */
+export function replyOf({ contract, process }: MethodInit, reply: Fields): Message {
+  const { output } = contract.method;
+  const message: Message = isMessage(reply, output) ? reply : create(output, reply);
+  return process.freeze ? deepFreeze(message) : message;
+}
