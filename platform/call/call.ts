@@ -24,7 +24,7 @@ export interface CallInit {
   readonly deadlineMs: number;
   readonly idempotencyKey?: string | undefined;
   readonly trace?: Trace | undefined;
-  /** The id that all work for one cause shares: a request's, kept through events and tasks. */
+  /** The id that all work for one cause shares: that of the request that began it, carried through events and tasks. */
   readonly correlation?: string | undefined;
   /** The id of the event or task that led here. */
   readonly causation?: string | undefined;

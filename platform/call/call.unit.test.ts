@@ -5,7 +5,7 @@ import { describe, it } from "node:test";
 import { rootCall } from "./call.ts";
 
 describe("a call made of another", () => {
-  it("RES-03: is aborted at its own, shorter deadline, also when the first one's signal was asked for before", async () => {
+  it("RES-03: is aborted at its own, shorter deadline, also when the first one's signal was used before", async () => {
     const call = rootCall({ caller: "test", timeoutMs: 60_000 });
     assert.equal(call.signal.aborted, false);
     const { signal } = call.with({ deadlineMs: performance.now() + 5 });

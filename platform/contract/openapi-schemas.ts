@@ -14,7 +14,7 @@ export interface SchemaSources {
   /** The messages that answers hold, at any depth. */
   readonly answered: ReadonlySet<DescMessage>;
   /** The messages that requests hold, at any depth. */
-  readonly asked: ReadonlySet<DescMessage>;
+  readonly received: ReadonlySet<DescMessage>;
   /** The requests themselves, whose fields may be parameters. */
   readonly requests: readonly DescMessage[];
   readonly docs: Readonly<Record<string, string>>;
@@ -33,8 +33,8 @@ export interface ApiSchemas {
 }
 
 /** Makes the components of messages: the same rules as the validator's, in JSON's names. */
-export function apiSchemas({ answered, asked, requests, docs }: SchemaSources): ApiSchemas {
-  const all = [...new Set([...asked, ...answered])];
+export function apiSchemas({ answered, received, requests, docs }: SchemaSources): ApiSchemas {
+  const all = [...new Set([...received, ...answered])];
   const enums = [
     ...new Set(
       [...all, ...requests].flatMap((message) => message.fields.flatMap((field) => (field.enum === undefined ? [] : [field.enum]))),

@@ -36,16 +36,16 @@ interface Operation {
 export function openApiDocument({ services, docs, info }: OpenApiInit): Readonly<Record<string, unknown>> {
   const sorted = services.toSorted((a, b) => (a.typeName < b.typeName ? -1 : 1));
   const operations = sorted.flatMap((service) => methodsOf(service).filter(isPublished).flatMap(operationsOf));
-  const asked = new Set<DescMessage>();
+  const received = new Set<DescMessage>();
   const answered = new Set<DescMessage>();
   for (const { contract } of operations) {
-    for (const message of messagesWithin(contract.method.input)) if (message !== contract.method.input) asked.add(message);
+    for (const message of messagesWithin(contract.method.input)) if (message !== contract.method.input) received.add(message);
     for (const message of answersOf(contract)) messagesWithin(message, answered);
   }
   const bodies = operations.filter(hasNamedBody).map(({ contract }) => contract.method.input);
-  for (const message of bodies) messagesWithin(message, asked);
+  for (const message of bodies) messagesWithin(message, received);
   const requests = operations.map(({ contract }) => contract.method.input);
-  const schemas = apiSchemas({ asked, answered, requests, docs });
+  const schemas = apiSchemas({ received, answered, requests, docs });
 
   const paths = new Map<string, Map<string, unknown>>();
   for (const operation of operations) {
@@ -81,7 +81,7 @@ export function openApiDocument({ services, docs, info }: OpenApiInit): Readonly
   };
 }
 
-/** Whether somebody outside the house may call it. */
+/** Whether a client may call it: someone other than a service. */
 function isPublished({ allow }: MethodContract): boolean {
   return allow.some((who) => who !== Allow.INTERNAL && who !== Allow.ALLOW_UNSPECIFIED);
 }

@@ -7,16 +7,16 @@ import type { Callers } from "./callers.ts";
 import type { ServedMethod, ServedMethods } from "./served-methods.ts";
 import { decodeCall, wireHeaders } from "./wire-call.ts";
 
-/** A call as it came over a wire. */
+/** A call as it arrived over a wire. */
 export interface Arrived {
   readonly contract: DescService;
   readonly localName: string;
   readonly header: (name: string) => string | undefined;
   /** The services that the connection's certificate names. */
   readonly identities: readonly string[] | undefined;
-  /** What is left of its time. */
+  /** The time that is left until its deadline. */
   readonly timeoutMs: number;
-  /** Aborted when the caller goes away. */
+  /** Aborted when the caller disconnects or cancels. */
   readonly signal: AbortSignal;
 }
 
@@ -25,14 +25,14 @@ export interface Accepted {
   readonly call: Call;
 }
 
-/** This process does not serve what was asked for, or not any more. Nothing was done: the caller may ask another one, whatever it asked for. */
+/** This process does not serve the method, or not any more. The call was not executed, so the caller may send it to another process. */
 export class NotServedHere extends Error {
   override readonly name = "NotServedHere";
 }
 
 /**
- * Which service's method is meant, who calls, and until when. Refuses callers that are not who they say or are not on the method's list, and headers
- * that cannot be read; throws `NotServedHere`.
+ * The served method and the call that the headers name. Refuses with UNAUTHENTICATED, PERMISSION_DENIED (the caller is not on the method's list)
+ * and INVALID_REQUEST (headers that cannot be read); throws `NotServedHere`.
  */
 export function acceptCall(
   { methods, callers }: { readonly methods: ServedMethods; readonly callers: Callers },

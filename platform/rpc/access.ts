@@ -3,13 +3,13 @@ import type { MethodContract } from "../contract/contract.ts";
 import { refuse } from "../errors/refusal.ts";
 import type { Call } from "../call/call.ts";
 
-/** The name under which the edge calls. It is never a service of the house. */
+/** The name under which the gateway calls. No service has it. */
 export const edgeCaller = "gateway";
 
 /**
  * Refuses a call that the method's contract does not allow: `UNAUTHENTICATED` when signing in could help,
- * `PERMISSION_DENIED` otherwise. A service that calls a method which is not internal needs the forwarded user. The edge calls an internal
- * method only where the contract names it among the callers; such a method has no path, so nobody outside can make it do so.
+ * `PERMISSION_DENIED` otherwise. A service that calls a method which is not internal must forward the user. The gateway calls an internal
+ * method only where the contract names it among the callers; such a method has no path, so no client can make it do so.
  */
 export function checkAccess(
   contract: Pick<MethodContract, "allow"> & Partial<Pick<MethodContract, "callers">>,

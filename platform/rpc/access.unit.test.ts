@@ -41,7 +41,7 @@ describe("access", () => {
   for (const [what, allow, caller, user, expected] of cases)
     it(`${what}: ${expected}`, () => assert.equal(outcome(allow, caller, user), expected));
 
-  it("internal, from the edge that the contract names among the callers: passes", () => {
+  it("internal, from the gateway that the contract names among the callers: passes", () => {
     assert.equal(outcome([Allow.INTERNAL], "gateway", guest, ["gateway"]), "passes");
     assert.equal(outcome([Allow.INTERNAL], "gateway", userWith("admin"), ["orders"]), "PERMISSION_DENIED");
     assert.equal(outcome([Allow.INTERNAL], "", guest, ["gateway"]), "PERMISSION_DENIED");

@@ -1,15 +1,15 @@
 import { performance } from "node:perf_hooks";
 
 export interface BreakerOptions {
-  /** How many calls must have failed, at least: 5. */
+  /** It opens after this many failures at the earliest: 5. */
   readonly failuresMin: number;
-  /** Out of those of so many milliseconds: 2,000. */
+  /** The window in which calls are counted: 2,000. */
   readonly windowMs: number;
-  /** What share of the calls must have failed: 0.5. */
+  /** It opens when this share of the calls in the window has failed: 0.5. */
   readonly share: number;
-  /** How long no call is let through, the first time: 500. It doubles with each probe that fails. */
+  /** How long it stays open the first time: 500. The time doubles with each probe that fails, */
   readonly openMs: number;
-  /** 8,000. */
+  /** up to this: 8,000. */
   readonly openMsMax: number;
   /** The monotonic clock. */
   readonly nowMs: () => number;
@@ -27,8 +27,8 @@ const defaults: BreakerOptions = {
 };
 
 /**
- * Keeps calls from a callee that does not answer: opens when many of the last calls failed, then lets one through now and then, and closes when that one
- * succeeds. Counts what `failed` and `succeeded` are told.
+ * A circuit breaker: opens when many of the last calls failed, lets a probe through from time to time, and closes when a probe succeeds. The caller
+ * reports each outcome with `failed` or `succeeded`.
  */
 export class Breaker {
   readonly #options: BreakerOptions;
@@ -48,11 +48,11 @@ export class Breaker {
     return this.#state;
   }
 
-  /** Whether a call may be made now. When half-open, for one of them only until its end is told. */
+  /** Whether a call may be made now. While half-open only one may, until its outcome is reported. */
   admits(): boolean {
     if (this.#state === "closed") return true;
     if (this.#options.nowMs() < this.#openUntilMs) return false;
-    // The probe may never tell its end; then the next one is let through after as long again.
+    // A probe's outcome may never be reported; the next probe is let through after the same time.
     this.#openUntilMs = this.#options.nowMs() + this.#openMs;
     this.#state = "half-open";
     return true;

@@ -30,7 +30,7 @@ describe("breaker", () => {
     assert.equal(breaker.state, "closed");
   });
 
-  it("RES-01: forgets failures that are long past", () => {
+  it("RES-01: forgets failures of past windows", () => {
     const { breaker, fail, pass } = setup();
     fail(4);
     pass(2_000);
@@ -40,7 +40,7 @@ describe("breaker", () => {
     assert.equal(breaker.state, "open");
   });
 
-  it("RES-01: lets one call through after a while, and closes when that one succeeds", () => {
+  it("RES-01: lets a probe through after its open time, and closes when the probe succeeds", () => {
     const { breaker, fail, pass } = setup();
     fail(5);
     pass(499);
@@ -54,7 +54,7 @@ describe("breaker", () => {
     assert.equal(breaker.state, "closed", "it counts from the beginning");
   });
 
-  it("RES-01: waits twice as long after each probe that fails, 8 s at most, and half a second again once it was closed", () => {
+  it("RES-01: doubles its open time with each probe that fails, up to 8 s; once closed it starts at half a second again", () => {
     const { breaker, fail, pass } = setup();
     fail(5);
     for (const waitMs of [500, 1_000, 2_000, 4_000, 8_000, 8_000]) {
@@ -73,7 +73,7 @@ describe("breaker", () => {
     assert.equal(breaker.admits(), true);
   });
 
-  it("RES-01: a probe that never tells its end does not keep it half-open for ever", () => {
+  it("RES-01: a probe whose outcome is never reported does not keep it half-open for ever", () => {
     const { breaker, fail, pass } = setup();
     fail(5);
     pass(500);

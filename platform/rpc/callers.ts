@@ -3,17 +3,18 @@ import type { MethodContract } from "../contract/contract.ts";
 import { refuse } from "../errors/refusal.ts";
 import type { Refusal } from "../errors/refusal.ts";
 
-/** How a server knows who calls, and how a caller shows it. */
+/** How a caller proves its name, and how a server checks it. */
 export interface Callers {
-  /** What `caller` sends as its token; undefined where certificates say who calls. */
+  /** The token that `caller` sends; undefined where certificates authenticate callers. */
   token(caller: string): string | undefined;
   /**
-   * Refuses `UNAUTHENTICATED` unless the connection's certificate names the caller, or the token is the caller's. Says nothing of which.
+   * Refuses with `UNAUTHENTICATED` unless the connection's certificate names the caller, or the token is the caller's. The refusal does not say which
+   * is missing.
    */
   check(caller: string, shown: { readonly identities: readonly string[] | undefined; readonly token: string | undefined }): void;
 }
 
-/** Tokens that follow from the house's master key: for plaintext connections within one machine. Each service has its own. */
+/** Tokens derived from the installation's master key, one for each service: for plaintext connections within one machine. */
 export function tokenCallers(masterKey: Uint8Array): Callers {
   const tokens = new Map<string, { readonly text: string; readonly bytes: Buffer }>();
   const tokenOf = (caller: string) => {
@@ -21,7 +22,7 @@ export function tokenCallers(masterKey: Uint8Array): Callers {
     if (token !== undefined) return token;
     const text = `Bearer ${createHmac("sha256", masterKey).update(`kontor service token ${caller}`).digest("base64url")}`;
     token = { text, bytes: Buffer.from(text) };
-    // Anybody may claim any name: only so many are kept.
+    // Callers claim any name they like, so the number of cached tokens is bounded.
     if (tokens.size < 1_000) tokens.set(caller, token);
     return token;
   };
@@ -29,13 +30,13 @@ export function tokenCallers(masterKey: Uint8Array): Callers {
     token: (caller) => tokenOf(caller).text,
     check(caller, { token }) {
       const expected = tokenOf(caller).bytes;
-      const given = Buffer.from(token ?? "");
-      if (caller === "" || given.length !== expected.length || !timingSafeEqual(given, expected)) throw unknownCaller();
+      const sent = Buffer.from(token ?? "");
+      if (caller === "" || sent.length !== expected.length || !timingSafeEqual(sent, expected)) throw unknownCaller();
     },
   };
 }
 
-/** Certificates: the caller must be one of the names in that of the connection. */
+/** Certificates: the connection's must contain the caller's name. */
 export const certificateCallers: Callers = {
   token: () => undefined,
   check(caller, { identities }) {
@@ -43,11 +44,11 @@ export const certificateCallers: Callers = {
   },
 };
 
-/** Refuses `PERMISSION_DENIED` for a service that is not on the method's list. */
+/** Refuses with `PERMISSION_DENIED` a service that is not on the method's list of callers. */
 export function checkCaller({ callers }: Pick<MethodContract, "callers">, caller: string): void {
   if (callers.length > 0 && !callers.includes(caller)) throw refuse({ reason: "PERMISSION_DENIED", code: "permission_denied" });
 }
 
 function unknownCaller(): Refusal {
-  return refuse({ reason: "UNAUTHENTICATED", code: "unauthenticated", message: "No service of this house is known by that" });
+  return refuse({ reason: "UNAUTHENTICATED", code: "unauthenticated", message: "The caller is not a known service" });
 }

@@ -33,7 +33,7 @@ describe("callers by token", () => {
   it("ID-12: certificates do not stand in for a token", () =>
     assert.equal(outcome(callers, "orders", { identities: ["orders"] }), "UNAUTHENTICATED"));
 
-  it("keeps working after thousands of made-up names", () => {
+  it("works after thousands of made-up names", () => {
     for (let n = 0; n < 3_000; n++) assert.equal(outcome(callers, `name-${n}`, { token: "Bearer x" }), "UNAUTHENTICATED");
     assert.equal(outcome(callers, "name-2999", { token: callers.token("name-2999") }), "passes");
   });
@@ -54,7 +54,7 @@ describe("callers by certificate", () => {
 });
 
 describe("a method's list of callers", () => {
-  it("refuses who is not on it, and nobody when there is none", () => {
+  it("refuses a caller that is not on it, and no caller when it is empty", () => {
     checkCaller({ callers: [] }, "catalog");
     checkCaller({ callers: ["orders"] }, "orders");
     assert.throws(() => checkCaller({ callers: ["orders"] }, "catalog"), { reason: "PERMISSION_DENIED" });

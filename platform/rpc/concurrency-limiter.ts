@@ -6,44 +6,44 @@ import { Deadlines } from "../call/deadlines.ts";
 import type { Pending } from "../call/deadlines.ts";
 
 export interface ConcurrencyLimits {
-  /** How many may be worked on at once. More hides a slow dependency behind memory, fewer leaves it idle. */
+  /** How many calls run at once. More of them hide a slow dependency behind memory, fewer leave it idle. */
   readonly inFlight: number;
-  /** How many may wait for a place; the next one is refused at once. */
+  /** How many calls may wait for a slot; the next one is refused at once. */
   readonly waiting: number;
-  /** Who has waited longer than this is refused instead of served: its caller has given up, or soon will. */
+  /** A call that has waited longer than this is refused instead of served: its caller has timed out, or soon will. */
   readonly waitMs: number;
 }
 
-/** 256 under way, 1,000 waiting, each for 2 s at most. */
+/** 256 in flight, 1,000 waiting, each for 2 s at most. */
 export const concurrencyDefaults: ConcurrencyLimits = { inFlight: 256, waiting: 1000, waitMs: 2000 };
 
-/** Whether a method goes before others when there is a queue: those that need an Idempotency-Key move money or goods. */
+/** Whether a method goes before others when calls queue: those that require an Idempotency-Key move money or goods. */
 export function isUrgent({ keyRequired }: Pick<MethodContract, "keyRequired">): boolean {
   return keyRequired;
 }
 
-/** How many wait at several doors together. Each door keeps a share of its own, so that a crowd at one closes no other. */
+/** Bounds how many calls wait at several limiters together. Each limiter has a share of its own, so that a full queue at one does not fill the others. */
 export class SharedQueueLimit {
   readonly max: number;
   readonly share: number;
   waiting = 0;
 
-  /** At most `max` wait, and past that only those whose door has fewer than its share of the `doors`. */
-  constructor(max: number, doors: number) {
+  /** At most `max` calls wait; past that only those whose limiter has fewer waiting than its share: `max` divided by the number of `limiters`. */
+  constructor(max: number, limiters: number) {
     this.max = max;
-    this.share = Math.max(1, Math.floor(max / Math.max(1, doors)));
+    this.share = Math.max(1, Math.floor(max / Math.max(1, limiters)));
   }
 }
 
-/** The time of all who wait, at every door, by one timer. */
+/** The deadlines of all waiting calls, at every limiter, by one timer. */
 const waits = new Deadlines();
 
-/** A bounded door. Urgent work goes before other work, and takes its place in a full queue. */
+/** Bounds how many calls run and wait. Urgent calls go before others, and displace the last of them from a full queue. */
 export class ConcurrencyLimiter {
   readonly #limits: ConcurrencyLimits;
   readonly #sharedQueue: SharedQueueLimit;
-  readonly #urgent = new Line();
-  readonly #normal = new Line();
+  readonly #urgent = new WaitQueue();
+  readonly #normal = new WaitQueue();
   #inFlight = 0;
 
   constructor(limits: Partial<ConcurrencyLimits> = {}, sharedQueue: SharedQueueLimit = new SharedQueueLimit(Infinity, 1)) {
@@ -52,8 +52,8 @@ export class ConcurrencyLimiter {
   }
 
   /**
-   * Takes a place: at once (nothing to await), or when the promise resolves, which it does before `deadlineMs` (monotonic). Refuses
-   * `OVERLOADED`: now, or when the wait has been too long. Each entry needs a `leave`.
+   * Takes a slot: at once (nothing to await), or when the promise resolves, which is before `deadlineMs` (monotonic). Refuses with
+   * `OVERLOADED`: now, or when the wait has been too long. Each slot is given back with `leave`.
    */
   enter(urgent: boolean, deadlineMs = Infinity): Promise<void> | undefined {
     if (this.#inFlight < this.#limits.inFlight) {
@@ -61,19 +61,19 @@ export class ConcurrencyLimiter {
       return undefined;
     }
     if (this.full(urgent)) throw overloaded();
-    if (this.#crowded()) this.#turnAway(this.#normal.last!);
-    return new Promise((admit, refused) => {
-      const line = urgent ? this.#urgent : this.#normal;
+    if (this.#queueFull()) this.#refuse(this.#normal.last!);
+    return new Promise((admit, refuse) => {
+      const queue = urgent ? this.#urgent : this.#normal;
       const waiter: Waiter = {
         deadlineMs: Math.min(deadlineMs, performance.now() + this.#limits.waitMs),
-        line,
+        queue,
         admit,
-        refused,
-        expire: () => this.#turnAway(waiter),
-        before: undefined,
-        behind: undefined,
+        refuse,
+        expire: () => this.#refuse(waiter),
+        previous: undefined,
+        next: undefined,
       };
-      line.add(waiter);
+      queue.add(waiter);
       this.#sharedQueue.waiting++;
       waits.watch(waiter);
     });
@@ -81,17 +81,17 @@ export class ConcurrencyLimiter {
 
   /** Whether `enter` would refuse now. */
   full(urgent: boolean): boolean {
-    return this.#inFlight >= this.#limits.inFlight && this.#crowded() && !(urgent && this.#normal.size > 0);
+    return this.#inFlight >= this.#limits.inFlight && this.#queueFull() && !(urgent && this.#normal.size > 0);
   }
 
-  /** Refuses `OVERLOADED` when `enter` would: before work is done for somebody who will be turned away. */
+  /** Refuses with `OVERLOADED` when `enter` would: before work is done for a call that will be refused. */
   refuseWhenFull(urgent: boolean): void {
     if (this.full(urgent)) throw overloaded();
   }
 
-  /** Gives the place back, to the next who waits. */
+  /** Gives the slot back, to the next waiting call. */
   leave(): void {
-    // Who is over may not have been told yet.
+    // A waiting call may have expired since the last sweep.
     const nowMs = this.waiting === 0 ? 0 : performance.now();
     for (;;) {
       const next = this.#urgent.first ?? this.#normal.first;
@@ -99,9 +99,9 @@ export class ConcurrencyLimiter {
       if (next.deadlineMs > nowMs) {
         this.#remove(next);
         next.admit();
-        return; // the place changes hands, so the count stays
+        return; // the slot changes hands, so the count stays
       }
-      this.#turnAway(next);
+      this.#refuse(next);
     }
     this.#inFlight--;
   }
@@ -114,19 +114,19 @@ export class ConcurrencyLimiter {
     return this.#urgent.size + this.#normal.size;
   }
 
-  #crowded(): boolean {
+  #queueFull(): boolean {
     const { waiting } = this;
     return waiting >= this.#limits.waiting || (this.#sharedQueue.waiting >= this.#sharedQueue.max && waiting >= this.#sharedQueue.share);
   }
 
-  #turnAway(waiter: Waiter): void {
+  #refuse(waiter: Waiter): void {
     this.#remove(waiter);
-    waiter.refused(overloaded());
+    waiter.refuse(overloaded());
   }
 
   #remove(waiter: Waiter): void {
     waits.forget(waiter);
-    waiter.line.remove(waiter);
+    waiter.queue.remove(waiter);
     this.#sharedQueue.waiting--;
   }
 }
@@ -136,35 +136,35 @@ function overloaded(): Refusal {
 }
 
 interface Waiter extends Pending {
-  readonly line: Line;
+  readonly queue: WaitQueue;
   readonly admit: () => void;
-  readonly refused: (error: Error) => void;
-  before: Waiter | undefined;
-  behind: Waiter | undefined;
+  readonly refuse: (error: Error) => void;
+  previous: Waiter | undefined;
+  next: Waiter | undefined;
 }
 
-/** Waiters in their order, any of whom may go at any time: a linked list, because nothing has to be moved then. */
-class Line {
+/** Waiting calls in their order, any of which may leave at any time: a linked list, so that nothing has to be moved. */
+class WaitQueue {
   first: Waiter | undefined;
   last: Waiter | undefined;
   size = 0;
 
   add(waiter: Waiter): void {
-    waiter.before = this.last;
+    waiter.previous = this.last;
     if (this.last === undefined) this.first = waiter;
-    else this.last.behind = waiter;
+    else this.last.next = waiter;
     this.last = waiter;
     this.size++;
   }
 
   remove(waiter: Waiter): void {
-    const { before, behind } = waiter;
-    if (before === undefined) this.first = behind;
-    else before.behind = behind;
-    if (behind === undefined) this.last = before;
-    else behind.before = before;
-    waiter.before = undefined;
-    waiter.behind = undefined;
+    const { previous, next } = waiter;
+    if (previous === undefined) this.first = next;
+    else previous.next = next;
+    if (next === undefined) this.last = previous;
+    else next.previous = previous;
+    waiter.previous = undefined;
+    waiter.next = undefined;
     this.size--;
   }
 }

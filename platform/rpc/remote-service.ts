@@ -26,14 +26,14 @@ export interface RemoteServiceOptions {
 }
 
 const triesMax = 4;
-const backoff = { pauseMsMin: 25, pauseMsMax: 1_000, jitter: 0.5 };
-/** A call that had less time than this and did not make it says nothing about the callee. */
+const backoffMsMin = 25;
+const backoffMsMax = 1_000;
+/** A call that had less time than this and missed its deadline is no failure of the callee. */
 const fairMs = 500;
 
 /**
- * A service that runs elsewhere, as its callers see it: like one in this process, except that it may be away. What may be done twice without
- * harm (a read, or a write with its idempotency key) is tried again within its deadline and a budget; a callee that does not answer is
- * left alone for a while.
+ * Clients of a service that runs elsewhere: like those of one in this process, except that it may be unavailable. A call that may be repeated
+ * (a read, or a write with an idempotency key) is retried within its deadline and a budget; a circuit breaker rests a callee that does not respond.
  */
 export function createRemoteService(options: RemoteServiceOptions): RemoteService & { figures(): RemoteFigures } {
   const { service, transport, log, random = Math.random, pause = delay } = options;
@@ -44,27 +44,27 @@ export function createRemoteService(options: RemoteServiceOptions): RemoteServic
   function enter(method: MethodContract, request: Record<string, unknown>, call: Call): Message {
     forbidInTransaction(`call of ${nameOf(method)}`);
     call.check();
-    if (!breaker.admits()) throw away(service, `${service} did not answer lately and is left alone for a moment`);
+    if (!breaker.admits()) throw unavailable(service, `the circuit breaker of ${service} is open`);
     counts.calls++;
     const { input } = method.method;
     return isMessage(request, input) ? request : create(input, request);
   }
 
-  /** Counts how a call ended; gives what its caller is told. */
+  /** Counts how a call ended; gives the error that its caller gets. */
   function failure(error: unknown, call: Call, method: MethodContract, hadMs: number): Error {
     const refusal = error instanceof TransportFailure ? undefined : refusalIn(error);
     if (refusal !== undefined && refusal.code !== "deadline_exceeded") {
       breaker.succeeded();
       return refusal;
     }
-    // Who had no time for it, went away, or waited for news that did not come, says nothing about the callee.
+    // A caller that left too little time, cancelled, or waited for messages that did not come says nothing about the callee.
     if (refusal !== undefined && (hadMs < fairMs || call.callerSignal?.aborted === true || method.streams)) return refusal;
     const before = breaker.state;
     counts.failures++;
     breaker.failed();
     if (before !== "open" && breaker.state === "open")
-      log.warn({ callee: service, call, error, method: nameOf(method) }, "a service does not answer");
-    return refusal ?? away(service, error);
+      log.warn({ callee: service, call, error, method: nameOf(method) }, "a service does not respond");
+    return refusal ?? unavailable(service, error);
   }
 
   async function unary(method: MethodContract, request: Record<string, unknown>, call: Call): Promise<Message> {
@@ -74,16 +74,16 @@ export function createRemoteService(options: RemoteServiceOptions): RemoteServic
     for (let tries = 1; ; tries++) {
       const hadMs = call.remainingMs();
       try {
-        const answer = await transport.unary(method, message, call);
+        const reply = await transport.unary(method, message, call);
         breaker.succeeded();
-        return answer;
+        return reply;
       } catch (error) {
-        const told = failure(error, call, method, hadMs);
-        if (!(error instanceof TransportFailure) || !(repeatable || error.notExecuted) || tries === triesMax) throw told;
-        const pauseMs = backoffMs(backoff, tries, random);
-        if (breaker.state === "open" || pauseMs >= call.remainingMs() || !budget.take()) throw told;
+        const failed = failure(error, call, method, hadMs);
+        if (!(error instanceof TransportFailure) || !(repeatable || error.notExecuted) || tries === triesMax) throw failed;
+        const pauseMs = Math.min(backoffMsMin * 2 ** (tries - 1), backoffMsMax) * (0.5 + random());
+        if (breaker.state === "open" || pauseMs >= call.remainingMs() || !budget.take()) throw failed;
         await pause(pauseMs);
-        if (call.callerSignal?.aborted === true || call.remainingMs() <= 0 || !breaker.admits()) throw told;
+        if (call.callerSignal?.aborted === true || call.remainingMs() <= 0 || !breaker.admits()) throw failed;
         counts.retries++;
       }
     }
@@ -92,14 +92,14 @@ export function createRemoteService(options: RemoteServiceOptions): RemoteServic
   async function* stream(method: MethodContract, request: Record<string, unknown>, call: Call): AsyncGenerator<Message> {
     const message = enter(method, request, call);
     const hadMs = call.remainingMs();
-    let answered = false;
+    let replied = false;
     try {
-      for await (const answer of transport.stream(method, message, call)) {
-        if (!answered) breaker.succeeded();
-        answered = true;
-        yield answer;
+      for await (const reply of transport.stream(method, message, call)) {
+        if (!replied) breaker.succeeded();
+        replied = true;
+        yield reply;
       }
-      if (!answered) breaker.succeeded();
+      if (!replied) breaker.succeeded();
     } catch (error) {
       throw failure(error, call, method, hadMs);
     }
@@ -122,7 +122,7 @@ export function createRemoteService(options: RemoteServiceOptions): RemoteServic
 
 const nameOf = ({ service, method }: MethodContract) => `${service.typeName}.${method.name}`;
 
-function away(service: string, cause: unknown) {
+function unavailable(service: string, cause: unknown) {
   return refuse({
     reason: "DEPENDENCY_UNAVAILABLE",
     code: "unavailable",

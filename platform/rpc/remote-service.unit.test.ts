@@ -74,7 +74,7 @@ const outcome = (call: Promise<Message>) =>
 const times = (count: number, what: () => Error) => Array.from({ length: count }, () => what);
 
 describe("a service elsewhere", () => {
-  it("RES-02: a read is tried again, and a write that has a key; no other write, and no read with an effect", async () => {
+  it("RES-02: a read is retried, and a write that has a key; no other write, and no GET with an effect", async () => {
     const cases = [
       ["read", undefined, 2],
       ["write", "key-1", 2],
@@ -95,13 +95,13 @@ describe("a service elsewhere", () => {
     }
   });
 
-  it("RES-02: what never came to a handler is tried again, whatever it is", async () => {
+  it("RES-02: a call that was not executed is retried, whatever it is", async () => {
     const { client, sent } = setup([neverSent]);
     assert.equal(await outcome(client.write(tea, callOf())), "answered");
     assert.equal(sent.length, 2);
   });
 
-  it("RES-02: waits twice as long each time, half of it up to half more by chance, and gives up after four tries", async () => {
+  it("RES-02: doubles the backoff each time, with jitter of half of it, and stops after four attempts", async () => {
     for (const [random, expected] of [
       [0, [12.5, 25, 50]],
       [0.5, [25, 50, 100]],
@@ -114,13 +114,13 @@ describe("a service elsewhere", () => {
     }
   });
 
-  it("RES-02: does not begin a wait that would end behind the deadline", async () => {
+  it("RES-02: does not begin a backoff that would end after the deadline", async () => {
     const { client, sent, pausesMs } = setup(times(4, away));
     assert.equal(await outcome(client.read(tea, callOf({ deadlineMs: performance.now() + 20 }))), "DEPENDENCY_UNAVAILABLE");
     assert.deepEqual([sent.length, pausesMs], [1, []]);
   });
 
-  it("RES-02: all tries have the one deadline", async () => {
+  it("RES-02: all attempts share one deadline", async () => {
     const { client, sent } = setup(times(3, away));
     const call = callOf();
     await client.read(tea, call);
@@ -130,14 +130,14 @@ describe("a service elsewhere", () => {
     );
   });
 
-  it("RES-02: does not try again for a caller that has gone", async () => {
+  it("RES-02: does not retry for a caller that has disconnected", async () => {
     const gone = new AbortController();
     const { client, sent } = setup([() => (gone.abort(), away())]);
     assert.equal(await outcome(client.read(tea, callOf({ signal: gone.signal }))), "DEPENDENCY_UNAVAILABLE");
     assert.equal(sent.length, 1);
   });
 
-  it("RES-02: a refusal of the callee's is passed on at once", async () => {
+  it("RES-02: a refusal of the callee is passed on at once", async () => {
     for (const code of ["failed_precondition", "unavailable", "internal"] as const) {
       const { client, sent, remote } = setup([() => refuse({ reason: "NO", code, details: { free: 2 } })]);
       assert.equal(await outcome(client.read(tea, callOf())), "NO");
@@ -155,7 +155,7 @@ describe("a service elsewhere", () => {
     assert.ok(sent.length - asked <= 20 + asked / 10, `${sent.length} were sent for ${asked}`);
   });
 
-  it("RES-01: a callee that does not answer is left alone, tried with one call, and then called again", async () => {
+  it("RES-01: a callee that does not respond is not called, then probed with one call, then called again", async () => {
     const { client, remote, sent, warnings, pass } = setup(times(6, away));
     const state = () => remote.figures().breaker;
     for (let n = 0; n < 5; n++) assert.equal(await outcome(client.write(tea, callOf())), "DEPENDENCY_UNAVAILABLE");
@@ -175,21 +175,21 @@ describe("a service elsewhere", () => {
     assert.equal(await outcome(client.write(tea, callOf())), "answered");
   });
 
-  it("RES-01: opens within a retried call too, which then gives up", async () => {
+  it("RES-01: opens within a retried call too, which then stops", async () => {
     const { client, remote, sent } = setup(times(20, away));
     await outcome(client.read(tea, callOf()));
     await outcome(client.read(tea, callOf()));
     assert.deepEqual([remote.figures().breaker, sent.length], ["open", 5]);
   });
 
-  it("RES-01: each callee has its own", async () => {
+  it("RES-01: each callee has its own breaker", async () => {
     const [one, other] = [setup(times(5, away)), setup()];
     for (let n = 0; n < 5; n++) await outcome(one.client.write(tea, callOf()));
     assert.deepEqual([one.remote.figures().breaker, other.remote.figures().breaker], ["open", "closed"]);
     assert.equal(await outcome(other.client.write(tea, callOf())), "answered");
   });
 
-  it("RES-01: a callee that lets fair time pass counts as one that does not answer; a refusal, a short call and a caller that left do not", async () => {
+  it("RES-01: a callee that misses the deadline of a long enough call counts as failing; a refusal, a short call and a caller that left do not", async () => {
     const late = () => refuse({ reason: "DEADLINE_EXCEEDED", code: "deadline_exceeded" });
     const stateAfter = async (script: () => Error, call: () => Call) => {
       const { client, remote } = setup(times(10, script));
@@ -210,7 +210,7 @@ describe("a service elsewhere", () => {
     assert.equal(remote.figures().breaker, "closed");
   });
 
-  it("RES-01: a probe that was too short to tell does not close it", async () => {
+  it("RES-01: a probe that was too short to count does not close it", async () => {
     const late = () => refuse({ reason: "DEADLINE_EXCEEDED", code: "deadline_exceeded" });
     const { client, remote, pass } = setup([...times(5, away), late]);
     for (let n = 0; n < 5; n++) await outcome(client.write(tea, callOf()));
@@ -219,7 +219,7 @@ describe("a service elsewhere", () => {
     assert.equal(remote.figures().breaker, "half-open");
   });
 
-  it("a stream is not tried again, counts as answered with its first message, and may wait for news", async () => {
+  it("a stream is not retried, counts as a success with its first message, and may wait for messages", async () => {
     const { client, sent, remote } = setup([() => thing, away]);
     const read: unknown[] = [];
     await assert.rejects(
@@ -234,7 +234,7 @@ describe("a service elsewhere", () => {
     assert.equal(quiet.remote.figures().breaker, "closed");
   });
 
-  it("does not ask at all in a transaction, or when the time is over", async () => {
+  it("makes no call in a transaction, or after the deadline", async () => {
     const { client, sent } = setup();
     await assert.rejects(
       insideTransaction("orders", () => client.read(tea, callOf())),

@@ -4,7 +4,7 @@ import { createRemoteService } from "./remote-service.ts";
 import type { TlsIdentity } from "./tls-identity.ts";
 import type { Remotes, Transport, TransportOptions } from "./transport.ts";
 
-/** Where a service is: "grpc://orders:5000", "grpcs://…" over TLS, "http://…" or "https://…" over REST; several addresses with commas. */
+/** Where a service runs: "grpc://orders:5000", "grpcs://…" over TLS, "http://…" or "https://…"; several addresses are separated by commas. */
 export interface RemoteAddress {
   readonly protocol: "grpc" | "grpcs" | "http" | "https";
   /** "host:port" */
@@ -12,7 +12,7 @@ export interface RemoteAddress {
 }
 
 export interface RemotesOptions {
-  /** By service: those that run elsewhere. */
+  /** The services that run elsewhere, by name. */
   readonly services: ReadonlyMap<string, RemoteAddress>;
   readonly callers: Callers;
   /** Needed for "grpcs" and "https". */
@@ -23,11 +23,11 @@ export interface RemotesOptions {
 }
 
 /**
- * The ways to the services that run elsewhere. A protocol's driver is loaded only where an address asks for it. Throws when one is to be secure and
- * there is no certificate.
+ * Clients of the services that run elsewhere. A protocol's driver is loaded only for an address that names it. Throws for a secure address when this
+ * process has no certificate.
  */
 export async function openRemotes({ services, callers, tls, log, heard }: RemotesOptions): Promise<Remotes> {
-  const ways = await Promise.all(
+  const opened = await Promise.all(
     Array.from(services, async ([service, { protocol, addresses }]) => {
       const secure = protocol === "grpcs" || protocol === "https";
       if (secure && tls === undefined) throw new Error(`${protocol}://${addresses.join()} needs a certificate of this process`);
@@ -41,12 +41,12 @@ export async function openRemotes({ services, callers, tls, log, heard }: Remote
       return [service, { transport, remote: createRemoteService({ service, transport, log }) }] as const;
     }),
   );
-  const byName = new Map(ways);
+  const byName = new Map(opened);
   return {
     to: (service) => byName.get(service)?.remote,
-    figures: () => ways.map(([, { remote }]) => remote.figures()),
+    figures: () => opened.map(([, { remote }]) => remote.figures()),
     close() {
-      for (const [, { transport }] of ways) transport.close();
+      for (const [, { transport }] of opened) transport.close();
     },
   };
 }

@@ -1,10 +1,10 @@
-/** Bounds retries to a share of the calls: when everything fails, retrying everything would only make it worse. */
+/** Bounds retries to a share of the calls: when every call fails, retrying them all adds load to a callee that is failing under load. */
 export class RetryBudget {
   readonly #share: number;
   readonly #max: number;
   #tokens: number;
 
-  /** One retry for each `1 / share` calls, and `max` saved up at most. */
+  /** One retry for each `1 / share` calls; at most `max` unused ones are saved. */
   constructor({ share = 0.1, max = 20 }: { readonly share?: number; readonly max?: number } = {}) {
     this.#share = share;
     this.#max = max;

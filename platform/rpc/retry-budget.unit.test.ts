@@ -13,7 +13,7 @@ describe("retry budget", () => {
     assert.ok(retries >= 1_010 && retries <= 1_020, `${retries} retries`);
   });
 
-  it("RES-02: saves up no more than its most, however many calls went well", () => {
+  it("RES-02: saves no more than its maximum, however many calls succeed", () => {
     const budget = new RetryBudget({ share: 0.5, max: 3 });
     for (let n = 0; n < 100; n++) budget.called();
     assert.deepEqual([budget.take(), budget.take(), budget.take(), budget.take()], [true, true, true, false]);

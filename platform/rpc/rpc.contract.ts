@@ -36,7 +36,7 @@ export type GreeterHandlers = Implementation<typeof GreeterService>;
 const nothing = async () => ({});
 async function* nothingAtAll() {}
 
-/** Answers with nothing where nothing else is given. */
+/** Replies with empty messages. */
 export const greeterHandlers: GreeterHandlers = {
   greet: nothing,
   buy: nothing,
@@ -89,7 +89,7 @@ export function rpcContract(engine: string, open: OpenRpc): void {
       assert.equal(seen, 0);
     });
 
-    it("carries who asks, for what cause, and the key that the one who calls gave", async () => {
+    it("carries the user, the cause, and the key that the caller has set", async () => {
       const calls: Call[] = [];
       await using greeter = await setup(open, { greet: async (_, call) => (calls.push(call), {}) });
       const call = callOf({
@@ -102,7 +102,7 @@ export function rpcContract(engine: string, open: OpenRpc): void {
       });
       await greeter.of("checkout").greet(tea, call);
       await greeter.of("checkout").greet(tea, call.with({ user: undefined }));
-      assert.equal(calls[0]?.caller, "checkout", "the host says who calls, not the one who calls");
+      assert.equal(calls[0]?.caller, "checkout", "the host fixes the caller");
       assert.deepEqual(calls[0]?.user, ann);
       assert.deepEqual([calls[0]?.trace.traceId, calls[0]?.correlation, calls[0]?.causation], ["a".repeat(32), "cause-1", "evt_1"]);
       assert.equal(calls[0]?.idempotencyKey, "key-1");
@@ -125,7 +125,7 @@ export function rpcContract(engine: string, open: OpenRpc): void {
       await greeter.of("orders").inside(tea, callOf());
     });
 
-    it("asks for a user, or for one of the roles, from services too", async () => {
+    it("requires a user, or one of the roles, from services too", async () => {
       await using greeter = await setup(open);
       for (const caller of ["gateway", "orders"]) {
         const client = greeter.of(caller);
@@ -244,7 +244,7 @@ export function rpcContract(engine: string, open: OpenRpc): void {
       answers.forEach((answer, n) => assert.deepEqual([answer.id, answer.displayName], [`usr_${n}`, `cause-${n}`]));
     });
 
-    it("refuses what comes from the edge beyond its limits, and lets the house's own calls pass", async () => {
+    it("limits calls from the edge, and lets calls of services pass", async () => {
       const gate = Promise.withResolvers<void>();
       const started = Promise.withResolvers<void>();
       await using greeter = await setup(
@@ -312,17 +312,17 @@ export function rpcContract(engine: string, open: OpenRpc): void {
       await greeter.rpc.stop();
     });
 
-    it("API-04: a stream delivers all in order, and is not asked for before it is read", async () => {
-      let asked = 0;
+    it("API-04: a stream delivers all in order, and is not started before it is read", async () => {
+      let started = 0;
       await using greeter = await setup(open, {
         async *watch({ sku }) {
-          asked++;
+          started++;
           for (let version = 1; version <= 200; version++) yield { id: sku, version };
         },
       });
       const stream = greeter.of("gateway").watch(tea, callOf());
       await greeter.of("gateway").greet(tea, callOf());
-      assert.equal(asked, 0);
+      assert.equal(started, 0);
       const answers = await Array.fromAsync(stream);
       assert.deepEqual(
         answers.map(({ id, version }) => `${id} ${version}`),
@@ -331,7 +331,7 @@ export function rpcContract(engine: string, open: OpenRpc): void {
       assert.equal(answers[0]?.$typeName, ThingSchema.typeName);
     });
 
-    it("API-04: a stream carries who asks and for what cause, and may end without a message", async () => {
+    it("API-04: a stream carries the user and the cause, and may end without a message", async () => {
       const calls: Call[] = [];
       await using greeter = await setup(open, {
         async *watch(_, call) {
@@ -388,7 +388,7 @@ export function rpcContract(engine: string, open: OpenRpc): void {
       assert.equal(greeter.faults.length, 1);
     });
 
-    it("API-04: a stream ends with its reader: the handler is told by its signal", async () => {
+    it("API-04: a stream ends with its reader: the handler's signal aborts", async () => {
       const ended = Promise.withResolvers<void>();
       const left = Promise.withResolvers<void>();
       await using greeter = await setup(open, {
@@ -411,8 +411,8 @@ export function rpcContract(engine: string, open: OpenRpc): void {
       assert.deepEqual(greeter.faults, []);
     });
 
-    it("API-04: a stream that waits for news ends when its caller goes away", async () => {
-      const gone = new AbortController();
+    it("API-04: a stream that waits for messages ends when its caller disconnects", async () => {
+      const disconnected = new AbortController();
       const ended = Promise.withResolvers<void>();
       await using greeter = await setup(open, {
         async *watch(_, call) {
@@ -422,9 +422,9 @@ export function rpcContract(engine: string, open: OpenRpc): void {
         },
       });
       // The deadline is too far away to end it.
-      const call = callOf({ signal: gone.signal, deadlineMs: performance.now() + 300_000 });
+      const call = callOf({ signal: disconnected.signal, deadlineMs: performance.now() + 300_000 });
       const reading = (async () => {
-        for await (const _ of greeter.of("gateway").watch(tea, call)) gone.abort();
+        for await (const _ of greeter.of("gateway").watch(tea, call)) disconnected.abort();
       })();
       assert.equal((await refusalOf(reading)).reason, "DEADLINE_EXCEEDED");
       await ended.promise;
@@ -479,7 +479,7 @@ export function rpcContract(engine: string, open: OpenRpc): void {
       assert.equal(read, count);
     });
 
-    it("API-04 RES-08: stopping ends streams, and tells their readers that they may ask elsewhere", async () => {
+    it("API-04 RES-08: stopping ends streams, and tells their readers that they may call another process", async () => {
       await using greeter = await setup(open, {
         async *watch(_, call) {
           yield { version: 1 };

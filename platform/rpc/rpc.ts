@@ -24,7 +24,7 @@ export type Implementation<S extends DescService> = { readonly [K in keyof Metho
 
 /**
  * Calls to a service that may be in this process or elsewhere. Throws `Refusal`: the callee's own, `INVALID_REQUEST`,
- * `PERMISSION_DENIED`, `DEADLINE_EXCEEDED`, `DEPENDENCY_UNAVAILABLE` or `INTERNAL_ERROR` for its faults. A stream is asked for
+ * `PERMISSION_DENIED`, `DEADLINE_EXCEEDED`, `DEPENDENCY_UNAVAILABLE` or `INTERNAL_ERROR` for its faults. A stream starts
  * when its reading begins, is read once, and is cancelled when the reader leaves its loop.
  */
 export type Client<S extends DescService> = {

@@ -1,8 +1,8 @@
-/** What the house knows of a session: its keeper's database says so, and the cache remembers it for the edge. */
+/** The state of a session: the identity service stores it, and the cache has a copy for the gateway. */
 export type SessionState = "live" | "ended";
 
 /**
- * Where the cache remembers it. The edge reads it with `through` and asks the keeper when it is not there; the keeper sets "ended" after the
- * commit that ended it. A "live" that was being asked for at that time is not kept then: that is the promise of the cache's `through`.
+ * The cache key of a session's state. The gateway reads it with `through` and calls identity when it is not there; identity sets "ended" after the
+ * commit that ended the session. A "live" that was being loaded at that time is not stored: the cache's `through` promises that.
  */
 export const sessionKey = (session: string): string => `session:${session}`;

@@ -301,7 +301,7 @@ export enum Allow {
   AUTHENTICATED = 2,
 
   /**
-   * Services of the house only: never routed at the edge.
+   * Services only: the gateway never routes it.
    *
    * @generated from enum value: INTERNAL = 3;
    */
