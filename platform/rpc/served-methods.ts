@@ -28,7 +28,6 @@ type AnyHandler = Answer | KeyedHandler<Message, Fields, Message>;
 
 /** A method as it is served here. */
 export interface ServedMethod extends MethodInit {
-  readonly service: string;
   readonly all: Steps;
   /** Without the steps that the gateway of this process has done. */
   readonly admitted: Steps;
@@ -140,7 +139,7 @@ export class ServedMethods {
     // A handler in a keyed form is a unary method's: `checkKeyed` has seen to it.
     const answer = typeof handler === "function" ? handler.bind(handlers) : honourKey(handler, contract.method as DescMethodUnary, store);
     const init = { name, contract, validate: validatorOf(input), answer, limiter, urgent: isUrgent(contract), process: this.#process };
-    return { ...init, service, all: stepsOf(init, { admitted: false }), admitted: stepsOf(init, { admitted: true }) };
+    return { ...init, all: stepsOf(init, { admitted: false }), admitted: stepsOf(init, { admitted: true }) };
   }
 
   get #process(): ServingProcess {

@@ -10,7 +10,7 @@ import type { Call } from "@kontor/platform/call/call.ts";
 import type { Client } from "@kontor/platform/rpc/rpc.ts";
 import type { ReadCart } from "./cart-store.ts";
 
-type Catalog = Client<typeof CatalogService>;
+export type Catalog = Client<typeof CatalogService>;
 export type Prices = ReadonlyMap<string, PricedVariant>;
 
 /** The catalogue's current prices of these SKUs, without those that cannot be bought. */
@@ -67,4 +67,11 @@ export function pricedCart(id: string, { version, cart, expiresAt }: ReadCart, p
     expiresAt: timestampFromDate(expiresAt),
     ...(cart.customer !== null && { customer: cart.customer }),
   });
+}
+
+export const skusOf = ({ cart }: ReadCart): string[] => cart.lines.map(({ sku }) => sku);
+
+/** The same, with the prices still to be read. */
+export async function priced(catalog: Catalog, id: string, read: ReadCart, call: Call): Promise<Cart> {
+  return pricedCart(id, read, await pricesOf(catalog, skusOf(read), call));
 }

@@ -1,24 +1,11 @@
-import { create } from "@bufbuild/protobuf";
-import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { IdentityService } from "@kontor/contracts/gen/kontor/identity/v1/identity_pb.js";
-import {
-  NotificationKind,
-  NotificationSchema,
-  NotificationsService,
-  NotificationStatus,
-  SendNotificationSchema,
-} from "@kontor/contracts/gen/kontor/notifications/v1/notifications_pb.js";
-import type { Notification } from "@kontor/contracts/gen/kontor/notifications/v1/notifications_pb.js";
+import { SendNotificationSchema } from "@kontor/contracts/gen/kontor/notifications/v1/notifications_pb.js";
 import { OrdersService } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
-import { readPage } from "@kontor/platform/database/cursor.ts";
-import { sql } from "@kontor/platform/database/sql.ts";
-import { implement } from "@kontor/platform/rpc/rpc.ts";
-import type { Route } from "@kontor/platform/rpc/rpc.ts";
-import type { ServiceDefinition, ServiceContext } from "@kontor/platform/service/service.ts";
+import type { ServiceDefinition } from "@kontor/platform/service/service.ts";
 import { queue } from "@kontor/platform/tasks/tasks.ts";
 import { notificationSubscriptions } from "./events.ts";
 import { sendQueue } from "./notify.ts";
-import type { Kind } from "./notify.ts";
+import { notificationsRoute } from "./rpc.ts";
 import { noteSent, sendNotification } from "./send.ts";
 
 export const notifications: ServiceDefinition = {
@@ -48,41 +35,3 @@ export const notifications: ServiceDefinition = {
     };
   },
 };
-
-interface Row {
-  readonly id: string;
-  readonly kind: Kind;
-  readonly subject: string;
-  readonly created_at: Date;
-  readonly sent_at: Date | null;
-}
-
-function notificationsRoute({ database }: Pick<ServiceContext, "database">): Route {
-  return implement(NotificationsService, {
-    listNotifications: async (request, call) => {
-      const account = call.signedIn().id;
-      const { items, ...next } = await readPage(request, {
-        sortedBy: ["timeMs", "id"],
-        valuesOf: ({ created_at, id }: Row) => [created_at.getTime(), id],
-        read: (before, limit) => {
-          const older = before === undefined ? sql`true` : sql`(created_at, id) < (${new Date(before[0])}, ${before[1]})`;
-          return database.rows<Row>(sql`select id, kind, subject, created_at, sent_at from notifications
-            where account = ${account} and ${older} order by created_at desc, id desc limit ${limit}`);
-        },
-      });
-      return { items: items.map(notificationMessage), ...next };
-    },
-  });
-}
-
-function notificationMessage({ id, kind, subject, created_at, sent_at }: Row): Notification {
-  return create(NotificationSchema, {
-    id,
-    kind: NotificationKind[kind],
-    status: sent_at === null ? NotificationStatus.QUEUED : NotificationStatus.SENT,
-    channel: "email",
-    subject,
-    createdAt: timestampFromDate(created_at),
-    ...(sent_at !== null && { sentAt: timestampFromDate(sent_at) }),
-  });
-}

@@ -2,9 +2,11 @@ import { create } from "@bufbuild/protobuf";
 import { OrderTakeBackSchema } from "@kontor/contracts/gen/kontor/orders/v1/events_pb.js";
 import type { OrderTakeBack } from "@kontor/contracts/gen/kontor/orders/v1/events_pb.js";
 import { OrderStatus } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
+import type { CancelOrderRequest } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
 import { PaymentStatus } from "@kontor/contracts/gen/kontor/payments/v1/payments_pb.js";
 import type { PaymentsService } from "@kontor/contracts/gen/kontor/payments/v1/payments_pb.js";
 import type { Transaction } from "@kontor/platform/database/database.ts";
+import { expectVersion } from "@kontor/platform/database/expect-version.ts";
 import { refusalIn } from "@kontor/platform/errors/refusal.ts";
 import type { Call } from "@kontor/platform/call/call.ts";
 import type { Client } from "@kontor/platform/rpc/rpc.ts";
@@ -15,6 +17,7 @@ import type { By, CancelCause, Decision } from "./order.ts";
 import { lockOrder, readOrder } from "./order-store.ts";
 import type { StoredOrder } from "./order-store.ts";
 import { after, record } from "./record.ts";
+import { visibleOrder } from "./view-order.ts";
 
 export const takeBackQueue = "order-take-back";
 
@@ -60,6 +63,18 @@ export const cancelOrder =
       log.warn({ call, error, order: id }, "the refund is not done yet; the task continues");
     }
   };
+
+/** Cancels an order for a caller who may see it. Refuses with NOT_FOUND and VERSION_CONFLICT, and as `cancelOrder` does. */
+export const cancelVisibleOrder = (needs: CancelNeeds) => {
+  const cancelled = cancelOrder(needs);
+  return async ({ order: id, version }: CancelOrderRequest, call: Call): Promise<void> => {
+    const order = await visibleOrder(needs.database, id, call);
+    const { status, cancelling, customer } = order.state;
+    // One that is cancelled, or about to be, may be past the version that the caller saw because of this very request.
+    if (status !== OrderStatus.CANCELLED && !cancelling) expectVersion("order", order, version);
+    await cancelled(order.id, call.user?.id === customer ? "CUSTOMER" : "ADMIN", call);
+  };
+};
 
 /**
  * Marks a paid order as being taken back and writes the task that does it. The event of its payment's capture may not have arrived yet. Nothing

@@ -1,11 +1,13 @@
 import { create } from "@bufbuild/protobuf";
 import { RefundWorkSchema } from "@kontor/contracts/gen/kontor/payments/v1/events_pb.js";
 import type { RefundWork } from "@kontor/contracts/gen/kontor/payments/v1/events_pb.js";
+import type { CreateRefundRequest, Refund } from "@kontor/contracts/gen/kontor/payments/v1/payments_pb.js";
+import { moneyFrom } from "@kontor/contracts/money.ts";
 import type { Transaction } from "@kontor/platform/database/database.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import type { Call } from "@kontor/platform/call/call.ts";
 import type { PaymentNeeds } from "./needs.ts";
-import { endRefund, refundable, startRefund, wrongState } from "./payment.ts";
+import { endRefund, refundable, refundMessage, startRefund, wrongState } from "./payment.ts";
 import type { PaymentRecord, RefundRecord } from "./payment.ts";
 import { lockPayment, readPayment, savePayment } from "./payment-store.ts";
 
@@ -29,6 +31,26 @@ export async function beginRefund(
   const task = { queue: refundQueue, key: id, payload, ...(refund.dueAt && { dueAt: refund.dueAt }) };
   const payment = await savePayment(needs, tx, decision, { call, at, tasks: [task] });
   return { payment, refund: payment.refunds.at(-1)! };
+}
+
+/** Begins a refund of an amount, or of all that is left. Refuses with INVALID_REQUEST when it is not in the payment's currency. */
+export async function createRefund(
+  needs: PaymentNeeds,
+  tx: Transaction,
+  { payment: id, amount }: Pick<CreateRefundRequest, "payment" | "amount">,
+  call: Call,
+): Promise<Refund> {
+  const minor = amount === undefined ? undefined : minorIn(await readPayment(tx, id), amount);
+  const { payment, refund } = await beginRefund(needs, tx, { payment: id, minor }, call);
+  return refundMessage(payment, refund);
+}
+
+function minorIn({ currency }: PaymentRecord, amount: { readonly currency: string; readonly amount: string }): bigint {
+  const money = moneyFrom(amount);
+  if (money.currency === currency) return money.minor;
+  const message = `must be ${currency}, the payment's currency`;
+  const fields = [{ field: "amount.currency", reason: "CURRENCY_MISMATCH", message }];
+  throw refuse({ reason: "INVALID_REQUEST", code: "invalid_argument", message: `amount.currency ${message}`, fields });
 }
 
 /** Has the provider refund the money, and records the outcome. May be repeated: the provider refunds once per key. */

@@ -2,7 +2,7 @@
 // @generated from file kontor/api/v1/options.proto (package kontor.api.v1, syntax proto3)
 /* eslint-disable */
 
-// The words in which a contract says who may call, what a field may hold, and what a refusal means.
+// The options of contracts: who may call a method, how repeats are treated, what a field may hold, and what a refusal means.
 
 import type { GenEnum, GenExtension, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
@@ -32,8 +32,8 @@ export declare type Access = Message<"kontor.api.v1.Access"> & {
   callers: string[];
 
   /**
-   * Of a public method: who is signed in makes no difference to it, because the request itself says who asks, by a password, a code or a
-   * signature. A token that is sent, perhaps an old one, is not looked at.
+   * Of a public method that authenticates by the request itself: a password, a code or a signature. A token that is sent, perhaps an expired one, is
+   * ignored.
    *
    * @generated from field: bool anonymous = 3;
    */
@@ -47,20 +47,20 @@ export declare type Access = Message<"kontor.api.v1.Access"> & {
 export declare const AccessSchema: GenMessage<Access>;
 
 /**
- * How a method treats repeats, and how its answer looks over REST, beyond what google.api.http says.
+ * How a method treats repeats, and how its reply looks over REST, beyond what google.api.http says.
  *
  * @generated from message kontor.api.v1.Rest
  */
 export declare type Rest = Message<"kontor.api.v1.Rest"> & {
   /**
-   * The status of a good answer: 200 unless said otherwise; 204 sends no body.
+   * The status of a successful reply: 200 unless set; 204 sends no body.
    *
    * @generated from field: int32 status = 1;
    */
   status: number;
 
   /**
-   * A path template over the answer's fields, sent as Location: "/v1/orders/{id}".
+   * A path template over the reply's fields, sent as Location: "/v1/orders/{id}".
    *
    * @generated from field: string location = 2;
    */
@@ -72,7 +72,7 @@ export declare type Rest = Message<"kontor.api.v1.Rest"> & {
   idempotency: Idempotency;
 
   /**
-   * The answer is one of several: the set field of the oneof is the body, with its own status and location.
+   * The reply is one of several: the set field of the oneof is the body, with its own status and location.
    *
    * @generated from field: repeated kontor.api.v1.Outcome outcomes = 4;
    */
@@ -86,21 +86,21 @@ export declare type Rest = Message<"kontor.api.v1.Rest"> & {
   rawBody: boolean;
 
   /**
-   * The answer's field whose text is where a browser is sent (303).
+   * The reply's field with the address to which a browser is redirected (303).
    *
    * @generated from field: string redirect = 6;
    */
   redirect: string;
 
   /**
-   * Cache-Control of a good answer; "no-store" unless said otherwise.
+   * Cache-Control of a successful reply; "no-store" unless set.
    *
    * @generated from field: string cache_control = 7;
    */
   cacheControl: string;
 
   /**
-   * The answer's field of bytes that is the body, sent with the type in its field `content_type`.
+   * The reply's field of bytes that is the body, sent with the type in its field `content_type`.
    *
    * @generated from field: string raw_answer = 8;
    */
@@ -132,7 +132,7 @@ export declare const RestSchema: GenMessage<Rest>;
  */
 export declare type Outcome = Message<"kontor.api.v1.Outcome"> & {
   /**
-   * The field of the answer.
+   * The field of the reply.
    *
    * @generated from field: string field = 1;
    */
@@ -242,7 +242,7 @@ export declare type Rules = Message<"kontor.api.v1.Rules"> & {
 export declare const RulesSchema: GenMessage<Rules>;
 
 /**
- * An id's prefix and what its method answers over HTTP live with the reason that a refusal carries.
+ * What a refusal's reason means: the option of a value of a service's enum of reasons.
  *
  * @generated from message kontor.api.v1.Refusal
  */
@@ -398,7 +398,7 @@ export declare const rules: GenExtension<FieldOptions, Rules>;
 export declare const personal: GenExtension<FieldOptions, boolean>;
 
 /**
- * Passwords, tokens, codes: as personal, and never in an answer that is stored.
+ * Passwords, tokens, codes: as personal, and never in a reply that is stored.
  *
  * @generated from extension: bool secret = 50012;
  */

@@ -2,7 +2,7 @@
 // @generated from file kontor/api/v1/options.proto (package kontor.api.v1, syntax proto3)
 /* eslint-disable */
 
-// The words in which a contract says who may call, what a field may hold, and what a refusal means.
+// The options of contracts: who may call a method, how repeats are treated, what a field may hold, and what a refusal means.
 
 import { enumDesc, extDesc, fileDesc, messageDesc, tsEnum } from "@bufbuild/protobuf/codegenv2";
 import { file_google_protobuf_descriptor } from "@bufbuild/protobuf/wkt";
@@ -103,7 +103,7 @@ export const personal = /*@__PURE__*/
   extDesc(file_kontor_api_v1_options, 3);
 
 /**
- * Passwords, tokens, codes: as personal, and never in an answer that is stored.
+ * Passwords, tokens, codes: as personal, and never in a reply that is stored.
  *
  * @generated from extension: bool secret = 50012;
  */

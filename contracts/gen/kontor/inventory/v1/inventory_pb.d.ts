@@ -25,7 +25,7 @@ export declare type Stock = Message<"kontor.inventory.v1.Stock"> & {
   sku: string;
 
   /**
-   * Units in the house.
+   * Units in the warehouse.
    *
    * @generated from field: int32 on_hand = 2;
    */

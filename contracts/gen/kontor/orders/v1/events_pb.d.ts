@@ -191,7 +191,7 @@ export declare type OrderCancelled = Message<"kontor.orders.v1.OrderCancelled"> 
 export declare const OrderCancelledSchema: GenMessage<OrderCancelled>;
 
 /**
- * The goods have left the house.
+ * The goods have been sent.
  *
  * @generated from message kontor.orders.v1.OrderFulfilled
  */

@@ -118,7 +118,7 @@ export declare type StatusChange = Message<"kontor.orders.v1.StatusChange"> & {
 export declare const StatusChangeSchema: GenMessage<StatusChange>;
 
 /**
- * Goods that left the house.
+ * Goods that were sent.
  *
  * @generated from message kontor.orders.v1.Fulfilment
  */
@@ -669,7 +669,7 @@ export declare const OrdersService: GenService<{
     output: typeof OrderSchema;
   },
   /**
-   * The whole order has left the house: it is COMPLETED.
+   * The whole order has been sent: it is COMPLETED.
    *
    * @generated from rpc kontor.orders.v1.OrdersService.CreateFulfilment
    */
