@@ -26,8 +26,7 @@ export interface RemoteServiceOptions {
 }
 
 const triesMax = 4;
-const backoffMsMin = 25;
-const backoffMsMax = 1_000;
+const backoff = { pauseMsMin: 25, pauseMsMax: 1_000, jitter: 0.5 };
 /** A call that had less time than this and missed its deadline is no failure of the callee. */
 const fairMs = 500;
 
@@ -80,7 +79,7 @@ export function createRemoteService(options: RemoteServiceOptions): RemoteServic
       } catch (error) {
         const failed = failure(error, call, method, hadMs);
         if (!(error instanceof TransportFailure) || !(repeatable || error.notExecuted) || tries === triesMax) throw failed;
-        const pauseMs = Math.min(backoffMsMin * 2 ** (tries - 1), backoffMsMax) * (0.5 + random());
+        const pauseMs = backoffMs(backoff, tries, random);
         if (breaker.state === "open" || pauseMs >= call.remainingMs() || !budget.take()) throw failed;
         await pause(pauseMs);
         if (call.callerSignal?.aborted === true || call.remainingMs() <= 0 || !breaker.admits()) throw failed;

@@ -1,7 +1,7 @@
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { CatalogService, ProductStatus } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
 import type { Product } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
-import type { OwnWrites } from "@kontor/platform/database/own-writes.ts";
+import type { ReadYourWrites } from "@kontor/platform/database/read-your-writes.ts";
 import { keyed } from "@kontor/platform/rpc/keyed.ts";
 import { implement } from "@kontor/platform/rpc/rpc.ts";
 import type { Implementation, Route } from "@kontor/platform/rpc/rpc.ts";

@@ -13,7 +13,7 @@ export function checkoutRoute(needs: CheckoutNeeds): Route {
     placeOrder: ownKey(async (request, call) => {
       const result = await begin(request, call);
       if (result.status === "refused") throw result.refusal;
-      if (result.status === "done") return { outcome: { case: "order", value: result.answer } };
+      if (result.status === "done") return { outcome: { case: "order", value: result.reply } };
       return { outcome: { case: "checkout", value: { id: result.id, status: CheckoutStatus.RUNNING } } };
     }),
     getCheckout: ({ checkout }, call) => viewCheckout(needs.sagas, checkout, call),

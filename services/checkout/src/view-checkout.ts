@@ -12,7 +12,7 @@ export async function viewCheckout(sagas: Sagas, id: string, call: Call): Promis
   if (found === undefined || (found.user !== call.signedIn().id && !call.hasRole("admin", "support")))
     throw refuse({ reason: "NOT_FOUND", code: "not_found", message: "There is no such checkout" });
   if (found.status === "running") return create(CheckoutSchema, { id, status: CheckoutStatus.RUNNING });
-  if (found.status === "done") return create(CheckoutSchema, { id, status: CheckoutStatus.PLACED, order: found.answer as Order });
+  if (found.status === "done") return create(CheckoutSchema, { id, status: CheckoutStatus.PLACED, order: found.reply as Order });
   const { reason, message } = found.refusal;
   return create(CheckoutSchema, { id, status: CheckoutStatus.REFUSED, problem: { reason, detail: message } });
 }
