@@ -56,7 +56,7 @@ describe("a shop whose OpenSearch is killed", () => {
       await traffic.stop();
       assert.deepEqual([...traffic.refused], []);
       t.diagnostic(`${orders} orders in ${placed} ms without OpenSearch; what it had missed was there ${healedMs} ms after it was back`);
-      assert(shop.lines.some((line) => line.includes("the search engine answers again")));
+      assert(shop.lines.some((line) => line.includes("the search engine is available again")));
       await assertHealthy(shop, traffic);
     },
   );

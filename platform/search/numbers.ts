@@ -3,7 +3,7 @@ import type { SearchDocument } from "./search.ts";
 /** Stands for an absent number, which sorts last in both directions: beyond all safe integers, and exact as a double. */
 export const absentNumber = 2 ** 53;
 
-/** A range in whole numbers, both ends within it. */
+/** A range in whole numbers, both ends included. */
 export function boundsOf({ min, max }: { readonly min?: number; readonly max?: number }): { readonly from: number; readonly to: number } {
   return { from: bound(min, Math.ceil, -absentNumber), to: bound(max, Math.floor, absentNumber) };
 }

@@ -8,15 +8,15 @@ import type { OpenSearch, OpenSearchOptions } from "./opensearch.ts";
 export interface TestOpenSearch extends OpenSearch {
   readonly url: string;
   readonly prefix: string;
-  /** Whatever the server answers: for looking behind the seam. */
-  ask(method: string, path: string, body?: object): Promise<unknown>;
-  /** Ends it and deletes its indexes; happens by itself unless the caller does it. */
+  /** The server's response: for tests that bypass the seam. */
+  request(method: string, path: string, body?: object): Promise<unknown>;
+  /** Stops it and deletes its indexes; called after the tests unless the caller does it. */
   drop(): Promise<void>;
 }
 
 /**
- * A search of a test's own in the real OpenSearch, dropped after the test, suite or file that asked for it. With `dropped: "by the caller"` for
- * those whose services go on until then: what they are just asking for would be made after the end.
+ * A search of a test's own in the real OpenSearch, dropped after the test, suite or file that opened it. With `dropped: "by the caller"` for
+ * tests whose services run until then: a request of theirs would create an index after the end.
  */
 export function openTestOpenSearch({
   dropped,
@@ -25,7 +25,7 @@ export function openTestOpenSearch({
   const url = engineAddress("ENGINE_OPENSEARCH");
   const prefix = options.prefix ?? `test-${randomUUID()}-`;
   const search = createOpenSearch({ url, prefix, log: quiet, refreshMs: 10, ...options });
-  const ask = async (method: string, path: string, body?: object): Promise<unknown> => {
+  const request = async (method: string, path: string, body?: object): Promise<unknown> => {
     const response = await fetch(`${url}${path}`, {
       method,
       ...(body && { body: JSON.stringify(body), headers: { "content-type": "application/json" } }),
@@ -34,11 +34,11 @@ export function openTestOpenSearch({
   };
   const drop = async (): Promise<void> => {
     await search.stop();
-    const left = Object.keys((await ask("GET", `/${prefix}*`)) as object);
-    if (left.length > 0) await ask("DELETE", `/${left.join(",")}`);
+    const left = Object.keys((await request("GET", `/${prefix}*`)) as object);
+    if (left.length > 0) await request("DELETE", `/${left.join(",")}`);
   };
   if (dropped === undefined) afterTests(drop);
-  return { ...search, url, prefix, ask, drop };
+  return { ...search, url, prefix, request, drop };
 }
 
 const quiet: Logger = {

@@ -4,22 +4,22 @@ import type { SearchDocument } from "./search.ts";
 import { stopWords } from "./stop-words.ts";
 import { documentWords, plain } from "./terms.ts";
 
-/** Rises when indexes made by an older version must be filled anew: when the mapping or what is put into it changes. */
+/** Rises when indexes of an older version must be rebuilt: when the mapping or what is stored changes. */
 export const indexFormat = 1;
 
-/** A keyword that is longer is found by its hash, and not counted as a facet: OpenSearch takes none beyond 32 kB. */
+/** A keyword that is longer is found by its hash, and not counted as a facet: OpenSearch accepts none beyond 32 kB. */
 const keywordLengthMax = 8_000;
-const hashMark = "#sha256:";
+const hashPrefix = "#sha256:";
 
-/** What an index is made with. `made` is a text that no other index has; `filled` says whether it holds everything. */
+/** The definition of an index. `made` is a text that no other index has; `filled` says whether it is complete. */
 export function indexDefinition(options: {
   readonly made: string;
   readonly replicas: number;
   readonly refreshMs: number;
 }): Readonly<Record<string, unknown>> {
-  // Only whether a word is there counts: relevance is a matter of tiers, so neither frequencies nor lengths are stored.
+  // Only whether a word occurs counts: relevance is by tiers, so neither frequencies nor lengths are stored.
   const text = { type: "text", norms: false, index_options: "docs" };
-  const stemmed = { ...text, analyzer: "written", search_analyzer: "typed" };
+  const stemmed = { ...text, analyzer: "document", search_analyzer: "query" };
   return {
     settings: {
       number_of_shards: 1,
@@ -31,9 +31,9 @@ export function indexDefinition(options: {
           stems: { type: "snowball", language: "English" },
         },
         analyzer: {
-          // Each word as it is and as its stem. Words are divided, folded and lower-cased already.
-          written: { type: "custom", tokenizer: "whitespace", filter: ["keyword_repeat", "stop_words", "stems", "remove_duplicates"] },
-          typed: { type: "custom", tokenizer: "whitespace", filter: ["stop_words", "stems"] },
+          // Each word as it is and as its stem. Words are split, folded and lower-cased already.
+          document: { type: "custom", tokenizer: "whitespace", filter: ["keyword_repeat", "stop_words", "stems", "remove_duplicates"] },
+          query: { type: "custom", tokenizer: "whitespace", filter: ["stop_words", "stems"] },
         },
       },
     },
@@ -76,17 +76,17 @@ export function storedDocument(document: SearchDocument): string {
 
 export function storedKeyword(value: string): string {
   const text = plain(value);
-  return text.length <= keywordLengthMax ? text : `${hashMark}${createHash("sha256").update(text).digest("base64url")}`;
+  return text.length <= keywordLengthMax ? text : `${hashPrefix}${createHash("sha256").update(text).digest("base64url")}`;
 }
 
 /** Whether a stored keyword is not the value itself. */
 export function isHashed(keyword: string): boolean {
-  return keyword.startsWith(hashMark);
+  return keyword.startsWith(hashPrefix);
 }
 
-/** The field of a keyword or a number. Letters, digits and "-" stand for themselves, since others may mean something: "price:EUR" is "price_3a_EUR". */
-export function fieldOf(bag: "keywords" | "numbers", name: string): string {
-  return `${bag}.${escaped(name)}`;
+/** The field of a keyword or a number. All but letters, digits and "-" is escaped, because it may have a meaning: "price:EUR" is "price_3a_EUR". */
+export function fieldOf(kind: "keywords" | "numbers", name: string): string {
+  return `${kind}.${escaped(name)}`;
 }
 
 function named<T, U>(record: Readonly<Record<string, T>>, stored: (values: T) => U): Record<string, U> {

@@ -7,8 +7,8 @@ import { OpenSearchFault } from "./opensearch-http.ts";
 import type { OpenSearchHttp } from "./opensearch-http.ts";
 import type { IndexLost } from "./search.ts";
 
-// `<alias>` stands for the generation that answers, `<alias>.next` for one that is being filled. Everybody writes to both names at once,
-// and the second mostly does not exist. A generation is called `<alias>.<something>`; no alias of ours has a dot before that.
+// `<alias>` names the generation in use, `<alias>.next` one that is being filled. Each write goes to both names, of which the second mostly does
+// not exist. A generation is called `<alias>.<something>`; no alias has a dot before that.
 
 export interface GenerationOptions {
   readonly http: OpenSearchHttp;
@@ -21,13 +21,13 @@ export interface GenerationOptions {
 
 /** The generations of an index. */
 export interface Generations {
-  /** Makes the index when there is none. Refuses with DEPENDENCY_UNAVAILABLE while it lacks something and somebody listens for that. */
-  open(wanted: "to read" | "to write"): Promise<void>;
-  /** Somebody has found that there is no index. */
+  /** Creates the index when there is none. For reading, refuses with DEPENDENCY_UNAVAILABLE while it is incomplete and `lost` was given. */
+  open(purpose: "to read" | "to write"): Promise<void>;
+  /** Call it when the index was found to be missing. */
   missing(): void;
-  /** Makes the next generation, in place of any other that is being filled. */
+  /** Creates the next generation, instead of any other that is being filled. */
   begin(): Promise<string>;
-  /** Puts a full generation in the place of the one that answers, at one blow; false when there was another beginning since. */
+  /** Replaces the generation in use by a full one, atomically; false when another rebuild has begun since. */
   finish(generation: string): Promise<boolean>;
   /** Deletes a generation that will not be finished. */
   abandon(generation: string): Promise<void>;
@@ -41,10 +41,10 @@ interface Meta {
   readonly filled?: boolean;
 }
 
-/** Making and switching indexes takes the server longer than asking them. */
+/** Creating and switching indexes takes the server longer than querying them. */
 const changeMs = 15_000;
-/** How often it is asked whether somebody has filled an index that lacked something. */
-const lookAgainMs = 500;
+/** How often an incomplete index is checked for having been filled. */
+const recheckMs = 500;
 const missingIndex = "index_not_found_exception";
 
 export function isMissing(error: unknown): boolean {
@@ -55,7 +55,7 @@ export function createGenerations({ http, alias, log, replicas, refreshMs, lost 
   const next = `${alias}.next`;
   let state: Promise<{ readonly gap: string | undefined; readonly untilMs: number }> | undefined;
 
-  const make = (name: string, aliases: object): Promise<unknown> =>
+  const createIndex = (name: string, aliases: object): Promise<unknown> =>
     http.request({
       method: "PUT",
       path: `/${name}`,
@@ -87,21 +87,21 @@ export function createGenerations({ http, alias, log, replicas, refreshMs, lost 
     let meta = await read();
     for (let tries = 0; meta === undefined && tries < 3; tries++) {
       try {
-        // Two who do this at once make one index.
-        await make(`${alias}.0`, { [alias]: {} });
+        // Two processes that do this at once create one index.
+        await createIndex(`${alias}.0`, { [alias]: {} });
       } catch (error) {
         if (!(error instanceof OpenSearchFault) || error.type !== "resource_already_exists_exception") throw error;
-        // Still there after a rebuild that did not end, and in nobody's place.
+        // Left by a rebuild that did not end, and without an alias.
         if (tries > 0) await abandon(`${alias}.0`);
       }
       meta = await read();
     }
     if (meta === undefined)
-      throw refuse({ reason: "DEPENDENCY_UNAVAILABLE", code: "unavailable", message: "The search index cannot be made" });
+      throw refuse({ reason: "DEPENDENCY_UNAVAILABLE", code: "unavailable", message: "The search index cannot be created" });
     if (lost === undefined || (meta.filled === true && (meta.format ?? 0) >= indexFormat)) return { gap: undefined, untilMs: Infinity };
     const gap = `${alias}/${meta.made ?? "unknown"}/${indexFormat}`;
     lost(gap);
-    return { gap, untilMs: performance.now() + lookAgainMs };
+    return { gap, untilMs: performance.now() + recheckMs };
   };
   const current = async (): Promise<string | undefined> => {
     const looked = (state ??= look());
@@ -117,9 +117,9 @@ export function createGenerations({ http, alias, log, replicas, refreshMs, lost 
   };
 
   return {
-    async open(wanted) {
+    async open(purpose) {
       const gap = await current();
-      if (gap !== undefined && wanted === "to read")
+      if (gap !== undefined && purpose === "to read")
         throw refuse({
           reason: "DEPENDENCY_UNAVAILABLE",
           code: "unavailable",
@@ -134,11 +134,11 @@ export function createGenerations({ http, alias, log, replicas, refreshMs, lost 
 
     async begin() {
       const generation = `${alias}.${Date.now().toString(36)}-${randomUUID().slice(0, 8)}`;
-      await make(generation, {});
+      await createIndex(generation, {});
       await change([{ remove: { index: `${alias}.*`, alias: next, must_exist: false } }, { add: { index: generation, alias: next } }]);
       const left = Object.entries(await aliases()).filter(([, held]) => !(alias in held.aliases) && !(next in held.aliases));
       for (const [name] of left) await abandon(name);
-      if (left.length > 0) log.info({ indexes: left.map(([name]) => name) }, "indexes that were never filled are deleted");
+      if (left.length > 0) log.info({ indexes: left.map(([name]) => name) }, "unfinished search indexes were deleted");
       return generation;
     },
 
@@ -166,12 +166,12 @@ export function createGenerations({ http, alias, log, replicas, refreshMs, lost 
             { add: { index: generation, alias } },
           ]);
         } catch (error) {
-          // Another rebuild began, or came to its end, just now.
+          // Another rebuild has just begun or ended.
           if (!(error instanceof OpenSearchFault) || error.status !== 404) throw error;
           continue;
         }
         state = undefined;
-        // Not in the same change: its shards would be gone a moment before the alias is another's, and queries would fail.
+        // Not in the same change: its shards would be deleted a moment before the alias is moved, and queries would fail.
         for (const index of before) await abandon(index);
         return true;
       }

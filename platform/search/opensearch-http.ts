@@ -23,15 +23,15 @@ export interface HttpOptions {
 
 export interface OpenSearchHttp {
   /**
-   * The answer's body. Refuses with DEPENDENCY_UNAVAILABLE when there is none in time, or none but that it cannot answer now; throws an
-   * `OpenSearchFault` when the server does not take the request. A lost connection is tried once more, within the same time.
+   * The response's body. Refuses with DEPENDENCY_UNAVAILABLE when there is none in time, or the server is unavailable; throws an
+   * `OpenSearchFault` when the server rejects the request. After a lost connection it is tried once more, within the same time.
    */
   request<T>(request: HttpRequest): Promise<T>;
-  /** Ends what is under way, and all connections. */
+  /** Aborts pending requests and closes all connections. */
   stop(): Promise<void>;
 }
 
-/** The server has refused a request, and would again. */
+/** The server has rejected a request, and would again. */
 export class OpenSearchFault extends Error {
   readonly status: number;
   /** OpenSearch's own name for it: "index_not_found_exception". */
@@ -47,69 +47,69 @@ export class OpenSearchFault extends Error {
 
 const timeoutMsDefault = 2_000;
 const connectionsMax = 64;
-/** What is wrong with the request itself; everything else that a server says may pass, a wrong password among it. */
+/** Statuses of a wrong request; all others may be transient, that of a wrong password among them. */
 const faults = new Set([400, 404, 405, 406, 409, 410, 411, 412, 413, 414, 415]);
 
-/** Requests to an OpenSearch. That it went away and came back is logged once each. */
+/** Requests to OpenSearch. One line is logged when it becomes unreachable and one when it responds again. */
 export function createOpenSearchHttp({ urls, ca, log }: HttpOptions): OpenSearchHttp {
   const client = new Client({
     nodes: [...urls],
     maxRetries: 1,
-    // Ours is the shorter one, and goes for both tries together.
+    // The time-out below is shorter, and covers both attempts together.
     requestTimeout: 120_000,
     resurrectStrategy: "optimistic",
     agent: { keepAlive: true, maxSockets: connectionsMax },
     ssl: serverTls(ca),
   });
-  const underWay = new Set<{ readonly abort: () => void; readonly done: Promise<unknown> }>();
-  let asked = 0;
+  const pending = new Set<{ readonly abort: () => void; readonly done: Promise<unknown> }>();
+  let sent = 0;
   let lostAt: number | undefined;
   let stopping: Promise<void> | undefined;
 
-  const answered = (at: number): void => {
-    // What was asked before the loss says nothing about the time after it.
+  const responded = (at: number): void => {
+    // A request that was sent before the failure shows nothing about the time after it.
     if (lostAt === undefined || at <= lostAt) return;
     lostAt = undefined;
-    log.info({}, "OpenSearch answers again");
+    log.info({}, "OpenSearch responds again");
   };
   const lost = (error: unknown): Error => {
     if (lostAt === undefined && stopping === undefined) {
       const status = error instanceof errors.ResponseError ? { status: error.statusCode } : {};
-      log.warn({ error, ...status }, "OpenSearch does not answer as it should; it is asked again and again");
+      log.warn({ error, ...status }, "OpenSearch is unreachable; each request tries it again");
     }
-    lostAt = asked;
+    lostAt = sent;
     return unavailable(error);
   };
 
   return {
     async request<T>({ method, path, query, body, lines, timeoutMs = timeoutMsDefault }: HttpRequest) {
-      const at = ++asked;
+      const at = ++sent;
       if (stopping !== undefined) throw lost(new Error("the connection to OpenSearch is closed"));
       const request = client.transport.request(
         { method, path, ...(query && { querystring: query }), ...(lines === undefined ? body && { body } : { bulkBody: lines }) },
         {},
       );
       const entry = { abort: () => request.abort(), done: Promise.allSettled([request]) };
-      underWay.add(entry);
+      pending.add(entry);
       const timer = setTimeout(entry.abort, timeoutMs);
       try {
-        const { body: answer } = await request;
-        answered(at);
-        return answer as T;
+        const { body: responseBody } = await request;
+        responded(at);
+        return responseBody as T;
       } catch (error) {
-        if (error instanceof errors.RequestAbortedError) throw lost(new Error(`no answer within ${timeoutMs} ms`, { cause: error }));
+        if (error instanceof errors.RequestAbortedError) throw lost(new Error(`no response within ${timeoutMs} ms`, { cause: error }));
         if (!(error instanceof errors.ResponseError) || !faults.has(error.statusCode ?? 0)) throw lost(error);
-        answered(at);
+        responded(at);
         throw faultOf(error, `${method} ${path}`);
       } finally {
         clearTimeout(timer);
-        underWay.delete(entry);
+        pending.delete(entry);
       }
     },
 
     stop() {
       stopping ??= (async () => {
-        const left = [...underWay];
+        const left = [...pending];
         for (const { abort } of left) abort();
         await Promise.all(left.map(({ done }) => done));
         await client.close();
@@ -119,14 +119,14 @@ export function createOpenSearchHttp({ urls, ca, log }: HttpOptions): OpenSearch
   };
 }
 
-/** Whether the server has refused who asks. */
+/** Whether the server has rejected the credentials. */
 export function isForbidden(error: unknown): boolean {
   return error instanceof errors.ResponseError && (error.statusCode === 401 || error.statusCode === 403);
 }
 
-/** What to throw for an error within an answer: a fault of the request, or a refusal for what may pass. */
+/** What to throw for an error within a response: a fault of the request, or a refusal when it is transient. */
 export function itemError(status: number, { type, reason = "" }: { readonly type: string; readonly reason?: string | undefined }): Error {
-  const fault = new OpenSearchFault(status, type, `OpenSearch answers ${status} ${type}: ${reason}`);
+  const fault = new OpenSearchFault(status, type, `OpenSearch responded ${status} ${type}: ${reason}`);
   return faults.has(status) ? fault : unavailable(fault);
 }
 
@@ -134,14 +134,14 @@ function unavailable(cause: unknown): Error {
   return refuse({
     reason: "DEPENDENCY_UNAVAILABLE",
     code: "unavailable",
-    message: "The search engine is away",
+    message: "The search engine is unavailable",
     retryAfterMs: 1_000,
     cause,
   });
 }
 
-function faultOf(error: errors.ResponseError, asked: string): OpenSearchFault {
+function faultOf(error: errors.ResponseError, request: string): OpenSearchFault {
   const body = error.body as { readonly error?: { readonly type?: string; readonly reason?: string } } | undefined;
   const { type = "unknown", reason = "no reason given" } = body?.error ?? {};
-  return new OpenSearchFault(error.statusCode ?? 0, type, `OpenSearch refuses ${asked}: ${type}: ${reason}`, error);
+  return new OpenSearchFault(error.statusCode ?? 0, type, `OpenSearch rejects ${request}: ${type}: ${reason}`, error);
 }

@@ -9,29 +9,29 @@ import type { Logger } from "../telemetry/logger.ts";
 import { createOpenSearchHttp, OpenSearchFault } from "./opensearch-http.ts";
 import { createOpenSearch } from "./opensearch.ts";
 
-const away = (error: unknown): boolean => refusalIn(error)?.reason === "DEPENDENCY_UNAVAILABLE";
+const unavailable = (error: unknown): boolean => refusalIn(error)?.reason === "DEPENDENCY_UNAVAILABLE";
 const get = { method: "GET", path: "/" } as const;
 
 describe("requests to OpenSearch", () => {
-  it("refuse in time, and log one line when it goes and one when it comes back", async (t) => {
-    let answer: "none" | "half" | "busy" | "well" = "none";
+  it("refuse in time, and log one line when it becomes unreachable and one when it responds again", async (t) => {
+    let reply: "none" | "half" | "busy" | "well" = "none";
     const { http, lines } = await open(t, (_, response) => {
-      if (answer === "none") return;
-      response.writeHead(answer === "busy" ? 503 : 200, { "content-type": "application/json" });
-      if (answer === "half") response.write("{");
+      if (reply === "none") return;
+      response.writeHead(reply === "busy" ? 503 : 200, { "content-type": "application/json" });
+      if (reply === "half") response.write("{");
       else response.end("{}");
     });
     const began = performance.now();
-    await Promise.all([1, 2, 3].map(() => assert.rejects(http.request({ ...get, timeoutMs: 100 }), away)));
-    answer = "half";
-    await assert.rejects(http.request({ ...get, timeoutMs: 100 }), away);
-    answer = "busy";
-    await assert.rejects(http.request(get), away);
+    await Promise.all([1, 2, 3].map(() => assert.rejects(http.request({ ...get, timeoutMs: 100 }), unavailable)));
+    reply = "half";
+    await assert.rejects(http.request({ ...get, timeoutMs: 100 }), unavailable);
+    reply = "busy";
+    await assert.rejects(http.request(get), unavailable);
     assert.ok(performance.now() - began < 1_000);
-    answer = "well";
+    reply = "well";
     assert.deepEqual(await http.request(get), {});
     assert.deepEqual(await http.request(get), {});
-    assert.deepEqual(lines, ["warn OpenSearch does not answer as it should; it is asked again and again", "info OpenSearch answers again"]);
+    assert.deepEqual(lines, ["warn OpenSearch is unreachable; each request tries it again", "info OpenSearch responds again"]);
   });
 
   it("try a lost connection once more", async (t) => {
@@ -44,7 +44,7 @@ describe("requests to OpenSearch", () => {
     assert.deepEqual([asked, lines], [2, []]);
   });
 
-  it("throw what the server does not take, with its own words", async (t) => {
+  it("throw what the server rejects, with its message", async (t) => {
     const { http } = await open(t, (_, response) =>
       response.writeHead(400, { "content-type": "application/json" }).end(`{"error":{"type":"parsing_exception","reason":"no [x]"}}`),
     );
@@ -54,17 +54,17 @@ describe("requests to OpenSearch", () => {
     );
   });
 
-  it("end at a stop, which may be asked for twice", async (t) => {
+  it("end at a stop, which may be repeated", async (t) => {
     const reached = Promise.withResolvers<void>();
     const { http, lines } = await open(t, () => reached.resolve());
-    const waiting = assert.rejects(http.request(get), away);
+    const waiting = assert.rejects(http.request(get), unavailable);
     await reached.promise;
     await Promise.all([http.stop(), http.stop(), waiting]);
-    await assert.rejects(http.request(get), away);
+    await assert.rejects(http.request(get), unavailable);
     assert.deepEqual(lines, []);
   });
 
-  it("start with a server that is away, and not with one that is no OpenSearch, too old, or refuses us", async (t) => {
+  it("start with an unreachable server, and not with one that is no OpenSearch, too old, or rejects the credentials", async (t) => {
     let [status, body] = [200, "{}"];
     const { url, lines, log } = await open(t, (_, response) =>
       response.writeHead(status, { "content-type": "application/json" }).end(body),

@@ -3,29 +3,29 @@ import { storedDocument } from "./opensearch-fields.ts";
 import { createGenerations, isMissing } from "./opensearch-generations.ts";
 import type { GenerationOptions } from "./opensearch-generations.ts";
 import { itemError, OpenSearchFault } from "./opensearch-http.ts";
-import { mend } from "./opensearch-mending.ts";
+import { correctSpelling } from "./opensearch-spelling.ts";
 import { facetsBody, facetsOf, pageBody, rowsOf } from "./opensearch-query.ts";
-import type { FacetsAnswer, PageAnswer } from "./opensearch-query.ts";
+import type { FacetsResponse, PageResponse } from "./opensearch-query.ts";
 import { nothingFound, pageOf, readQuery } from "./read-query.ts";
 import type { Position } from "./search-cursor.ts";
 import type { SearchDocument, SearchIndex, SearchQuery, SearchResult } from "./search.ts";
 import { stopWords } from "./stop-words.ts";
-import { wanted } from "./terms.ts";
-import type { Wanted } from "./terms.ts";
+import { textQuery } from "./terms.ts";
+import type { TextQuery } from "./terms.ts";
 
-type ItemAnswer = Readonly<
+type ItemResponse = Readonly<
   Record<string, { readonly status: number; readonly error?: { readonly type: string; readonly reason: string } }>
 >;
-type SearchAnswer = PageAnswer &
-  FacetsAnswer & { readonly status: number; readonly error?: { readonly type: string; readonly reason?: string } };
+type SearchResponse = PageResponse &
+  FacetsResponse & { readonly status: number; readonly error?: { readonly type: string; readonly reason?: string } };
 type Found = { readonly rows: readonly Position[]; readonly facets: SearchResult["facets"] };
-/** A line or two of a bulk request, for an index that is called so. */
+/** A line or two of a bulk request, for the index of a name. */
 type Item = (index: string) => string;
 
-/** A body of lines is sent when it is that long. */
+/** A body of lines is sent when it is this long. */
 const linesLengthMax = 4_000_000;
 const bulkMs = 5_000;
-/** Words that say nothing have no stem here; the others' are OpenSearch's affair. */
+/** Stop words have no stem; OpenSearch makes those of other words. */
 const stemless: ReadonlyMap<string, string> = new Map(stopWords.map((word) => [word, ""]));
 
 export function createOpenSearchIndex(name: string, options: GenerationOptions): SearchIndex {
@@ -35,24 +35,24 @@ export function createOpenSearchIndex(name: string, options: GenerationOptions):
   const searchHeader = JSON.stringify({ index: alias, allow_partial_search_results: false });
   let writable = true;
 
-  /** Does it again when the index turns out to be missing: it was deleted, or replaced just now. */
-  const opened = async <T>(wantedTo: "to read" | "to write", work: () => Promise<T>): Promise<T> => {
-    await generations.open(wantedTo);
+  /** Repeats the work when the index is missing: it was deleted, or has just been replaced. */
+  const opened = async <T>(purpose: "to read" | "to write", work: () => Promise<T>): Promise<T> => {
+    await generations.open(purpose);
     try {
       return await work();
     } catch (error) {
       if (!isMissing(error)) throw error;
       generations.missing();
-      await generations.open(wantedTo);
+      await generations.open(purpose);
       return work();
     }
   };
 
-  const bulk = async (lines: string, visible: boolean): Promise<readonly ItemAnswer[]> => {
-    const { items } = await http.request<{ readonly items: readonly ItemAnswer[] }>({
+  const bulk = async (lines: string, visible: boolean): Promise<readonly ItemResponse[]> => {
+    const { items } = await http.request<{ readonly items: readonly ItemResponse[] }>({
       method: "POST",
       path: "/_bulk",
-      // An index that is not there must not be made by writing to it.
+      // A write must not create a missing index.
       query: {
         require_alias: "true",
         refresh: visible ? "wait_for" : "false",
@@ -67,33 +67,33 @@ export function createOpenSearchIndex(name: string, options: GenerationOptions):
     for (let at = 0; at < items.length;) {
       let lines = "";
       for (; at < items.length && lines.length < linesLengthMax; at++) for (const index of to) lines += items[at]!(index);
-      // What is seen of the last is seen of all before it.
-      const answers = await bulk(lines, visible && at === items.length);
-      for (const [n, answer] of answers.entries()) check(answer, to[n % to.length]!);
-      if (!writable) log.info({ index: alias }, "OpenSearch takes documents again");
+      // When the last can be found, so can all before it.
+      const responses = await bulk(lines, visible && at === items.length);
+      for (const [n, response] of responses.entries()) check(response, to[n % to.length]!);
+      if (!writable) log.info({ index: alias }, "OpenSearch accepts documents again");
       writable = true;
     }
   };
-  const check = (answer: ItemAnswer, index: string): void => {
-    const { status, error } = Object.values(answer)[0]!;
-    // A newer version is there already.
+  const check = (response: ItemResponse, index: string): void => {
+    const { status, error } = Object.values(response)[0]!;
+    // A newer version is stored already.
     if (error === undefined || status === 409) return;
     if (error.type === "index_not_found_exception") {
       if (index === next) return;
       throw new OpenSearchFault(status, error.type, error.reason);
     }
-    const fault = new OpenSearchFault(status, error.type, `OpenSearch does not take a document: ${error.type}: ${error.reason}`);
+    const fault = new OpenSearchFault(status, error.type, `OpenSearch rejects a document: ${error.type}: ${error.reason}`);
     if (status === 400) throw fault;
-    if (writable) log.warn({ index: alias, error: fault }, "OpenSearch takes no documents; they are put again and again");
+    if (writable) log.warn({ index: alias, error: fault }, "OpenSearch accepts no documents; putting them is retried");
     writable = false;
     throw refuse({ reason: "DEPENDENCY_UNAVAILABLE", code: "unavailable", message: "The search engine cannot write", cause: fault });
   };
-  const search = async (query: SearchQuery, want: Wanted | undefined, from: Position | undefined): Promise<Found> => {
+  const search = async (query: SearchQuery, want: TextQuery | undefined, from: Position | undefined): Promise<Found> => {
     const bodies = [
       pageBody(query, want, from),
       ...(query.facets === undefined || query.facets.length === 0 ? [] : [facetsBody(query, want)]),
     ];
-    const { responses } = await http.request<{ readonly responses: readonly SearchAnswer[] }>({
+    const { responses } = await http.request<{ readonly responses: readonly SearchResponse[] }>({
       method: "POST",
       path: "/_msearch",
       query: { filter_path: "responses.hits.hits.sort,responses.aggregations.*.buckets,responses.error,responses.status,error" },
@@ -114,14 +114,14 @@ export function createOpenSearchIndex(name: string, options: GenerationOptions):
       const { typed, from, empty } = readQuery(name, query);
       if (empty) return nothingFound(query);
       return opened("to read", async () => {
-        let mended = from?.mended;
-        const want = mended === undefined ? typed && wanted(typed, stemless) : { words: mended };
+        let corrected = from?.corrected;
+        const want = corrected === undefined ? typed && textQuery(typed, stemless) : { words: corrected };
         let found = await search(query, want, from);
         if (found.rows.length === 0 && typed !== undefined && from === undefined) {
-          mended = await mend(http, alias, typed);
-          if (mended !== undefined) found = await search(query, { words: mended }, undefined);
+          corrected = await correctSpelling(http, alias, typed);
+          if (corrected !== undefined) found = await search(query, { words: corrected }, undefined);
         }
-        return pageOf(name, query, { ...found, mended });
+        return pageOf(name, query, { ...found, corrected });
       });
     },
     rebuild: async (fill) => {
@@ -136,13 +136,13 @@ export function createOpenSearchIndex(name: string, options: GenerationOptions):
         await generations
           .abandon(generation)
           .catch((left: unknown) =>
-            log.warn({ index: generation, error: left }, "half a search index is left behind; the next rebuild deletes it"),
+            log.warn({ index: generation, error: left }, "an unfinished search index could not be deleted; the next rebuild deletes it"),
           );
         throw error;
       }
-      // The one that began later reads what this one has read, or newer.
+      // The later one reads the same data, or newer.
       if (!(await generations.finish(generation)))
-        log.info({ index: alias }, "another rebuild of a search index has begun since; that one counts");
+        log.info({ index: alias }, "another rebuild of the search index has begun since and replaces this one");
     },
   };
 }
@@ -150,7 +150,7 @@ export function createOpenSearchIndex(name: string, options: GenerationOptions):
 function putItem(document: SearchDocument): Item {
   const { id, version } = document;
   const stored = storedDocument(document);
-  // The same version again does no harm, and comes in after a delete, which counts as the next version.
+  // The same version again has no effect, and is accepted after a delete, which counts as the next version.
   return (index) => `${JSON.stringify({ index: { _index: index, _id: id, version, version_type: "external_gte" } })}\n${stored}\n`;
 }
 

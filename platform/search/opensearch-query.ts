@@ -2,27 +2,27 @@ import { fieldOf, isHashed, storedKeyword } from "./opensearch-fields.ts";
 import { absentNumber, boundsOf } from "./numbers.ts";
 import type { Position } from "./search-cursor.ts";
 import type { SearchQuery, SearchResult } from "./search.ts";
-import type { Wanted } from "./terms.ts";
+import type { TextQuery } from "./terms.ts";
 
 type Clause = Readonly<Record<string, unknown>>;
 
-/** What is read of an answer to `pageBody`. */
-export interface PageAnswer {
+/** What is read of the response to `pageBody`. */
+export interface PageResponse {
   readonly hits?: { readonly hits?: readonly { readonly sort: readonly (number | string)[] }[] };
 }
 
-/** What is read of an answer to `facetsBody`. */
-export interface FacetsAnswer {
+/** What is read of the response to `facetsBody`. */
+export interface FacetsResponse {
   readonly aggregations?: Readonly<Record<string, { readonly buckets: readonly { readonly key: string; readonly doc_count: number }[] }>>;
 }
 
-/** The tiers of relevance, the most telling first; the fourth is that of words only begun. Of a document's scores the greatest counts. */
+/** The tiers of relevance, the most relevant first; the fourth is that of beginnings of words. Of a document's scores the greatest counts. */
 const tierFields = ["a", "ab", "abc"] as const;
 const scoreMax = 4;
 const facetValuesMax = 100;
 
 /** One page after `from`, in order, with one more than the limit when there is another page. */
-export function pageBody(query: SearchQuery, want: Wanted | undefined, from: Position | undefined): Clause {
+export function pageBody(query: SearchQuery, want: TextQuery | undefined, from: Position | undefined): Clause {
   const ranked = want !== undefined && query.sort.some(({ by }) => by === "relevance");
   return {
     size: query.limit + 1,
@@ -35,10 +35,10 @@ export function pageBody(query: SearchQuery, want: Wanted | undefined, from: Pos
 }
 
 /**
- * The facets of all that matches. A search of its own, because OpenSearch keeps the answers of searches without hits until the index
- * changes, and because beside a page it would not count what lies before `search_after`.
+ * The facets of all that matches. A search of its own, because OpenSearch caches the results of searches without hits until the index
+ * changes, and because with a page it would not count what is before `search_after`.
  */
-export function facetsBody(query: SearchQuery, want: Wanted | undefined): Clause {
+export function facetsBody(query: SearchQuery, want: TextQuery | undefined): Clause {
   const facets = (query.facets ?? []).map((name, at) => [
     `f${at}`,
     { terms: { field: fieldOf("keywords", name), size: facetValuesMax, order: [{ _count: "desc" }, { _key: "asc" }] } },
@@ -52,11 +52,11 @@ export function facetsBody(query: SearchQuery, want: Wanted | undefined): Clause
 }
 
 /** The positions of a page's documents. */
-export function rowsOf(query: SearchQuery, { hits }: PageAnswer): Position[] {
+export function rowsOf(query: SearchQuery, { hits }: PageResponse): Position[] {
   return (hits?.hits ?? []).map(({ sort }) => ({ keys: keysOf(query, sort), id: String(sort.at(-1)) }));
 }
 
-export function facetsOf({ facets = [] }: SearchQuery, { aggregations = {} }: FacetsAnswer): SearchResult["facets"] {
+export function facetsOf({ facets = [] }: SearchQuery, { aggregations = {} }: FacetsResponse): SearchResult["facets"] {
   return Object.fromEntries(
     facets.map((name, at) => [
       name,
@@ -72,13 +72,13 @@ export function anyWord(field: (typeof tierFields)[number], alternatives: readon
   return { match: { [field]: { query: alternatives.join(" ") } } };
 }
 
-function anywhere({ words, prefix }: Wanted): Clause {
+function anywhere({ words, prefix }: TextQuery): Clause {
   if (prefix === undefined) return all(words.map((word) => anyWord("abc", word)));
   const last = { bool: { should: [anyWord("abc", words.at(-1)!), { prefix: { words: prefix } }] } };
   return all([...words.slice(0, -1).map((word) => anyWord("abc", word)), last]);
 }
 
-function tiers(want: Wanted): Clause {
+function tiers(want: TextQuery): Clause {
   const within = tierFields.map((field) => all(want.words.map((word) => anyWord(field, word))));
   if (want.prefix !== undefined) within.push(anywhere(want));
   return { dis_max: { queries: within.map((filter, tier) => ({ constant_score: { filter, boost: scoreMax - tier } })) } };
@@ -88,7 +88,7 @@ function all(filter: readonly Clause[]): Clause {
   return filter.length === 1 ? filter[0]! : { bool: { filter } };
 }
 
-function matching(query: SearchQuery, want: Wanted | undefined): Clause[] {
+function matching(query: SearchQuery, want: TextQuery | undefined): Clause[] {
   return want === undefined ? filters(query) : [...filters(query), anywhere(want)];
 }
 

@@ -21,7 +21,7 @@ describe("search: OpenSearch with TLS", () => {
   });
 
   for (const fault of tlsFaults)
-    it(`SEC-05: tells a server nothing ${fault.name}, says why, and refuses`, async () => {
+    it(`SEC-05: sends nothing to a server ${fault.name}, logs why, and refuses`, async () => {
       const { server, ca } = await fault.open(opensearch);
       const { log, lines, says } = writtenLog();
       const search = openTestOpenSearch({ url: `https://${server.host}:${server.port}`, log, ...(ca !== undefined && { ca }) });
@@ -31,11 +31,11 @@ describe("search: OpenSearch with TLS", () => {
       assert.deepEqual([lines.length, server.heard()], [1, 0]);
     });
 
-  it("SEC-05: gets no answer in plain text where TLS is spoken", async () => {
+  it("SEC-05: gets no response in plain text from a server with TLS", async () => {
     const server = await openTlsServer(opensearch);
     const { log, says } = writtenLog();
     await openTestOpenSearch({ url: `http://${server.host}:${server.port}`, ca: server.ca, log }).start();
-    await says(/OpenSearch does not answer/);
+    await says(/OpenSearch is unreachable/);
     assert.equal(server.heard(), 0);
   });
 });

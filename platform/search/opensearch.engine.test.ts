@@ -30,32 +30,32 @@ describe("search in OpenSearch", () => {
     }
   });
 
-  it("CAT-07: says that an index was lost, refuses to answer from half of it, and answers again when it was filled", async () => {
+  it("CAT-07: reports that an index was lost, refuses queries of an incomplete one, and serves them again when it was filled", async () => {
     const search = openTestOpenSearch();
     const lost = new Set<string>();
     const index = search.index("products", (gap) => lost.add(gap));
     const fill = (): Promise<void> => index.rebuild((documents) => documents.put([document("1"), document("2")]));
-    const away = (error: unknown): boolean => refusalIn(error)?.reason === "DEPENDENCY_UNAVAILABLE";
+    const unavailable = (error: unknown): boolean => refusalIn(error)?.reason === "DEPENDENCY_UNAVAILABLE";
     for (let time = 1; time <= 2; time++) {
-      await assert.rejects(index.query(everything), away);
-      await assert.rejects(index.query(everything), away);
+      await assert.rejects(index.query(everything), unavailable);
+      await assert.rejects(index.query(everything), unavailable);
       assert.equal(lost.size, time);
       await index.put([document("3")]);
-      await assert.rejects(index.query(everything), away);
+      await assert.rejects(index.query(everything), unavailable);
       await fill();
       assert.deepEqual((await index.query(everything)).ids, ["1", "2"]);
       // Others learn of it too, and see no loss.
       const other = search.index("products", () => assert.fail("nothing is lost"));
       assert.deepEqual((await other.query(everything)).ids, ["1", "2"]);
-      await search.ask("DELETE", `/${Object.keys((await search.ask("GET", `/${search.prefix}*`)) as object).join(",")}`);
+      await search.request("DELETE", `/${Object.keys((await search.request("GET", `/${search.prefix}*`)) as object).join(",")}`);
     }
   });
 
-  it("leaves no index behind but the one that answers, also after rebuilds that nobody ended", async () => {
+  it("leaves no index behind but the one in use, also after rebuilds that did not end", async () => {
     const search = openTestOpenSearch();
     const index = search.index("products");
     await index.put([document("1")]);
-    const generations = async () => Object.keys((await search.ask("GET", `/${search.prefix}products*/_alias`)) as object).length;
+    const generations = async () => Object.keys((await search.request("GET", `/${search.prefix}products*/_alias`)) as object).length;
     // The process that does it dies: nothing of its rebuild ever ends.
     await new Promise<void>((resolve) => void index.rebuild(() => new Promise(() => resolve())));
     assert.equal(await generations(), 2);
@@ -65,7 +65,7 @@ describe("search in OpenSearch", () => {
     assert.deepEqual((await index.query(everything)).ids, ["3"]);
   });
 
-  it("takes names that stand for an index only", () => {
+  it("takes only names of an index", () => {
     const search = openTestOpenSearch();
     for (const name of ["A", "a.b", "a*", "a,b", "../a"]) assert.throws(() => search.index(name), /cannot be the name of an index/, name);
   });
@@ -85,7 +85,7 @@ describe("search in OpenSearch, with PostgreSQL behind it", () => {
     runs: 3,
   });
 
-  it("RES-04: gives the same pages in the same order from either, and a cursor of one goes on in the other", async () => {
+  it("RES-04: gives the same pages in the same order from either, and a cursor of one continues in the other", async () => {
     const search = openTestOpenSearch();
     await fc.assert(
       fc.asyncProperty(
@@ -112,7 +112,7 @@ describe("search in OpenSearch, with PostgreSQL behind it", () => {
     );
   });
 
-  it("RES-04: goes on in the other with words that were misspelt", async () => {
+  it("RES-04: continues in the other with corrected words", async () => {
     const search = openTestOpenSearch();
     const name = `test-${randomUUID()}`;
     const engines = [search.index(name), postgres.index(name)];

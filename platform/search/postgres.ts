@@ -1,19 +1,19 @@
 import type { Database } from "../database/database.ts";
 import type { MigrationSet } from "../database/migrate.ts";
 import { sql } from "../database/sql.ts";
-import { learn, mend } from "./mending.ts";
+import { addWords, correctSpelling } from "./spelling.ts";
 import { ascending } from "./numbers.ts";
 import { nothingFound, pageOf, readQuery } from "./read-query.ts";
 import { keyCountOf } from "./search-cursor.ts";
 import { facetsSql, pageSql } from "./search-sql.ts";
-import type { Asked, PageRow } from "./search-sql.ts";
+import type { IndexQuery, PageRow } from "./search-sql.ts";
 import type { Search, SearchDocument, SearchIndex, SearchResult } from "./search.ts";
 import { createStems } from "./stems.ts";
 import type { Stems } from "./stems.ts";
-import { documentTerms, documentWords, plain, wanted } from "./terms.ts";
-import type { Wanted } from "./terms.ts";
+import { documentTerms, documentWords, plain, textQuery } from "./terms.ts";
+import type { TextQuery } from "./terms.ts";
 
-/** What the service's database needs for it. */
+/** The tables that the service's database needs for it. */
 export const searchMigrations: MigrationSet = { scope: "search", folder: new URL("./migrations/", import.meta.url) };
 
 const putAtOnce = 200;
@@ -25,8 +25,8 @@ export interface PostgresSearchOptions {
 }
 
 /**
- * Search in the service's own database, which never loses an index. A usual query is one statement over one GIN index. A text of which some
- * word is in no document is tried again with the words nearest to it. The first 16 words of a text count, and up to 100 values of a facet.
+ * Search in the service's own database, which never loses an index. A usual query is one statement over one GIN index. A text with a word
+ * that is in no document is searched for again with the nearest words. The first 16 words of a text count, and up to 100 values of a facet.
  */
 export function createPostgresSearch({ database }: PostgresSearchOptions): Search {
   const stems = createStems(database);
@@ -37,7 +37,7 @@ function createIndex(database: Database, stems: Stems, index: string): SearchInd
   let written = 0;
   let analyzeAfter = analyzeFirstAfter;
 
-  const put = async (documents: readonly SearchDocument[], same: "kept" | "replaced"): Promise<void> => {
+  const put = async (documents: readonly SearchDocument[], same: "unchanged" | "replaced"): Promise<void> => {
     const newest = newestOfEach(documents);
     for (let at = 0; at < newest.length; at += putAtOnce)
       await putSome(database, stems, { index, documents: newest.slice(at, at + putAtOnce), same });
@@ -50,39 +50,39 @@ function createIndex(database: Database, stems: Stems, index: string): SearchInd
   const remove = async (ids: readonly string[]): Promise<void> => {
     if (ids.length > 0) await database.run(sql`delete from search_documents where index_name = ${index} and id = any(${ids}::text[])`);
   };
-  const stemmed = async (words: Wanted["words"]): Promise<Wanted> => {
+  const stemmed = async (words: TextQuery["words"]): Promise<TextQuery> => {
     const known = await stems(words.flat());
     return { words: words.map((alternatives) => alternatives.map((word) => known.get(word) || word)) };
   };
 
   return {
-    put: (documents) => put(documents, "kept"),
+    put: (documents) => put(documents, "unchanged"),
     delete: remove,
 
     async query(query) {
       const { typed, from, empty } = readQuery(index, query);
       if (empty) return nothingFound(query);
-      let mended = from?.mended;
-      let asked: Asked = { index, query, want: undefined };
-      if (mended !== undefined) asked = { ...asked, want: await stemmed(mended) };
-      else if (typed !== undefined) asked = { ...asked, want: wanted(typed, await stems(typed)) };
-      let rows = await database.rows<PageRow>(pageSql(asked, from));
+      let corrected = from?.corrected;
+      let indexQuery: IndexQuery = { index, query, want: undefined };
+      if (corrected !== undefined) indexQuery = { ...indexQuery, want: await stemmed(corrected) };
+      else if (typed !== undefined) indexQuery = { ...indexQuery, want: textQuery(typed, await stems(typed)) };
+      let rows = await database.rows<PageRow>(pageSql(indexQuery, from));
       if (rows.length === 0 && typed !== undefined && from === undefined) {
-        mended = await mend(database, stems, index, typed);
-        if (mended !== undefined) {
-          asked = { ...asked, want: await stemmed(mended) };
-          rows = await database.rows<PageRow>(pageSql(asked, undefined));
+        corrected = await correctSpelling(database, stems, index, typed);
+        if (corrected !== undefined) {
+          indexQuery = { ...indexQuery, want: await stemmed(corrected) };
+          rows = await database.rows<PageRow>(pageSql(indexQuery, undefined));
         }
       }
       const keyed = rows.map((row) => ({ id: row.id, keys: Array.from({ length: keyCountOf(query) }, (_, at) => String(row[`k${at}`])) }));
-      return pageOf(index, query, { rows: keyed, mended, facets: await countFacets(database, asked) });
+      return pageOf(index, query, { rows: keyed, corrected, facets: await countFacets(database, indexQuery) });
     },
 
-    // In place: the rows of before answer until theirs are written, and what others write meanwhile is written later than the beginning.
+    // In place: queries find the former rows until the new ones are written, and what others write meanwhile has a later number.
     async rebuild(fill) {
-      const { began } = await database.one<{ began: bigint }>(sql`select nextval('search_writings') as began`);
+      const { began } = await database.one<{ began: bigint }>(sql`select nextval('search_writes') as began`);
       await fill({ put: (documents) => put(documents, "replaced"), delete: remove });
-      // The words stay: without documents they mend nothing, and a put that runs meanwhile relies on them.
+      // The words stay: without documents they correct nothing, and a concurrent put relies on them.
       await database.run(sql`delete from search_documents where index_name = ${index} and written < ${began}`);
     },
   };
@@ -92,15 +92,19 @@ function createIndex(database: Database, stems: Stems, index: string): SearchInd
 async function putSome(
   database: Database,
   stems: Stems,
-  { index, documents, same }: { readonly index: string; readonly documents: readonly SearchDocument[]; readonly same: "kept" | "replaced" },
+  {
+    index,
+    documents,
+    same,
+  }: { readonly index: string; readonly documents: readonly SearchDocument[]; readonly same: "unchanged" | "replaced" },
 ): Promise<void> {
   const words = documents.map(documentWords);
   const distinct = new Set(words.flatMap(({ a, b, c }) => [...a, ...b, ...c]));
   const stemOf = await stems(distinct);
-  await learn(database, index, distinct);
+  await addWords(database, index, distinct);
   await database.run(sql`
     insert into search_documents as stored (index_name, id, version, title_words, numbers, keywords, terms, written)
-    select ${index}, id, version, title_words, numbers::jsonb, keywords::jsonb, terms::tsvector, nextval('search_writings')
+    select ${index}, id, version, title_words, numbers::jsonb, keywords::jsonb, terms::tsvector, nextval('search_writes')
     from unnest(
       ${documents.map(({ id }) => id)}::text[], ${documents.map(({ version }) => version)}::bigint[],
       ${words.map(({ a }) => a.length)}::int[], ${documents.map(({ numbers }) => JSON.stringify(ascending(numbers)))}::text[],
@@ -112,7 +116,7 @@ async function putSome(
     where stored.version < excluded.version + ${same === "replaced" ? 1 : 0}`);
 }
 
-/** Sorted by id, so that two who write the same documents wait for each other in one order. */
+/** Sorted by id, so that two transactions that write the same documents lock them in one order. */
 function newestOfEach(documents: readonly SearchDocument[]): SearchDocument[] {
   const newest = new Map<string, SearchDocument>();
   for (const document of documents)
@@ -124,11 +128,11 @@ function storable(keywords: SearchDocument["keywords"]): SearchDocument["keyword
   return Object.fromEntries(Object.entries(keywords).map(([name, values]) => [name, [...new Set(values.map(plain))]]));
 }
 
-async function countFacets(database: Database, asked: Asked): Promise<SearchResult["facets"]> {
-  const names = asked.query.facets ?? [];
+async function countFacets(database: Database, indexQuery: IndexQuery): Promise<SearchResult["facets"]> {
+  const names = indexQuery.query.facets ?? [];
   const facets: Record<string, { value: string; count: number }[]> = Object.fromEntries(names.map((name) => [name, []]));
   if (names.length === 0) return facets;
-  const rows = await database.rows<{ name: string; value: string; count: number }>(facetsSql(asked, names, facetValuesMax));
+  const rows = await database.rows<{ name: string; value: string; count: number }>(facetsSql(indexQuery, names, facetValuesMax));
   for (const { name, value, count } of rows) facets[name]?.push({ value, count });
   return facets;
 }

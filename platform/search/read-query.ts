@@ -4,13 +4,13 @@ import type { Position } from "./search-cursor.ts";
 import type { SearchQuery, SearchResult } from "./search.ts";
 import { queryWords } from "./terms.ts";
 
-/** What every engine reads from a query before it asks. */
+/** What every engine reads from a query first. */
 export interface ReadQuery {
   /** The words of its text; undefined when there is none. */
   readonly typed: readonly string[] | undefined;
   /** Where the page begins; undefined for the first one. */
   readonly from: Position | undefined;
-  /** Nothing can match: a text without words, or a keyword of which no value is wanted. */
+  /** Nothing can match: a text without words, or a keyword without values. */
   readonly empty: boolean;
 }
 
@@ -24,21 +24,21 @@ export function readQuery(index: string, query: SearchQuery): ReadQuery {
   return { typed, from, empty };
 }
 
-/** The answer of up to `limit` documents, of which one more than that is given when there is another page. */
+/** The result of up to `limit` documents; `rows` has one more when there is another page. */
 export function pageOf(
   index: string,
   query: SearchQuery,
-  found: { readonly rows: readonly Position[]; readonly mended: Position["mended"]; readonly facets: SearchResult["facets"] },
+  found: { readonly rows: readonly Position[]; readonly corrected: Position["corrected"]; readonly facets: SearchResult["facets"] },
 ): SearchResult {
-  const { rows, mended, facets } = found;
+  const { rows, corrected, facets } = found;
   const shown = rows.slice(0, query.limit);
   const ids = shown.map(({ id }) => id);
   const last = shown.at(-1);
   if (rows.length <= query.limit || last === undefined) return { ids, facets };
-  return { ids, facets, cursor: encodeCursor(index, query, { ...last, ...(mended !== undefined && { mended }) }) };
+  return { ids, facets, cursor: encodeCursor(index, query, { ...last, ...(corrected !== undefined && { corrected }) }) };
 }
 
-/** The answer when nothing matches. */
+/** The result when nothing matches. */
 export function nothingFound({ facets = [] }: SearchQuery): SearchResult {
   return { ids: [], facets: Object.fromEntries(facets.map((name) => [name, []])) };
 }

@@ -2,17 +2,17 @@ import { createHash } from "node:crypto";
 import { refuse } from "../errors/refusal.ts";
 import type { SearchQuery } from "./search.ts";
 
-/** Where a page ended. The same place has the same position in every engine, so that one can go on where another stopped. */
+/** Where a page ended. It is the same in every engine, so that one can continue where another stopped. */
 export interface Position {
   /**
-   * The sort keys of its last document, as decimal text, all ascending. Relevance is two: the tier (0 when the title holds all words, then
-   * with tags, then with the description, then as begun words), and how many words the title has. A descending number is negated; an absent
+   * The sort keys of its last document, as decimal text, all ascending. Relevance is two: the tier (0 when the title has all words, then
+   * with tags, then with the description, then as beginnings of words), and how many words the title has. A descending number is negated; an absent
    * one is 2^53.
    */
   readonly keys: readonly string[];
   readonly id: string;
-  /** The words in place of those that were misspelt, so that the next page seeks the same. */
-  readonly mended?: readonly (readonly string[])[];
+  /** The corrected words, so that the next page searches for the same. */
+  readonly corrected?: readonly (readonly string[])[];
 }
 
 /** How many sort keys there are before the id. */
@@ -22,20 +22,20 @@ export function keyCountOf({ sort }: SearchQuery): number {
 
 /** The cursor of a position in the answer to this query. */
 export function encodeCursor(index: string, query: SearchQuery, position: Position): string {
-  const { keys, id, mended } = position;
-  const facts = mended === undefined ? [keys, id] : [keys, id, mended];
+  const { keys, id, corrected } = position;
+  const facts = corrected === undefined ? [keys, id] : [keys, id, corrected];
   return Buffer.from(JSON.stringify([seal(index, query, facts), ...facts])).toString("base64url");
 }
 
-/** The position that a cursor names. Refuses with INVALID_CURSOR when it is not of this query, or not as we made it. */
+/** The position that a cursor names. Refuses with INVALID_CURSOR when it is not of this query, or was changed. */
 export function decodeCursor(index: string, query: SearchQuery, cursor: string, keyCount: number): Position {
   const [sealed, ...facts] = parsed(cursor);
-  const [keys, id, mended] = facts;
+  const [keys, id, corrected] = facts;
   if (sealed !== seal(index, query, facts) || typeof id !== "string" || !isTexts(keys) || keys.length !== keyCount) throw invalid();
   if (!keys.every((key) => /^-?\d{1,16}$/.test(key))) throw invalid();
-  if (mended === undefined) return { keys, id };
-  if (!Array.isArray(mended) || !mended.every(isTexts)) throw invalid();
-  return { keys, id, mended };
+  if (corrected === undefined) return { keys, id };
+  if (!Array.isArray(corrected) || !corrected.every(isTexts)) throw invalid();
+  return { keys, id, corrected };
 }
 
 function parsed(cursor: string): unknown[] {

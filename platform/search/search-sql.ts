@@ -4,57 +4,57 @@ import { absentNumber, boundsOf } from "./numbers.ts";
 import type { Position } from "./search-cursor.ts";
 import type { SearchQuery } from "./search.ts";
 import { matchQuery, tierQueries } from "./terms.ts";
-import type { Wanted } from "./terms.ts";
+import type { TextQuery } from "./terms.ts";
 
 /** A row of `pageSql`: the id, and the sort keys as k0, k1, … */
 export type PageRow = { readonly id: string } & Readonly<Record<`k${number}`, bigint>>;
 
-/** What is asked of which index; `want` is what the text asks for. */
-export interface Asked {
+/** A query of an index; `want` is its text. */
+export interface IndexQuery {
   readonly index: string;
   readonly query: SearchQuery;
-  readonly want: Wanted | undefined;
+  readonly want: TextQuery | undefined;
 }
 
 const comma = sql`, `;
 const and = sql` and `;
 
 /** One page after `from`, in order, with one row more than the limit when there is another page. */
-export function pageSql(asked: Asked, from: Position | undefined): Sql {
-  return asked.query.sort[0]?.by === "relevance" && asked.want !== undefined
-    ? tieredPage(asked, asked.want, from)
-    : page(asked, matching(asked), sortKeys(asked), from);
+export function pageSql(indexQuery: IndexQuery, from: Position | undefined): Sql {
+  return indexQuery.query.sort[0]?.by === "relevance" && indexQuery.want !== undefined
+    ? tieredPage(indexQuery, indexQuery.want, from)
+    : page(indexQuery, matching(indexQuery), sortKeys(indexQuery), from);
 }
 
 /** How many of all matches have which keyword. */
-export function facetsSql(asked: Asked, names: readonly string[], valuesMax: number): Sql {
+export function facetsSql(indexQuery: IndexQuery, names: readonly string[], valuesMax: number): Sql {
   return sql`
     select name, value, count from (
-      select name, value, count(*)::int as count, row_number() over (partition by name order by count(*) desc, value collate "C") as place
+      select name, value, count(*)::int as count, row_number() over (partition by name order by count(*) desc, value collate "C") as rank
       from search_documents, unnest(${names}::text[]) as name, jsonb_array_elements_text(keywords -> name) as value
-      where ${matching(asked)} group by name, value) as counted
-    where place <= ${valuesMax} order by name, place`;
+      where ${matching(indexQuery)} group by name, value) as counted
+    where rank <= ${valuesMax} order by name, rank`;
 }
 
 /**
- * A branch a tier. They run one after the other and only until the page is full, so that the many documents that hold a
- * word somewhere are not looked at while its titles fill the page.
+ * A branch a tier. They run one after the other and only until the page is full, so that the many documents that have a
+ * word somewhere are not read while titles fill the page.
  */
-function tieredPage(asked: Asked, want: Wanted, from: Position | undefined): Sql {
-  const { index, query } = asked;
-  const [, , ...laterKeys] = sortKeys(asked);
+function tieredPage(indexQuery: IndexQuery, want: TextQuery, from: Position | undefined): Sql {
+  const { index, query } = indexQuery;
+  const [, , ...laterKeys] = sortKeys(indexQuery);
   const tiers = tierQueries(index, want, query.keywords);
   const first = Math.min(Number(from?.keys[0] ?? 0), tiers.length - 1);
   const branches = tiers.flatMap((tier, depth) => {
     if (depth < first) return [];
     const keys = [sql`${depth}::bigint`, sql`title_words::bigint`, ...laterKeys];
     const where = sql.join([sql`terms @@ (select ${tier}::tsquery)`, ...ranges(query)], and);
-    return [sql`(${page(asked, where, keys, depth === first ? from : undefined)})`];
+    return [sql`(${page(indexQuery, where, keys, depth === first ? from : undefined)})`];
   });
   return sql`select * from (${sql.join(branches, sql` union all `)}) as tiers limit ${query.limit + 1}`;
 }
 
-function page({ query }: Asked, where: Sql, keys: readonly Sql[], from: Position | undefined): Sql {
+function page({ query }: IndexQuery, where: Sql, keys: readonly Sql[], from: Position | undefined): Sql {
   const names = [...keys.map((_, at) => sql.name(`k${at}`)), sql`id`];
   const selected = sql.join([...keys.map((key, at) => sql`${key} as ${names[at]}`), sql`id`], comma);
   if (from === undefined)
@@ -65,13 +65,13 @@ function page({ query }: Asked, where: Sql, keys: readonly Sql[], from: Position
     order by ${sql.join(names, comma)} limit ${query.limit + 1}`;
 }
 
-function matching({ index, query, want }: Asked): Sql {
+function matching({ index, query, want }: IndexQuery): Sql {
   const match = matchQuery(index, want, query.keywords);
-  // As a sub-select it is unknown when planning, so that one plan serves all queries of this shape.
+  // In a sub-select its value is unknown to the planner, so that one plan serves all queries of this shape.
   return sql.join([match === undefined ? sql`index_name = ${index}` : sql`terms @@ (select ${match}::tsquery)`, ...ranges(query)], and);
 }
 
-function sortKeys({ index, query, want }: Asked): Sql[] {
+function sortKeys({ index, query, want }: IndexQuery): Sql[] {
   return query.sort.flatMap((sort): Sql[] => {
     if (!("descending" in sort))
       return want === undefined ? [sql`0::bigint`, sql`0::bigint`] : [tierOf(index, want), sql`title_words::bigint`];
@@ -80,14 +80,14 @@ function sortKeys({ index, query, want }: Asked): Sql[] {
   });
 }
 
-function tierOf(index: string, want: Wanted): Sql {
+function tierOf(index: string, want: TextQuery): Sql {
   const tiers = tierQueries(index, want, undefined).map(
     (tier, depth) => sql`when terms @@ (select ${tier}::tsquery) then ${depth}::bigint`,
   );
   return sql`case ${sql.join(tiers, sql` `)} end`;
 }
 
-/** Most documents have one number a field, so its least mostly decides. Of several, those between least and greatest are asked last. */
+/** Most documents have one number a field, so its least mostly decides. Of several, those between least and greatest are checked last. */
 function ranges({ ranges: wanted = {} }: SearchQuery): Sql[] {
   return Object.entries(wanted).map(([field, range]) => {
     const numbers = sql`numbers -> ${field}::text`;

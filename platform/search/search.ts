@@ -1,9 +1,9 @@
-/** What is found by text and filters. All of a document's facts are in these four bags. */
+/** A document that is found by text and filters. */
 export interface SearchDocument {
   readonly id: string;
   /** Rises with each change; an older one never replaces a newer one. */
   readonly version: number;
-  /** Texts by weight, most telling first: title, then tags, then description. */
+  /** Texts by weight, the heaviest first: title, then tags, then description. */
   readonly text: { readonly a: string; readonly b: string; readonly c: string };
   /** Exact values: { category: ["cat_…"], status: ["PUBLISHED"] }. */
   readonly keywords: Readonly<Record<string, readonly string[]>>;
@@ -12,7 +12,7 @@ export interface SearchDocument {
 }
 
 export interface SearchQuery {
-  /** Words as a person types them, in any inflection, with typing errors. Absent: everything. */
+  /** Words as a person types them, in any inflection, with typing errors. Absent: all documents. */
   readonly text?: string;
   /** All must match; within one, any value. */
   readonly keywords?: Readonly<Record<string, readonly string[]>>;
@@ -20,7 +20,7 @@ export interface SearchQuery {
   /** "relevance" needs `text`. `id` is always the last key, so that pages never overlap. */
   readonly sort: readonly ({ readonly by: "relevance" } | { readonly by: string; readonly descending: boolean })[];
   readonly limit: number;
-  /** From an earlier answer to the same query, whichever engine gave it. */
+  /** From an earlier result of the same query, by either engine. */
   readonly cursor?: string;
   /** Keywords whose values are counted over all that matches. */
   readonly facets?: readonly string[];
@@ -33,32 +33,31 @@ export interface SearchResult {
   readonly facets: Readonly<Record<string, readonly { readonly value: string; readonly count: number }[]>>;
 }
 
-/** What documents are put into. */
+/** The documents of an index, for writing. */
 export interface SearchDocuments {
-  /** Resolves when they can be found. Refuses with DEPENDENCY_UNAVAILABLE when the engine cannot take them now: some may be in then. */
+  /** Resolves when they can be found. Refuses with DEPENDENCY_UNAVAILABLE when the engine cannot write them now: some may be written then. */
   put(documents: readonly SearchDocument[]): Promise<void>;
-  /** Takes them out. Only a newer version than the one that was there is sure to come in again. */
+  /** Removes them. Only a newer version than the removed one is certain to be accepted again. */
   delete(ids: readonly string[]): Promise<void>;
 }
 
 export interface SearchIndex extends SearchDocuments {
-  /** Refuses with INVALID_CURSOR when the cursor is not of this query, with DEPENDENCY_UNAVAILABLE when the engine cannot answer now. */
+  /** Refuses with INVALID_CURSOR when the cursor is not of this query, with DEPENDENCY_UNAVAILABLE when the engine cannot respond now. */
   query(query: SearchQuery): Promise<SearchResult>;
   /**
-   * Has the index hold what `fill` puts, and what others put and delete meanwhile, and nothing else. Until `fill` is done, queries are
-   * answered from what was there before, or from a mixture. When it fails, the index is as complete as it was. Of several at a time the one
-   * that began last counts.
+   * Replaces the index's documents by those that `fill` puts, and by what others put and delete meanwhile. Until `fill` is done, queries find the
+   * former documents, or a mixture. When it fails, the index is as complete as before. Of concurrent rebuilds the one that began last counts.
    */
   rebuild(fill: (documents: SearchDocuments) => Promise<void>): Promise<void>;
 }
 
 /**
- * Told, each time that it is noticed, that an index does not hold everything because its engine has lost it or has just made it; `gap`
- * names this one loss, alike in all processes. Whoever listens sees to a rebuild; until that is done, queries are refused as unavailable.
+ * Called each time that an index is found to be incomplete, because its engine has lost it or has just created it; `gap` names this one loss,
+ * the same in all processes. The callee starts a rebuild; until that is done, queries are refused as unavailable.
  */
 export type IndexLost = (gap: string) => void;
 
 export interface Search {
-  /** The index of this name: lower-case letters, digits, "-" and "_". It is made when it is first used. */
+  /** The index of this name: lower-case letters, digits, "-" and "_". It is created when it is first used. */
   index(name: string, lost?: IndexLost): SearchIndex;
 }

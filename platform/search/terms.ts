@@ -36,35 +36,35 @@ export function documentTerms(
   return [...terms].join(" ");
 }
 
-/** What a text asks for: all of `words`, each met by any of its alternatives; `prefix` is the begin of a word that the last may also be met by. */
-export interface Wanted {
+/** What matches a text: documents with all of `words`, of each any alternative; instead of the last, a word that begins with `prefix`. */
+export interface TextQuery {
   readonly words: readonly (readonly string[])[];
   readonly prefix?: string;
 }
 
-/** The words of a typed text, of which the first 16 count. */
+/** The words of a typed text, at most 16. */
 export function queryWords(text: string): string[] {
   return [...new Set(wordsOf(text))].slice(0, queryWordsMax);
 }
 
-/** What these words ask for. Words that say nothing are left out, unless there are no others. */
-export function wanted(words: readonly string[], stems: ReadonlyMap<string, string>): Wanted {
-  const telling = words.filter((word) => stems.get(word) !== "");
-  const last = telling.at(-1);
+/** The query of these words. Stop words are left out, unless there are no others. */
+export function textQuery(words: readonly string[], stems: ReadonlyMap<string, string>): TextQuery {
+  const significant = words.filter((word) => stems.get(word) !== "");
+  const last = significant.at(-1);
   if (last === undefined) return { words: words.map((word) => [word]) };
-  const all = telling.map((word) => [stems.get(word) ?? word]);
+  const all = significant.map((word) => [stems.get(word) ?? word]);
   return last === words.at(-1) && last.length >= prefixLengthMin ? { words: all, prefix: last } : { words: all };
 }
 
-/** The matches of a query as tsqueries, from the most telling to the least; none is met by what an earlier one is met by. */
-export function tierQueries(index: string, { words, prefix }: Wanted, keywords: Keywords): string[] {
+/** The matches of a query as tsqueries, from the most relevant tier to the least; no document matches two of them. */
+export function tierQueries(index: string, { words, prefix }: TextQuery, keywords: Keywords): string[] {
   const within = tiers.map((tier) => all(words.map((word) => any(word.map((one) => quoted(wordTerm(index, tier, one)))))));
   if (prefix !== undefined) within.push(prefixed(index, words, prefix));
   return within.map((tier, at) => all([tier, ...(at === 0 ? [] : [`!${within[at - 1]!}`]), ...filters(index, keywords)]));
 }
 
 /** All matches of a query as one tsquery; undefined when everything in the index matches. */
-export function matchQuery(index: string, want: Wanted | undefined, keywords: Keywords): string | undefined {
+export function matchQuery(index: string, want: TextQuery | undefined, keywords: Keywords): string | undefined {
   const parts = filters(index, keywords);
   if (want !== undefined) {
     const { words, prefix } = want;
@@ -81,7 +81,7 @@ export function anyWord(index: string, alternatives: readonly string[], prefix?:
   ]);
 }
 
-function prefixed(index: string, words: Wanted["words"], prefix: string): string {
+function prefixed(index: string, words: TextQuery["words"], prefix: string): string {
   return all(words.map((word, at) => anyWord(index, word, at === words.length - 1 ? prefix : undefined)));
 }
 

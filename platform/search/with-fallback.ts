@@ -4,7 +4,7 @@ import type { Logger } from "../telemetry/logger.ts";
 import type { Search, SearchDocuments, SearchIndex } from "./search.ts";
 
 export interface FallbackSearch extends Search {
-  /** Whether the second answers in place of the first, for some index. */
+  /** Whether the second engine is used instead of the first, for some index. */
   readonly degraded: boolean;
 }
 
@@ -12,29 +12,29 @@ export interface FallbackOptions {
   readonly first: Search;
   readonly second: Search;
   readonly log: Logger;
-  /** The first pause before the first engine is asked again; it doubles, up to tenfold. 500 by default. */
+  /** The first pause before the first engine is tried again; it doubles, up to tenfold. 500 by default. */
   readonly probeAfterMs?: number;
 }
 
 /**
- * Search in the first engine, and in the second while the first cannot answer. Both must find the same in the same order: a shopper notices
- * nothing, and a cursor of one goes on in the other. The second is always kept up to date, and put into first; a put that the first cannot
- * take is refused with DEPENDENCY_UNAVAILABLE, to be repeated. After one failure the second is asked at once, and the first now and then
- * beside it.
+ * Search in the first engine, and in the second while the first is unavailable. Both must find the same in the same order: a shopper notices
+ * nothing, and a cursor of one continues in the other. The second is always up to date, because it is written first; a put that the first cannot
+ * take is refused with DEPENDENCY_UNAVAILABLE, to be repeated. After one failure queries use the second at once, and the first is probed beside
+ * them now and then.
  */
 export function searchWithFallback({ first, second, log, probeAfterMs = 500 }: FallbackOptions): FallbackSearch {
-  const away = new Set<object>();
+  const unavailable = new Set<object>();
   return {
     index: (name, lost) =>
       indexWithFallback({
         first: first.index(name, lost),
         second: second.index(name, lost),
-        away,
+        unavailable,
         probeAfterMsFirst: probeAfterMs,
         log: log.child({ index: name }),
       }),
     get degraded() {
-      return away.size > 0;
+      return unavailable.size > 0;
     },
   };
 }
@@ -42,13 +42,13 @@ export function searchWithFallback({ first, second, log, probeAfterMs = 500 }: F
 function indexWithFallback({
   first,
   second,
-  away,
+  unavailable,
   probeAfterMsFirst,
   log,
 }: {
   readonly first: SearchIndex;
   readonly second: SearchIndex;
-  readonly away: Set<object>;
+  readonly unavailable: Set<object>;
   readonly probeAfterMsFirst: number;
   readonly log: Logger;
 }): SearchIndex {
@@ -56,23 +56,23 @@ function indexWithFallback({
   let probeAfterMs = probeAfterMsFirst;
   let probeAtMs = 0;
 
-  const lose = (error: unknown): void => {
-    if (away.has(first)) return;
-    away.add(first);
+  const setUnavailable = (error: unknown): void => {
+    if (unavailable.has(first)) return;
+    unavailable.add(first);
     probeAfterMs = probeAfterMsFirst;
     probeAtMs = performance.now() + probeAfterMs;
-    log.warn({ error }, "the search engine cannot answer; the database answers in its place");
+    log.warn({ error }, "the search engine is unavailable: queries use the database");
   };
-  const regain = (): void => {
-    if (away.delete(first)) log.info({}, "the search engine answers again");
+  const setAvailable = (): void => {
+    if (unavailable.delete(first)) log.info({}, "the search engine is available again");
   };
   const probe = async (): Promise<void> => {
     try {
       await first.query({ sort: [], limit: 1 });
-      regain();
+      setAvailable();
     } catch (error) {
-      // Any other error is an answer, and whoever asks next is told.
-      if (!isAway(error)) return regain();
+      // Any other error is a response, which the next query gets too.
+      if (!isUnavailable(error)) return setAvailable();
       probeAfterMs = Math.min(probeAfterMs * 2, probeAfterMsFirst * 10);
       probeAtMs = performance.now() + probeAfterMs;
     } finally {
@@ -83,15 +83,15 @@ function indexWithFallback({
     if (probing === undefined && performance.now() >= probeAtMs) probing = probe();
     return probing;
   };
-  /** Does it in the second, then in the first, unless that is known to be away: waiting for it would keep others from the second. */
+  /** Writes to the second, then to the first, unless that is known to be unavailable: waiting for it would delay writes to the second. */
   const both = async (write: (index: SearchDocuments) => Promise<void>): Promise<void> => {
     await write(second);
-    if (away.has(first)) await probeWhenDue();
-    if (away.has(first))
+    if (unavailable.has(first)) await probeWhenDue();
+    if (unavailable.has(first))
       throw refuse({
         reason: "DEPENDENCY_UNAVAILABLE",
         code: "unavailable",
-        message: "The search engine is away",
+        message: "The search engine is unavailable",
         retryAfterMs: probeAfterMs,
       });
     await write(first);
@@ -101,12 +101,12 @@ function indexWithFallback({
     put: (documents) => both((index) => index.put(documents)),
     delete: (ids) => both((index) => index.delete(ids)),
     async query(query) {
-      if (!away.has(first)) {
+      if (!unavailable.has(first)) {
         try {
           return await first.query(query);
         } catch (error) {
-          if (!isAway(error)) throw error;
-          lose(error);
+          if (!isUnavailable(error)) throw error;
+          setUnavailable(error);
         }
       } else void probeWhenDue();
       return second.query(query);
@@ -126,11 +126,11 @@ function indexWithFallback({
           }),
         ),
       );
-      regain();
+      setAvailable();
     },
   };
 }
 
-function isAway(error: unknown): boolean {
+function isUnavailable(error: unknown): boolean {
   return refusalIn(error)?.code === "unavailable";
 }

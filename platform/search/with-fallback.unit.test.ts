@@ -7,10 +7,10 @@ import { searchWithFallback } from "./with-fallback.ts";
 
 const query: SearchQuery = { sort: [], limit: 1 };
 const document = (id: string): SearchDocument => ({ id, version: 1, text: { a: "", b: "", c: "" }, keywords: {}, numbers: {} });
-const away = (error: unknown): boolean => (error as { reason?: string }).reason === "DEPENDENCY_UNAVAILABLE";
+const unavailable = (error: unknown): boolean => (error as { reason?: string }).reason === "DEPENDENCY_UNAVAILABLE";
 
 describe("search with a fallback", () => {
-  it("RES-04: asks the second at once after one failure, the first beside it, and the first again when that answers", async () => {
+  it("RES-04: queries the second at once after one failure, probes the first, and queries the first again when that responds", async () => {
     const { index, first, second, lines, search } = open();
     assert.deepEqual((await index.query(query)).ids, ["first"]);
     first.failure = refuse({ reason: "DEPENDENCY_UNAVAILABLE", code: "unavailable" });
@@ -27,11 +27,11 @@ describe("search with a fallback", () => {
     hanging.resolve();
     while (search.degraded) await index.query(query);
     assert.deepEqual((await index.query(query)).ids, ["first"]);
-    assert.deepEqual(lines, ["the search engine cannot answer; the database answers in its place", "the search engine answers again"]);
+    assert.deepEqual(lines, ["the search engine is unavailable: queries use the database", "the search engine is available again"]);
     assert.ok(second.calls.length >= 4);
   });
 
-  it("passes on what is no matter of being there", async () => {
+  it("passes on errors that are not about availability", async () => {
     const { index, first, second } = open();
     first.failure = refuse({ reason: "INVALID_CURSOR", code: "invalid_argument" });
     await assert.rejects(index.query(query), (error) => (error as { reason?: string }).reason === "INVALID_CURSOR");
@@ -40,7 +40,7 @@ describe("search with a fallback", () => {
     assert.deepEqual(second.calls, []);
   });
 
-  it("puts and deletes in the second before the first, and refuses what the first has not taken", async () => {
+  it("puts and deletes in the second before the first, and refuses what the first has not written", async () => {
     const { index, first, second } = open();
     await index.put([document("1")]);
     await index.delete(["1"]);
@@ -52,13 +52,13 @@ describe("search with a fallback", () => {
       ],
     );
     first.failure = refuse({ reason: "DEPENDENCY_UNAVAILABLE", code: "unavailable" });
-    await assert.rejects(index.put([document("2")]), away);
-    await assert.rejects(index.delete(["2"]), away);
+    await assert.rejects(index.put([document("2")]), unavailable);
+    await assert.rejects(index.delete(["2"]), unavailable);
     assert.deepEqual(second.calls.slice(2), ["put 2", "delete 2"]);
-    // Known to be away, it is not put to at all, but asked whether it is back.
+    // Known to be unavailable, it is not written to, but probed.
     await index.query(query);
     const before = first.calls.length;
-    await assert.rejects(index.put([document("3")]), away);
+    await assert.rejects(index.put([document("3")]), unavailable);
     assert.deepEqual(first.calls.slice(before), ["query"]);
     assert.equal(second.calls.at(-1), "put 3");
     first.failure = undefined;
@@ -66,7 +66,7 @@ describe("search with a fallback", () => {
     assert.equal(first.calls.at(-1), "put 4");
   });
 
-  it("fills both by one rebuild, and neither when the first is away", async () => {
+  it("fills both by one rebuild, and neither when the first is unavailable", async () => {
     const { index, first, second } = open();
     await index.rebuild((documents) => documents.put([document("1")]));
     assert.deepEqual(
@@ -79,7 +79,7 @@ describe("search with a fallback", () => {
     first.failure = refuse({ reason: "DEPENDENCY_UNAVAILABLE", code: "unavailable" });
     await assert.rejects(
       index.rebuild(async () => undefined),
-      away,
+      unavailable,
     );
     assert.equal(second.calls.length, 3);
   });

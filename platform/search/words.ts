@@ -1,5 +1,5 @@
 const wordLengthMax = 64;
-const mendableLengthMax = 24;
+const correctableLengthMax = 24;
 const alternativesMax = 8;
 const combiningMarks = /[\u0300-\u036f]/g;
 const letters: Readonly<Record<string, string>> = { ß: "ss", æ: "ae", œ: "oe", ø: "o", đ: "d", ł: "l", þ: "th", ð: "d", ı: "i" };
@@ -20,21 +20,21 @@ export function wordsOf(text: string): string[] {
 
 /** How many typing errors a word may have: none in up to 2 letters, one in up to 5, two in longer ones. */
 export function errorsMax(word: string): number {
-  if (word.length <= 2 || word.length > mendableLengthMax) return 0;
+  if (word.length <= 2 || word.length > correctableLengthMax) return 0;
   return word.length <= 5 ? 1 : 2;
 }
 
 /**
- * All that is left of a word when up to `errorsMax` letters are left out, itself included. Two words that are that few errors
- * apart (a letter added, left out, changed, or two swapped) have one of these in common.
+ * The forms of a word with up to `errorsMax` letters left out, itself included. Two words that are no more errors apart (a letter added, left out,
+ * changed, or two swapped) have one of these in common.
  */
-export function remainsOf(word: string, left: number = errorsMax(word)): Set<string> {
+export function deletionsOf(word: string, left: number = errorsMax(word)): Set<string> {
   const all = new Set([word]);
   let longest: Iterable<string> = [word];
   for (let errors = 0; errors < left; errors++) {
     const shorter = new Set<string>();
-    for (const remain of longest) for (let at = 0; at < remain.length; at++) shorter.add(remain.slice(0, at) + remain.slice(at + 1));
-    for (const remain of shorter) all.add(remain);
+    for (const form of longest) for (let at = 0; at < form.length; at++) shorter.add(form.slice(0, at) + form.slice(at + 1));
+    for (const form of shorter) all.add(form);
     longest = shorter;
   }
   return all;
@@ -59,8 +59,8 @@ export function errorsBetween(one: string, other: string): number {
   return last[other.length]!;
 }
 
-/** Whether others may be mended to this word: one that is neither very short nor very long, and no number. */
-export function isMendable(word: string): boolean {
+/** Whether others may be corrected to this word: one that is neither very short nor very long, and no number. */
+export function isCorrectable(word: string): boolean {
   return errorsMax(word) > 0 && !/^\p{N}+$/u.test(word);
 }
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import { errorsBetween, errorsMax, remainsOf, wordsOf } from "./words.ts";
+import { errorsBetween, errorsMax, deletionsOf, wordsOf } from "./words.ts";
 
 const word = fc.string({ unit: fc.constantFrom("a", "b", "c"), minLength: 1, maxLength: 9 });
 
@@ -14,15 +14,15 @@ describe("words", () => {
     assert.equal(wordsOf("x".repeat(1_000))[0]?.length, 64);
   });
 
-  it("cut or not, are never half a character", () => {
+  it("never end with half a character when they are cut", () => {
     for (const start of ["", "x", "xx"]) assert.ok(wordsOf(start + "𠀀".repeat(100)).every((one) => one.isWellFormed()));
   });
 
-  it("share a remain when they are no more errors apart than they may have", () => {
+  it("share a form with deletions when they are no more errors apart than they may have", () => {
     fc.assert(
       fc.property(word, word, (one, other) => {
         const left = Math.min(errorsMax(one), errorsMax(other));
-        const shared = [...remainsOf(one)].some((remain) => remainsOf(other).has(remain));
+        const shared = [...deletionsOf(one)].some((remain) => deletionsOf(other).has(remain));
         if (left > 0 && errorsBetween(one, other) <= left) assert(shared);
       }),
     );

@@ -28,10 +28,10 @@ describe("catalog: search in OpenSearch", () => {
     for (const sku of ["a", "b", "c"]) products.push((await create(simple(sku, { title: `Shirt ${sku}` }))).id);
     await edge.updateProduct({ product: products[0]!, updateMask: { paths: ["title"] }, title: "Jacket" }, admin());
     await settle();
-    const indexes = async () => Object.keys((await openSearch.ask("GET", `/${openSearch.prefix}*`)) as object);
+    const indexes = async () => Object.keys((await openSearch.request("GET", `/${openSearch.prefix}*`)) as object);
     const before = await indexes();
     assert.equal(before.length, 1);
-    await openSearch.ask("DELETE", `/${before.join()}`);
+    await openSearch.request("DELETE", `/${before.join()}`);
     assert.deepEqual((await find("shirts")).toSorted(), products.slice(1));
     // The rebuild was scheduled beside the response, so it may not be there yet; once it counts, its task still tidies up.
     await probed();

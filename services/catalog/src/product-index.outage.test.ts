@@ -52,7 +52,7 @@ describe("catalog: search while OpenSearch is unavailable", () => {
     assert.deepEqual([await find("jakcets"), await find("ocean coat"), await find("shirt")], [[jacket.id], [shirt.id], []]);
     assert.deepEqual(
       lines.filter((line) => line.startsWith("OpenSearch")),
-      ["OpenSearch does not answer as it should; it is asked again and again", "OpenSearch answers again"],
+      ["OpenSearch is unreachable; each request tries it again", "OpenSearch responds again"],
     );
   });
 
