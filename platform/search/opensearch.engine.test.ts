@@ -7,7 +7,8 @@ import { migrate } from "../database/migrate.ts";
 import { refusalIn } from "../errors/refusal.ts";
 import { openTestOpenSearch } from "./open-test-opensearch.ts";
 import { createPostgresSearch, searchMigrations } from "./postgres.ts";
-import { randomDocuments, randomQuery, searchContract } from "./search.contract.ts";
+import { searchContract } from "./search.contract.ts";
+import { randomDocuments, randomQuery } from "./test-search-data.ts";
 import type { Search, SearchDocument, SearchResult } from "./search.ts";
 import { searchWithFallback } from "./with-fallback.ts";
 
@@ -44,7 +45,7 @@ describe("search in OpenSearch", () => {
       await assert.rejects(index.query(everything), unavailable);
       await fill();
       assert.deepEqual((await index.query(everything)).ids, ["1", "2"]);
-      // Others learn of it too, and see no loss.
+      // Another process detects it too, and reports no loss.
       const other = search.index("products", () => assert.fail("nothing is lost"));
       assert.deepEqual((await other.query(everything)).ids, ["1", "2"]);
       await search.request("DELETE", `/${Object.keys((await search.request("GET", `/${search.prefix}*`)) as object).join(",")}`);
