@@ -4,23 +4,23 @@ import { describe, it } from "node:test";
 import type { Cache } from "./cache.ts";
 
 export interface CacheContract {
-  /** Gives a cache; the same engine may be shared, each test has keys of its own. */
+  /** Opens a cache; the engine may be shared, because each test has keys of its own. */
   readonly open: () => Promise<Cache>;
-  /** Gives another process's view of the same cache: the same one, where there is but one process. */
+  /** Opens another process's cache on the same engine; the same one where there is only one process. */
   readonly openOther: () => Promise<Cache>;
-  /** Lets time pass for that cache: a clock moved by hand, or real time waited for. */
+  /** Lets time pass for that cache: moves its clock, or waits. */
   readonly pass: (ms: number) => Promise<void>;
-  /** A short life: 40 ms unless said otherwise. Longer than a few calls take. */
+  /** A short time to live: 40 ms by default. Longer than a few calls take. */
   readonly shortMs?: number;
 }
 
 const long = 60_000;
-const kept = { ttlMs: long };
+const options = { ttlMs: long };
 
 /** What every engine of the cache seam must do. */
 export function cacheContract(name: string, { open, openOther, pass, shortMs: short = 40 }: CacheContract): void {
   describe(`cache: ${name}`, () => {
-    it("gives back JSON values until they expire or are deleted", async () => {
+    it("returns JSON values until they expire or are deleted", async () => {
       const cache = await open();
       const [a, b, c] = [randomUUID(), randomUUID(), randomUUID()];
       const value = { list: [1, "two", null, true], nested: { text: "Grüße 😀" } };
@@ -40,7 +40,7 @@ export function cacheContract(name: string, { open, openOther, pass, shortMs: sh
       await cache.delete();
     });
 
-    it("lets values of the same key live as long as was said last", async () => {
+    it("applies the time to live of the last write of a key", async () => {
       const cache = await open();
       const key = randomUUID();
       await cache.set(key, "short", short);
@@ -64,7 +64,7 @@ export function cacheContract(name: string, { open, openOther, pass, shortMs: sh
       );
     });
 
-    it("loads what is not kept, and keeps it until it expires", async () => {
+    it("loads a value that is not stored, and stores it until it expires", async () => {
       const [cache, other] = [await open(), await openOther()];
       const key = randomUUID();
       let loads = 0;
@@ -76,12 +76,12 @@ export function cacheContract(name: string, { open, openOther, pass, shortMs: sh
       assert.deepEqual(await read(other), { load: 3 });
     });
 
-    it("gives those who load at the same time what was kept first", async () => {
+    it("gives concurrent loads the value that was stored first", async () => {
       const [cache, other] = [await open(), await openOther()];
       const key = randomUUID();
       const all = Array.from({ length: 10 }, () => Promise.withResolvers<void>());
       const values = all.map(({ resolve }, nth) =>
-        (nth % 2 === 0 ? cache : other).through(key, kept, async () => {
+        (nth % 2 === 0 ? cache : other).through(key, options, async () => {
           resolve();
           await Promise.all(all.map(({ promise }) => promise));
           return nth;
@@ -92,60 +92,60 @@ export function cacheContract(name: string, { open, openOther, pass, shortMs: sh
       assert.equal(await other.get(key), first);
     });
 
-    it("does not keep that there is nothing, nor a failure to load", async () => {
+    it("stores neither undefined nor a failure to load", async () => {
       const cache = await open();
       const key = randomUUID();
       await assert.rejects(
-        cache.through(key, kept, () => Promise.reject(new Error("not loaded"))),
+        cache.through(key, options, () => Promise.reject(new Error("not loaded"))),
         /not loaded/,
       );
-      assert.equal(await cache.through<string>(key, kept, async () => undefined), undefined);
-      assert.equal(await cache.through<string>(key, kept, async () => "there"), "there");
+      assert.equal(await cache.through<string>(key, options, async () => undefined), undefined);
+      assert.equal(await cache.through<string>(key, options, async () => "there"), "there");
       assert.equal(await cache.get(key), "there");
     });
 
-    it("does not keep what was being loaded when it was deleted, set or replaced, whoever did", async () => {
+    it("does not store a value that was being loaded when its key was deleted, set or replaced, by any process", async () => {
       const [cache, other] = [await open(), await openOther()];
       const changes: readonly ((key: string) => Promise<unknown>)[] = [
         (key) => other.delete(key),
         (key) => other.delete(key, key).then(() => other.get(key)),
         (key) => other.set(key, "new", long),
         (key) => other.replaceOlder([{ key, version: 2, value: "new" }], long),
-        // Another load that began after the change is kept.
-        (key) => other.delete(key).then(() => other.through(key, kept, async () => "new")),
+        // The value of a load that began after the change is stored.
+        (key) => other.delete(key).then(() => other.through(key, options, async () => "new")),
       ];
       for (const change of changes) {
         const key = randomUUID();
         const loading = Promise.withResolvers<string>();
-        const asked = Promise.withResolvers<void>();
-        const early = cache.through(key, kept, () => (asked.resolve(), loading.promise));
-        await asked.promise;
+        const loadStarted = Promise.withResolvers<void>();
+        const early = cache.through(key, options, () => (loadStarted.resolve(), loading.promise));
+        await loadStarted.promise;
         await change(key);
         loading.resolve("old");
-        // What another has put there meanwhile is newer.
+        // A value that another process has stored meanwhile is newer.
         assert.equal(await early, (await cache.get(key)) ?? "old");
         assert.notEqual(await cache.get(key), "old");
-        assert.equal(await cache.through(key, kept, async () => "new"), "new");
+        assert.equal(await cache.through(key, options, async () => "new"), "new");
         assert.equal(await other.get(key), "new");
       }
     });
 
-    it("gives no reader an older value than another was told of, whatever overlaps", async () => {
+    it("gives no reader a value older than a confirmed change", async () => {
       const caches = [await open(), await openOther()];
       const key = randomUUID();
       let stored = 0;
-      let told = 0;
+      let confirmed = 0;
       const writer = async (): Promise<void> => {
         for (let change = 1; change <= 100; change++) {
           stored = change;
           await caches[change % 2]!.delete(key);
-          told = change;
+          confirmed = change;
         }
       };
       const reader = async (cache: Cache): Promise<void> => {
-        while (told < 100) {
-          const before = told;
-          const value = await cache.through(key, kept, async () => {
+        while (confirmed < 100) {
+          const before = confirmed;
+          const value = await cache.through(key, options, async () => {
             const seen = stored;
             await new Promise((resolve) => setImmediate(resolve));
             return seen;
@@ -155,10 +155,10 @@ export function cacheContract(name: string, { open, openOther, pass, shortMs: sh
         }
       };
       await Promise.all([writer(), ...caches.flatMap((cache) => [reader(cache), reader(cache), reader(cache)])]);
-      assert.equal(await caches[0]!.through(key, kept, async () => stored), 100);
+      assert.equal(await caches[0]!.through(key, options, async () => stored), 100);
     });
 
-    it("replaces older values by newer ones, in whichever order they come, and puts none where none is", async () => {
+    it("replaces older values by newer ones, in any order, and writes none where none is stored", async () => {
       const [cache, other] = [await open(), await openOther()];
       const [a, b, none] = [randomUUID(), randomUUID(), randomUUID()];
       const versioned = { ttlMs: long, version: ({ version }: { version: number }) => version };
@@ -192,7 +192,7 @@ export function cacheContract(name: string, { open, openOther, pass, shortMs: sh
       assert.equal((await cache.increment(key, 5, short)).count, 5);
       await pass(short / 2);
       const later = await cache.increment(key, 2, long);
-      // On real time the first window may be over by now; it is never prolonged.
+      // In real time the first window may be over by now; it is never prolonged.
       assert(later.count === 7 ? later.expiresInMs <= short : later.count === 2);
       await cache.delete(key);
       await cache.increment(key, 1, short);
@@ -200,7 +200,7 @@ export function cacheContract(name: string, { open, openOther, pass, shortMs: sh
       assert.equal((await cache.increment(key, 1, long)).count, 1);
     });
 
-    it("lets one of twenty hold a lock, with a fence that rises", async () => {
+    it("gives a lock to one of twenty, with a fence that rises", async () => {
       const cache = await open();
       const key = randomUUID();
       const other = await openOther();
@@ -211,12 +211,12 @@ export function cacheContract(name: string, { open, openOther, pass, shortMs: sh
       await held[0]!.release();
       const next = await cache.lock(key, long);
       assert(next !== undefined && next.fence > held[0]!.fence);
-      await held[0]!.release(); // not ours any more: frees nothing
+      await held[0]!.release(); // no longer its holder: releases nothing
       assert.equal(await cache.lock(key, long), undefined);
       await next.release();
     });
 
-    it("frees a lock whose time is over, and a late release does not hurt its next holder", async () => {
+    it("releases an expired lock, and a late release does not affect its next holder", async () => {
       const cache = await open();
       const key = randomUUID();
       const late = await cache.lock(key, short);
@@ -234,26 +234,26 @@ export function cacheContract(name: string, { open, openOther, pass, shortMs: sh
       await last.release();
     });
 
-    it("delivers messages in order to all who listen to the channel", async () => {
+    it("delivers messages in order to all subscribers of the channel", async () => {
       const cache = await open();
       const [channel, other] = [randomUUID(), randomUUID()];
       const first = collect(3);
       const second = collect(3);
-      await cache.subscribe(channel, first.heard);
-      await cache.subscribe(channel, second.heard);
+      await cache.subscribe(channel, first.listener);
+      await cache.subscribe(channel, second.listener);
       await cache.publish(other, "not for them");
       for (const message of [{ order: "ord_1", status: "PAID" }, 2, "three"]) await cache.publish(channel, message);
       assert.deepEqual(await first.all, [{ order: "ord_1", status: "PAID" }, 2, "three"]);
       assert.deepEqual(await second.all, [{ order: "ord_1", status: "PAID" }, 2, "three"]);
     });
 
-    it("delivers what another process says, once, also on channels that several listen to", async () => {
+    it("delivers the messages of another process once, on many channels", async () => {
       const [cache, other] = [await open(), await openOther()];
       const channels = Array.from({ length: 10 }, () => randomUUID());
-      const heard = channels.map(() => collect(2));
-      await Promise.all(channels.map((channel, at) => cache.subscribe(channel, heard[at]!.heard)));
+      const collected = channels.map(() => collect(2));
+      await Promise.all(channels.map((channel, at) => cache.subscribe(channel, collected[at]!.listener)));
       for (const word of ["one", "two"]) await Promise.all(channels.map((channel) => other.publish(channel, `${channel} ${word}`)));
-      for (const [at, { all }] of heard.entries()) assert.deepEqual(await all, [`${channels[at]} one`, `${channels[at]} two`]);
+      for (const [at, { all }] of collected.entries()) assert.deepEqual(await all, [`${channels[at]} one`, `${channels[at]} two`]);
     });
 
     it("delivers nothing after the subscription has ended", async () => {
@@ -261,19 +261,19 @@ export function cacheContract(name: string, { open, openOther, pass, shortMs: sh
       const channel = randomUUID();
       const ended: unknown[] = [];
       const end = await cache.subscribe(channel, (message) => ended.push(message));
-      const going = collect(1);
-      await cache.subscribe(channel, going.heard);
+      const other = collect(1);
+      await cache.subscribe(channel, other.listener);
       await end();
       await end();
       await cache.publish(channel, "later");
-      await going.all;
+      await other.all;
       assert.deepEqual(ended, []);
     });
   });
 }
 
-function collect(count: number): { heard: (message: unknown) => void; all: Promise<unknown[]> } {
+function collect(count: number): { listener: (message: unknown) => void; all: Promise<unknown[]> } {
   const { promise, resolve } = Promise.withResolvers<unknown[]>();
   const messages: unknown[] = [];
-  return { all: promise, heard: (message) => void (messages.push(message) === count && resolve(messages)) };
+  return { all: promise, listener: (message) => void (messages.push(message) === count && resolve(messages)) };
 }

@@ -1,32 +1,32 @@
 import { performance } from "node:perf_hooks";
-import type { Cache, Kept, Lock } from "./cache.ts";
+import type { Cache, Lock, ThroughOptions } from "./cache.ts";
 
 export interface MemoryCacheOptions {
-  /** How many values, counters and locks it holds, each kind for itself; past that the one unused for longest goes. */
+  /** The maximum of values, of counters and of locks; past it the least recently used one is removed. */
   readonly maxEntries: number;
   /** A monotonic source of milliseconds; `performance.now` by default. */
   readonly clock?: () => number;
-  /** Gets what a listener throws; a process warning by default. */
+  /** Called with what a listener throws; a process warning by default. */
   readonly listenerFailed?: (error: unknown, channel: string) => void;
 }
 
 /**
- * A cache in this process. Values and messages are handed on as they are, not copied: nobody may change them afterwards.
- * Messages are delivered after the publisher has gone on, in order, to those who listened when they were published.
+ * A cache in this process. Values and messages are passed on without copying: they must not be changed afterwards.
+ * Messages are delivered asynchronously, in order, to those who were subscribed when they were published.
  */
 export function createMemoryCache({ maxEntries, clock = () => performance.now(), listenerFailed = warn }: MemoryCacheOptions): Cache {
   const values = new RecentEntries<unknown>(maxEntries, clock);
   const counters = new RecentEntries<{ count: number }>(maxEntries, clock);
   const locks = new RecentEntries<number>(maxEntries, clock);
-  const channels = new Map<string, Set<Listener>>();
+  const channels = new Map<string, Set<Subscription>>();
   let fence = 0;
-  /** The loads of each key whose values may still be kept. */
+  /** The loads of each key whose values may still be stored. */
   const loads = new Map<string, Load>();
 
-  const deliver = (listener: Listener, channel: string, message: unknown): void => {
-    if (channels.get(channel)?.has(listener) !== true) return;
+  const deliver = (subscription: Subscription, channel: string, message: unknown): void => {
+    if (channels.get(channel)?.has(subscription) !== true) return;
     try {
-      listener.heard(message);
+      subscription.listener(message);
     } catch (error) {
       listenerFailed(error, channel);
     }
@@ -50,9 +50,9 @@ export function createMemoryCache({ maxEntries, clock = () => performance.now(),
       }
     },
 
-    async through<Value>(key: string, { ttlMs, version }: Kept<Value>, load: () => Promise<Value | undefined>) {
-      const kept = values.get(key);
-      if (kept !== undefined) return kept.value as Value;
+    async through<Value>(key: string, { ttlMs, version }: ThroughOptions<Value>, load: () => Promise<Value | undefined>) {
+      const stored = values.get(key);
+      if (stored !== undefined) return stored.value as Value;
       let own = loads.get(key);
       if (own === undefined) loads.set(key, (own = { loaders: 0 }));
       own.loaders++;
@@ -71,8 +71,8 @@ export function createMemoryCache({ maxEntries, clock = () => performance.now(),
     async replaceOlder(newer, ttlMs) {
       for (const { key, version, value } of newer) {
         loads.delete(key);
-        const kept = values.get(key);
-        if (kept !== undefined && kept.version < version) values.set(key, value, ttlMs, version);
+        const stored = values.get(key);
+        if (stored !== undefined && stored.version < version) values.set(key, value, ttlMs, version);
       }
     },
 
@@ -84,7 +84,7 @@ export function createMemoryCache({ maxEntries, clock = () => performance.now(),
 
     async lock(key, ttlMs) {
       if (locks.get(key) !== undefined) return undefined;
-      // The machine's time, so that fences rise over a restart of the process too, and from another engine's to this one's.
+      // The machine's time, so that fences also rise across a restart of the process, and from another engine to this one.
       const own = (fence = Math.max(fence + 1, Date.now() * 1000));
       locks.set(key, own, ttlMs);
       return {
@@ -96,28 +96,28 @@ export function createMemoryCache({ maxEntries, clock = () => performance.now(),
     },
 
     async publish(channel, message) {
-      for (const listener of channels.get(channel) ?? []) setImmediate(deliver, listener, channel, message);
+      for (const subscription of channels.get(channel) ?? []) setImmediate(deliver, subscription, channel, message);
     },
 
-    async subscribe(channel, heard) {
-      const listener: Listener = { heard };
-      let listeners = channels.get(channel);
-      if (listeners === undefined) channels.set(channel, (listeners = new Set()));
-      listeners.add(listener);
+    async subscribe(channel, listener) {
+      const subscription: Subscription = { listener };
+      let subscriptions = channels.get(channel);
+      if (subscriptions === undefined) channels.set(channel, (subscriptions = new Set()));
+      subscriptions.add(subscription);
       return async () => {
         const current = channels.get(channel);
-        if (current?.delete(listener) === true && current.size === 0) channels.delete(channel);
+        if (current?.delete(subscription) === true && current.size === 0) channels.delete(channel);
       };
     },
   };
 }
 
-/** One subscription: an object of its own, so that the same function may listen twice. */
-interface Listener {
-  readonly heard: (message: unknown) => void;
+/** An object of its own, so that the same function may be subscribed twice. */
+interface Subscription {
+  readonly listener: (message: unknown) => void;
 }
 
-/** Those who load a key's value since it was last changed. */
+/** The loads of a key's value that began since it was last changed. */
 interface Load {
   loaders: number;
 }
@@ -128,7 +128,7 @@ interface Entry<Value> {
   readonly expiresAtMs: number;
 }
 
-/** A bounded map of what was used last. Expiry is seen on reading, so that nothing needs a timer. */
+/** A bounded map of the most recently used. Expiry is checked on reading, so that no timer is needed. */
 class RecentEntries<Value> {
   readonly #entries = new Map<string, Entry<Value>>();
   readonly #max: number;

@@ -15,7 +15,7 @@ cacheContract("memory", {
 });
 
 describe("cache: memory alone", () => {
-  it("holds no more than it may and forgets what was unused for longest", async () => {
+  it("holds no more than its maximum and removes the least recently used", async () => {
     const cache = createMemoryCache({ maxEntries: 3, clock });
     for (const key of ["a", "b", "c"]) await cache.set(key, key, 1_000);
     await cache.get("a");
@@ -25,19 +25,19 @@ describe("cache: memory alone", () => {
     assert.deepEqual(kept, ["a", undefined, "c", "d"]);
   });
 
-  it("keeps nothing of loads that have ended", async () => {
+  it("stores nothing of earlier loads", async () => {
     const cache = createMemoryCache({ maxEntries: 3, clock });
-    const kept = { ttlMs: 1_000 };
+    const options = { ttlMs: 1_000 };
     const loading = Promise.withResolvers<number>();
-    const early = cache.through("k", kept, () => loading.promise);
+    const early = cache.through("k", options, () => loading.promise);
     await cache.delete("k");
-    assert.equal(await cache.through("k", kept, async () => 2), 2);
+    assert.equal(await cache.through("k", options, async () => 2), 2);
     loading.resolve(1);
     assert.equal(await early, 2);
     assert.equal(await cache.get("k"), 2);
   });
 
-  it("says exactly how long a counter's window still lasts", async () => {
+  it("says exactly how long a counter's window lasts", async () => {
     const cache = createMemoryCache({ maxEntries: 3, clock });
     assert.deepEqual(await cache.increment("k", 1, 1_000), { count: 1, expiresInMs: 1_000 });
     nowMs += 400;
@@ -46,17 +46,17 @@ describe("cache: memory alone", () => {
     assert.deepEqual(await cache.increment("k", 1, 1_000), { count: 1, expiresInMs: 1_000 });
   });
 
-  it("keeps one listener's error from the others and from the publisher, and reports it", async () => {
+  it("isolates one listener's error from the others and from the publisher, and reports it", async () => {
     const failures: unknown[] = [];
     const cache = createMemoryCache({ maxEntries: 3, clock, listenerFailed: (error, channel) => failures.push([error, channel]) });
-    const heard = Promise.withResolvers<unknown>();
+    const received = Promise.withResolvers<unknown>();
     const broken = new Error("broken");
     await cache.subscribe("c", () => {
       throw broken;
     });
-    await cache.subscribe("c", heard.resolve);
+    await cache.subscribe("c", received.resolve);
     await cache.publish("c", 1);
-    assert.equal(await heard.promise, 1);
+    assert.equal(await received.promise, 1);
     assert.deepEqual(failures, [[broken, "c"]]);
   });
 });

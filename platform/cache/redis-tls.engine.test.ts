@@ -44,7 +44,7 @@ describe("cache: Redis with TLS", () => {
     for (const host of ["127.0.0.1", "localhost"]) {
       const opened = open([urlOf({ ...server, host }, "rediss")], server.ca);
       await works(opened);
-      assert.deepEqual([opened.lines, server.passedBy()], [[], 0]);
+      assert.deepEqual([opened.lines, server.bypassed()], [[], 0]);
       await opened.cache.stop();
       prefixes.push(opened.prefix);
     }
@@ -53,11 +53,11 @@ describe("cache: Redis with TLS", () => {
 
   it("SEC-05: does so with each node of a cluster", async () => {
     const nodes = engineAddress("ENGINE_REDIS_CLUSTER").split(",");
-    const { urls, ca, passedBy } = await openTlsCluster(nodes);
+    const { urls, ca, bypassed } = await openTlsCluster(nodes);
     const opened = open(urls, ca);
     await works(opened);
     for (let n = 0; n < 50; n++) await opened.cache.set(`k${n}`, n, 60_000);
-    assert.deepEqual([opened.lines, passedBy()], [[], 0]);
+    assert.deepEqual([opened.lines, bypassed()], [[], 0]);
     await opened.cache.stop();
     await deleteKeys(nodes, `{${opened.prefix}*`);
   });
@@ -71,7 +71,7 @@ describe("cache: Redis with TLS", () => {
       await cache.set("k", 1, 60_000);
       assert.equal(await cache.get("k"), undefined);
       await cache.stop();
-      assert.deepEqual([lines.length, server.heard()], [1, 0]);
+      assert.deepEqual([lines.length, server.received()], [1, 0]);
     });
 
   it("SEC-05: gets no reply in plain text from a server with TLS", async () => {
@@ -80,6 +80,6 @@ describe("cache: Redis with TLS", () => {
     await cache.start();
     await says(/Redis is unreachable/);
     await cache.stop();
-    assert.equal(server.heard(), 0);
+    assert.equal(server.received(), 0);
   });
 });

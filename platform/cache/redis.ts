@@ -3,7 +3,7 @@ import { checkRedisUrls } from "../redis/redis-client.ts";
 import { runScript } from "../redis/redis-script.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { CacheConnection } from "./cache-connection.ts";
-import type { Cache, Kept, Lock, Versioned } from "./cache.ts";
+import type { Cache, Lock, ThroughOptions, Versioned } from "./cache.ts";
 import { createMemoryCache } from "./memory.ts";
 import { unavailable } from "./pending-calls.ts";
 import {
@@ -74,7 +74,11 @@ export function createRedisCache({ urls, log, ca, prefix = "kontor", callTimeout
   const subscriber = new RedisSubscriber({ urls, ca, log, callTimeoutMs });
   const tagOf = (key: string): number => (tags.length === 1 ? 0 : hashOf(key) % tags.length);
 
-  const readStored = <Value>(key: string, json: string, fromJson: Kept<Value>["fromJson"]): { readonly value: Value } | undefined => {
+  const readStored = <Value>(
+    key: string,
+    json: string,
+    fromJson: ThroughOptions<Value>["fromJson"],
+  ): { readonly value: Value } | undefined => {
     const parsed: unknown = JSON.parse(json);
     if (fromJson === undefined) return { value: parsed as Value };
     try {
@@ -120,7 +124,7 @@ export function createRedisCache({ urls, log, ca, prefix = "kontor", callTimeout
       if (replies.includes(unavailable)) await redis.invalidated();
     },
 
-    async through<Value>(key: string, { ttlMs, version, toJson, fromJson }: Kept<Value>, load: () => Promise<Value | undefined>) {
+    async through<Value>(key: string, { ttlMs, version, toJson, fromJson }: ThroughOptions<Value>, load: () => Promise<Value | undefined>) {
       const tag = tagOf(key);
       const names = [epochs[tag]!, values[tag]! + key];
       let reply = await redis.call(epochs[tag]!, ["MGET", ...names]);

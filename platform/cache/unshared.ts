@@ -1,7 +1,7 @@
 import type { Cache } from "./cache.ts";
 
 /**
- * The cache of a process that is one of several and has no server to share one with: it keeps no values, because nobody would tell it what the
+ * The cache of a process that is one of several without a server to share one on: it stores no values, because it would not learn what the
  * others change. Counters, locks and messages are the process's own.
  */
 export function createUnsharedCache(memory: Cache): Cache {
@@ -9,7 +9,7 @@ export function createUnsharedCache(memory: Cache): Cache {
     ...memory,
     get: async () => undefined,
     set: async () => undefined,
-    through: (_key, _kept, load) => load(),
+    through: (_key, _options, load) => load(),
     replaceOlder: async () => undefined,
   };
 }

@@ -4,7 +4,7 @@ import { createMemoryCache } from "./memory.ts";
 import { createUnsharedCache } from "./unshared.ts";
 
 describe("cache: unshared", () => {
-  it("keeps no values, so that it has none that another process has changed; counters, locks and messages are its own", async () => {
+  it("stores no values, so that it has none that another process has changed; counters, locks and messages are its own", async () => {
     const cache = createUnsharedCache(createMemoryCache({ maxEntries: 10 }));
     await cache.set("k", "value", 1_000);
     assert.equal(await cache.get("k"), undefined);
@@ -20,9 +20,9 @@ describe("cache: unshared", () => {
     const lock = await cache.lock("k", 1_000);
     assert.equal(await cache.lock("k", 1_000), undefined);
     await lock?.release();
-    const heard = Promise.withResolvers<unknown>();
-    await cache.subscribe("c", heard.resolve);
+    const received = Promise.withResolvers<unknown>();
+    await cache.subscribe("c", received.resolve);
     await cache.publish("c", "word");
-    assert.equal(await heard.promise, "word");
+    assert.equal(await received.promise, "word");
   });
 });

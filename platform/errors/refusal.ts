@@ -1,4 +1,4 @@
-/** The closed set of codes that travel over rpc. HTTP statuses are the gateway's affair. */
+/** The closed set of codes that travel over rpc. Only the gateway knows HTTP statuses. */
 export type Code =
   | "invalid_argument"
   | "unauthenticated"
@@ -33,7 +33,7 @@ export interface RefusalInit {
   readonly cause?: unknown;
 }
 
-/** What a caller is told when it does not get what it asked for. Anything else that is thrown is a fault. */
+/** An expected failure, whose reason the caller gets. Any other error is a fault. */
 export class Refusal extends Error {
   readonly reason: string;
   readonly code: Code;
@@ -63,7 +63,7 @@ export function refusalIn(error: unknown): Refusal | undefined {
   return undefined;
 }
 
-/** Whether the outcome of a call that failed so is unknown: it may have happened, ask again with the same key. */
+/** Whether the outcome of a call that failed so is unknown: it may have happened; repeat it with the same key. */
 export function outcomeUnknown(error: unknown): boolean {
   const refusal = refusalIn(error);
   return refusal === undefined || ["unavailable", "deadline_exceeded", "internal"].includes(refusal.code);

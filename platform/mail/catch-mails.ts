@@ -5,14 +5,14 @@ import type { Clock } from "../clock/clock.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { CaughtMail, MailStore } from "./mail-store.ts";
 
-/** The largest message that is taken. */
+/** The largest message that is accepted, in bytes. */
 export const mailSizeMax = 5 * 1024 * 1024;
 const recipientsMax = 100;
 const headerLengthMax = 64 * 1024;
 
 /**
- * An SMTP server without authentication or TLS that keeps whatever it is sent, for addresses of any domain. DATA is acknowledged only once the store
- * has it; when the store fails the answer is 451, and the sender tries again.
+ * An SMTP server without authentication or TLS that stores every mail, for addresses of any domain. DATA is acknowledged only once the mail is
+ * stored; when that fails the reply is 451, and the sender tries again.
  */
 export function createMailServer({
   store,
@@ -23,13 +23,13 @@ export function createMailServer({
   readonly clock: Clock;
   readonly log: Logger;
 }): SMTPServer {
-  async function keep(mail: CaughtMail, done: (error: Error | null) => void): Promise<void> {
+  async function save(mail: CaughtMail, done: (error: Error | null) => void): Promise<void> {
     let refusal: Error | null = null;
     try {
       await store.add(mail);
     } catch (error) {
       log.error({ messageId: mail.messageId, error }, "a mail could not be stored");
-      refusal = answer(451, "The mail could not be stored, try again");
+      refusal = smtpError(451, "The mail could not be stored, try again");
     }
     done(refusal);
   }
@@ -46,29 +46,29 @@ export function createMailServer({
     socketTimeout: 120_000,
     closeTimeout: 2_000,
     onMailFrom(_address, _session, done) {
-      done(server.server.listening ? null : answer(421, "Stopping"));
+      done(server.server.listening ? null : smtpError(421, "Stopping"));
     },
     onRcptTo(_address, session, done) {
-      done(session.envelope.rcptTo.length >= recipientsMax ? answer(452, "Too many recipients") : null);
+      done(session.envelope.rcptTo.length >= recipientsMax ? smtpError(452, "Too many recipients") : null);
     },
     onData(stream, session, done) {
       const chunks: Buffer[] = [];
       stream.on("data", (chunk: Buffer) => {
-        // What is too large is refused by the server at its end; until then it must not fill the memory.
+        // A message that is too large is refused at its end; until then it must not fill the memory.
         if (stream.sizeExceeded) chunks.length = 0;
         else chunks.push(chunk);
       });
       stream.on("error", (error) => done(error));
       stream.on("end", () => {
-        if (tooLarge(stream)) return done(answer(552, "The message is too large"));
-        void keep(caughtMail(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks), session, clock.now()), done);
+        if (tooLarge(stream)) return done(smtpError(552, "The message is too large"));
+        void save(caughtMail(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks), session, clock.now()), done);
       });
     },
   });
   return server;
 }
 
-/** Ends connections that carry no mail at once; one that does has two seconds to finish it. */
+/** Closes connections without a mail at once; one with a mail has two seconds to finish it. */
 export function closeMailServer(server: SMTPServer): Promise<void> {
   return new Promise((resolve) => {
     server.close(resolve);
@@ -84,7 +84,7 @@ function tooLarge(stream: SMTPServerDataStream): boolean {
   return stream.sizeExceeded;
 }
 
-function answer(responseCode: number, message: string): SMTPServerError {
+function smtpError(responseCode: number, message: string): SMTPServerError {
   return Object.assign(new Error(message), { responseCode });
 }
 
@@ -113,13 +113,13 @@ function header(headers: string, name: string): string {
   return headers.slice(at + name.length + 1, end < 0 ? undefined : end).trim();
 }
 
-/** A message without an id gets one from its bytes, so that it too is kept once. */
+/** A message without an id gets one from its bytes, so that it too is stored once. */
 function messageIdOf(headers: string, raw: Buffer): string {
-  const given = storable(/<([^<>]+)>/.exec(header(headers, "message-id"))?.[1] ?? "").trim();
-  return given !== "" && given.length <= 250 ? given : `${createHash("sha256").update(raw).digest("hex").slice(0, 32)}@without-id`;
+  const id = storable(/<([^<>]+)>/.exec(header(headers, "message-id"))?.[1] ?? "").trim();
+  return id !== "" && id.length <= 250 ? id : `${createHash("sha256").update(raw).digest("hex").slice(0, 32)}@without-id`;
 }
 
-/** PostgreSQL's text holds no NUL, and recipients are stored separated by spaces. */
+/** PostgreSQL's text has no NUL, and recipients are stored separated by spaces. */
 function storable(text: string): string {
   return text.replace(/\u0000/g, "");
 }

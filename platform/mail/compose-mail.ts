@@ -27,7 +27,7 @@ export function composeMail(mail: Mail, at: Date): ComposedMail {
   const message =
     `Message-ID: <${id}>\r\nDate: ${at.toUTCString().replace("GMT", "+0000")}\r\n` +
     `From: ${mailboxHeader(from)}\r\nTo: ${mailboxHeader(to)}\r\nSubject: ${subjectHeader(mail.subject)}\r\n` +
-    // Keeps out-of-office answers away (RFC 3834).
+    // Prevents automatic replies (RFC 3834).
     `Auto-Submitted: auto-generated\r\nMIME-Version: 1.0\r\nContent-Type: multipart/alternative; boundary="${boundary}"\r\n\r\n` +
     `--${boundary}\r\n${part("plain", mail.text)}\r\n--${boundary}\r\n${part("html", mail.html)}\r\n--${boundary}--\r\n`;
   return { id, from: from.address, to: to.address, raw: Buffer.from(message) };
@@ -85,10 +85,10 @@ function encodedWords(text: string): string {
   return words.map((word) => `=?UTF-8?B?${Buffer.from(word).toString("base64")}?=`).join("\r\n ");
 }
 
-/** As it is when every server can carry it, in base64 otherwise. */
+/** Unchanged when every server can transport it, in base64 otherwise. */
 function part(type: "plain" | "html", content: string): string {
   const header = `Content-Type: text/${type}; charset=utf-8\r\nContent-Transfer-Encoding: `;
-  // "--=_" could be taken for a boundary; lines of more than 998 characters are cut by servers.
+  // "--=_" could be taken for a boundary; servers cut lines of more than 998 characters.
   if (isAscii(content) && !content.includes("--=_") && !/[^\n]{990}|\r(?!\n)/.test(content))
     return `${header}7bit\r\n\r\n${content.replace(/\r?\n/g, "\r\n")}`;
   const encoded = Buffer.from(content.replace(/\r?\n/g, "\r\n")).toString("base64");

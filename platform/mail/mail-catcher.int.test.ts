@@ -46,7 +46,7 @@ async function sendRaw(catcher: TestCatcher, raw: string | Buffer, to: readonly 
 }
 
 describe("createMailCatcher", () => {
-  it("I7: keeps one mail per Message-ID, also when both come at once", async () => {
+  it("I7: stores one mail per Message-ID, also of two at once", async () => {
     const twice = mail();
     await mailer.send(twice);
     await mailer.send(twice);
@@ -56,7 +56,7 @@ describe("createMailCatcher", () => {
     assert.deepEqual([messages.map(({ id }) => id), total], [[`${together.id}@kontor`, `${twice.id}@kontor`], 2]);
   });
 
-  it("keeps a message without an id once, and those with odd headers", async () => {
+  it("stores a message without an id once, and messages with unusual headers", async () => {
     const bare = Buffer.from("Subject: bare\r\n\r\nno id");
     await sendRaw(shared, bare, ["bare@example.com"]);
     await sendRaw(shared, bare, ["bare@example.com"]);
@@ -69,7 +69,7 @@ describe("createMailCatcher", () => {
     assert.equal((await shared.list({ to: "empty@example.com" })).messages.length, 1);
   });
 
-  it("keeps mails over a restart", async () => {
+  it("has its mails after a restart", async () => {
     const first = await shared.again();
     const sent = mail();
     const sender = openTestMailer({ url: first.smtpUrl });
@@ -84,7 +84,7 @@ describe("createMailCatcher", () => {
     );
   });
 
-  it("stores what comes at once in few statements, and acknowledges after them", async () => {
+  it("stores concurrent mails in few statements, and acknowledges after them", async () => {
     let statements = 0;
     const counting = await shared.again((database) => ({
       ...database,
@@ -123,7 +123,7 @@ describe("createMailCatcher", () => {
     assert.equal((await shared.list({ query: "many1@" })).messages[0]?.to.length, 100);
   });
 
-  it("says which port is taken", async () => {
+  it("names the port that is in use", async () => {
     const port = Number(new URL(shared.smtpUrl).port);
     const second = createMailCatcher({ database: shared.database, smtpPort: port, httpPort: 0, log: silent, clock: systemClock });
     afterTests(() => second.stop());
@@ -160,7 +160,7 @@ describe("the mailbox's pages", () => {
     assert.deepEqual(await subjects({}), []);
   });
 
-  it("with waitMs the answer waits for the mail", async () => {
+  it("with waitMs the response waits for the mail", async () => {
     const sent = mail();
     const other = mail();
     const waiting = shared.list({ to: sent.to, waitMs: "20000" });
@@ -219,7 +219,7 @@ describe("the mailbox's pages", () => {
       assert.equal((await fetch(`${shared.url}${missing}`)).status, 404, missing);
   });
 
-  it("S15: a mail's HTML runs no script and loads nothing; the page lets nobody frame it", async () => {
+  it("S15: a mail's HTML runs no script and loads nothing; the page cannot be framed", async () => {
     const sent = mail({ html: "<script>alert(1)</script>" });
     await mailer.send(sent);
     const html = await fetch(`${shared.url}/api/v1/messages/${sent.id}%40kontor/html`);
@@ -233,7 +233,7 @@ describe("the mailbox's pages", () => {
     assert.equal((await fetch(`${shared.url}/mailbox.js`)).headers.get("content-type"), "text/javascript; charset=utf-8");
   });
 
-  it("S26: answers only to its own host name and only to the methods it has", async () => {
+  it("S26: serves only its own host name and its own methods", async () => {
     const status = (host: string) =>
       new Promise<number | undefined>((resolve, reject) => {
         request(`${shared.url}/api/v1/messages`, { headers: { host } }, (response) => {

@@ -9,7 +9,7 @@ import { closeMailServer, createMailServer } from "./catch-mails.ts";
 import { createMailStore } from "./mail-store.ts";
 import { createMailboxPages } from "./mailbox-pages.ts";
 
-/** What the catcher's database needs; whoever makes the catcher applies it. */
+/** The tables that the catcher's database needs; its owner applies them. */
 export const mailboxMigrations: MigrationSet = { scope: "mailbox", folder: new URL("./migrations/", import.meta.url) };
 
 export interface MailCatcherOptions {
@@ -18,7 +18,7 @@ export interface MailCatcherOptions {
   /** 0 takes any free port. */
   readonly smtpPort: number;
   readonly httpPort: number;
-  /** "127.0.0.1" by default. On another one the mails, with their links and codes, are open to whoever reaches it. */
+  /** "127.0.0.1" by default. On another one everybody who can connect can read the mails, with their links and codes. */
   readonly host?: string;
   readonly log: Logger;
   readonly clock: Clock;
@@ -27,11 +27,11 @@ export interface MailCatcherOptions {
 export interface MailCatcher {
   /** Where mails are to be sent, and where they can be read. Throws when a port is taken. */
   start(): Promise<{ readonly smtpUrl: string; readonly url: string }>;
-  /** Finishes the mails that it is taking, and closes both ports. */
+  /** Finishes the mails that are being received, and closes both ports. */
   stop(): Promise<void>;
 }
 
-/** An SMTP server whose mails go nowhere: they are kept, one per Message-ID, and shown on a page of its own. */
+/** An SMTP server that forwards nothing: mails are stored, one per Message-ID, and shown on a page of its own. */
 export function createMailCatcher({ database, smtpPort, httpPort, host = "127.0.0.1", log, clock }: MailCatcherOptions): MailCatcher {
   const loopback = ["localhost", "127.0.0.1", "::1"];
   const store = createMailStore(database);
@@ -42,11 +42,11 @@ export function createMailCatcher({ database, smtpPort, httpPort, host = "127.0.
   let stopping: Promise<void> | undefined;
 
   async function start() {
-    // Clients that go away in the middle of a mail are their own affair.
+    // A client that disconnects in the middle of a mail is no problem of the server.
     smtp.on("error", (error: unknown) => log.debug({ error }, "smtp"));
     await listening(smtp.server, () => smtp.listen(smtpPort, host));
     await listening(http, () => http.listen(httpPort, host));
-    return { smtpUrl: `smtp://${place(smtp.server)}`, url: `http://${place(http)}` };
+    return { smtpUrl: `smtp://${addressOf(smtp.server)}`, url: `http://${addressOf(http)}` };
   }
 
   async function stop(): Promise<void> {
@@ -78,9 +78,9 @@ async function listening(server: Server, listen: () => void): Promise<void> {
   await up;
 }
 
-function place(server: Server): string {
+function addressOf(server: Server): string {
   const { address, port, family } = server.address() as AddressInfo;
-  // Bound to all addresses, it is reached here by the loopback one.
+  // Bound to all addresses, it is available at the loopback one.
   if (address === "0.0.0.0" || address === "::") return `127.0.0.1:${port}`;
   return family === "IPv6" ? `[${address}]:${port}` : `${address}:${port}`;
 }

@@ -1,7 +1,7 @@
 import type { Database } from "../database/database.ts";
 import { sql } from "../database/sql.ts";
 
-/** A mail as the SMTP side took it. */
+/** A mail as it was received by SMTP. */
 export interface CaughtMail {
   readonly messageId: string;
   readonly sender: string;
@@ -49,7 +49,7 @@ export interface MailStore {
 const batchMax = 500;
 const batchBytesMax = 8 * 1024 * 1024;
 
-/** Mails in PostgreSQL. One inserting statement is under way at a time; what comes meanwhile goes into the next one together. */
+/** Mails in PostgreSQL. One insert runs at a time; mails that arrive meanwhile are inserted together by the next. */
 export function createMailStore(database: Database): MailStore {
   const waiting: { mail: CaughtMail; resolve: () => void; reject: (error: unknown) => void }[] = [];
   let inserting = false;
@@ -76,7 +76,7 @@ export function createMailStore(database: Database): MailStore {
     return waiting.splice(0, count);
   }
 
-  /** The messages go as one parameter, cut up by the server: an array of them would be sent as hexadecimal text. */
+  /** The messages are sent as one parameter, split by the server: an array of them would be sent as hexadecimal text. */
   async function insert(mails: readonly CaughtMail[]): Promise<void> {
     let end = 0;
     const starts = mails.map(({ raw }) => (end += raw.length) - raw.length + 1);

@@ -14,27 +14,27 @@ export interface ReceivedMail {
 
 export interface MailEngine {
   readonly mailer: Mailer;
-  /** What has arrived for the recipient. */
+  /** The mails that have arrived for the recipient. */
   inbox(to: string): Promise<readonly ReceivedMail[]>;
 }
 
-/** Suite that every mailer passes: what `send` has taken is with the recipient, as it was written. */
+/** Suite that every mailer passes: a mail that `send` has accepted arrives at the recipient, as it was written. */
 export function mailContract(name: string, open: () => Promise<MailEngine>): void {
   let made = 0;
   const mail = (change: Partial<Mail> = {}): Mail => {
     const id = `tsk_contract${++made}`;
-    const given = {
+    const defaults = {
       from: "Kontor <shop@kontor.test>",
       to: `${id}@example.com`,
       subject: "Your order",
       text: "Thanks",
       html: "<p>Thanks</p>",
     };
-    return { id, ...given, ...change };
+    return { id, ...defaults, ...change };
   };
 
   describe(`mail: ${name}`, () => {
-    it("NTF-01: a sent mail is with its recipient, with its id", async () => {
+    it("NTF-01: a sent mail arrives at its recipient, with its id", async () => {
       const { mailer, inbox } = await open();
       const sent = mail();
       await mailer.send(sent);
@@ -66,7 +66,7 @@ export function mailContract(name: string, open: () => Promise<MailEngine>): voi
       assert.deepEqual((await inbox(to)).map(({ messageId }) => messageId).sort(), sent.map(({ id }) => `<${id}@kontor>`).sort());
     });
 
-    it("refuses a mail that could have several recipients or headers, and works on", async () => {
+    it("refuses a mail that could have several recipients or headers, and continues to work", async () => {
       const { mailer, inbox } = await open();
       const wrong = { to: "a@example.com,b@example.com" };
       await assert.rejects(mailer.send(mail(wrong)), (error) => refusalIn(error)?.reason === "MAIL_INVALID");

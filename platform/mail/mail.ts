@@ -9,6 +9,6 @@ export interface Mail {
 }
 
 export interface Mailer {
-  /** Resolves when the server has taken it; throws otherwise (then it may or may not have). */
+  /** Resolves when the server has accepted it; throws otherwise (then it may or may not have). */
   send(mail: Mail): Promise<void>;
 }

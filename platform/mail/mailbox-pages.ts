@@ -10,7 +10,7 @@ const waitMsMax = 25_000;
 
 const ownPages = "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; frame-src 'self'";
 const strict = `${ownPages}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`;
-/** A mail's HTML is a stranger's: no script, no forms, nothing loaded; only its links open, in a tab of their own. */
+/** A mail's HTML is not trusted: no script, no forms, nothing loaded; only its links open, in a tab of their own. */
 const mailSandbox = "sandbox allow-popups allow-popups-to-escape-sandbox";
 const mailPolicy = `${mailSandbox}; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'`;
 
@@ -22,11 +22,11 @@ const files = new Map(
   ].map(([path = "", file = "", type = ""]) => [path, { type, body: readFileSync(new URL(`./page/${file}`, import.meta.url)) }]),
 );
 
-interface Answer {
+interface Reply {
   readonly status?: number;
   readonly type?: string;
   readonly policy?: string;
-  /** Whether the connection ends with it. */
+  /** Whether the connection is closed after it. */
   readonly close?: boolean;
   readonly body: string | Buffer;
 }
@@ -38,9 +38,9 @@ export interface MailboxPages {
 }
 
 /**
- * The mailbox's HTTP side: the page, and under `/api/v1/messages` the list (`limit`, `to`, `query`, `before`, `after`, `total`; with `waitMs` the answer
- * waits until there is a mail), one mail parsed, its `/html` and `/raw`, and DELETE for all. Answers only to the given host names, so that no foreign
- * page can reach it through a name of its own that leads here.
+ * The mailbox's HTTP side: the page, and under `/api/v1/messages` the list (`limit`, `to`, `query`, `before`, `after`, `total`; with `waitMs` the response
+ * waits until there is a mail), one mail parsed, its `/html` and `/raw`, and DELETE for all. Serves only the `hosts`, so that no foreign
+ * page can use it by a host name of its own that resolves to this address.
  */
 export function createMailboxPages({
   store,
@@ -54,7 +54,7 @@ export function createMailboxPages({
 }): MailboxPages {
   const stopped = new AbortController();
 
-  async function answer(request: IncomingMessage, response: ServerResponse): Promise<Answer> {
+  async function replyTo(request: IncomingMessage, response: ServerResponse): Promise<Reply> {
     const host = /^(\[[^\]]*\]|[^:]*)/.exec(request.headers.host ?? "")?.[1]?.toLowerCase() ?? "";
     if (hosts !== undefined && !hosts.includes(host)) return problem(403, "this host name is not served");
     const url = new URL(request.url ?? "/", "http://mailbox");
@@ -75,7 +75,7 @@ export function createMailboxPages({
     return form === "html" ? { type: "text/html; charset=utf-8", policy: mailPolicy, body: htmlPage(email) } : json(message(email, raw));
   }
 
-  async function list(params: URLSearchParams, response: ServerResponse): Promise<Answer> {
+  async function list(params: URLSearchParams, response: ServerResponse): Promise<Reply> {
     const limit = whole(params.get("limit"), 50);
     const [before, after, waitMs] = [whole(params.get("before")), whole(params.get("after")), whole(params.get("waitMs"), 0)];
     const wrong = { limit, before, after, waitMs };
@@ -85,7 +85,7 @@ export function createMailboxPages({
     const signal = waitMs === undefined || waitMs === 0 ? undefined : waiting(Math.min(waitMs, waitMsMax), response);
     let messages: Awaited<ReturnType<typeof read>> = [];
     for (;;) {
-      // Asked for before reading, so that a mail stored in between is not missed.
+      // Subscribed before reading, so that a mail stored in between is not missed.
       const change = signal === undefined ? undefined : store.changed(signal);
       messages = await read();
       if (messages.length > 0 || signal === undefined || signal.aborted) break;
@@ -95,21 +95,21 @@ export function createMailboxPages({
   }
 
   function waiting(ms: number, response: ServerResponse): AbortSignal {
-    const gone = new AbortController();
-    response.once("close", () => gone.abort());
-    return AbortSignal.any([AbortSignal.timeout(ms), stopped.signal, gone.signal]);
+    const closed = new AbortController();
+    response.once("close", () => closed.abort());
+    return AbortSignal.any([AbortSignal.timeout(ms), stopped.signal, closed.signal]);
   }
 
   return {
     handle(request, response) {
       request.resume();
-      answer(request, response)
+      replyTo(request, response)
         .catch((error: unknown) => {
-          log.error({ error }, "the mailbox could not answer");
+          log.error({ error }, "a request to the mailbox failed");
           return problem(500, "see the log");
         })
-        .then((given) => send(request, response, { ...given, close: stopped.signal.aborted }))
-        .catch((error: unknown) => log.error({ error }, "the mailbox could not answer"));
+        .then((reply) => send(request, response, { ...reply, close: stopped.signal.aborted }))
+        .catch((error: unknown) => log.error({ error }, "a request to the mailbox failed"));
     },
     stop: () => stopped.abort(),
   };
@@ -118,7 +118,7 @@ export function createMailboxPages({
 function send(
   request: IncomingMessage,
   response: ServerResponse,
-  { status = 200, type = "application/json", policy = strict, body, close }: Answer,
+  { status = 200, type = "application/json", policy = strict, body, close }: Reply,
 ): void {
   if (response.destroyed) return;
   response.writeHead(status, {
@@ -134,11 +134,11 @@ function send(
   response.end(request.method === "HEAD" ? undefined : body);
 }
 
-function json(value: unknown): Answer {
+function json(value: unknown): Reply {
   return { body: JSON.stringify(value) };
 }
 
-function problem(status: number, detail: string): Answer {
+function problem(status: number, detail: string): Reply {
   return { status, type: "application/problem+json", body: JSON.stringify({ status, detail }) };
 }
 
@@ -172,13 +172,13 @@ function message(email: Email, raw: Buffer) {
   };
 }
 
-/** Without what transport and parser did to its lines. */
+/** With the line ends that it was written with, without those of transport and parser. */
 function asWritten(text: string | undefined): string | undefined {
   return text?.replaceAll("\r\n", "\n").replace(/\n$/, "");
 }
 
-function addresses(given: readonly Address[]) {
-  return given.flatMap((entry) => (entry.group === undefined ? [entry] : entry.group)).map(({ name, address }) => ({ name, address }));
+function addresses(list: readonly Address[]) {
+  return list.flatMap((entry) => (entry.group === undefined ? [entry] : entry.group)).map(({ name, address }) => ({ name, address }));
 }
 
 /** With links that open a tab of their own, because the frame is a sandbox. */

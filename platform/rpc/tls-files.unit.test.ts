@@ -46,7 +46,7 @@ describe("TLS files", () => {
     tls.stop();
   });
 
-  it("stop the start when they are not as they must be, with the variable and the file", async (t) => {
+  it("stop the start when they are not valid, naming the variable and the file", async (t) => {
     const { paths, pair, log } = await files(t);
     const other = await make("orders");
     const old = new Date(now.getTime() - 10 * dayMs);
@@ -83,7 +83,7 @@ describe("TLS files", () => {
     (await openTlsFiles(paths, log)).stop();
   });
 
-  it("are taken over when they are replaced, both halves together", async (t) => {
+  it("are used when they are replaced, certificate and key together", async (t) => {
     const { paths, write, pair, log, lines } = await files(t);
     const tls = await openTlsFiles(paths, log);
     t.after(() => tls.stop());
@@ -92,38 +92,38 @@ describe("TLS files", () => {
     tls.changed(() => {
       throw new Error("a listener's own trouble");
     });
-    await tls.look();
+    await tls.check();
     const next = await make("payments");
     await write("key", next.key);
-    await tls.look();
+    await tls.check();
     assert.equal(String(tls.current().cert), pair.certificate, "a half-written pair is not taken");
     assert.deepEqual(lines, []);
-    await tls.look();
-    await tls.look();
-    assert.deepEqual(lines, ["error: new TLS files do not fit; the ones before stay in use"]);
+    await tls.check();
+    await tls.check();
+    assert.deepEqual(lines, ["error: the new TLS files are not valid; the former ones stay in use"]);
     await write("cert", next.certificate);
-    await Promise.all([tls.look(), tls.look()]);
+    await Promise.all([tls.check(), tls.check()]);
     assert.deepEqual([String(tls.current().cert), String(tls.current().key)], [next.certificate, next.key]);
     assert.deepEqual(heard, ["payments"]);
     assert.deepEqual(lines.slice(1), [
       "info: the TLS certificate was replaced",
-      "error: the new TLS certificate was not taken over everywhere",
+      "error: a server or client did not accept the new TLS certificate",
     ]);
     await rm(paths.ca);
-    await tls.look();
+    await tls.check();
     assert.equal(String(tls.current().ca), authority.certificate);
     const both = `${(await createAuthority({ days: 1, now })).certificate}${authority.certificate}`;
     await write("ca", both);
-    await tls.look();
+    await tls.check();
     assert.equal(String(tls.current().ca), both);
     assert.equal(heard.length, 2);
     end();
     await write("ca", authority.certificate);
-    await tls.look();
+    await tls.check();
     assert.equal(heard.length, 2);
   });
 
-  it("are told of when the authority is not the certificate's", async (t) => {
+  it("log a warning when the authority has not signed the certificate", async (t) => {
     const { paths, write, log, lines } = await files(t);
     await write("ca", (await createAuthority({ days: 1, now })).certificate);
     (await openTlsFiles(paths, log)).stop();

@@ -6,7 +6,7 @@ const jsonString = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"
 
 /**
  * The services that a certificate names, by its URIs `spiffe://kontor/<service>`; none without a certificate. Only whole names of that kind
- * count: what stands inside of another name does not.
+ * count, not parts of other names.
  */
 export function identitiesOf(certificate: X509Certificate | Pick<PeerCertificate, "subjectaltname"> | undefined): readonly string[] {
   if (certificate === undefined) return [];
@@ -15,8 +15,8 @@ export function identitiesOf(certificate: X509Certificate | Pick<PeerCertificate
 }
 
 /**
- * Node gives the names in one text, `URI:a, DNS:b`. One that holds a comma, a quote or what cannot be printed is quoted as in JSON, so that
- * nothing in it passes for the next name. What is not written so is not trusted: no names at all.
+ * Node gives the names in one text, `URI:a, DNS:b`. One with a comma, a quote or an unprintable character is quoted as in JSON, so that
+ * nothing in it looks like another name. A text of another form is not trusted: it gives no names.
  */
 function alternativeNames(text: string): string[] {
   const names: string[] = [];

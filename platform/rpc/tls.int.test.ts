@@ -39,7 +39,7 @@ async function filesOf(
     files,
     async replace(next) {
       await put(next);
-      await files.look();
+      await files.check();
     },
   };
 }
@@ -87,12 +87,12 @@ for (const [plain, secure] of [
             ),
         };
       }
-      const ask = async (...given: Parameters<typeof callAs>) => (await callAs(...given)).ledger();
+      const call = async (...args: Parameters<typeof callAs>) => (await callAs(...args)).ledger();
       return {
         port,
         /** How often a caller's certificate was read. */
         reads: () => read.length,
-        ask,
+        call,
         callAs,
         replace,
         async [Symbol.asyncDispose]() {
@@ -104,15 +104,15 @@ for (const [plain, secure] of [
       };
     }
 
-    /** No connection: told at once, or when the time of the call is over. */
-    const unreached = /^DEPENDENCY_UNAVAILABLE$|^DEADLINE_EXCEEDED$/;
+    /** No connection: refused at once, or at the call's deadline. */
+    const unreachable = /^DEPENDENCY_UNAVAILABLE$|^DEADLINE_EXCEEDED$/;
 
-    it("ID-12 SEC-01: lets in who is who it says, and on the method's list", async () => {
+    it("ID-12 SEC-01: serves callers with their own certificate that the method allows", async () => {
       await using greeter = await setup();
-      assert.equal(await greeter.ask("orders", await certificateOf(["orders"])), "answered");
-      assert.equal(await greeter.ask("orders", await certificateOf(["catalog", "orders"])), "answered");
-      assert.equal(await greeter.ask("orders", await certificateOf(["catalog"])), "UNAUTHENTICATED");
-      assert.equal(await greeter.ask("catalog", await certificateOf(["catalog"])), "PERMISSION_DENIED");
+      assert.equal(await greeter.call("orders", await certificateOf(["orders"])), "answered");
+      assert.equal(await greeter.call("orders", await certificateOf(["catalog", "orders"])), "answered");
+      assert.equal(await greeter.call("orders", await certificateOf(["catalog"])), "UNAUTHENTICATED");
+      assert.equal(await greeter.call("catalog", await certificateOf(["catalog"])), "PERMISSION_DENIED");
     });
 
     it("reads a certificate once for each connection", async () => {
@@ -122,42 +122,42 @@ for (const [plain, secure] of [
       assert.equal(greeter.reads(), 1);
     });
 
-    it("SEC-01: a certificate of another authority is not taken, on either side", async () => {
+    it("SEC-01: a certificate of another authority is rejected, on either side", async () => {
       await using greeter = await setup();
       const foreign = await createAuthority({ days: 2, now: new Date() });
-      assert.match(await greeter.ask("orders", await certificateOf(["orders"], foreign)), unreached);
-      assert.match(await greeter.ask("orders", await certificateOf(["orders"]), { ca: foreign }), unreached);
+      assert.match(await greeter.call("orders", await certificateOf(["orders"], foreign)), unreachable);
+      assert.match(await greeter.call("orders", await certificateOf(["orders"]), { ca: foreign }), unreachable);
     });
 
-    it("SEC-01: plaintext gets nothing", async () => {
+    it("SEC-01: plaintext gets no response", async () => {
       await using greeter = await setup();
-      assert.match(await greeter.ask("orders", await certificateOf(["orders"]), { protocol: plain }), unreached);
-      const said = await new Promise<string>((resolve) => {
+      assert.match(await greeter.call("orders", await certificateOf(["orders"]), { protocol: plain }), unreachable);
+      const reply = await new Promise<string>((resolve) => {
         let text = "";
         const socket = createConnection(greeter.port, "127.0.0.1", () => socket.end("GET / HTTP/1.1\r\nHost: x\r\n\r\n"));
         socket.on("data", (chunk) => (text += chunk.toString("latin1")));
         socket.on("error", () => undefined);
         socket.on("close", () => resolve(text));
       });
-      assert.doesNotMatch(said, /HTTP\/1\.1 200|kontor/);
+      assert.doesNotMatch(reply, /HTTP\/1\.1 200|kontor/);
     });
 
-    it("SEC-01: whoever answers must be the service that is called", async () => {
+    it("SEC-01: the server must have the certificate of the service that is called", async () => {
       await using greeter = await setup(certificateOf(["catalog"]));
-      assert.match(await greeter.ask("orders", await certificateOf(["orders"])), unreached);
+      assert.match(await greeter.call("orders", await certificateOf(["orders"])), unreachable);
     });
 
-    it("SEC-01: new certificates are taken without a restart, on both sides", async () => {
+    it("SEC-01: new certificates are used without a restart, on both sides", async () => {
       await using greeter = await setup();
       const before = await greeter.callAs("orders", await certificateOf(["catalog"]));
       assert.equal(await before.ledger(), "UNAUTHENTICATED");
       await greeter.replace(await certificateOf(["greeter"]));
-      assert.equal(await greeter.ask("orders", await certificateOf(["orders"])), "answered");
-      // From now on it is not the service any more: connections that are made now fail.
+      assert.equal(await greeter.call("orders", await certificateOf(["orders"])), "answered");
+      // From now on it is another service: new connections fail.
       await greeter.replace(await certificateOf(["catalog"]));
-      assert.match(await greeter.ask("orders", await certificateOf(["orders"])), unreached);
+      assert.match(await greeter.call("orders", await certificateOf(["orders"])), unreachable);
       await greeter.replace(await certificateOf(["greeter"]));
       await before.replace(await certificateOf(["orders"]));
-      assert.match(await before.ledger(), /^answered$|^UNAUTHENTICATED$/, "a connection that is there goes on as it was");
+      assert.match(await before.ledger(), /^answered$|^UNAUTHENTICATED$/, "an open connection stays as it was");
     });
   });

@@ -17,7 +17,7 @@ describe("search: OpenSearch with TLS", () => {
       await index.put([{ id: "1", version: 1, text: { a: "a striped shirt", b: "", c: "" }, keywords: {}, numbers: {} }]);
       assert.deepEqual((await index.query({ text: "shirt", sort: [], limit: 10 })).ids, ["1"]);
     }
-    assert.deepEqual([lines, server.passedBy()], [[], 0]);
+    assert.deepEqual([lines, server.bypassed()], [[], 0]);
   });
 
   for (const fault of tlsFaults)
@@ -28,7 +28,7 @@ describe("search: OpenSearch with TLS", () => {
       await search.start();
       await says(fault.says);
       await assert.rejects(search.index("products").query({ sort: [], limit: 10 }), { reason: "DEPENDENCY_UNAVAILABLE" });
-      assert.deepEqual([lines.length, server.heard()], [1, 0]);
+      assert.deepEqual([lines.length, server.received()], [1, 0]);
     });
 
   it("SEC-05: gets no response in plain text from a server with TLS", async () => {
@@ -36,6 +36,6 @@ describe("search: OpenSearch with TLS", () => {
     const { log, says } = writtenLog();
     await openTestOpenSearch({ url: `http://${server.host}:${server.port}`, ca: server.ca, log }).start();
     await says(/OpenSearch is unreachable/);
-    assert.equal(server.heard(), 0);
+    assert.equal(server.received(), 0);
   });
 });

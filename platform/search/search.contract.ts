@@ -1,10 +1,9 @@
 import assert from "node:assert/strict";
-import { randomUUID } from "node:crypto";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import { Refusal } from "../errors/refusal.ts";
 import { searchWritingContract } from "./search-writing.contract.ts";
-import type { Search, SearchDocument, SearchIndex, SearchQuery, SearchResult } from "./search.ts";
+import type { Search, SearchDocument, SearchQuery, SearchResult } from "./search.ts";
 import { document, filledIndex, naive, naiveFacet, randomDocuments, randomQuery, relevance, words } from "./test-search-data.ts";
 
 export interface SearchContract {

@@ -9,13 +9,13 @@ import { maskText, setRedacted, shorten } from "./redact.ts";
 export type LogLevel = "debug" | "info" | "warn" | "error" | "silent";
 
 export interface LoggerOptions {
-  /** The service that speaks; a child may say another. */
+  /** The service that logs; a child logger may name another. */
   readonly service: string;
-  /** Lines below it are dropped before anything of them is computed: "info" by default. */
+  /** Lines below it are dropped before their fields are read: "info" by default. */
   readonly level?: LogLevel;
   /** JSON lines, or a short form for people. By default pretty on a terminal and JSON elsewhere. */
   readonly format?: "json" | "pretty";
-  /** Gets one line per `write`; standard output by default. */
+  /** Called with one line per `write`; standard output by default. */
   readonly stream?: { write(line: string): unknown };
   readonly clock?: Clock;
 }
@@ -26,7 +26,7 @@ const ownKeys = new Set(["time", "level", "message"]);
 
 /**
  * A logger that writes one JSON object a line: `time`, `level`, `service`, `message`, of a call `correlation`, `traceId` and `spanId`, and the
- * fields. Fields named like secrets or personal data are replaced, addresses inside texts masked; what the logger is handed is never changed.
+ * fields. Fields named like secrets or personal data are replaced, addresses inside texts masked; the fields themselves are never changed.
  */
 export function createLogger({ service, level = "info", format, stream, clock = systemClock }: LoggerOptions): Logger {
   const form = format ?? (stream === undefined && process.stdout.isTTY ? "pretty" : "json");
@@ -43,7 +43,7 @@ export function createLogger({ service, level = "info", format, stream, clock = 
   return loggerOver({ root, bound: { service }, rank: ranks[level] });
 }
 
-/** One for all loggers: two that write to the same pipe could cut each other's lines. What it still holds is written when the process exits. */
+/** One for all loggers: two that write to the same pipe could interleave their lines. Its buffer is written when the process exits. */
 let standardOutput: DestinationStream | undefined;
 
 function destination(form: "json" | "pretty", stream: LoggerOptions["stream"]): DestinationStream {
@@ -63,7 +63,7 @@ function loggerOver({ root, bound, rank }: { root: Pino; bound: Readonly<Record<
     return (fields: LogFields, message: string): void => {
       if (own < rank) return;
       const clean = cleanFields(fields);
-      // A key that is bound already would stand in the line twice; then the line is written whole instead.
+      // A key that is bound already would be in the line twice; then the line is built from the root logger.
       const repeats = Object.keys(clean).some((key) => key in bound);
       if (repeats) root[level]({ ...bound, ...clean }, maskText(shorten(message)));
       else pinoOfBound[level](clean, maskText(shorten(message)));

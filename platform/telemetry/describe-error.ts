@@ -4,7 +4,7 @@ import { maskText, redactValue, shorten } from "./redact.ts";
 const causesMax = 8;
 const stackLengthMax = 8_000;
 
-/** An error as it stands in a log line. */
+/** An error in a log line. */
 export interface DescribedError {
   readonly type: string;
   readonly message: string;
@@ -20,8 +20,8 @@ export interface DescribedError {
 }
 
 /**
- * What a log line says of an error: its message masked, where it was thrown, and its causes. What else hangs on the error stays out,
- * because it may hold data: pg's `detail` and `where` quote the row.
+ * An error for a log line: its masked message, its stack and its causes. Its other properties are left out,
+ * because they may hold data: pg's `detail` and `where` quote the row.
  */
 export function describeError(error: unknown): DescribedError {
   const causes: DescribedError[] = [];

@@ -8,7 +8,7 @@ export interface Logger {
   child(fields: LogFields): Logger;
 }
 
-/** `call` puts its correlation and trace ids into the line; `error` its message, stack and causes. */
+/** Of `call` the line has the correlation and trace ids, of `error` the message, stack and causes. */
 export interface LogFields {
   readonly call?: { readonly correlation: string; readonly trace: { readonly traceId: string; readonly spanId: string } };
   readonly error?: unknown;

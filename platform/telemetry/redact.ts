@@ -3,7 +3,7 @@ const depthMax = 5;
 const itemsMax = 20;
 const textLengthMax = 2_000;
 
-/** Words that mark a field wherever they stand in its name: `accessToken`, `customer_email`, `x-api-key`. */
+/** Words that mark a field as secret anywhere in its name: `accessToken`, `customer_email`, `x-api-key`. */
 const secretWords = new Set(
   (
     "password passwd pwd passphrase secret secrets token tokens authorization cookie cookies credentials apikey privatekey masterkey otp jwt " +
@@ -28,7 +28,7 @@ export function isSecretField(name: string): boolean {
     verdict =
       words.some((word, at) => secretWords.has(word) || secretWords.has(`${word}${words[at + 1] ?? ""}`)) ||
       secretNames.has(words.join(""));
-    // Names inside values may come from outside; the memory of them must not grow with those.
+    // Names inside values may come from clients; this cache must not grow with them.
     if (verdicts.size >= verdictsMax) verdicts.clear();
     verdicts.set(name, verdict);
   }
@@ -54,8 +54,8 @@ export function shorten(text: string, lengthMax = textLengthMax): string {
 }
 
 /**
- * A value as it may stand in a log line: secret fields replaced, texts masked and cut, depth and length bounded,
- * no cycles, nothing that JSON cannot hold. `ofError` describes errors met on the way.
+ * A value for a log line: secret fields replaced, texts masked and cut, depth and length bounded,
+ * no cycles, nothing that JSON cannot hold. `ofError` describes errors within it.
  */
 export function redactValue(value: unknown, ofError: (error: Error) => unknown, depth = 0): unknown {
   switch (typeof value) {
@@ -89,7 +89,7 @@ export function redactValue(value: unknown, ofError: (error: Error) => unknown, 
   return clean;
 }
 
-/** Sets `target[name]` to the value as it may stand in a log line. */
+/** Sets `target[name]` to the redacted value. */
 export function setRedacted(
   target: Record<string, unknown>,
   name: string,

@@ -1,7 +1,7 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 
-/** The variables that tell where the real servers are. Who starts them (a script, Compose, a CI service) is not our affair. */
+/** The variables with the addresses of the real servers, which a script, Compose or a CI service has started. */
 export type EngineVariable =
   | "ENGINE_POSTGRES"
   | "ENGINE_POSTGRES_REPLICA"
@@ -22,11 +22,11 @@ export type EngineVariable =
 export function engineAddress(variable: EngineVariable): string {
   const address = process.env[variable];
   if (address === undefined || address === "")
-    throw new Error(`${variable} is not set: npm run test:engines needs real servers; docs/engines.md tells how to start them.`);
+    throw new Error(`${variable} is not set: npm run test:engines needs real servers; docs/engines.md says how to start them.`);
   return address;
 }
 
-/** Hurts one process of an engine, or brings it back, through the command in ENGINE_CONTROL. Resolves when it is done; "start" waits until it answers. */
-export async function controlEngine(what: "kill" | "stop" | "cont" | "start", process: string): Promise<void> {
-  await promisify(execFile)(engineAddress("ENGINE_CONTROL"), [what, process], { timeout: 120_000 });
+/** Kills, freezes, continues or starts one process of an engine, by the command in ENGINE_CONTROL. Resolves when it is done; "start" when it responds. */
+export async function controlEngine(action: "kill" | "stop" | "cont" | "start", process: string): Promise<void> {
+  await promisify(execFile)(engineAddress("ENGINE_CONTROL"), [action, process], { timeout: 120_000 });
 }

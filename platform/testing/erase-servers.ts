@@ -4,9 +4,9 @@ import { MongoClient } from "mongodb";
 import pg from "pg";
 import { engineAddress } from "./engines.ts";
 
-/** Takes away what a house with this namespace has kept on the real servers. The house must have stopped. */
+/** Deletes the data of an installation with this namespace from the real servers. The installation must have stopped. */
 export async function eraseServers(namespace: string): Promise<void> {
-  if (!/^(e2e|bench)_\w+$/.test(namespace)) throw new Error(`${namespace} is not a namespace of a test's`);
+  if (!/^(e2e|bench)_\w+$/.test(namespace)) throw new Error(`${namespace} is not the namespace of a test`);
   await Promise.all([
     eraseDatabases(namespace),
     eraseTopics(`${namespace}.`),

@@ -3,14 +3,13 @@ import { runInNewContext } from "node:vm";
 
 type Collect = (options: { readonly type: "major"; readonly execution: "async" }) => Promise<void>;
 
-/** Where V8 keeps what it compiles, which grows and shrinks as it learns which functions are hot. */
-const ofTheEngine = /^(?:code|code_large_object|trusted|trusted_large_object|read_only)_space$/;
+/** Where V8 stores compiled code, which grows and shrinks with the functions that are hot. */
+const codeSpaces = /^(?:code|code_large_object|trusted|trusted_large_object|read_only)_space$/;
 
 let collect: Collect | undefined;
 
 /**
- * Bytes of the objects that are still reachable, once what has been settled has run; compiled code does not count. Takes a moment:
- * everything is collected, thrice.
+ * Bytes of the reachable objects, after pending callbacks have run; compiled code does not count. It collects garbage three times.
  */
 export async function heapUsed(): Promise<number> {
   if (collect === undefined) {
@@ -21,5 +20,5 @@ export async function heapUsed(): Promise<number> {
     await new Promise((resolve) => setImmediate(resolve));
     await collect({ type: "major", execution: "async" });
   }
-  return getHeapSpaceStatistics().reduce((sum, space) => (ofTheEngine.test(space.space_name) ? sum : sum + space.space_used_size), 0);
+  return getHeapSpaceStatistics().reduce((sum, space) => (codeSpaces.test(space.space_name) ? sum : sum + space.space_used_size), 0);
 }

@@ -13,7 +13,7 @@ import { testTemplate, testVariable } from "./names.ts";
 export interface TestDatabase {
   readonly connection: Connection;
   readonly url: string;
-  /** Ends its sessions and deletes it; happens by itself after the tests. Again is fine. */
+  /** Ends its sessions and deletes it; called after the tests. Safe to repeat. */
   drop(): Promise<void>;
 }
 
@@ -55,7 +55,7 @@ export interface OpenTestDatabaseOptions {
 }
 
 /**
- * A test database, open and migrated; stopped and dropped after the test, suite or file that asked for it, like `testDatabase`.
+ * A test database, open and migrated; stopped and dropped after the test, suite or file that opened it, like `testDatabase`.
  * `connection` is for another view of it (`openDatabase` again), as a second replica has one.
  */
 export async function openTestDatabase(

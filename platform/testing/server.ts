@@ -13,7 +13,7 @@ import { testTemplate } from "./names.ts";
 export interface TestServer {
   /** A superuser's URL, for `KONTOR_TEST_POSTGRES`. */
   readonly url: string;
-  /** Stops it and deletes everything it has. Again is fine. */
+  /** Stops it and deletes its data. Safe to repeat. */
   stop(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
@@ -23,7 +23,7 @@ const memory = "/dev/shm";
 
 /**
  * Starts a PostgreSQL for tests in a temporary folder, fast because it is unsafe: a crash loses it. With `binaries`, another version's.
- * Also clears away what runs that were killed have left.
+ * Also deletes what killed runs have left.
  */
 export async function startTestServer(options: { readonly binaries?: string } = {}): Promise<TestServer> {
   await removeLeftovers();
@@ -58,7 +58,7 @@ export async function startTestServer(options: { readonly binaries?: string } = 
   }
 }
 
-/** Makes the template of the test databases on a server: what the services' databases have, and nothing else. */
+/** Creates the template of the test databases on a server, with the extensions that services have. */
 export async function prepareTestServer(url: string): Promise<void> {
   const server = new pg.Client({ connectionString: url });
   await server.connect();
@@ -79,31 +79,31 @@ export async function prepareTestServer(url: string): Promise<void> {
   }
 }
 
-/** Makes a folder that a PostgreSQL may work in. What a test process leaves there is cleared away by a later run. */
+/** Creates a folder for a PostgreSQL. When a test process leaves it behind, a later run deletes it. */
 export async function testFolder(): Promise<string> {
-  const folder = await mkdtemp(join(await quickPlace(), `${prefix}${process.pid}-`));
+  const folder = await mkdtemp(join(await fastFolder(), `${prefix}${process.pid}-`));
   // mkdtemp closes it to others; as root, PostgreSQL runs as one of them.
   await chmod(folder, 0o711);
   return folder;
 }
 
 /** Memory where there is plenty of it as a file system: a database is made in 7 ms there, against 50 and more on a disk. */
-async function quickPlace(): Promise<string> {
+async function fastFolder(): Promise<string> {
   const { bavail, bsize } =
     process.platform === "linux" ? await statfs(memory).catch(() => ({ bavail: 0, bsize: 0 })) : { bavail: 0, bsize: 0 };
   return bavail * bsize > 4 * 1024 ** 3 ? memory : tmpdir();
 }
 
 async function removeLeftovers(): Promise<void> {
-  for (const place of process.platform === "linux" ? [tmpdir(), memory] : [tmpdir()])
-    for (const name of await readdir(place)) {
+  for (const parent of process.platform === "linux" ? [tmpdir(), memory] : [tmpdir()])
+    for (const name of await readdir(parent)) {
       const pid = name.startsWith(prefix) ? Number(/^\d+/.exec(name.slice(prefix.length))?.[0]) : Number.NaN;
       if (Number.isNaN(pid) || (await alive(pid))) continue;
-      const folder = join(place, name);
-      // Another run may be clearing the same one, or it may be another user's.
+      const folder = join(parent, name);
+      // Another run may be deleting the same one, or it may be another user's.
       await eraseEmbeddedPostgres(folder)
         .then(() => rm(folder, { recursive: true, force: true }))
-        .catch((error: unknown) => console.error(`${folder}, left by an earlier run, could not be cleared:`, error));
+        .catch((error: unknown) => console.error(`${folder}, left by an earlier run, could not be deleted:`, error));
     }
 }
 

@@ -21,14 +21,14 @@ export interface TestServicesOptions {
   readonly services: readonly ServiceDefinition[];
   /** All contracts. */
   readonly registry: Registry;
-  /** What stands in for other services, by name. */
+  /** Substitutes of other services, by name. */
   readonly others?: Readonly<Record<string, readonly Route[]>>;
   readonly clock?: ManualClock;
-  /** Where mails go; `mails` of the answer by default. */
+  /** Gets the mails; by default they are collected in `mails`. */
   readonly mail?: Mailer;
   /** One that is shared with others; a memory of their own by default. */
   readonly cache?: Cache;
-  /** Engines over the embedded ones; started and stopped by whoever gives them. */
+  /** Engines over the embedded ones; started and stopped by the caller. */
   readonly engines?: Partial<Engines>;
   readonly config?: Partial<InstallationConfig>;
   readonly log?: Logger;
@@ -41,7 +41,7 @@ export interface TestServices {
   readonly services: ReadonlyMap<string, HostedService>;
   /** Mails that were sent, when no mailer was given. */
   readonly mails: Mail[];
-  /** Clients as another service of the house has them. */
+  /** Clients as another service of the installation has them. */
   readonly clients: Clients;
   /** Resolves when all events are applied and all due tasks done. */
   settle(): Promise<void>;
@@ -50,8 +50,8 @@ export interface TestServices {
 }
 
 /**
- * Services on real databases in this process, with frozen messages and a clock that stands at 2026-03-02 09:00 UTC until it is moved.
- * Stopped after the test or suite that asked.
+ * Services on real databases in this process, with frozen messages and a clock that stays at 2026-03-02 09:00 UTC until it is moved.
+ * Stopped after the test or suite that opened them.
  */
 export async function openTestServices(options: TestServicesOptions): Promise<TestServices> {
   const clock = options.clock ?? new ManualClock(new Date("2026-03-02T09:00:00Z"));
@@ -116,7 +116,7 @@ export async function openTestServices(options: TestServicesOptions): Promise<Te
   };
 }
 
-/** A call as a test makes it: from another service of the house, for a user when one is given. */
+/** A call as a test makes it: from another service of the installation, for a user if one is passed. */
 export function testCall(
   options: { readonly user?: Partial<User>; readonly idempotencyKey?: string; readonly caller?: string; readonly timeoutMs?: number } = {},
 ): Call {

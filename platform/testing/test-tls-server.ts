@@ -14,33 +14,33 @@ export interface TlsServer {
   readonly port: number;
   /** The authority that has signed its certificate. */
   readonly ca: string;
-  /** How many bytes clients have said, once decrypted. */
-  heard(): number;
-  /** How often this process has connected to the server behind, and not through this one. */
-  passedBy(): number;
+  /** How many bytes clients have sent, decrypted. */
+  received(): number;
+  /** How often this process has connected to the server behind directly. */
+  bypassed(): number;
 }
 
 export interface TlsServerOptions {
   /** Where it listens: 127.0.0.1 by default. */
   readonly host?: string;
-  /** What changes the answers of the server behind, made anew for each connection. */
-  readonly answers?: () => Transform;
+  /** Creates, for each connection, a transformation of the replies of the server behind. */
+  readonly replies?: () => Transform;
 }
 
 /** Opens it before the server at "host:port", or at a URL with both. Closed after the test. */
-export async function openTlsServer(behind: string, { host = "127.0.0.1", answers }: TlsServerOptions = {}): Promise<TlsServer> {
+export async function openTlsServer(behind: string, { host = "127.0.0.1", replies }: TlsServerOptions = {}): Promise<TlsServer> {
   const { hostname, port: portBehind } = new URL(behind.includes("://") ? behind : `tcp://${behind}`);
   const now = new Date();
   const authority = await createAuthority({ days: 1, now });
   const { certificate, key } = await issueCertificate(authority, { services: ["server"], days: 1, now });
   const own = new Set<Duplex>();
-  let heard = 0;
-  let passedBy = 0;
+  let received = 0;
+  let bypassed = 0;
 
   const opened = (message: unknown): void => {
     const { socket } = message as { readonly socket: Socket };
     socket.once("connect", () => {
-      if (socket.remotePort === Number(portBehind) && !own.has(socket)) passedBy++;
+      if (socket.remotePort === Number(portBehind) && !own.has(socket)) bypassed++;
     });
   };
   const clientSockets = channel("net.client.socket");
@@ -48,7 +48,7 @@ export async function openTlsServer(behind: string, { host = "127.0.0.1", answer
 
   const server = createServer({ cert: certificate, key }, (near) => {
     const far = connect(Number(portBehind), hostname);
-    near.on("data", (said: Buffer) => (heard += said.length));
+    near.on("data", (chunk: Buffer) => (received += chunk.length));
     for (const [one, other] of [
       [near, far],
       [far, near],
@@ -61,7 +61,7 @@ export async function openTlsServer(behind: string, { host = "127.0.0.1", answer
       });
     }
     near.pipe(far);
-    (answers === undefined ? far : far.pipe(answers())).pipe(near);
+    (replies === undefined ? far : far.pipe(replies())).pipe(near);
   });
   await new Promise<void>((resolve) => server.listen(0, host, resolve));
   afterTests(async () => {
@@ -70,15 +70,15 @@ export async function openTlsServer(behind: string, { host = "127.0.0.1", answer
     await new Promise((resolve) => server.close(resolve));
   });
   const { port } = server.address() as AddressInfo;
-  return { host, port, ca: authority.certificate, heard: () => heard, passedBy: () => passedBy };
+  return { host, port, ca: authority.certificate, received: () => received, bypassed: () => bypassed };
 }
 
-/** What is wrong with a server that an engine must not speak with. */
+/** A fault of a server that an engine must not send anything to. */
 export interface TlsFault {
   readonly name: string;
-  /** What the engine says of it, somewhere in a line of its log. */
+  /** What a line of the log says of it. */
   readonly says: RegExp;
-  /** Opens such a server, and gives what the engine is to trust. The environment asks to trust everybody meanwhile. */
+  /** Opens such a server, and gives the authority to trust. The environment variable to trust everything is set meanwhile. */
   open(behind: string): Promise<{ readonly server: TlsServer; readonly ca: string | undefined }>;
 }
 
@@ -114,7 +114,7 @@ function fault(
 export interface WrittenLog {
   readonly log: Logger;
   readonly lines: readonly string[];
-  /** Resolves when a warning or an error says so. */
+  /** Resolves when a warning or an error matches. */
   says(what: RegExp): Promise<void>;
 }
 

@@ -7,7 +7,7 @@ export async function openTlsBroker(broker: string): Promise<TlsServer> {
   const [host = "", port = ""] = broker.split(":");
   let ownPort = 0;
   const server = await openTlsServer(broker, {
-    answers: () =>
+    replies: () =>
       replaced(Buffer.concat([Buffer.from(host), int32(Number(port))]), () => Buffer.concat([Buffer.from(host), int32(ownPort)])),
   });
   ownPort = server.port;

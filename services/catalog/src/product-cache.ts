@@ -3,17 +3,17 @@ import { performance } from "node:perf_hooks";
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { ProductSchema } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
 import type { ListProductsResponse, Product } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
-import type { Cache, Kept } from "@kontor/platform/cache/cache.ts";
+import type { Cache, ThroughOptions } from "@kontor/platform/cache/cache.ts";
 import { coalesceLoads } from "./coalesce-loads.ts";
 
-const productCaching: Kept<Product> = {
+const productCaching: ThroughOptions<Product> = {
   ttlMs: 60_000,
   toJson: (product) => Buffer.from(toBinary(ProductSchema, product)).toString("base64"),
   fromJson: (text) => fromBinary(ProductSchema, Buffer.from(text as string, "base64")),
 };
 /** The version of the lists: one that all replicas read, and another one after each change. */
 const versionKey = "products:lists";
-const versionCaching: Kept<string> = { ttlMs: 60_000 };
+const versionCaching: ThroughOptions<string> = { ttlMs: 60_000 };
 const listMs = 1_000;
 const listsMax = 200;
 

@@ -1,6 +1,6 @@
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import type { Stock } from "@kontor/contracts/gen/kontor/inventory/v1/inventory_pb.js";
-import type { Cache, Kept, Versioned } from "@kontor/platform/cache/cache.ts";
+import type { Cache, ThroughOptions, Versioned } from "@kontor/platform/cache/cache.ts";
 import type { Database } from "@kontor/platform/database/database.ts";
 import type { Logger } from "@kontor/platform/telemetry/logger.ts";
 import type { Level } from "./stock.ts";
@@ -23,7 +23,7 @@ interface Count extends Level {
 }
 
 // A process may end between a commit and the writing of its counts: they are wrong no longer than this, and than until the next change.
-const caching: Kept<Count> = { ttlMs: 60_000, version: ({ version }) => version };
+const caching: ThroughOptions<Count> = { ttlMs: 60_000, version: ({ version }) => version };
 
 export function createStockCounts({
   cache,
