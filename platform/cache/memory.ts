@@ -18,19 +18,9 @@ export function createMemoryCache({ maxEntries, clock = () => performance.now(),
   const values = new RecentEntries<unknown>(maxEntries, clock);
   const counters = new RecentEntries<{ count: number }>(maxEntries, clock);
   const locks = new RecentEntries<number>(maxEntries, clock);
-  const channels = new Map<string, Set<Subscription>>();
   let fence = 0;
   /** The loads of each key whose values may still be stored. */
   const loads = new Map<string, Load>();
-
-  const deliver = (subscription: Subscription, channel: string, message: unknown): void => {
-    if (channels.get(channel)?.has(subscription) !== true) return;
-    try {
-      subscription.listener(message);
-    } catch (error) {
-      listenerFailed(error, channel);
-    }
-  };
 
   return {
     async get<Value>(key: string) {
@@ -95,6 +85,24 @@ export function createMemoryCache({ maxEntries, clock = () => performance.now(),
       } satisfies Lock;
     },
 
+    ...createChannels(listenerFailed),
+  };
+}
+
+/** Messages within this process. */
+function createChannels(listenerFailed: (error: unknown, channel: string) => void): Pick<Cache, "publish" | "subscribe"> {
+  const channels = new Map<string, Set<Subscription>>();
+
+  const deliver = (subscription: Subscription, channel: string, message: unknown): void => {
+    if (channels.get(channel)?.has(subscription) !== true) return;
+    try {
+      subscription.listener(message);
+    } catch (error) {
+      listenerFailed(error, channel);
+    }
+  };
+
+  return {
     async publish(channel, message) {
       for (const subscription of channels.get(channel) ?? []) setImmediate(deliver, subscription, channel, message);
     },

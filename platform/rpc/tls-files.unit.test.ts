@@ -87,8 +87,8 @@ describe("TLS files", () => {
     const { paths, write, pair, log, lines } = await files(t);
     const tls = await openTlsFiles(paths, log);
     t.after(() => tls.stop());
-    const heard: string[] = [];
-    const end = tls.changed(({ identities }) => void heard.push(identities.join()));
+    const identitiesSeen: string[] = [];
+    const end = tls.changed(({ identities }) => void identitiesSeen.push(identities.join()));
     tls.changed(() => {
       throw new Error("a listener's own trouble");
     });
@@ -104,7 +104,7 @@ describe("TLS files", () => {
     await write("cert", next.certificate);
     await Promise.all([tls.check(), tls.check()]);
     assert.deepEqual([String(tls.current().cert), String(tls.current().key)], [next.certificate, next.key]);
-    assert.deepEqual(heard, ["payments"]);
+    assert.deepEqual(identitiesSeen, ["payments"]);
     assert.deepEqual(lines.slice(1), [
       "info: the TLS certificate was replaced",
       "error: a server or client did not accept the new TLS certificate",
@@ -116,11 +116,11 @@ describe("TLS files", () => {
     await write("ca", both);
     await tls.check();
     assert.equal(String(tls.current().ca), both);
-    assert.equal(heard.length, 2);
+    assert.equal(identitiesSeen.length, 2);
     end();
     await write("ca", authority.certificate);
     await tls.check();
-    assert.equal(heard.length, 2);
+    assert.equal(identitiesSeen.length, 2);
   });
 
   it("log a warning when the authority has not signed the certificate", async (t) => {

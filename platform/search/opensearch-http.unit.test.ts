@@ -55,10 +55,10 @@ describe("requests to OpenSearch", () => {
   });
 
   it("end at a stop, which may be repeated", async (t) => {
-    const reached = Promise.withResolvers<void>();
-    const { http, lines } = await open(t, () => reached.resolve());
+    const requested = Promise.withResolvers<void>();
+    const { http, lines } = await open(t, () => requested.resolve());
     const waiting = assert.rejects(http.request(get), unavailable);
-    await reached.promise;
+    await requested.promise;
     await Promise.all([http.stop(), http.stop(), waiting]);
     await assert.rejects(http.request(get), unavailable);
     assert.deepEqual(lines, []);

@@ -42,8 +42,8 @@ Whoever has ca.key can pass for every service: it is for one machine, and its au
     const hosts = values.hosts.flatMap((list) => list.split(",")).map((host) => host.trim());
     const unknownHost = hosts.find((host) => !isHost(host));
     if (unknownHost !== undefined) throw new UsageError(`"${unknownHost}" is neither a host's name nor an IP address`);
-    const asked = positionals.length === 0 ? allRoles : [...new Set(positionals)];
-    for (const name of asked)
+    const names = positionals.length === 0 ? allRoles : [...new Set(positionals)];
+    for (const name of names)
       for (const service of name.split("+"))
         if (!roles.has(service)) throw new UsageError(`there is no service "${service}": ${allRoles.join(", ")}`);
 
@@ -51,12 +51,12 @@ Whoever has ca.key can pass for every service: it is for one machine, and its au
     const now = systemClock.now();
     await writing(folder, () => mkdir(folder, { recursive: true }));
     const authority = (await readAuthority(folder, now)) ?? (await makeAuthority(folder, now, stdout));
-    for (const name of asked) {
+    for (const name of names) {
       const pair = await issueCertificate(authority, { services: [...new Set(name.split("+"))], hosts, days, now });
       await writePair(folder, name, pair);
-      tell(stdout, name, pair);
+      printExpiry(stdout, name, pair);
     }
-    const [first = ""] = asked;
+    const [first = ""] = names;
     stdout.write(
       `\nIn ${folder}. A process takes its own with\n  KONTOR_TLS_CA=${join(folder, "ca.crt")}\n` +
         `  KONTOR_TLS_CERT=${join(folder, `${first}.crt`)}\n  KONTOR_TLS_KEY=${join(folder, `${first}.key`)}\n`,
@@ -65,36 +65,36 @@ Whoever has ca.key can pass for every service: it is for one machine, and its au
   },
 };
 
-/** The authority that is there; undefined when none is. */
+/** The authority in the folder; undefined when there is none. */
 async function readAuthority(folder: string, now: Date): Promise<KeyPair | undefined> {
   const [certificate, key] = await Promise.all(["ca.crt", "ca.key"].map((name) => readIfThere(join(folder, name))));
   if (certificate === undefined && key === undefined) return undefined;
-  const anew = "remove ca.crt and ca.key to begin with a new authority, and make all certificates anew";
+  const startOver = "remove ca.crt and ca.key to begin with a new authority, and make all certificates anew";
   if (certificate === undefined || key === undefined)
     throw new CommandError(
-      `${folder} has ${certificate === undefined ? "ca.key but no ca.crt" : "ca.crt but no ca.key"}: bring it back, or ${anew}`,
+      `${folder} has ${certificate === undefined ? "ca.key but no ca.crt" : "ca.crt but no ca.key"}: bring it back, or ${startOver}`,
     );
   let problem: string | undefined;
   try {
     const { validToDate } = new X509Certificate(certificate);
     if (validToDate <= now) problem = `has expired at ${validToDate.toISOString()}`;
-    // Tried, so that whatever is wrong with it is known before anything is written.
+    // Tried, so that any problem with it is found before a file is written.
     else await issueCertificate({ certificate, key }, { services: ["gateway"], days: 1, now });
   } catch (error) {
     problem = `cannot be used: ${error instanceof Error ? error.message : String(error)}`;
   }
-  if (problem !== undefined) throw new CommandError(`the authority in ${folder} ${problem}; ${anew}`);
+  if (problem !== undefined) throw new CommandError(`the authority in ${folder} ${problem}; ${startOver}`);
   return { certificate, key };
 }
 
 async function makeAuthority(folder: string, now: Date, stdout: Output): Promise<KeyPair> {
   const authority = await createAuthority({ days: authorityDays, now });
   await writePair(folder, "ca", authority);
-  tell(stdout, "ca", authority);
+  printExpiry(stdout, "ca", authority);
   return authority;
 }
 
-function tell(stdout: Output, name: string, { certificate }: KeyPair): void {
+function printExpiry(stdout: Output, name: string, { certificate }: KeyPair): void {
   stdout.write(`${name.padEnd(14)} valid until ${new X509Certificate(certificate).validToDate.toISOString().slice(0, 10)}\n`);
 }
 
@@ -105,9 +105,9 @@ async function writePair(folder: string, name: string, { certificate, key }: Key
   });
 }
 
-/** A process that reads the file at this moment gets the old or the new one, never a half. */
+/** A process that reads the file at this moment gets the old or the new one, never a part of one. */
 async function replace(file: string, text: string, mode: number): Promise<void> {
-  // What a command that was ended has left may have other rights.
+  // A file that an interrupted command has left may have other permissions.
   await rm(`${file}.new`, { force: true });
   await writeFile(`${file}.new`, text, { mode, flag: "wx" });
   await rename(`${file}.new`, file);
