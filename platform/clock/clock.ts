@@ -27,7 +27,7 @@ export const systemClock: Clock = {
   },
 };
 
-/** A clock that stands still until it is moved. Moving it wakes those who wait for a time now reached. */
+/** A clock that stands still until it is moved, which resolves the waits for times that it has reached. */
 export class ManualClock implements Clock {
   #nowMs: number;
   readonly #waiting = new Set<{ atMs: number; wake: () => void }>();

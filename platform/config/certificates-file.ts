@@ -19,6 +19,6 @@ export function readCertificates(path: string): string {
     } catch (error) {
       throw new Error(`the file ${path} holds a certificate that cannot be read`, { cause: error });
     }
-  // What stands between them may be in any encoding.
+  // The text between them may be in any encoding.
   return certificates.join("\n");
 }

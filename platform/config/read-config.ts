@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import type { Variable } from "./variables.ts";
 
-/** Names of our own for variables; groups nest. */
+/** Variables under the names that the code uses for their values; groups nest. */
 export interface Shape {
   readonly [name: string]: Variable | Shape;
 }
@@ -28,15 +28,15 @@ export class ConfigError extends Error {
 }
 
 export interface ReadOptions {
-  /** Variables that start so and are not in the shape are refused, because they are probably misspelt: "KONTOR_" by default. */
+  /** Variables with this prefix that are not in the shape are refused, because they are probably misspelt: "KONTOR_" by default. */
   readonly prefix?: string;
-  /** Variables that somebody else reads. */
+  /** Variables with the prefix that other code reads. */
   readonly known?: readonly string[];
 }
 
 /**
- * Reads the shape's variables once. A variable set to nothing counts as not set. Throws one `ConfigError` that names everything wrong:
- * what is missing, what is malformed, and what is not known.
+ * Reads the shape's variables once. An empty variable counts as not set. Throws one `ConfigError` that names everything wrong:
+ * what is missing, what is malformed, and what is unknown.
  *
  *     const config = readConfig({ port: port("KONTOR_PORT", { default: 4000, about: "where the gateway listens" }) }, process.env);
  */

@@ -69,7 +69,7 @@ describe("readConfig", () => {
     });
   });
 
-  it("INF-17: refuses unknown variables of ours and says which was probably meant", () => {
+  it("INF-17: refuses unknown variables with the prefix and suggests the probable name", () => {
     assert.deepEqual(
       problemsOf(shape, { KONTOR_MASTER_KEY: key, KONTOR_PROT: "1", KONTOR_TELEMETRY_ENABLED: "1", KONTOR_PORT_FILE: "x" }),
       {
@@ -82,7 +82,7 @@ describe("readConfig", () => {
     assert.equal(config.port, 4000);
   });
 
-  it("S21: never tells a secret's value, nor a URL's", () => {
+  it("S21: never shows the value of a secret or of a URL", () => {
     const env = {
       KONTOR_MASTER_KEY: "canary-short",
       KONTOR_ORDERS_DATABASE_URL: "mysql://u:canary@h/x",

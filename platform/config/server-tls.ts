@@ -5,8 +5,8 @@ export interface ServerTls {
 }
 
 /**
- * A server whose certificate is signed by one of these authorities (in PEM; those that Node.js trusts without them) and made out to the host
- * that was asked for. It is said each time, so that no setting of the environment can switch it off.
+ * Demands a certificate that is signed by one of these authorities (in PEM; by default those that Node.js trusts) and issued for the host
+ * that was connected to. It is set for each connection, so that no environment variable can switch it off.
  */
 export function serverTls(ca: string | undefined): ServerTls {
   return { rejectUnauthorized: true, ...(ca !== undefined && { ca }) };

@@ -1,13 +1,13 @@
 /** One environment variable: what it is called, what it must look like, what it gives. */
 export interface Variable<Value = unknown> {
   readonly variable: string;
-  /** What is told to whoever got it wrong: "an integer from 1 to 65535". */
+  /** What an error message says is expected: "an integer from 1 to 65535". */
   readonly expected: string;
   /** One line for the documentation. */
   readonly about: string;
-  /** Its value is never shown, and may come from the file that `<VARIABLE>_FILE` names. */
+  /** Whether its value is never shown, and may come from the file that `<VARIABLE>_FILE` names. */
   readonly secret: boolean;
-  /** Whether a wrong value may be quoted in the complaint. */
+  /** Whether an error message may quote a wrong value. */
   readonly quotable: boolean;
   readonly required: boolean;
   readonly fallback: Value | undefined;
@@ -26,7 +26,7 @@ export interface About<Value> {
 }
 
 /** What a variable gives: undefined only when it is optional and has no default. */
-export type Given<Value, Options> = Options extends { readonly default: Value }
+export type ValueOf<Value, Options> = Options extends { readonly default: Value }
   ? Value
   : Options extends { readonly optional: true }
     ? Value | undefined
@@ -44,7 +44,7 @@ function variable<Value, Options extends About<Value>>(
   name: string,
   options: Options,
   { expected, quotable, secret = false, parse, show = String }: Kind<Value>,
-): Variable<Given<Value, Options>> {
+): Variable<ValueOf<Value, Options>> {
   if (options.default !== undefined && parse(show(options.default)) === undefined)
     throw new Error(`${name}: the default is not ${expected}`);
   const made: Variable<Value> = {
@@ -58,15 +58,15 @@ function variable<Value, Options extends About<Value>>(
     parse,
     show,
   };
-  // `required` and `fallback` make it so that reading gives undefined only where `Given` says so.
-  return made as Variable<Given<Value, Options>>;
+  // `required` and `fallback` make it so that reading gives undefined only where `ValueOf` says so.
+  return made as Variable<ValueOf<Value, Options>>;
 }
 
 /** Any text of at most `lengthMax` characters (1,000 by default) that matches `pattern`, which `expected` puts into words. */
 export function text<const Options extends About<string> & { pattern?: RegExp; expected?: string; lengthMax?: number }>(
   name: string,
   options: Options,
-): Variable<Given<string, Options>> {
+): Variable<ValueOf<string, Options>> {
   const { pattern, lengthMax = 1_000 } = options;
   return variable<string, Options>(name, options, {
     expected:
@@ -80,7 +80,7 @@ export function text<const Options extends About<string> & { pattern?: RegExp; e
 export function integer<const Options extends About<number> & { min?: number; max?: number }>(
   name: string,
   options: Options,
-): Variable<Given<number, Options>> {
+): Variable<ValueOf<number, Options>> {
   const { min = 0, max = Number.MAX_SAFE_INTEGER } = options;
   return variable<number, Options>(name, options, {
     expected: max === Number.MAX_SAFE_INTEGER ? `an integer of at least ${min}` : `an integer from ${min} to ${max}`,
@@ -93,7 +93,7 @@ export function integer<const Options extends About<number> & { min?: number; ma
 }
 
 /** A TCP port; 0 lets the system choose one. */
-export function port<const Options extends About<number>>(name: string, options: Options): Variable<Given<number, Options>> {
+export function port<const Options extends About<number>>(name: string, options: Options): Variable<ValueOf<number, Options>> {
   return integer(name, { ...options, min: 0, max: 65_535 });
 }
 
@@ -103,7 +103,7 @@ export function port<const Options extends About<number>>(name: string, options:
  */
 export function url<
   const Options extends About<string> & { schemes: readonly string[]; words?: readonly string[]; hosts?: "one" | "many" },
->(name: string, options: Options): Variable<Given<string, Options>> {
+>(name: string, options: Options): Variable<ValueOf<string, Options>> {
   const { schemes, words = [], hosts = "one" } = options;
   const many = hosts === "many" ? " (hosts separated by commas)" : "";
   return variable<string, Options>(name, options, {
@@ -126,7 +126,7 @@ export function oneOf<const Word extends string, const Options extends About<Wor
   name: string,
   words: readonly Word[],
   options: Options,
-): Variable<Given<Word, Options>> {
+): Variable<ValueOf<Word, Options>> {
   return variable<Word, Options>(name, options, {
     expected: `one of ${words.join(", ")}`,
     quotable: true,
@@ -135,7 +135,7 @@ export function oneOf<const Word extends string, const Options extends About<Wor
 }
 
 /** `true` or `false`. */
-export function boolean<const Options extends About<boolean>>(name: string, options: Options): Variable<Given<boolean, Options>> {
+export function boolean<const Options extends About<boolean>>(name: string, options: Options): Variable<ValueOf<boolean, Options>> {
   return variable<boolean, Options>(name, options, {
     expected: "true or false",
     quotable: true,
@@ -149,7 +149,7 @@ const units = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 export function duration<const Options extends About<number> & { min?: number; max?: number }>(
   name: string,
   options: Options,
-): Variable<Given<number, Options>> {
+): Variable<ValueOf<number, Options>> {
   const { min = 0, max = Number.MAX_SAFE_INTEGER } = options;
   const range = max === Number.MAX_SAFE_INTEGER ? (min > 0 ? ` of at least ${showMs(min)}` : "") : ` from ${showMs(min)} to ${showMs(max)}`;
   return variable<number, Options>(name, options, {
@@ -173,7 +173,7 @@ function showMs(ms: number): string {
 export function secret<const Options extends About<string> & { lengthMin?: number }>(
   name: string,
   options: Options,
-): Variable<Given<string, Options>> {
+): Variable<ValueOf<string, Options>> {
   const { lengthMin = 1 } = options;
   return variable<string, Options>(name, options, {
     expected: lengthMin === 1 ? "a secret" : `a secret of at least ${lengthMin} characters`,

@@ -9,16 +9,16 @@ export type CopiedRows = Readonly<Record<string, number>>;
 
 interface Table {
   readonly name: string;
-  /** Those that hold what was written, in the table's order: computed ones are computed anew. */
+  /** The columns that are stored, in the table's order. The others are computed anew. */
   readonly columns: readonly string[];
   /** Tables that its rows refer to. */
   readonly after: readonly string[];
 }
 
 /**
- * Copies all rows of a database into another one that has the same tables, as migrations made them, in one transaction: all of it or nothing. Numbers
- * that rise go on where they were. The source is read as it was at one moment. Throws when the target holds rows beyond those that migrations
- * write, or its tables are other ones; then the target is as before.
+ * Copies all rows of a database into another one that has the same tables, as migrations made them, in one transaction: all of it or nothing. Sequences
+ * continue where they were. The source is read in one snapshot. Throws when the target holds rows beyond those that migrations write, or has
+ * other tables; then the target is unchanged.
  */
 export async function copyDatabase(source: Connection, target: Connection): Promise<CopiedRows> {
   return withClient(source, (reader) =>
@@ -41,10 +41,10 @@ export async function copyDatabase(source: Connection, target: Connection): Prom
   );
 }
 
-/** A big table takes longer than a request may. */
+/** A big table takes longer than requests are allowed to. */
 const patient = "set statement_timeout = 0; set idle_in_transaction_session_timeout = 0; set lock_timeout = 0";
 
-/** Whether the database holds anything that somebody has written: rows beyond those of migrations, which write one a table at most. */
+/** Whether the database holds rows beyond those of migrations, which write at most one per table. */
 export async function holdsRows(connection: Connection): Promise<boolean> {
   return withClient(connection, async (client) => {
     for (const { name } of await tablesOf(client)) {
@@ -57,7 +57,7 @@ export async function holdsRows(connection: Connection): Promise<boolean> {
   });
 }
 
-/** Tables of ours but that of the migrations themselves, which are the target's own. */
+/** All tables but that of the migrations, which is the target's own. */
 async function tablesOf(client: pg.Client): Promise<Table[]> {
   const { rows } = await client.query<Table>(`
     select c.relname as name,
@@ -70,7 +70,7 @@ async function tablesOf(client: pg.Client): Promise<Table[]> {
   return rows;
 }
 
-/** So that what is referred to is there first. */
+/** Orders tables so that each comes after those that it refers to. */
 function inOrder(tables: readonly Table[]): Table[] {
   const done = new Set<string>();
   const ordered: Table[] = [];
@@ -87,7 +87,7 @@ function inOrder(tables: readonly Table[]): Table[] {
 
 async function copyTable(reader: pg.Client, writer: pg.Client, { name, columns }: Table): Promise<number> {
   const what = `${quoted(name)} (${columns.map(quoted).join(", ")})`;
-  // What the migrations have written is the source's to say.
+  // Rows that migrations have written are replaced by those of the source.
   await writer.query(`delete from ${quoted(name)}`);
   const out = reader.query(to(`copy (select ${columns.map(quoted).join(", ")} from ${quoted(name)}) to stdout with (format binary)`));
   const into = writer.query(from(`copy ${what} from stdin with (format binary)`));

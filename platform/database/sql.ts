@@ -56,7 +56,7 @@ sql.literal = (text: string): Sql => {
   return new Fragment([`'${text.replaceAll("'", "''")}'`], []);
 };
 
-/** A whole script from a file of ours: a migration. */
+/** A whole script from a file of the project: a migration. */
 sql.script = (text: string): Sql => new Fragment([text], []);
 
 const comma = new Fragment([", "], []);

@@ -55,16 +55,16 @@ describe("createLifecycle", () => {
   it("does not start the rest when it is stopped while starting", async () => {
     const { happened, component, components } = setup(1);
     const gate = Promise.withResolvers<void>();
-    const asked = Promise.withResolvers<void>();
+    const starting = Promise.withResolvers<void>();
     const slow = component("slow", {
       start: () => {
-        asked.resolve();
+        starting.resolve();
         return gate.promise;
       },
     });
     const life = createLifecycle({ log, components: [...components, slow, component("never")] });
     const start = life.start();
-    await asked.promise;
+    await starting.promise;
     const stop = life.stop();
     gate.resolve();
     await assert.rejects(start, /stopped before never was started/);
@@ -86,7 +86,7 @@ describe("createLifecycle", () => {
       components: [
         ...components,
         component("database", { ready: () => up }),
-        component("broker", { ready: () => (up ? Promise.resolve(true) : Promise.reject(new Error("gone"))) }),
+        component("broker", { ready: () => (up ? Promise.resolve(true) : Promise.reject(new Error("unreachable"))) }),
       ],
     });
     assert.deepEqual(await life.ready(), { ready: false, notReady: ["process"] });

@@ -15,7 +15,7 @@ export interface AttemptOptions {
   /** The first pause after an unknown outcome, doubling up to the other: 50 and 2,000. */
   readonly retryMs: number;
   readonly retryMsMax: number;
-  /** How long a step's service must have been unavailable before waiting callers are told: 2,000. */
+  /** How long a step's service must have been unavailable before waiting callers get "running": 2,000. */
   readonly unavailableMs: number;
   /** The pause after the first attempt, doubling up to the other: 1,000 and 10,000. */
   readonly pauseMs: number;

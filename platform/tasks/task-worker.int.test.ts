@@ -16,7 +16,7 @@ it("R11: a task that becomes due while there is no room causes no polling, and i
   const clock = new ManualClock(new Date());
   const dueAt = new Date(clock.now().getTime() + 60_000);
   const looks = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-  let [room, asked, looked] = [1, 0, 0];
+  let [room, polls, looked] = [1, 0, 0];
   let capacityFreed = (): void => undefined;
   const engine = createEngine(
     {
@@ -32,7 +32,7 @@ it("R11: a task that becomes due while there is no room causes no polling, and i
       return {
         dispatch: {
           roomFor: () => {
-            asked++;
+            polls++;
             return room;
           },
           dispatch: async () => {
@@ -50,7 +50,7 @@ it("R11: a task that becomes due while there is no room causes no polling, and i
   clock.set(dueAt);
   // Longer than the pause after a look. A worker that went round all the time would let no timer through.
   await new Promise((resolve) => setTimeout(resolve, 50));
-  assert(asked < 20, `asked ${asked} times`);
+  assert(polls < 20, `polled ${polls} times`);
   assert.equal(looked, 1);
   room = 1;
   capacityFreed();

@@ -1,4 +1,4 @@
-// A process that works on a test's queue until it is killed. What it is told comes in the argument; it tells its parent of each task it begins.
+// A process that works on a test's queue until it is killed. Its settings come as the argument; it reports each task that it begins to its parent.
 import { systemClock } from "../clock/clock.ts";
 import { createConnectionBudget } from "../database/connection-budget.ts";
 import { connectionFrom } from "../database/connection.ts";

@@ -33,7 +33,7 @@ function wrap(database: Database, around: <T>(work: () => Promise<T>) => Promise
     one: (query) => around(() => database.one(query)),
     run: (query) => around(() => database.run(query)),
     transaction: (work, options) => around(() => database.transaction(work, options)),
-    listen: (channel, heard) => database.listen(channel, heard),
+    listen: (channel, notified) => database.listen(channel, notified),
     notify: (channel, payload) => around(() => database.notify(channel, payload)),
     reads: (...keys) => database.reads(...keys),
     changed: (...keys) => database.changed(...keys),
