@@ -62,7 +62,7 @@ async function refillAll(app: App, rebuilds: ReadonlyMap<string, ServiceRebuild>
     for (const { service, refill } of derived) {
       const call = rootCall({ caller: "kontor", timeoutMs: 60_000 });
       const filled = await refill(service, call);
-      await Promise.all([tasksDone(service, call.correlation), service.subscriptions.caughtUp()]);
+      await Promise.all([tasksDone(service, call.correlation), running ? eventsApplied(service) : service.subscriptions.caughtUp()]);
       output.write(`${service.name.padEnd(10)} ${filled}\n`);
     }
   } finally {
@@ -77,6 +77,11 @@ async function tasksDone({ database }: HostedService, correlation: string): Prom
     if (!waiting.some((task) => task.correlation === correlation)) return;
     await sleep(pollMs);
   }
+}
+
+/** Resolves when the shop that runs has applied all events to the service. */
+async function eventsApplied({ subscriptions }: HostedService): Promise<void> {
+  while ((await subscriptions.status()).some(({ lag }) => lag > 0)) await sleep(pollMs);
 }
 
 async function compareAll(
