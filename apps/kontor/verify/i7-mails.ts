@@ -31,7 +31,7 @@ export const mailsInvariant: Invariant = {
 async function* confirmations(look: Look, confirmed: IdCounts): AsyncGenerator<Breach> {
   const notifications = look.of(notificationFacts);
   const caught = look.mailsCaught && look.databases.has("mailbox");
-  if (!caught) look.note("mails go to another server than the mailbox: only what was noted down is counted");
+  if (!caught) look.note("mails go to another server than the mailbox: only what was recorded is counted");
   const storedSince = caught ? await look.of(mailboxFacts).storedSince() : undefined;
   let removed = 0;
   let underWay = 0;

@@ -128,7 +128,7 @@ describe("verify", () => {
     assert.deepEqual(findings[3]!.notes, ["EUR: 279.86 captured, 84.96 refunded"]);
   });
 
-  it("finds nothing beside a shop that is at work", async () => {
+  it("finds nothing beside a shop that takes orders", async () => {
     const working = (async () => {
       for (let at = 0; at < 6; at++) {
         const order = await shop.place([{ sku: "A", quantity: 1 }]);
@@ -410,11 +410,11 @@ describe("verify", () => {
       found: { I7: /which was never paid\norder .* was paid and has no confirmation$/ },
     }));
 
-  it("I7: without a mailbox only what was noted down is counted, and an emptied one is no loss", async () => {
+  it("I7: without a mailbox only what was recorded is counted, and an emptied one is no loss", async () => {
     const [finding] = await verify(shop.databases, { only: ["I7"], mailsCaught: false });
     assert.deepEqual(
       [finding?.broken, finding?.notes],
-      [0, ["mails go to another server than the mailbox: only what was noted down is counted"]],
+      [0, ["mails go to another server than the mailbox: only what was recorded is counted"]],
     );
     await change("mailbox", [sql`create table kept as select * from mails`, sql`delete from mails`]);
     const [emptied] = await verify(shop.databases, { only: ["I7"] });
@@ -479,7 +479,7 @@ describe("verify", () => {
 
   const saga = (order: Order) => sql`position(${Buffer.from(order.id)}::bytea in input) > 0`;
 
-  it("I10: a placed checkout without its answer", () =>
+  it("I10: a placed checkout without its response", () =>
     expectBroken({
       in: "checkout",
       broken: [
@@ -487,7 +487,7 @@ describe("verify", () => {
         sql`update sagas set reply = null where ${saga(orders.paid)}`,
       ],
       repaired: [sql`update sagas set reply = kept.reply from kept where kept.id = sagas.id`, sql`drop table kept`],
-      found: { I10: /is DONE, and it has no answer$/ },
+      found: { I10: /is DONE, and it has no response$/ },
     }));
 
   it("I10: an order that no checkout has placed", () =>
@@ -506,12 +506,12 @@ describe("verify", () => {
       found: { I10: /is REFUSED, and its order ord_.* is PENDING$/ },
     }));
 
-  it("I10: a key without an answer", () =>
+  it("I10: a key without a response", () =>
     expectBroken({
       in: "payments",
       broken: [sql`insert into idempotency_keys (key, fingerprint, created_at, expires_at) values ('x', '', now(), now())`],
       repaired: [sql`delete from idempotency_keys where key = 'x'`],
-      found: { I10: /^payments has 1 idempotency keys without an answer$/ },
+      found: { I10: /^payments has 1 idempotency keys without a response$/ },
     }));
 
   it("I11: a checkout that hangs while a shop runs", () =>

@@ -2,7 +2,7 @@ import { databaseTime } from "@kontor/platform/database/database-facts.ts";
 import type { Queries } from "@kontor/platform/database/database.ts";
 import type { ServiceFacts } from "@kontor/platform/service/facts.ts";
 import { readBacklog, waitForSubscribers } from "./backlog.ts";
-import { answersInvariant } from "./i10-answers.ts";
+import { responsesInvariant } from "./i10-responses.ts";
 import { terminalInvariant } from "./i11-terminal.ts";
 import { stockInvariant } from "./i1-stock.ts";
 import { soldInvariant } from "./i2-sold.ts";
@@ -24,7 +24,7 @@ export const invariants: readonly Invariant[] = [
   mailsInvariant,
   appliedInvariant,
   versionsInvariant,
-  answersInvariant,
+  responsesInvariant,
   terminalInvariant,
 ];
 

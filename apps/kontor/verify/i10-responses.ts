@@ -15,10 +15,10 @@ import { byId, pages } from "./pages.ts";
 const atOnce = 1_000;
 const keysAtOnce = 10_000;
 
-/** What was answered is there, once: an order for every checkout that was placed, none for one that was refused. */
-export const answersInvariant: Invariant = {
+/** What a response promised exists, once: an order for every checkout that was placed, none for one that was refused. */
+export const responsesInvariant: Invariant = {
   id: "I10",
-  title: "every placed checkout has its answer, its order and its payment; every order one checkout; every key one answer",
+  title: "every placed checkout has its response, its order and its payment; every order one checkout; every key one response",
   counts: "checkouts",
   async *check(look) {
     const placed = new IdCounts();
@@ -30,7 +30,7 @@ export const answersInvariant: Invariant = {
         if (count !== 1) yield { about: id, text: `order ${id} has ${count} checkouts` };
       }
     yield* keysOfTwo(look);
-    for (const [service, database] of look.databases) if (hasEvents(service)) yield* keysWithoutAnswer(service, database);
+    for (const [service, database] of look.databases) if (hasEvents(service)) yield* keysWithoutResponses(service, database);
   },
 };
 
@@ -54,7 +54,7 @@ async function* checkouts(look: Look, placed: IdCounts): AsyncGenerator<Breach> 
 }
 
 function problemOf(
-  { status, input, order: answered, refused }: Omit<CheckoutFact, "id" | "input"> & { readonly input: PlaceOrderInput },
+  { status, input, order: response, refused }: Omit<CheckoutFact, "id" | "input"> & { readonly input: PlaceOrderInput },
   order: OrderFact | undefined,
   payment: PaymentFact | undefined,
 ): string | undefined {
@@ -63,14 +63,14 @@ function problemOf(
     case "UNDOING":
       return undefined;
     case "REFUSED":
-      if (!refused) return "it has no refusal to answer with";
+      if (!refused) return "it has no refusal to respond with";
       if (order !== undefined && order.status !== "VOID" && order.status !== "CANCELLED") return `its order ${order.id} is ${order.status}`;
       return payment !== undefined && (payment.status === "OPEN" || payment.status === "CAPTURED")
         ? `its payment ${payment.id} is ${payment.status}`
         : undefined;
     case "DONE": {
-      if (answered === undefined) return "it has no answer";
-      if (answered.id !== input.order) return `it answers with order ${answered.id} instead of ${input.order}`;
+      if (response === undefined) return "it has no response";
+      if (response.id !== input.order) return `it responds with order ${response.id} instead of ${input.order}`;
       if (order === undefined || order.status === "VOID") return `its order ${input.order} is ${order?.status ?? "not there"}`;
       if (order.payment !== input.payment || order.customer !== input.customer)
         return `its order ${input.order} has another payment or customer`;
@@ -86,11 +86,11 @@ async function* keysOfTwo(look: Look): AsyncGenerator<Breach> {
       if (begun.length > 1) yield { about: begun[0]!, text: `the checkouts ${begun.join(", ")} have one idempotency key` };
 }
 
-/** A key is claimed and answered in one transaction: nobody else ever sees it without. */
-async function* keysWithoutAnswer(service: string, database: Queries): AsyncGenerator<Breach> {
+/** A key is claimed and gets its response in one transaction: no other transaction ever sees it without. */
+async function* keysWithoutResponses(service: string, database: Queries): AsyncGenerator<Breach> {
   for (let after = ""; ;) {
     const { found, last, empty } = await keysWithoutResponse(database, after, keysAtOnce);
-    if (empty > 0) yield { about: `${service} ${after}`, text: `${service} has ${empty} idempotency keys without an answer` };
+    if (empty > 0) yield { about: `${service} ${after}`, text: `${service} has ${empty} idempotency keys without a response` };
     if (found < keysAtOnce || last === null) return;
     after = last;
   }
