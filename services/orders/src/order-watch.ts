@@ -25,7 +25,8 @@ interface Watcher {
   version: number;
 }
 
-export function createOrderWatch({ database, cache, events, log }: Needs): OrderWatch {
+/** Wakes watchers when their order has changed, while there are any: when a message says so, and by polling. */
+function wakeOnChanges({ database, cache, log }: Omit<Needs, "events">) {
   const watched = new Map<string, Set<Watcher>>();
   let subscribed: Promise<() => Promise<void>> | undefined;
   let timer: NodeJS.Timeout | undefined;
@@ -34,13 +35,7 @@ export function createOrderWatch({ database, cache, events, log }: Needs): Order
     for (const { waker } of watched.get(order) ?? []) waker.raise();
   }
 
-  function announce(orders: readonly string[]): void {
-    cache
-      .publish(channel, orders)
-      .catch((error: unknown) => log.debug({ error }, "watchers in other processes were not notified; they poll"));
-  }
-
-  /** Wakes those whose order has changed. Polls again a second after it has a result. */
+  /** Polls again a second after it has a result. */
   function poll(): void {
     void pollNow().finally(() => (timer = watched.size === 0 ? undefined : setTimeout(poll, pollMs)));
   }
@@ -83,6 +78,18 @@ export function createOrderWatch({ database, cache, events, log }: Needs): Order
     ending?.then((end) => end()).catch((error: unknown) => log.debug({ error }, "a subscription to changes of orders could not be ended"));
   }
 
+  return { join, leave };
+}
+
+export function createOrderWatch({ database, cache, events, log }: Needs): OrderWatch {
+  const changes = wakeOnChanges({ database, cache, log });
+
+  function announce(orders: readonly string[]): void {
+    cache
+      .publish(channel, orders)
+      .catch((error: unknown) => log.debug({ error }, "watchers in other processes were not notified; they poll"));
+  }
+
   return {
     events: {
       ...events,
@@ -96,7 +103,7 @@ export function createOrderWatch({ database, cache, events, log }: Needs): Order
       const close = () => watcher.waker.close();
       signal.addEventListener("abort", close, { once: true });
       // Before the first reading, so that no change in between is missed.
-      join(order, watcher);
+      changes.join(order, watcher);
       try {
         while (!signal.aborted) {
           watcher.waker.lower();
@@ -109,7 +116,7 @@ export function createOrderWatch({ database, cache, events, log }: Needs): Order
         }
       } finally {
         signal.removeEventListener("abort", close);
-        leave(order, watcher);
+        changes.leave(order, watcher);
       }
     },
   };
