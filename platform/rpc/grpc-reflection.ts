@@ -6,16 +6,16 @@ import type { ServerReflectionRequest, ServerReflectionResponse } from "@kontor/
 import * as grpc from "@grpc/grpc-js";
 import { definitionOf } from "./grpc-methods.ts";
 
-type Answer = NonNullable<MessageInitShape<typeof ServerReflectionResponseSchema>["messageResponse"]>;
+type Response = NonNullable<MessageInitShape<typeof ServerReflectionResponseSchema>["messageResponse"]>;
 
-/** The reflection service: tells anybody which of these services there are, with their descriptors, so that tools can call them. */
+/** The reflection service: lists these services and their descriptors for anybody, so that tools can call them. */
 export function createReflection(services: readonly DescService[]) {
   const files = new Map<string, DescFile>();
   for (const { file } of services) addWithImports(file, files);
   const byName = new Map([...files.values()].map((file) => [`${file.name}.proto`, file]));
   const registry = createRegistry(...files.values());
 
-  function answerTo({ messageRequest }: ServerReflectionRequest): Answer {
+  function responseTo({ messageRequest }: ServerReflectionRequest): Response {
     switch (messageRequest.case) {
       case "listServices":
         return { case: "listServicesResponse", value: { service: services.map(({ typeName: name }) => ({ name })) } };
@@ -33,11 +33,11 @@ export function createReflection(services: readonly DescService[]) {
         return { case: "allExtensionNumbersResponse", value: { baseTypeName: messageRequest.value, extensionNumber } };
       }
       case undefined:
-        return failure(grpc.status.INVALID_ARGUMENT, "nothing was asked");
+        return failure(grpc.status.INVALID_ARGUMENT, "the request is empty");
     }
   }
 
-  /** A symbol may also be a part of what has a file: a method, a field, a value. */
+  /** A symbol may also be within one that has a file: a method, a field, a value. */
   function fileOf(symbol: string): DescFile | undefined {
     for (let name = symbol; name !== ""; name = name.slice(0, Math.max(0, name.lastIndexOf(".")))) {
       const found = registry.get(name);
@@ -52,7 +52,7 @@ export function createReflection(services: readonly DescService[]) {
 
   const info: grpc.handleBidiStreamingCall<ServerReflectionRequest, ServerReflectionResponse> = (stream) => {
     stream.on("data", (originalRequest: ServerReflectionRequest) => {
-      const messageResponse = answerTo(originalRequest);
+      const messageResponse = responseTo(originalRequest);
       stream.write(create(ServerReflectionResponseSchema, { validHost: originalRequest.host, originalRequest, messageResponse }));
     });
     stream.on("end", () => stream.end());
@@ -63,8 +63,8 @@ export function createReflection(services: readonly DescService[]) {
   return { definition: { info: { ...definitionOf(ServerReflection, method, true), requestStream: true } }, implementation };
 }
 
-function withImports(file: DescFile | undefined, asked: string): Answer {
-  if (file === undefined) return failure(grpc.status.NOT_FOUND, `${asked} is not known here`);
+function withImports(file: DescFile | undefined, name: string): Response {
+  if (file === undefined) return failure(grpc.status.NOT_FOUND, `${name} is not known here`);
   const files = [...addWithImports(file, new Map()).values()];
   return {
     case: "fileDescriptorResponse",
@@ -72,7 +72,7 @@ function withImports(file: DescFile | undefined, asked: string): Answer {
   };
 }
 
-function failure(errorCode: grpc.status, errorMessage: string): Answer {
+function failure(errorCode: grpc.status, errorMessage: string): Response {
   return { case: "errorResponse", value: { errorCode, errorMessage } };
 }
 

@@ -19,7 +19,7 @@ import { greeterHandlers, GreeterService } from "./rpc.contract.ts";
 import { implement } from "./rpc.ts";
 import { serveOver } from "./test-wire.ts";
 
-// What the world's tools ask a gRPC server, by a client that knows nothing of the house.
+// The services that public tools expect of a gRPC server, called by a client that is not ours.
 
 const closing: (() => Promise<void> | void)[] = [];
 after(async () => {
@@ -40,15 +40,15 @@ const anything = create(HealthCheckRequestSchema);
 function check(client: grpc.Client): Promise<Status> {
   const { path, requestSerialize, responseDeserialize } = healthOf.check;
   return new Promise((resolve, reject) => {
-    client.makeUnaryRequest(path, requestSerialize, responseDeserialize, anything, (error, answer) => {
-      if (error === null) resolve((answer as HealthCheckResponse).status);
+    client.makeUnaryRequest(path, requestSerialize, responseDeserialize, anything, (error, response) => {
+      if (error === null) resolve((response as HealthCheckResponse).status);
       else reject(error);
     });
   });
 }
 
 describe("gRPC health", () => {
-  it("answers anybody whether the process is ready", async () => {
+  it("says whether the process is ready, to anybody", async () => {
     let ready = true;
     const { client } = await open({ ready: async () => ready });
     assert.equal(await check(client), Status.SERVING);
@@ -56,26 +56,27 @@ describe("gRPC health", () => {
     assert.equal(await check(client), Status.NOT_SERVING);
   });
 
-  it("takes a process that cannot say so for one that is not ready", async () => {
-    const { client } = await open({ ready: () => Promise.reject(new Error("the database is away")) });
+  it("a process that cannot find out is not ready", async () => {
+    const { client } = await open({ ready: () => Promise.reject(new Error("the database is unavailable")) });
     assert.equal(await check(client), Status.NOT_SERVING);
   });
 
-  it("tells watchers what is, each change, and that the process stops", async () => {
+  it("sends watchers the current status, each change, and that the process stops", async () => {
     let ready = false;
     const { server, client } = await open({ ready: async () => ready });
     const { path, requestSerialize, responseDeserialize } = healthOf.watch;
     const watches = [1, 2].map(() => client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, anything));
-    const told = watches.map(async (watch) => {
+    const received = watches.map(async (watch) => {
       const statuses: Status[] = [];
-      for await (const answer of watch as AsyncIterable<Message>) {
-        statuses.push((answer as HealthCheckResponse).status);
+      for await (const response of watch as AsyncIterable<Message>) {
+        statuses.push((response as HealthCheckResponse).status);
         if (statuses.length === 1) ready = true;
         if (statuses.length === 2) void server.stop();
       }
       return statuses;
     });
-    for (const statuses of await Promise.all(told)) assert.deepEqual(statuses, [Status.NOT_SERVING, Status.SERVING, Status.NOT_SERVING]);
+    for (const statuses of await Promise.all(received))
+      assert.deepEqual(statuses, [Status.NOT_SERVING, Status.SERVING, Status.NOT_SERVING]);
   });
 });
 
@@ -89,8 +90,8 @@ function ask(client: grpc.Client) {
     stream,
     async about(messageRequest: ServerReflectionRequest["messageRequest"]) {
       stream.write(create(ServerReflectionRequestSchema, { messageRequest }));
-      const [answer] = (await once(stream, "data")) as [ServerReflectionResponse];
-      return answer.messageResponse;
+      const [response] = (await once(stream, "data")) as [ServerReflectionResponse];
+      return response.messageResponse;
     },
   };
 }

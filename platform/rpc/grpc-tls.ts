@@ -7,13 +7,13 @@ import { identitiesOf } from "./tls-names.ts";
 type CaListener = Experimental.CaCertificateUpdateListener;
 type IdentityListener = Experimental.IdentityCertificateUpdateListener;
 
-/** The certificate files as gRPC takes them: connections made after a change use the new ones, those that there are go on. */
+/** The certificate files as gRPC takes them: connections made after a change use the new ones, existing ones stay. */
 export function tlsIdentity(files: TlsFiles): TlsIdentity {
   const endings = new Map<CaListener | IdentityListener, () => void>();
-  const follow = (listener: CaListener | IdentityListener, tell: () => void) => {
-    endings.set(listener, files.changed(tell));
-    // Told at once, but not before whoever listens has finished asking.
-    queueMicrotask(tell);
+  const follow = (listener: CaListener | IdentityListener, update: () => void) => {
+    endings.set(listener, files.changed(update));
+    // At once, but not before the listener has finished registering.
+    queueMicrotask(update);
   };
   const unfollow = (listener: CaListener | IdentityListener) => {
     endings.get(listener)?.();
@@ -31,7 +31,7 @@ export function tlsIdentity(files: TlsFiles): TlsIdentity {
     serverCredentials: (): ServerCredentials => experimental.createCertificateProviderServerCredentials(provider, provider, true),
     channelCredentials: (service) =>
       experimental.createCertificateProviderChannelCredentials(provider, provider, {
-        // A host's name says where somebody is; the certificate must say that it is the service that is meant.
+        // A host's name says only where the service is; the certificate must name the service.
         checkServerIdentity: (host, certificate) =>
           identitiesOf(certificate).includes(service) ? undefined : new Error(`the certificate at ${host} is not one of ${service}`),
       }),

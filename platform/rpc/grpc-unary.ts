@@ -6,7 +6,7 @@ export interface UnaryStart {
   readonly deadline: number;
   readonly metadata: grpc.Metadata;
   readonly request: Buffer;
-  readonly answered: (message: Buffer, metadata: grpc.Metadata | undefined) => void;
+  readonly responded: (message: Buffer, metadata: grpc.Metadata | undefined) => void;
   readonly failed: (status: grpc.StatusObject) => void;
 }
 
@@ -16,10 +16,10 @@ export interface UnaryCall {
 }
 
 /**
- * Asks once and hears once, by the channel itself: what grpc-js has above it (emitters, interceptors, a stack trace for each call) costs as much as the
- * rest of the call.
+ * One request and one response, by the channel itself: what grpc-js has above it (emitters, interceptors, a stack trace for each call) costs as much as
+ * the rest of the call.
  */
-export function startUnary(channel: grpc.Channel, { path, deadline, metadata, request, answered, failed }: UnaryStart): UnaryCall {
+export function startUnary(channel: grpc.Channel, { path, deadline, metadata, request, responded, failed }: UnaryStart): UnaryCall {
   const call = channel.createCall(path, deadline, null, null, null);
   let head: grpc.Metadata | undefined;
   let message: Buffer | undefined;
@@ -32,12 +32,12 @@ export function startUnary(channel: grpc.Channel, { path, deadline, metadata, re
     },
     onReceiveStatus(status) {
       if (status.code !== grpc.status.OK) failed(status);
-      else if (message === undefined) failed({ ...status, code: grpc.status.INTERNAL, details: "an answer without a message" });
-      else answered(message, head);
+      else if (message === undefined) failed({ ...status, code: grpc.status.INTERNAL, details: "a response without a message" });
+      else responded(message, head);
     },
   });
   call.startRead();
   call.sendMessageWithContext({}, request);
   call.halfClose();
-  return { cancel: () => call.cancelWithStatus(grpc.status.CANCELLED, "its caller has gone") };
+  return { cancel: () => call.cancelWithStatus(grpc.status.CANCELLED, "its caller has disconnected") };
 }

@@ -9,7 +9,7 @@ import { decodeRefusal } from "./wire-problem.ts";
 
 rpcContract("gRPC", overWire("grpc"));
 
-/** By a client of its own for each, as a stranger has it. */
+/** By a client of its own for each, as one that is not ours has it. */
 const send: SendRaw = (address, { path, headers, body = new Uint8Array() }) => {
   const client = new grpc.Client(address, grpc.credentials.createInsecure(), { "grpc.use_local_subchannel_pool": 1 });
   const metadata = new grpc.Metadata();
@@ -19,7 +19,7 @@ const send: SendRaw = (address, { path, headers, body = new Uint8Array() }) => {
     client.makeUnaryRequest(path, same, same, Buffer.from(body), metadata, { deadline: Date.now() + 10_000 }, (error) => {
       const [details] = error?.metadata?.get("grpc-status-details-bin") ?? [];
       const refusal = typeof details === "object" ? decodeRefusal(details) : undefined;
-      resolve(error === null ? "answered" : (refusal?.reason ?? grpc.status[error.code]));
+      resolve(error === null ? "succeeded" : (refusal?.reason ?? grpc.status[error.code]));
     });
   }).finally(() => client.close());
 };

@@ -6,7 +6,7 @@ import type { LookupFunction } from "node:net";
 import type { TlsIdentity } from "./tls-identity.ts";
 
 export interface Agents {
-  /** Keeps connections alive, and makes new ones with the certificate that the process has now. */
+  /** Keeps connections alive, and makes new ones with the current certificate. */
   current(): Agent;
   /** Ends all connections. */
   close(): void;
@@ -14,7 +14,7 @@ export interface Agents {
 
 const options = { keepAlive: true, noDelay: true, maxFreeSockets: 256, scheduling: "lifo", lookup: lookUpInTurn() } as const;
 
-/** Connections to one service: over TLS, where whoever answers must be it, when the process has a certificate to show. */
+/** Connections to one service: over TLS when this process has a certificate; the other side's must name the service. */
 export function createAgents(service: string, tls: TlsIdentity | undefined): Agents {
   if (tls === undefined) {
     const agent = new Agent(options);
@@ -35,7 +35,7 @@ export function createAgents(service: string, tls: TlsIdentity | undefined): Age
     });
   };
   let agent = make();
-  // Calls under way end where they began; connections that nobody uses are closed by the other side.
+  // Calls under way end on their connections; the other side closes connections that nobody uses.
   const before = new Set<Agent>();
   const forget = files.changed(() => {
     before.add(agent);
@@ -50,7 +50,7 @@ export function createAgents(service: string, tls: TlsIdentity | undefined): Age
   };
 }
 
-/** Looks a name up for each new connection, and begins with another of its addresses each time. */
+/** Looks a name up for each new connection, and starts at another of its addresses each time. */
 function lookUpInTurn(): LookupFunction {
   let turn = 0;
   return (hostname, wanted, found) => {

@@ -5,16 +5,15 @@ import { backoffMs } from "../retry/backoff.ts";
 export interface Endpoint {
   readonly host: string;
   readonly port: number;
-  /** Left out until then (monotonic), unless there is no other. */
-  awayUntilMs: number;
-  awayMs: number;
+  /** Skipped until then (monotonic), unless there is no other. */
+  retryAtMs: number;
   /** Since it was last reached. */
   failures: number;
 }
 
 const backoff = { pauseMsMin: 100, pauseMsMax: 2_000 };
 
-/** The addresses of a service, in turn. One that could not be reached is left out for a while, each time for longer. */
+/** The addresses of a service, in turn. One that could not be reached is skipped for a while, each time for longer. */
 export class Endpoints {
   readonly #endpoints: readonly Endpoint[];
   #turn = 0;
@@ -24,7 +23,7 @@ export class Endpoints {
     this.#endpoints = addresses.map((address) => {
       const { hostname, port } = new URL(`http://${address}`);
       const host = hostname.replace(/^\[(.*)\]$/, "$1");
-      return { host, port: port === "" ? 80 : Number(port), awayUntilMs: 0, awayMs: 0, failures: 0 };
+      return { host, port: port === "" ? 80 : Number(port), retryAtMs: 0, failures: 0 };
     });
   }
 
@@ -32,25 +31,27 @@ export class Endpoints {
     return this.#endpoints.length;
   }
 
-  /** The next one that is not away; of those that all are, the one that comes back first. */
+  /** The next one that is not skipped; when all are, the one whose time is over first. */
   next(): Endpoint {
     const nowMs = performance.now();
     let soonest = this.#endpoints[0]!; // a service has an address
     for (let tries = 0; tries < this.#endpoints.length; tries++) {
       const endpoint = this.#endpoints[this.#turn++ % this.#endpoints.length]!;
-      if (endpoint.awayUntilMs <= nowMs) return endpoint;
-      if (endpoint.awayUntilMs < soonest.awayUntilMs) soonest = endpoint;
+      if (endpoint.retryAtMs <= nowMs) return endpoint;
+      if (endpoint.retryAtMs < soonest.retryAtMs) soonest = endpoint;
     }
     return soonest;
   }
 
-  lost(endpoint: Endpoint): void {
-    endpoint.awayMs = backoffMs(backoff, ++endpoint.failures);
-    endpoint.awayUntilMs = performance.now() + endpoint.awayMs;
+  /** For how long it is skipped now. */
+  failed(endpoint: Endpoint): number {
+    const skippedMs = backoffMs(backoff, ++endpoint.failures);
+    endpoint.retryAtMs = performance.now() + skippedMs;
+    return skippedMs;
   }
 
-  reached(endpoint: Endpoint): void {
+  succeeded(endpoint: Endpoint): void {
     endpoint.failures = 0;
-    endpoint.awayUntilMs = 0;
+    endpoint.retryAtMs = 0;
   }
 }

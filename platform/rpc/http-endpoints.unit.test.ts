@@ -9,23 +9,23 @@ describe("a service's addresses", () => {
     assert.deepEqual(hosts, ["a 1", "b 2", "::1 3", "a 1", "b 2", "::1 3"]);
   });
 
-  it("GW-17: one that was lost is left out until it was reached again, or there is no other", () => {
+  it("GW-17: one that failed is skipped until it succeeds again, or there is no other", () => {
     const endpoints = new Endpoints(["a:1", "b:2"]);
     const [a, b] = [endpoints.next(), endpoints.next()];
-    endpoints.lost(a);
+    endpoints.failed(a);
     assert.deepEqual([endpoints.next().host, endpoints.next().host, endpoints.next().host], ["b", "b", "b"]);
-    endpoints.lost(b);
-    assert.equal(endpoints.next().host, "a", "the one that comes back first");
-    endpoints.reached(a);
+    endpoints.failed(b);
+    assert.equal(endpoints.next().host, "a", "the one whose time is over first");
+    endpoints.succeeded(a);
     assert.deepEqual([endpoints.next().host, endpoints.next().host], ["a", "a"]);
-    endpoints.reached(b);
+    endpoints.succeeded(b);
     assert.equal(new Set([endpoints.next().host, endpoints.next().host]).size, 2);
   });
 
-  it("is left out for longer each time, 2 s at most", () => {
+  it("one is skipped for longer each time, 2 s at most", () => {
     const endpoints = new Endpoints(["a:1"]);
     const endpoint = endpoints.next();
-    const waits = Array.from({ length: 7 }, () => (endpoints.lost(endpoint), endpoint.awayMs));
+    const waits = Array.from({ length: 7 }, () => endpoints.failed(endpoint));
     assert.deepEqual(waits, [100, 200, 400, 800, 1_600, 2_000, 2_000]);
   });
 });

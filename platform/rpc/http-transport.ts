@@ -1,103 +1,53 @@
 import type { IncomingMessage, OutgoingHttpHeaders } from "node:http";
-import { performance } from "node:perf_hooks";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Message } from "@bufbuild/protobuf";
 import type { MethodContract } from "../contract/contract.ts";
-import { jsonCodec } from "../contract/json.ts";
-import type { JsonCodec } from "../contract/json.ts";
 import { refuse } from "../errors/refusal.ts";
-import type { Refusal } from "../errors/refusal.ts";
 import type { Call } from "../call/call.ts";
-import { formatTraceparent } from "../call/trace.ts";
+import { ClientCalls } from "./client-calls.ts";
+import { envelopesIn, messageEnvelope } from "./connect/envelope.ts";
+import { readError } from "./connect/error.ts";
+import { bodyFormatOf, streamTypes, unaryTypes } from "./connect/media-type.ts";
+import type { Encoding } from "./connect/media-type.ts";
+import { messageCodec } from "./connect/message-codec.ts";
+import type { MessageCodec } from "./connect/message-codec.ts";
+import { connectPath } from "./connect/read-request.ts";
 import { createAgents } from "./http-agents.ts";
-import { linesOf, textOf } from "./http-body.ts";
+import type { Agents } from "./http-agents.ts";
+import { bytesOf } from "./http-body.ts";
 import { Exchange } from "./http-exchange.ts";
 import { Endpoints } from "./http-endpoints.ts";
 import type { Endpoint } from "./http-endpoints.ts";
-import { decodeProblem, mediaTypes, pathOf } from "./http-wire.ts";
-import type { StreamLine } from "./http-wire.ts";
-import { patienceMs, TransportFailure } from "./transport.ts";
+import { TransportFailure } from "./transport.ts";
 import type { Transport, TransportOptions } from "./transport.ts";
-import { answerHeaders, encodeFacts, messageBytesMax, wireHeaders } from "./wire-call.ts";
+import { messageBytesMax, responseHeaders, timeoutMsOf } from "./wire-call.ts";
+import { failureOf } from "./wire-failure.ts";
 
 const pauseMs = 100;
 
-interface Asked {
-  readonly path: string;
-  readonly body: string;
+interface Prepared {
+  readonly method: MethodContract;
+  readonly body: string | Buffer;
   readonly bytes: number;
   readonly call: Call;
 }
 
-/** Calls to one service as JSON over HTTP: to each address in turn, leaving out those that cannot be reached. */
-export function createHttpTransport({ service, addresses, callers, tls, heard }: TransportOptions): Transport {
-  const endpoints = new Endpoints(addresses);
-  const agents = createAgents(service, tls);
-  const paths = new WeakMap<MethodContract, string>();
-  const patientUntilMs = performance.now() + patienceMs;
-  let answered = false;
+interface Begun {
+  readonly exchange: Exchange;
+  readonly response: IncomingMessage;
+}
 
-  function headersOf(call: Call, bytes: number): OutgoingHttpHeaders {
-    const token = callers.token(call.caller);
-    return {
-      "content-type": mediaTypes.json,
-      "content-length": bytes,
-      [wireHeaders.service]: service,
-      [wireHeaders.caller]: call.caller,
-      [wireHeaders.facts]: encodeFacts(call),
-      [wireHeaders.trace]: formatTraceparent(call.trace),
-      ...(Number.isFinite(call.deadlineMs) && { [wireHeaders.timeout]: Math.max(0, Math.floor(call.remainingMs())) }),
-      ...(token !== undefined && { [wireHeaders.token]: token }),
-    };
-  }
-
-  /** Asks one endpoint after the other until one answers with a message, or refuses. Who was not asked at all is no reason to give up. */
-  async function ask(method: MethodContract, request: Message, call: Call): Promise<{ exchange: Exchange; response: IncomingMessage }> {
-    const body = jsonCodec(method.method.input).encode(request);
-    const bytes = Buffer.byteLength(body);
-    if (bytes > messageBytesMax) throw tooLarge();
-    let path = paths.get(method);
-    if (path === undefined) paths.set(method, (path = pathOf(method)));
-    for (let tries = 1; ; tries++) {
-      const endpoint = endpoints.next();
-      try {
-        const begun = await begin(endpoint, { path, body, bytes, call });
-        endpoints.reached(endpoint);
-        return begun;
-      } catch (error) {
-        if (!(error instanceof TransportFailure && error.notExecuted)) throw error;
-        endpoints.lost(endpoint);
-        if (tries < endpoints.count) continue;
-        if (answered || performance.now() > patientUntilMs || call.remainingMs() <= pauseMs || call.callerSignal?.aborted === true)
-          throw error;
-        await delay(pauseMs);
-      }
-    }
-  }
-
-  async function begin({ host, port }: Endpoint, { path, body, bytes, call }: Asked) {
-    const request = { agent: agents.current(), host, port, path };
-    const exchange = new Exchange({ secure: tls !== undefined, request, headers: headersOf(call, bytes), body, call });
-    let response: IncomingMessage | undefined;
-    try {
-      response = await exchange.response;
-      answered = true;
-      const instance = response.headers[answerHeaders.instance];
-      if (heard !== undefined && typeof instance === "string") heard(instance);
-      if (response.statusCode !== 200) throw await failureIn(response);
-      return { exchange, response };
-    } catch (error) {
-      const told = exchange.failure(error);
-      exchange.end(response);
-      throw told;
-    }
-  }
-
+/**
+ * Calls to one service over HTTP by Connect's protocol: to each address in turn, skipping those that cannot be reached. JSON is the default because
+ * it costs less here than the binary form.
+ */
+export function createHttpTransport(options: TransportOptions, encoding: Encoding = "json"): Transport {
+  const requests = new HttpRequests(options, encoding);
   return {
     async unary(method, request, call) {
-      const { exchange, response } = await ask(method, request, call);
+      const { exchange, response } = await requests.send(method, request, call);
       try {
-        return decoded(jsonCodec(method.method.output), JSON.parse(await textOf(response, tooLarge)));
+        return decoded(messageCodec(method.method.output, encoding), await bytesOf(response, tooLarge));
       } catch (error) {
         throw exchange.failure(error);
       } finally {
@@ -105,44 +55,131 @@ export function createHttpTransport({ service, addresses, callers, tls, heard }:
       }
     },
     async *stream(method, request, call) {
-      const { exchange, response } = await ask(method, request, call);
-      const codec = jsonCodec(method.method.output);
-      let end: Refusal | "whole" | undefined;
+      const { exchange, response } = await requests.send(method, request, call);
+      const codec = messageCodec(method.method.output, encoding);
+      let last: Buffer | undefined;
       try {
-        for await (const text of linesOf(response)) {
-          const line = JSON.parse(text) as StreamLine;
-          if (line.message === undefined) end = decodeProblem(line.end) ?? "whole";
-          else yield decoded(codec, line.message);
+        // Read until the body ends, so that the connection can be used again.
+        for await (const { body, end } of envelopesIn(response, messageBytesMax)) {
+          if (end) last = body;
+          else yield decoded(codec, body);
         }
+        if (last === undefined) throw new TransportFailure("the stream was cut off");
+        throwIfFailed(JSON.parse(last.toString()));
       } catch (error) {
         throw exchange.failure(error);
       } finally {
         exchange.end(response);
       }
-      if (end === undefined) throw new TransportFailure("the stream was cut off");
-      if (end !== "whole") throw end;
     },
-    close: () => agents.close(),
+    close: () => requests.close(),
   };
+}
+
+/** Requests to one service, each sent to one address after the other until one responds. */
+class HttpRequests {
+  readonly #calls: ClientCalls;
+  readonly #endpoints: Endpoints;
+  readonly #agents: Agents;
+  readonly #secure: boolean;
+  readonly #encoding: Encoding;
+  readonly #paths = new WeakMap<MethodContract, string>();
+
+  constructor(options: TransportOptions, encoding: Encoding) {
+    this.#calls = new ClientCalls(options);
+    this.#endpoints = new Endpoints(options.addresses);
+    this.#agents = createAgents(options.service, options.tls);
+    this.#secure = options.tls !== undefined;
+    this.#encoding = encoding;
+  }
+
+  /** Throws the refusal of the first that responds with one. One that did not execute the call is no reason to give up. */
+  async send(method: MethodContract, request: Message, call: Call): Promise<Begun> {
+    const message = messageCodec(method.method.input, this.#encoding).encode(request);
+    const body = method.streams ? messageEnvelope(message) : message;
+    const bytes = Buffer.byteLength(body);
+    if (bytes > messageBytesMax) throw tooLarge();
+    for (let tries = 1; ; tries++) {
+      const endpoint = this.#endpoints.next();
+      try {
+        const begun = await this.#begin(endpoint, { method, body, bytes, call });
+        this.#endpoints.succeeded(endpoint);
+        return begun;
+      } catch (error) {
+        if (!(error instanceof TransportFailure && error.notExecuted)) throw error;
+        this.#endpoints.failed(endpoint);
+        if (tries < this.#endpoints.count) continue;
+        if (!this.#calls.calleeMayBeStarting || call.remainingMs() <= pauseMs || call.callerSignal?.aborted === true) throw error;
+        await delay(pauseMs);
+      }
+    }
+  }
+
+  async #begin({ host, port }: Endpoint, { method, body, bytes, call }: Prepared): Promise<Begun> {
+    const request = { agent: this.#agents.current(), host, port, path: this.#pathOf(method) };
+    const exchange = new Exchange({ secure: this.#secure, request, headers: this.#headers(method, call, bytes), body, call });
+    let response: IncomingMessage | undefined;
+    try {
+      response = await exchange.response;
+      this.#calls.responded(response.headers[responseHeaders.instance]);
+      await throwUnlessMessages(response, method);
+      return { exchange, response };
+    } catch (error) {
+      const failure = exchange.failure(error);
+      exchange.end(response);
+      throw failure;
+    }
+  }
+
+  #headers({ streams }: MethodContract, call: Call, bytes: number): OutgoingHttpHeaders {
+    const headers: OutgoingHttpHeaders = this.#calls.headers(call);
+    headers["content-type"] = (streams ? streamTypes : unaryTypes)[this.#encoding];
+    headers["content-length"] = bytes;
+    headers["connect-protocol-version"] = "1";
+    const timeoutMs = timeoutMsOf(call);
+    if (timeoutMs !== undefined) headers["connect-timeout-ms"] = timeoutMs;
+    return headers;
+  }
+
+  #pathOf(method: MethodContract): string {
+    let path = this.#paths.get(method);
+    if (path === undefined) this.#paths.set(method, (path = connectPath(method)));
+    return path;
+  }
+
+  close(): void {
+    this.#agents.close();
+  }
 }
 
 /** A message that is too large is so the next time too. */
 const tooLarge = () => refuse({ reason: "INTERNAL_ERROR", code: "internal", cause: new Error("a message is too large") });
 
-/** The callee's refusal, or what else an answer that is not one says. */
-async function failureIn(response: IncomingMessage): Promise<Error> {
-  const text = await textOf(response, tooLarge);
-  const notExecuted = response.headers[answerHeaders.notExecuted] !== undefined;
-  const refusal = response.headers["content-type"] === mediaTypes.problem ? decodeProblem(JSON.parse(text)) : undefined;
-  if (refusal !== undefined && !notExecuted) return refusal;
-  return new TransportFailure(`the answer was ${response.statusCode}`, { notExecuted });
+/** Throws what a response says that has no messages: an error, or a stream of a call that was not executed. */
+async function throwUnlessMessages(response: IncomingMessage, { streams }: MethodContract): Promise<void> {
+  const { headers, statusCode = 0 } = response;
+  const notExecuted = headers[responseHeaders.notExecuted] !== undefined;
+  const format = bodyFormatOf(headers["content-type"]);
+  if (statusCode === 200 && !notExecuted) {
+    if (format?.streams !== streams) throw new TransportFailure(`the response is "${headers["content-type"]}"`);
+    return;
+  }
+  const body = await bytesOf(response, tooLarge);
+  const json: unknown = format?.encoding === "json" && !format.streams ? JSON.parse(body.toString()) : undefined;
+  throw failureOf({ ...readError(json, statusCode), notExecuted });
 }
 
-/** An answer that is none is the callee's fault, and no refusal of what was asked. */
-function decoded(codec: JsonCodec, json: unknown): Message {
+/** Throws the error with which a stream ended, if it did. */
+function throwIfFailed(end: unknown): void {
+  const error = typeof end === "object" && end !== null && "error" in end ? end.error : undefined;
+  if (error !== undefined) throw failureOf({ ...readError(error, 200), notExecuted: false });
+}
+
+/** A response that cannot be read is the callee's fault, and no refusal of the request. */
+function decoded(codec: MessageCodec, bytes: Buffer): Message {
   try {
-    return codec.decode(json, { from: "server" });
-  } catch (error) {
-    throw new TransportFailure(`the answer is none: ${String(error)}`);
+    return codec.decode(bytes);
+  } catch (cause) {
+    throw new TransportFailure("the response cannot be read", { cause });
   }
 }

@@ -1,6 +1,8 @@
 import { request } from "node:http";
-import { decodeProblem } from "./http-wire.ts";
-import { textOf } from "./http-body.ts";
+import { readError } from "./connect/error.ts";
+import { connectPath } from "./connect/read-request.ts";
+import { contractOf } from "../contract/contract.ts";
+import { bytesOf } from "./http-body.ts";
 import { GreeterService, rpcContract } from "./rpc.contract.ts";
 import { overWire } from "./test-wire.ts";
 import { wireContract } from "./wire.contract.ts";
@@ -14,9 +16,13 @@ const send: SendRaw = (address, { path, headers, body = new Uint8Array() }) =>
       `http://${address}${path}`,
       { method: "POST", headers: { ...headers, "content-type": "application/json" } },
       (response) => {
-        void textOf(response, () => new Error("too large")).then((text) => {
-          const json: unknown = text.startsWith("{") ? JSON.parse(text) : undefined;
-          resolve(response.statusCode === 200 ? "answered" : (decodeProblem(json)?.reason ?? String(response.statusCode)));
+        void bytesOf(response, () => new Error("too large")).then((bytes) => {
+          const { statusCode = 0 } = response;
+          const json: unknown = bytes[0] === 0x7b ? JSON.parse(bytes.toString()) : undefined;
+          const { code, refusal } = readError(json, statusCode);
+          // As over gRPC, a method that is missing is known by its code.
+          const reason = code === "unimplemented" ? code.toUpperCase() : refusal?.reason;
+          resolve(statusCode === 200 ? "succeeded" : (reason ?? String(statusCode)));
         });
       },
     );
@@ -27,6 +33,6 @@ const send: SendRaw = (address, { path, headers, body = new Uint8Array() }) =>
 wireContract({
   protocol: "http",
   send,
-  path: `/rpc/${GreeterService.typeName}/Greet`,
+  path: connectPath(contractOf(GreeterService.method.greet)),
   body: Buffer.from(JSON.stringify({ sku: "tea", quantity: 1 })),
 });

@@ -18,15 +18,15 @@ export interface RemotesOptions {
   /** Needed for "grpcs" and "https". */
   readonly tls?: TlsIdentity;
   readonly log: Logger;
-  /** Told which process of a service gave each answer. For tests and measurements. */
-  readonly heard?: (service: string, instance: string) => void;
+  /** Called with the name of the process that sent each response. For tests and measurements. */
+  readonly onResponse?: (service: string, instance: string) => void;
 }
 
 /**
  * Clients of the services that run elsewhere. A protocol's driver is loaded only for an address that names it. Throws for a secure address when this
  * process has no certificate.
  */
-export async function openRemotes({ services, callers, tls, log, heard }: RemotesOptions): Promise<Remotes> {
+export async function openRemotes({ services, callers, tls, log, onResponse }: RemotesOptions): Promise<Remotes> {
   const opened = await Promise.all(
     Array.from(services, async ([service, { protocol, addresses }]) => {
       const secure = protocol === "grpcs" || protocol === "https";
@@ -36,7 +36,7 @@ export async function openRemotes({ services, callers, tls, log, heard }: Remote
         addresses,
         callers,
         ...(secure && tls !== undefined && { tls }),
-        ...(heard && { heard: (instance: string) => heard(service, instance) }),
+        ...(onResponse && { onResponse: (instance: string) => onResponse(service, instance) }),
       });
       return [service, { transport, remote: createRemoteService({ service, transport, log }) }] as const;
     }),

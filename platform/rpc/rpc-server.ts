@@ -9,23 +9,20 @@ export interface RpcServerOptions {
   readonly callers: Callers;
   /** This process's certificate; without one connections are plaintext. */
   readonly tls?: TlsIdentity;
-  /** Whether the process is ready: for those that watch over it. */
+  /** Whether the process is ready, for health checks. */
   readonly ready: () => Promise<boolean>;
-  /** Names this process in every answer: "catalog-2". */
+  /** Names this process in every response: "catalog-2". */
   readonly instance: string;
   readonly log: Logger;
 }
 
 /** Offers this process's methods to others. */
 export interface RpcServer {
-  /** Listens; port 0 takes a free one. Gives the port. */
+  /** Listens; port 0 takes a free one. Returns the port. */
   start(host: string, port: number): Promise<number>;
-  /** Takes no more connections, ends streams, and lets calls under way end, for 10 s at most. Callers with another address go on there. */
+  /** Takes no more connections, ends streams, and lets calls under way end, for 10 s at most. Callers that have another address use that one. */
   stop(): Promise<void>;
 }
 
-/** How long calls under way may take to end. */
-export const stopMs = 10_000;
-
-/** Of a call whose caller said nothing of its time. */
+/** The time of a call that arrives without a time-out. */
 export const defaultTimeoutMs = 30_000;

@@ -11,7 +11,7 @@ import type { Route } from "./rpc.ts";
 import type { RpcServer } from "./rpc-server.ts";
 import type { Remotes } from "./transport.ts";
 
-// Servers and callers of one house in one process, for the tests of what is between them.
+// Servers and callers of one installation in one process, for the tests of what is between them.
 
 export type WireProtocol = "grpc" | "http";
 
@@ -42,7 +42,7 @@ export interface TestServerOptions {
   readonly reflection?: boolean;
 }
 
-/** A process of the house that serves these. */
+/** A process that serves these. */
 export async function serveOver(protocol: WireProtocol, options: TestServerOptions): Promise<TestServer> {
   const { services, log = silentLog, instance = "test-1", host = "127.0.0.1", port = 0, ready = async () => true, reflection } = options;
   const rpc = options.rpc ?? createInProcessRpc({ log });
@@ -53,14 +53,14 @@ export async function serveOver(protocol: WireProtocol, options: TestServerOptio
   return { rpc, server, port: bound, address: host.includes(":") ? `[${host}]:${bound}` : `${host}:${bound}`, stop: () => server.stop() };
 }
 
-/** The ways to services at these addresses. */
+/** The services at these addresses. */
 export function remotesOver(
   protocol: WireProtocol,
   services: Readonly<Record<string, readonly string[]>>,
-  { log = silentLog, heard }: { readonly log?: Logger; readonly heard?: (service: string, instance: string) => void } = {},
+  { log = silentLog, onResponse }: { readonly log?: Logger; readonly onResponse?: (service: string, instance: string) => void } = {},
 ): Promise<Remotes> {
-  const places = Object.entries(services).map(([name, addresses]) => [name, { protocol, addresses }] as const);
-  return openRemotes({ services: new Map(places), callers, log, ...(heard && { heard }) });
+  const byName = Object.entries(services).map(([name, addresses]) => [name, { protocol, addresses }] as const);
+  return openRemotes({ services: new Map(byName), callers, log, ...(onResponse && { onResponse }) });
 }
 
 /** A server and, beside it, a caller with nothing of its own. */

@@ -4,7 +4,7 @@ import type { Call } from "../call/call.ts";
 import type { Callers } from "./callers.ts";
 import type { TlsIdentity } from "./tls-identity.ts";
 
-/** Carries calls to one service that runs elsewhere. Throws the callee's refusals, and `TransportFailure` when there was no answer of the callee's. */
+/** Carries calls to one service that runs elsewhere. Throws the callee's refusals, and `TransportFailure` when the callee did not respond. */
 export interface Transport {
   unary(method: MethodContract, request: Message, call: Call): Promise<Message>;
   stream(method: MethodContract, request: Message, call: Call): AsyncIterable<Message>;
@@ -15,10 +15,10 @@ export interface TransportFailureOptions extends ErrorOptions {
   readonly notExecuted?: boolean;
 }
 
-/** The callee could not be reached, or went away without an answer: what was asked may have been done, unless it is `undone`. */
+/** The callee could not be reached, or disconnected without a response: the call may have been executed, unless this says `notExecuted`. */
 export class TransportFailure extends Error {
   override readonly name = "TransportFailure";
-  /** It never came to a handler: it may be asked again, whatever it was. */
+  /** The call never came to a handler: it may be sent again, whatever it does. */
   readonly notExecuted: boolean;
 
   constructor(message: string, { notExecuted = false, ...options }: TransportFailureOptions = {}) {
@@ -27,9 +27,6 @@ export class TransportFailure extends Error {
   }
 }
 
-/** Processes that are started together wait for each other for so long, instead of failing each other's first calls. */
-export const patienceMs = 30_000;
-
 /** What every transport needs to know. */
 export interface TransportOptions {
   readonly service: string;
@@ -37,15 +34,15 @@ export interface TransportOptions {
   readonly addresses: readonly string[];
   readonly callers: Callers;
   readonly tls?: TlsIdentity;
-  /** Told which process gave each answer. For tests and measurements. */
-  readonly heard?: (instance: string) => void;
+  /** Called with the name of the process that sent each response. For tests and measurements. */
+  readonly onResponse?: (instance: string) => void;
 }
 
 /** How a process calls services that run elsewhere. */
 export interface Remotes {
-  /** The way to a service; undefined when it is called in this process. */
+  /** A service that runs elsewhere; undefined when it is called in this process. */
   to(service: string): RemoteService | undefined;
-  /** The state of each way, for metrics. */
+  /** The state of each, for metrics. */
   figures(): readonly RemoteFigures[];
   close(): void;
 }
@@ -55,7 +52,7 @@ export interface RemoteService {
   client(contract: DescService, caller: string): Readonly<Record<string, RemoteMethod>>;
 }
 
-/** Answers with a message, or with a stream of them. */
+/** Returns a message, or a stream of them. */
 export type RemoteMethod = (request: Record<string, unknown>, call: Call) => Promise<Message> | AsyncIterable<Message>;
 
 export interface RemoteFigures {

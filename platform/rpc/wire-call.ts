@@ -6,11 +6,11 @@ import { formatTrace, parseTrace } from "../call/trace.ts";
 /** No message may be larger. A batch of a thousand events fits. */
 export const messageBytesMax = 16 * 1024 * 1024;
 
-/** The headers, beside the deadline, in which a call's facts travel between services: the same over gRPC and over HTTP. */
+/** The headers in which a call travels between services, beside the deadline: the same on every wire. */
 export const wireHeaders = {
   /** The service that is called: several of one server may serve the same contract. */
   service: "kontor-service",
-  /** The service that calls, as it says itself; its certificate or token must agree. */
+  /** The service that calls. Its certificate or token must agree. */
   caller: "kontor-caller",
   /** "Bearer <token>" where there are no certificates. */
   token: "authorization",
@@ -18,19 +18,17 @@ export const wireHeaders = {
   facts: "kontor-call",
   /** W3C trace context, for proxies and tracing on the way. */
   trace: "traceparent",
-  /** What is left of the call's time, in milliseconds, where the protocol has no word of its own for it. */
-  timeout: "kontor-timeout-ms",
 } as const;
 
-/** The headers of an answer. */
-export const answerHeaders = {
-  /** The process that answered. */
+/** The headers of a response. */
+export const responseHeaders = {
+  /** The process that responded. */
   instance: "kontor-instance",
-  /** Nothing was done: the caller may ask another process. */
+  /** The call was not executed: the caller may send it to another process. */
   notExecuted: "kontor-not-executed",
 } as const;
 
-/** What of a call stands in the header `facts`, in few letters: it goes with every call. */
+/** The content of the header `facts`, in few letters: it goes with every call. */
 interface Facts {
   readonly u?: readonly [id: string, session: string, roles: readonly string[], verified: boolean];
   readonly k?: string;
@@ -39,7 +37,7 @@ interface Facts {
   readonly b?: string;
 }
 
-/** A call longer than this is not asked for by anyone in the house. */
+/** No call of ours lasts longer. */
 const timeoutMsMax = 3_600_000;
 
 /** The value of the header `facts`. */
@@ -54,16 +52,21 @@ export function encodeFacts({ user, idempotencyKey, trace, correlation, causatio
   return Buffer.from(JSON.stringify(facts)).toString("base64url");
 }
 
+/** What is left of a call's time, in whole milliseconds, an hour at most; undefined when it has no deadline. */
+export function timeoutMsOf(call: Call): number | undefined {
+  return Number.isFinite(call.deadlineMs) ? Math.min(Math.max(0, Math.floor(call.remainingMs())), timeoutMsMax) : undefined;
+}
+
 export interface WireCall {
   readonly caller: string;
   readonly facts: string;
   /** What is left of its time. */
   readonly timeoutMs: number;
-  /** Aborted when the caller goes away. */
+  /** Aborted when the caller disconnects. */
   readonly signal?: AbortSignal;
 }
 
-/** The call that came over a wire, or undefined when its headers are none of ours. */
+/** The call that came over a wire, or undefined when its headers cannot be read. */
 export function decodeCall({ caller, facts, timeoutMs, signal }: WireCall): Call | undefined {
   const read = factsIn(facts);
   if (read === undefined || Number.isNaN(timeoutMs)) return undefined;
@@ -84,7 +87,7 @@ function factsIn(text: string): Facts | undefined {
     const facts: unknown = JSON.parse(Buffer.from(text, "base64url").toString());
     return areFacts(facts) ? facts : undefined;
   } catch {
-    return undefined; // told to the caller as a request that is not one
+    return undefined; // the caller gets INVALID_REQUEST
   }
 }
 

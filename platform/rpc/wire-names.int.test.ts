@@ -11,7 +11,7 @@ import { implement } from "./rpc.ts";
 import { remotesOver, serveOver, silentLog } from "./test-wire.ts";
 import type { TestServer, WireProtocol } from "./test-wire.ts";
 
-// What a name means is the resolver's affair; here the test is the resolver.
+// The resolver decides what a name means; here the test is the resolver.
 
 const one = "127.0.0.1";
 // The second address of this machine: only Linux and Windows have all of 127.0.0.0/8.
@@ -44,11 +44,15 @@ for (const protocol of ["grpc", "http"] as const satisfies readonly WireProtocol
     };
 
     async function open(name: string, port: number) {
-      const heard = new Set<string>();
-      const remotes = await remotesOver(protocol, { greeter: [`${name}:${port}`] }, { heard: (_, instance) => heard.add(instance) });
+      const responded = new Set<string>();
+      const remotes = await remotesOver(
+        protocol,
+        { greeter: [`${name}:${port}`] },
+        { onResponse: (_, instance) => responded.add(instance) },
+      );
       const client = createInProcessRpc({ log: silentLog, remotes }).clientsFor("orders").of("greeter", GreeterService);
-      const ask = () => client.greet(tea, rootCall({ caller: "test", timeoutMs: 10_000 }));
-      return { heard, ask, close: () => remotes.close() };
+      const call = () => client.greet(tea, rootCall({ caller: "test", timeoutMs: 10_000 }));
+      return { responded, call, close: () => remotes.close() };
     }
 
     it("API-08 GW-17: all addresses of a name are used", async () => {
@@ -56,10 +60,10 @@ for (const protocol of ["grpc", "http"] as const satisfies readonly WireProtocol
       const second = await serve("second", other, first.port);
       const name = `both.${protocol}.test`;
       names.set(name, [one, other]);
-      const { heard, ask, close } = await open(name, first.port);
-      for (const endsMs = performance.now() + 20_000; heard.size < 2 && performance.now() < endsMs;)
-        await Promise.all([ask(), ask(), ask(), ask()]);
-      assert.deepEqual([...heard].toSorted(), ["first", "second"]);
+      const { responded, call, close } = await open(name, first.port);
+      for (const endsMs = performance.now() + 20_000; responded.size < 2 && performance.now() < endsMs;)
+        await Promise.all([call(), call(), call(), call()]);
+      assert.deepEqual([...responded].toSorted(), ["first", "second"]);
       close();
       await Promise.all([stop(first), stop(second)]);
     });
@@ -69,15 +73,15 @@ for (const protocol of ["grpc", "http"] as const satisfies readonly WireProtocol
       const second = await serve("second", other, first.port);
       const name = `moved.${protocol}.test`;
       names.set(name, [one]);
-      const { heard, ask, close } = await open(name, first.port);
-      await ask();
-      assert.deepEqual([...heard], ["first"]);
+      const { responded, call, close } = await open(name, first.port);
+      await call();
+      assert.deepEqual([...responded], ["first"]);
       names.set(name, [other]);
       await stop(first);
       const failures: unknown[] = [];
-      for (const endsMs = performance.now() + 20_000; !heard.has("second") && performance.now() < endsMs;)
-        await ask().catch((error: unknown) => failures.push(error));
-      assert.ok(heard.has("second"), `it was not found: ${String(failures[0])}`);
+      for (const endsMs = performance.now() + 20_000; !responded.has("second") && performance.now() < endsMs;)
+        await call().catch((error: unknown) => failures.push(error));
+      assert.ok(responded.has("second"), `it was not found: ${String(failures[0])}`);
       close();
       await stop(second);
     });

@@ -3,12 +3,11 @@ import { describe, it } from "node:test";
 import { create, getOption, hasOption, toBinary } from "@bufbuild/protobuf";
 import { status } from "@grpc/grpc-js";
 import { refusal as refusalOption } from "@kontor/contracts/gen/kontor/api/v1/options_pb.js";
-import { StatusSchema } from "@kontor/contracts/gen/kontor/rpc/v1/problem_pb.js";
+import { ProblemSchema, StatusSchema } from "@kontor/contracts/gen/kontor/rpc/v1/problem_pb.js";
 import { contracts } from "@kontor/contracts/registry.ts";
-import { httpStatusOf } from "../errors/http-status.ts";
+import { connectStatusOf, errorJson, readError } from "./connect/error.ts";
 import { refuse } from "../errors/refusal.ts";
 import type { Code, Refusal } from "../errors/refusal.ts";
-import { decodeProblem, encodeProblem } from "./http-wire.ts";
 import { decodeRefusal, encodeRefusal, statusOf } from "./wire-problem.ts";
 
 /** Each reason of the contracts, with the codes that are given for it. */
@@ -21,16 +20,19 @@ for (const type of contracts)
 
 const wires: Readonly<Record<string, (refusal: Refusal) => Refusal | undefined>> = {
   gRPC: (refusal) => decodeRefusal(encodeRefusal(refusal)),
-  HTTP: (refusal) => decodeProblem(JSON.parse(encodeProblem(refusal))),
+  HTTP: (refusal) => readError(JSON.parse(JSON.stringify(errorJson(refusal))), 400).refusal,
 };
 
 describe("refusals between services", () => {
-  it("API-05: each domain reason has one status code, in both wires' words", () => {
+  it("API-05: each domain reason has one status code, by the names of both wires", () => {
     assert.ok(reasons.size > 40, `${reasons.size} reasons`);
     for (const [reason, codes] of reasons) {
       assert.equal(codes.size, 1, `${reason} has the codes ${[...codes].join()}`);
       const [code] = codes as Set<Code>;
-      assert.ok(code !== undefined && statusOf[code] !== undefined && httpStatusOf[code] !== undefined, `${reason} has the code "${code}"`);
+      assert.ok(
+        code !== undefined && statusOf[code] !== undefined && connectStatusOf[code] !== undefined,
+        `${reason} has the code "${code}"`,
+      );
     }
   });
 
@@ -54,8 +56,8 @@ describe("refusals between services", () => {
   it("API-05: each code is a status of gRPC's by the same name, and no two are the same", () => {
     for (const [code, number] of Object.entries(statusOf)) assert.equal(status[number], code.toUpperCase());
     assert.equal(new Set(Object.values(statusOf)).size, Object.keys(statusOf).length);
-    assert.deepEqual(Object.keys(httpStatusOf).toSorted(), Object.keys(statusOf).toSorted());
-    for (const number of Object.values(httpStatusOf)) assert.ok(number >= 400 && number < 600);
+    assert.deepEqual(Object.keys(connectStatusOf).toSorted(), Object.keys(statusOf).toSorted());
+    for (const number of Object.values(connectStatusOf)) assert.ok(number >= 400 && number < 600);
   });
 
   it("a refusal that is too long for a header loses its last fields, then its details, and never its reason", () => {
@@ -71,20 +73,23 @@ describe("refusals between services", () => {
     assert.deepEqual([decodeRefusal(bytes)?.reason, decodeRefusal(bytes)?.details], ["NO", {}]);
   });
 
-  it("takes nothing for a refusal that is none", () => {
+  it("reads no refusal from anything else", () => {
     assert.equal(decodeRefusal(Buffer.from("no protobuf at all")), undefined);
     assert.equal(decodeRefusal(new Uint8Array()), undefined);
-    assert.equal(decodeRefusal(toBinary(StatusSchema, create(StatusSchema, { code: 9, message: "somebody else's" }))), undefined);
+    assert.equal(decodeRefusal(toBinary(StatusSchema, create(StatusSchema, { code: 9, message: "another system's" }))), undefined);
     for (const json of [
       undefined,
       null,
       1,
       [],
       {},
-      { reason: "X" },
-      { reason: "X", code: "odd", detail: "" },
-      { reason: "X", code: "toString", detail: "" },
+      { code: 1 },
+      { code: "aborted", message: 1 },
+      { code: "aborted", details: {} },
+      { code: "aborted", details: [null, 1, {}, { type: "google.protobuf.Empty", value: "" }] },
+      { code: "aborted", details: [{ type: ProblemSchema.typeName, value: "____" }] },
+      { code: "toString", details: [{ type: ProblemSchema.typeName, value: "" }] },
     ])
-      assert.equal(decodeProblem(json), undefined);
+      assert.equal(readError(json, 400).refusal, undefined);
   });
 });

@@ -19,7 +19,7 @@ import { callers, remotesOver, serveOver, silentLog } from "./test-wire.ts";
 import type { TestServer, TestServerOptions, WireProtocol } from "./test-wire.ts";
 import { encodeFacts, wireHeaders } from "./wire-call.ts";
 
-/** A request as somebody sends it who is not of the house; gives the reason of the refusal, "answered", or what else came of it. */
+/** Sends a request as a client that is not ours does; returns the reason of the refusal, "succeeded", or what else came of it. */
 export type SendRaw = (
   address: string,
   request: { readonly path: string; readonly headers: Readonly<Record<string, string>>; readonly body?: Uint8Array },
@@ -33,7 +33,7 @@ export interface WireUnderTest {
   readonly body: Uint8Array;
 }
 
-/** What every wire does alike beyond what every rpc engine does: who may call, how instances share the work, what strangers get. */
+/** What every wire does alike beyond what every rpc engine does: who may call, how instances share the work, what other clients get. */
 export function wireContract({ protocol, send, path, body }: WireUnderTest): void {
   const greeter = (handlers: Partial<GreeterHandlers> = {}) => ({
     greeter: [implement(GreeterService, { ...greeterHandlers, ...handlers })],
@@ -42,22 +42,22 @@ export function wireContract({ protocol, send, path, body }: WireUnderTest): voi
     serveOver(protocol, { services: greeter(handlers), ...options });
 
   describe(`wire: ${protocol}`, { concurrency: true }, () => {
-    it("GW-17: two instances share the calls: both are heard in 20 answers", async () => {
+    it("GW-17: two instances share the calls: both have sent some of 20 responses", async () => {
       await using app = new App();
       const servers = await Promise.all(["greeter-1", "greeter-2"].map((instance) => serve({}, { instance })));
       servers.forEach((server) => app.add(() => stop(server)));
-      const heard: string[] = [];
-      const clients = await app.clients({ greeter: servers.map(({ address }) => address) }, (_, instance) => heard.push(instance));
+      const responded: string[] = [];
+      const clients = await app.clients({ greeter: servers.map(({ address }) => address) }, (_, instance) => responded.push(instance));
       const client = clients.of("greeter", GreeterService);
-      // Until both are connected the first one may answer alone.
-      while (new Set(heard).size < 2) await client.greet(tea, callOf());
-      heard.length = 0;
+      // Until both are connected the first one may respond alone.
+      while (new Set(responded).size < 2) await client.greet(tea, callOf());
+      responded.length = 0;
       for (let n = 0; n < 20; n++) await client.greet(tea, callOf());
-      assert.deepEqual([...new Set(heard)].toSorted(), ["greeter-1", "greeter-2"]);
-      assert.equal(heard.length, 20);
+      assert.deepEqual([...new Set(responded)].toSorted(), ["greeter-1", "greeter-2"]);
+      assert.equal(responded.length, 20);
     });
 
-    it("GW-17: refusals and streams tell which instance it was too", async () => {
+    it("GW-17: refusals and streams name their instance too", async () => {
       await using app = new App();
       const server = await serve({
         async *watch() {
@@ -65,30 +65,30 @@ export function wireContract({ protocol, send, path, body }: WireUnderTest): voi
         },
       });
       app.add(() => stop(server));
-      const heard: string[] = [];
-      const client = (await app.clients({ greeter: [server.address] }, (_, instance) => heard.push(instance))).of(
+      const responded: string[] = [];
+      const client = (await app.clients({ greeter: [server.address] }, (_, instance) => responded.push(instance))).of(
         "greeter",
         GreeterService,
       );
       await assert.rejects(client.greet({ sku: "", quantity: 0 }, callOf()), { reason: "INVALID_REQUEST" });
       await Array.fromAsync(client.watch(tea, callOf()));
-      assert.deepEqual(heard, ["test-1", "test-1"]);
+      assert.deepEqual(responded, ["test-1", "test-1"]);
     });
 
-    it("API-08: goes on with another address while one is away, and with what is there again in its place", async () => {
+    it("API-08: another address is used while one is unavailable, and what is available again at the first one", async () => {
       await using app = new App();
       const [first, second] = await Promise.all([serve({}, { instance: "first" }), serve({}, { instance: "second" })]);
       app.add(() => Promise.all([stop(first), stop(second)]));
-      const heard = new Set<string>();
-      const client = (await app.clients({ greeter: [first.address, second.address] }, (_, instance) => heard.add(instance))).of(
+      const responded = new Set<string>();
+      const client = (await app.clients({ greeter: [first.address, second.address] }, (_, instance) => responded.add(instance))).of(
         "greeter",
         GreeterService,
       );
       const until = async (instance: string) => {
-        heard.clear();
-        for (const endsMs = performance.now() + 20_000; !heard.has(instance) && performance.now() < endsMs;)
+        responded.clear();
+        for (const endsMs = performance.now() + 20_000; !responded.has(instance) && performance.now() < endsMs;)
           await client.greet(tea, callOf({ idempotencyKey: "key" }));
-        assert.ok(heard.has(instance), `${instance} was not heard`);
+        assert.ok(responded.has(instance), `${instance} did not respond`);
       };
       await until("first");
       await until("second");
@@ -99,7 +99,7 @@ export function wireContract({ protocol, send, path, body }: WireUnderTest): voi
       await until("third");
     });
 
-    it("RES-08 GW-17: an instance that stops under load ends what is under way; no call fails while there is another", async () => {
+    it("RES-08 GW-17: an instance that stops under load finishes calls under way; no call fails while there is another", async () => {
       await using app = new App();
       const greet = async () => {
         await new Promise((resolve) => setImmediate(resolve));
@@ -107,12 +107,12 @@ export function wireContract({ protocol, send, path, body }: WireUnderTest): voi
       };
       const [first, second] = await Promise.all([serve({ greet }, { instance: "first" }), serve({ greet }, { instance: "second" })]);
       app.add(() => Promise.all([stop(first), stop(second)]));
-      const heard = new Map<string, number>();
+      const responded = new Map<string, number>();
       const clients = await app.clients({ greeter: [first.address, second.address] }, (_, instance) => {
-        heard.set(instance, (heard.get(instance) ?? 0) + 1);
+        responded.set(instance, (responded.get(instance) ?? 0) + 1);
       });
       const client = clients.of("greeter", GreeterService);
-      while (heard.size < 2) await client.greet(tea, callOf());
+      while (responded.size < 2) await client.greet(tea, callOf());
       let over = false;
       const failures: unknown[] = [];
       // Without a key: what fails is not tried again.
@@ -120,8 +120,8 @@ export function wireContract({ protocol, send, path, body }: WireUnderTest): voi
         while (!over) await client.greet(tea, callOf()).catch((error: unknown) => failures.push(error));
       });
       const count = async (instance: string, more: number) => {
-        const enough = (heard.get(instance) ?? 0) + more;
-        while ((heard.get(instance) ?? 0) < enough && failures.length === 0) await new Promise((resolve) => setImmediate(resolve));
+        const enough = (responded.get(instance) ?? 0) + more;
+        while ((responded.get(instance) ?? 0) < enough && failures.length === 0) await new Promise((resolve) => setImmediate(resolve));
       };
       await count("first", 50);
       await stop(first);
@@ -129,12 +129,12 @@ export function wireContract({ protocol, send, path, body }: WireUnderTest): voi
       over = true;
       await Promise.all(workers);
       assert.deepEqual(failures, []);
-      heard.clear();
+      responded.clear();
       for (let n = 0; n < 10; n++) await client.greet(tea, callOf());
-      assert.deepEqual([...heard.keys()], ["second"]);
+      assert.deepEqual([...responded.keys()], ["second"]);
     });
 
-    it("RES-08: stopping the server first ends streams too, and what is under way", async () => {
+    it("RES-08: stopping the server first ends streams too, and finishes calls under way", async () => {
       await using app = new App();
       const finish = Promise.withResolvers<void>();
       const begun = Promise.withResolvers<void>();
@@ -151,7 +151,7 @@ export function wireContract({ protocol, send, path, body }: WireUnderTest): voi
       });
       app.add(() => stop(server));
       const client = (await app.clients({ greeter: [server.address] })).of("greeter", GreeterService);
-      const answer = client.greet(tea, callOf());
+      const reply = client.greet(tea, callOf());
       await begun.promise;
       const first = Promise.withResolvers<void>();
       const reading = (async () => {
@@ -162,7 +162,7 @@ export function wireContract({ protocol, send, path, body }: WireUnderTest): voi
       const stopped = server.stop();
       await ended;
       finish.resolve();
-      assert.equal((await answer).id, "thg_1");
+      assert.equal((await reply).id, "thg_1");
       await stopped;
     });
 
@@ -174,10 +174,10 @@ export function wireContract({ protocol, send, path, body }: WireUnderTest): voi
         over.push(aborted);
         return aborted;
       });
-      // What this machine makes of a timer at the moment.
+      // How late timers are on this machine at the moment.
       const delays = monitorEventLoopDelay({ resolution: 5 });
       delays.enable();
-      // On a busy machine a call may not have come to both hops by then.
+      // On a busy machine a call may not have reached both hops by then.
       for (let startedMs = 0; over.length < 2;) {
         over.length = 0;
         delays.reset();
@@ -195,18 +195,18 @@ export function wireContract({ protocol, send, path, body }: WireUnderTest): voi
       delays.disable();
     });
 
-    it("RES-03: a caller that goes away ends all work behind it", async () => {
+    it("RES-03: a caller that disconnects ends all work behind it", async () => {
       await using app = new App();
-      const gone = new AbortController();
+      const disconnected = new AbortController();
       const over: Promise<unknown>[] = [];
       const clients = await twoHops(app, (call) => {
         const aborted = new Promise((resolve) => call.signal.addEventListener("abort", resolve));
         over.push(aborted);
-        if (over.length === 2) gone.abort();
+        if (over.length === 2) disconnected.abort();
         return aborted;
       });
       // The deadline is too far away to end it.
-      const call = callOf({ signal: gone.signal, deadlineMs: performance.now() + 300_000 });
+      const call = callOf({ signal: disconnected.signal, deadlineMs: performance.now() + 300_000 });
       await assert.rejects(clients.of("greeter", GreeterService).greet(tea, call), { reason: "DEADLINE_EXCEEDED" });
       assert.equal(over.length, 2);
       await Promise.all(over);
@@ -221,13 +221,13 @@ export function wireContract({ protocol, send, path, body }: WireUnderTest): voi
         const remotes = await openRemotes({ services, callers: { ...callers, ...shown }, log: silentLog });
         const client = createInProcessRpc({ log: silentLog, remotes }).clientsFor(caller).of("greeter", GreeterService);
         const outcome = await client.inside(tea, callOf()).then(
-          () => "answered",
+          () => "succeeded",
           (error: unknown) => refusalIn(error)?.reason,
         );
         remotes.close();
         return outcome;
       };
-      assert.equal(await showing({ token: callers.token }), "answered");
+      assert.equal(await showing({ token: callers.token }), "succeeded");
       assert.equal(await showing({ token: () => undefined }), "UNAUTHENTICATED");
       assert.equal(await showing({ token: () => callers.token("catalog") }), "UNAUTHENTICATED");
       assert.equal(await showing(tokenCallers(randomBytes(32))), "UNAUTHENTICATED");
@@ -235,7 +235,7 @@ export function wireContract({ protocol, send, path, body }: WireUnderTest): voi
       assert.equal(await showing({ token: callers.token }, ""), "UNAUTHENTICATED");
     });
 
-    it("SEC-01: a caller that is not on the method's list is refused, though it is of the house", async () => {
+    it("SEC-01: a caller that is not on the method's list is refused, though its token is right", async () => {
       await using app = new App();
       const server = await serve();
       app.add(() => stop(server));
@@ -246,7 +246,7 @@ export function wireContract({ protocol, send, path, body }: WireUnderTest): voi
       await assert.rejects((await of("gateway")).ledger(tea, callOf()), { reason: "PERMISSION_DENIED" });
     });
 
-    it("SEC-01: what is no call of the house is refused, and harms nothing", async () => {
+    it("SEC-01: a request that is not a call of ours is refused, and does no harm", async () => {
       await using app = new App();
       const faults: LogFields[] = [];
       let seen = 0;
@@ -262,7 +262,7 @@ export function wireContract({ protocol, send, path, body }: WireUnderTest): voi
       };
       const { [wireHeaders.service]: _, ...withoutService } = good;
       const { [wireHeaders.token]: __, ...withoutToken } = good;
-      assert.equal(await send(address, { path, headers: good, body }), "answered");
+      assert.equal(await send(address, { path, headers: good, body }), "succeeded");
       const refused: [request: Parameters<SendRaw>[1], expected: RegExp][] = [
         [{ path, headers: {}, body }, /^UNAUTHENTICATED$/],
         [{ path, headers: withoutToken, body }, /^UNAUTHENTICATED$/],
@@ -286,12 +286,12 @@ export function wireContract({ protocol, send, path, body }: WireUnderTest): voi
       for (const [request, expected] of refused) {
         const outcome = await send(address, request);
         assert.match(outcome, expected, JSON.stringify(request).slice(0, 300));
-        assert.notEqual(outcome, "answered");
+        assert.notEqual(outcome, "succeeded");
       }
       for (let n = 0; n < 20; n++) assert.doesNotMatch(await sendBytes(server, randomBytes(2_000)), /thg_/);
       const http1 = Buffer.from(`POST ${path} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}`);
       assert.doesNotMatch(await sendBytes(server, http1), / 200 /);
-      assert.equal(await send(address, { path, headers: good, body }), "answered");
+      assert.equal(await send(address, { path, headers: good, body }), "succeeded");
       assert.equal(seen, 2);
       assert.deepEqual(faults, []);
     });
@@ -303,7 +303,7 @@ export function wireContract({ protocol, send, path, body }: WireUnderTest): voi
       const client = (await app.clients({ greeter: [server.address] })).of("greeter", GreeterService);
       const outcome = (call: Promise<unknown>) =>
         call.then(
-          () => "answered",
+          () => "succeeded",
           (error: unknown) => refusalIn(error)?.code,
         );
       assert.equal(await outcome(client.inside(tea, callOf({ idempotencyKey: "key" }))), "internal");
@@ -311,7 +311,7 @@ export function wireContract({ protocol, send, path, body }: WireUnderTest): voi
         await outcome(client.greet({ sku: "n".repeat(17 * 1024 * 1024), quantity: 1 }, callOf({ idempotencyKey: "key" }))),
         "internal",
       );
-      assert.equal(await outcome(client.greet(tea, callOf())), "answered");
+      assert.equal(await outcome(client.greet(tea, callOf())), "succeeded");
     });
 
     it("a refusal of hundreds of fields arrives, if not with all of them", async () => {
@@ -332,7 +332,7 @@ export function wireContract({ protocol, send, path, body }: WireUnderTest): voi
       });
     });
 
-    it("RES-01: a callee that is away is left alone, and called again when it is back", async () => {
+    it("RES-01: an unavailable callee is not called for a while, and called again when it is available", async () => {
       await using app = new App();
       const server = await serve();
       const remotes = await remotesOver(protocol, { greeter: [server.address] });
@@ -342,26 +342,26 @@ export function wireContract({ protocol, send, path, body }: WireUnderTest): voi
       const failed = () => assert.rejects(client.greet(tea, callOf()), { reason: "DEPENDENCY_UNAVAILABLE" });
       await client.greet(tea, callOf());
       await stop(server);
-      // The successes of before count too, and a new window may begin in between.
+      // The earlier successes count too, and a new window may begin in between.
       for (let n = 0; n < 50 && state() !== "open"; n++) await failed();
       assert.equal(state(), "open");
       await failed();
       const again = await serve({}, { port: server.port });
       app.add(() => stop(again));
       const endsMs = performance.now() + 30_000;
-      const answered = () =>
+      const succeeded = () =>
         client.greet(tea, callOf()).then(
           () => true,
           () => false,
         );
-      while (!(await answered())) {
+      while (!(await succeeded())) {
         assert.ok(performance.now() < endsMs, "it stayed open");
         await new Promise((resolve) => setImmediate(resolve));
       }
       assert.equal(state(), "closed");
     });
 
-    it("a server that is not there yet is waited for at the start; later its absence is told at once", async () => {
+    it("a server that does not listen yet is waited for at the start; later a call of it fails at once", async () => {
       await using app = new App();
       const early = await serve();
       await stop(early);
@@ -407,10 +407,10 @@ export function wireContract({ protocol, send, path, body }: WireUnderTest): voi
 
     async clients(
       services: Readonly<Record<string, readonly string[]>>,
-      heard?: (service: string, instance: string) => void,
+      onResponse?: (service: string, instance: string) => void,
       caller = "orders",
     ): Promise<Clients> {
-      const remotes = await remotesOver(protocol, services, heard === undefined ? {} : { heard });
+      const remotes = await remotesOver(protocol, services, onResponse === undefined ? {} : { onResponse });
       this.add(() => remotes.close());
       return createInProcessRpc({ log: silentLog, remotes }).clientsFor(caller);
     }
@@ -430,7 +430,7 @@ async function stop({ server, rpc }: TestServer): Promise<void> {
   await rpc.stop();
 }
 
-/** What comes back for bytes that are none of the protocol's, until the other side hangs up or says nothing more. */
+/** The response to bytes that are not of the protocol, until the other side closes the connection or sends nothing more. */
 function sendBytes({ port }: TestServer, bytes: Uint8Array): Promise<string> {
   return new Promise((resolve) => {
     let text = "";

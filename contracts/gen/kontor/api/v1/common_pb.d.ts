@@ -153,6 +153,11 @@ export enum Reason {
   MAIL_REFUSED = 21,
 
   /**
+   * @generated from enum value: UNSUPPORTED_COMPRESSION = 22;
+   */
+  UNSUPPORTED_COMPRESSION = 22,
+
+  /**
    * @generated from enum value: REQUEST_TIMEOUT = 19;
    */
   REQUEST_TIMEOUT = 19,

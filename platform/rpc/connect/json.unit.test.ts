@@ -1,14 +1,21 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { create, toBinary } from "@bufbuild/protobuf";
-import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
+import { create, fromJson, toBinary, toJson } from "@bufbuild/protobuf";
+import type { DescMessage, JsonValue, MessageShape } from "@bufbuild/protobuf";
 import { Colour, KindsSchema, RuledSchema, Switch, UpdateThingRequestSchema } from "@kontor/contracts/gen/kontor/testing/v1/testing_pb.js";
-import { jsonCodec } from "../contract/json.ts";
+import { jsonCodec } from "../../contract/json.ts";
 
-/** As a request or an answer travels. */
+/** As a request or a response travels between services of ours. */
 function carried<D extends DescMessage>(schema: D, message: MessageShape<D>): MessageShape<D> {
   const codec = jsonCodec(schema);
   return codec.decode(JSON.parse(codec.encode(message)), { from: "server" });
+}
+
+/** As it travels to a client that is not ours, and back. */
+function carriedElsewhere<D extends DescMessage>(schema: D, message: MessageShape<D>): MessageShape<D> {
+  const codec = jsonCodec(schema);
+  const there = fromJson(schema, JSON.parse(codec.encode(message)) as JsonValue);
+  return codec.decode(toJson(schema, there), { from: "server" });
 }
 
 describe("messages as JSON between services", () => {
@@ -63,6 +70,8 @@ describe("messages as JSON between services", () => {
     assert.deepEqual(carried(KindsSchema, kinds), kinds);
     assert.deepEqual(toBinary(KindsSchema, carried(KindsSchema, kinds)), toBinary(KindsSchema, kinds));
     assert.deepEqual(carried(KindsSchema, create(KindsSchema)), create(KindsSchema));
+    assert.deepEqual(carriedElsewhere(KindsSchema, kinds), kinds);
+    assert.deepEqual(carriedElsewhere(KindsSchema, create(KindsSchema)), create(KindsSchema));
   });
 
   it("API-06: secrets, fields that only the server sets, and masks arrive too", () => {
