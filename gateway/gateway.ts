@@ -6,6 +6,8 @@ import type { ConcurrencyLimits } from "@kontor/platform/rpc/concurrency-limiter
 import type { Rpc } from "@kontor/platform/rpc/rpc.ts";
 import type { Logger } from "@kontor/platform/telemetry/logger.ts";
 import { createAuthenticate } from "./edge/authenticate.ts";
+import { ConnectBinding } from "./connect/connect-binding.ts";
+import { connectRoutes } from "./connect/connect-routes.ts";
 import { BodyBudget } from "./edge/body-budget.ts";
 import { BodyReader } from "./edge/body.ts";
 import { createBruteForceLimits } from "./edge/brute-force-limits.ts";
@@ -13,6 +15,7 @@ import { corsFor } from "./edge/cors.ts";
 import { createEdge } from "./edge/edge.ts";
 import type { Edge } from "./edge/edge.ts";
 import { identityKeys, identitySessions } from "./edge/identity-client.ts";
+import { OpenStreams } from "./edge/open-streams.ts";
 import { reasonsOf } from "./edge/problem.ts";
 import { createRateLimiter, rateLimitDefaults } from "./edge/rate-limits.ts";
 import type { Count, RateLimits } from "./edge/rate-limits.ts";
@@ -92,7 +95,7 @@ export interface Gateway {
   readonly routes: readonly RestRoute[];
 }
 
-/** The one way in: REST in front of every method that has a path, and the gateway's own pages. Throws for contracts that cannot be routed. */
+/** The one way in: REST and Connect's protocol in front of every method that has a path, and the gateway's own pages. Throws for contracts that cannot be routed. */
 export function createGateway(options: GatewayOptions): Gateway {
   const { rpc, log, publicUrl, shopName, ready = () => true } = options;
   const { stopMs = 10_000, drainMs = 0, arrivalMs = 15_000 } = options;
@@ -102,14 +105,18 @@ export function createGateway(options: GatewayOptions): Gateway {
   const security = securityHeaders({ https: publicUrl.startsWith("https:") });
   const cors = corsFor(options.origins ?? []);
   const responder = createResponder({ reasons, security, cors, log, draining: () => draining });
-  const streams = new EventStreams();
+  const streams = new OpenStreams();
   const budget = new BodyBudget(options.bodyBytesTotalMax ?? 64 * 1024 * 1024);
   const bodies = new BodyReader({ bytesMax: options.bodyBytesMax ?? 256 * 1024, budget });
   const isReady = async (): Promise<boolean> => !draining && (await ready());
   const pages = pageRoutes({ services, reasons, publicUrl, shopName, ready: isReady, texts: options.pages ?? {} }, responder);
-  const routes = restRoutes(targetsOf(rpc));
-  const rest = createRestBinding({ edge: edgeFor(options), bodies, streams, responder, cors });
-  const handle = createHandler({ routes: createRouteTable([...pages, ...routes.map(rest)]), responder, cors });
+  const targets = [...targetsOf(rpc)];
+  const routes = restRoutes(targets);
+  const edge = edgeFor(options);
+  const rest = createRestBinding({ edge, bodies, streams: new EventStreams(streams), responder, cors });
+  const connect = new ConnectBinding({ edge, bodies, streams, responder, cors });
+  const table = createRouteTable([...pages, ...routes.map(rest), ...connectRoutes(targets).map((route) => connect.route(route))]);
+  const handle = createHandler({ routes: table, responder, cors });
   const server = createHttpServer({ handle, arrivalMs, securityHeaders: security.api, reasons, log });
 
   let stopping: Promise<void> | undefined;

@@ -29,5 +29,6 @@ export function corsFor(origins: readonly string[]): Cors {
   };
 }
 
-const allowed = "Authorization, Content-Type, Idempotency-Key, If-None-Match, X-Correlation-Id, Traceparent";
+const allowed =
+  "Authorization, Connect-Protocol-Version, Connect-Timeout-Ms, Content-Type, Idempotency-Key, If-None-Match, X-Correlation-Id, Traceparent";
 const exposed = "ETag, Location, RateLimit, RateLimit-Policy, Retry-After, X-Correlation-Id, WWW-Authenticate";

@@ -28,6 +28,8 @@ export interface Invocation {
   readonly principal: Principal;
   readonly message: Message;
   readonly idempotencyKey: string | undefined;
+  /** What the client allows the call, where its protocol says so; never more than the gateway does. */
+  readonly timeoutMs?: number;
 }
 
 /** A stream's request, open until the signal aborts or the time is over. */
@@ -93,8 +95,8 @@ export function createEdge({ authenticate, rateLimiter, bruteForceLimits, concur
       await permit(exchange, target, principal, options);
       return principal;
     },
-    async invoke({ request, trace, correlation }, target, { principal, message, idempotencyKey }) {
-      const deadlineMs = performance.now() + timeoutMs;
+    async invoke({ request, trace, correlation }, target, { principal, message, idempotencyKey, timeoutMs: clientMs = timeoutMs }) {
+      const deadlineMs = performance.now() + Math.min(clientMs, timeoutMs);
       const call = new Call({ caller: edgeCaller, user: principal.user, deadlineMs, idempotencyKey, trace, correlation });
       const limiter = limiterOf(target);
       const wait = limiter.enter(target.urgent, deadlineMs);

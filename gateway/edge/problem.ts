@@ -47,38 +47,59 @@ export interface Problem {
   readonly status: number;
   readonly reason: string;
   /** Flat list of names and values: Content-Type, Retry-After, WWW-Authenticate, Allow. */
-  readonly headers: string[];
+  readonly headers: readonly string[];
   readonly body: string;
 }
 
 /** Where the page about a reason is. */
 export const reasonPath = (reason: string): string => `/docs/errors/${reason}`;
 
-export function problemOf(
-  refusal: Refusal,
-  { reasons, traceId, status: forced }: { reasons: ReadonlyMap<string, Reason>; traceId: string; status?: number },
-): Problem {
+/** What a response in any protocol says about a refusal. */
+export interface Explanation {
+  /** Over REST. */
+  readonly status: number;
+  readonly title: string;
+  /** A sentence for the client. */
+  readonly detail: string;
+  /** Flat list of names and values: Retry-After, WWW-Authenticate, Allow. */
+  readonly headers: readonly string[];
+}
+
+export function explain(refusal: Refusal, reasons: ReadonlyMap<string, Reason>, forced?: number): Explanation {
   const known = reasons.get(refusal.reason);
   // A reason's own status belongs to its code: a service that gives another code means another thing.
   const status = forced ?? (known !== undefined && known.code === refusal.code ? known.status : httpStatusOf[refusal.code]);
   const title = known?.title ?? sentence(refusal.reason);
-  const problem = {
-    type: reasonPath(refusal.reason),
-    title,
-    status,
-    detail: refusal.message === refusal.reason || refusal.code === "internal" ? title : refusal.message,
-    reason: refusal.reason,
-    ...(refusal.fields.length > 0 && { errors: refusal.fields }),
-    ...(Object.keys(refusal.details).length > 0 && { details: refusal.details }),
-    traceId,
-  };
-  const headers = ["Content-Type", "application/problem+json", "Cache-Control", "no-store"];
+  const headers: string[] = [];
   if (status === 401) headers.push("WWW-Authenticate", isTokenRefusal(refusal) ? invalidToken : "Bearer");
   if (refusal.retryAfterMs !== undefined || status === 429 || status === 503)
     headers.push("Retry-After", String(Math.max(1, Math.ceil((refusal.retryAfterMs ?? 1000) / 1000))));
   const allow = refusal.reason === "METHOD_NOT_ALLOWED" ? refusal.details["allow"] : undefined;
   if (Array.isArray(allow)) headers.push("Allow", allow.join(", "));
-  return { status, reason: refusal.reason, headers, body: JSON.stringify(problem) };
+  return { status, title, detail: refusal.message === refusal.reason || refusal.code === "internal" ? title : refusal.message, headers };
+}
+
+export function problemOf(
+  refusal: Refusal,
+  { reasons, traceId, status: forced }: { reasons: ReadonlyMap<string, Reason>; traceId: string; status?: number },
+): Problem {
+  const { status, title, detail, headers } = explain(refusal, reasons, forced);
+  const problem = {
+    type: reasonPath(refusal.reason),
+    title,
+    status,
+    detail,
+    reason: refusal.reason,
+    ...(refusal.fields.length > 0 && { errors: refusal.fields }),
+    ...(Object.keys(refusal.details).length > 0 && { details: refusal.details }),
+    traceId,
+  };
+  return {
+    status,
+    reason: refusal.reason,
+    headers: ["Content-Type", "application/problem+json", "Cache-Control", "no-store", ...headers],
+    body: JSON.stringify(problem),
+  };
 }
 
 /** The `WWW-Authenticate` of a response to a request whose token is not accepted. */

@@ -1,11 +1,12 @@
 import { performance } from "node:perf_hooks";
-import { refusalIn } from "@kontor/platform/errors/refusal.ts";
+import { refusalIn, refuse } from "@kontor/platform/errors/refusal.ts";
+import type { Refusal } from "@kontor/platform/errors/refusal.ts";
 import { refusalFor } from "@kontor/platform/rpc/faults.ts";
 import type { Logger } from "@kontor/platform/telemetry/logger.ts";
 import { discardBody, hasBody } from "./body.ts";
 import type { Cors } from "./cors.ts";
 import type { Exchange } from "./exchange.ts";
-import { problemOf } from "./problem.ts";
+import { explain, problemOf } from "./problem.ts";
 import type { Problem, Reason } from "./problem.ts";
 import type { Policy } from "./security-headers.ts";
 
@@ -25,6 +26,8 @@ export interface Responder {
   begin(exchange: Exchange, status: number, policy: Policy, headers: readonly string[]): void;
   /** The error as a problem. A fault is logged, and its problem says nothing about it. */
   problemFor(exchange: Exchange, error: unknown): Problem;
+  /** The error for a protocol with errors of its own: as a refusal in words for the client, and the headers that say what to do about it. */
+  explained(exchange: Exchange, error: unknown): { readonly refusal: Refusal; readonly headers: readonly string[] };
   /** Sends the error as a problem; cuts the connection when a response has begun. */
   sendProblem(exchange: Exchange, error: unknown): void;
 }
@@ -58,9 +61,20 @@ export function createResponder({ reasons, security, cors, log, draining }: Resp
     log.info({ method: request.method, route: template, status, ms, call: { correlation, trace } }, "request");
   }
 
-  function problemFor({ request, correlation, trace, template }: Exchange, error: unknown): Problem {
-    const refusal = refusalIn(error) ?? refusalFor(error, { log, call: { correlation, trace }, method: `${request.method} ${template}` });
-    return problemOf(refusal, { reasons, traceId: trace.traceId });
+  function refusalOf({ request, correlation, trace, template }: Exchange, error: unknown): Refusal {
+    return refusalIn(error) ?? refusalFor(error, { log, call: { correlation, trace }, method: `${request.method} ${template}` });
+  }
+
+  function problemFor(exchange: Exchange, error: unknown): Problem {
+    return problemOf(refusalOf(exchange, error), { reasons, traceId: exchange.trace.traceId });
+  }
+
+  function explained(exchange: Exchange, error: unknown): ReturnType<Responder["explained"]> {
+    const refusal = refusalOf(exchange, error);
+    const { detail, headers } = explain(refusal, reasons);
+    const { reason, code, details, fields, retryAfterMs } = refusal;
+    const init = { reason, code, message: detail, details, fields };
+    return { refusal: refuse(retryAfterMs === undefined ? init : { ...init, retryAfterMs }), headers };
   }
 
   function sendProblem(exchange: Exchange, error: unknown): void {
@@ -71,5 +85,5 @@ export function createResponder({ reasons, security, cors, log, draining }: Resp
     if (hasBody(request)) discardBody(request);
   }
 
-  return { send, begin, problemFor, sendProblem };
+  return { send, begin, problemFor, explained, sendProblem };
 }

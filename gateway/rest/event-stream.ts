@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Message } from "@bufbuild/protobuf";
-import { refuse } from "@kontor/platform/errors/refusal.ts";
 import type { MethodContract } from "@kontor/platform/contract/contract.ts";
+import type { OpenStreams } from "../edge/open-streams.ts";
 
 /** Which fields of a stream's messages server-sent events use. */
 export interface StreamFields {
@@ -34,12 +34,9 @@ export function resumedQuery(query: string, resumeBy: string | undefined, lastEv
   return parameters.toString();
 }
 
-/** How long a stream may be open: then its client connects again and resumes. */
-export const streamMs = 300_000;
 const keepAliveMs = 15_000;
 /** How long to wait for the first event before the response begins without one. */
 const firstMs = 50;
-const streamsMax = 2_000;
 
 interface ServedStream {
   readonly request: IncomingMessage;
@@ -55,18 +52,17 @@ interface ServedStream {
   readonly problem: (error: unknown) => string;
 }
 
-/** Streams of services as server-sent events: a bounded number, each as fast as its client reads. */
+/** Streams of services as server-sent events, each as fast as its client reads. */
 export class EventStreams {
-  readonly #open = new Set<AbortController>();
+  readonly #streams: OpenStreams;
+
+  constructor(streams: OpenStreams) {
+    this.#streams = streams;
+  }
 
   /** Rejects with an error that occurs before the response begins; a later one is sent as an event. */
   async serve({ request, response, begin, empty, open, idOf, encode, problem }: ServedStream): Promise<void> {
-    if (this.#open.size >= streamsMax)
-      throw refuse({ reason: "OVERLOADED", code: "unavailable", message: "Too many streams are open; try again", retryAfterMs: 5_000 });
-    const ending = new AbortController();
-    const onClose = () => ending.abort();
-    this.#open.add(ending);
-    response.once("close", onClose);
+    const ending = this.#streams.open(response);
     const messages = open(ending.signal)[Symbol.asyncIterator]();
     try {
       let next = messages.next();
@@ -89,18 +85,11 @@ export class EventStreams {
         clearInterval(keepAlive);
       }
     } finally {
-      this.#open.delete(ending);
-      response.off("close", onClose);
-      ending.abort();
+      this.#streams.close(ending);
       // The signal ends what it was waiting for, and that outcome does not matter.
       messages.return?.().catch(() => undefined);
     }
     request.resume();
-  }
-
-  /** Ends all, so that their clients connect to another process. */
-  end(): void {
-    for (const stream of this.#open) stream.abort();
   }
 }
 
