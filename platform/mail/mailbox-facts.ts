@@ -1,5 +1,5 @@
+import type { Queries } from "../database/database.ts";
 import { sql } from "../database/sql.ts";
-import type { ServiceFacts } from "../service/facts.ts";
 
 /** What the mailbox says of the mails that it has received. */
 export interface MailboxFacts {
@@ -9,9 +9,10 @@ export interface MailboxFacts {
   storedSince(): Promise<Date | undefined>;
 }
 
-export const mailboxFacts: ServiceFacts<MailboxFacts> = {
+/** As `ServiceFacts` of a service, because it has a database like one. */
+export const mailboxFacts = {
   service: "mailbox",
-  from: (mailbox) => ({
+  from: (mailbox: Queries): MailboxFacts => ({
     async stored(messageIds) {
       const rows = await mailbox.rows<{ id: string }>(
         sql`select message_id as id from mails where message_id = any(${messageIds}::text[])`,

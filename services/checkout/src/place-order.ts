@@ -1,20 +1,14 @@
 import { PlaceOrderInputSchema } from "@kontor/contracts/gen/kontor/checkout/v1/checkout_pb.js";
-import type { PlaceOrderInput } from "@kontor/contracts/gen/kontor/checkout/v1/checkout_pb.js";
 import type { InventoryService } from "@kontor/contracts/gen/kontor/inventory/v1/inventory_pb.js";
 import { OrderSchema } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
-import type { Order, OrdersService } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
+import type { OrdersService } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
 import type { PaymentsService } from "@kontor/contracts/gen/kontor/payments/v1/payments_pb.js";
 import type { Client } from "@kontor/platform/rpc/rpc.ts";
 import type { SagaDefinition } from "@kontor/platform/saga/saga.ts";
+import type { PlacingOrder } from "./placing-order.ts";
 import { createOrder } from "./steps/create-order.ts";
 import { openPayment } from "./steps/open-payment.ts";
 import { reserveStock } from "./steps/reserve-stock.ts";
-
-/** A saga under way: its input, and the results of its steps. */
-export interface PlacingOrder {
-  readonly input: PlaceOrderInput;
-  readonly order?: Order;
-}
 
 export type PlaceOrder = SagaDefinition<typeof PlaceOrderInputSchema, typeof OrderSchema, PlacingOrder>;
 

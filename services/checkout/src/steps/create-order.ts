@@ -1,7 +1,7 @@
 import type { OrdersService } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
 import type { Client } from "@kontor/platform/rpc/rpc.ts";
 import type { SagaStep } from "@kontor/platform/saga/saga.ts";
-import type { PlacingOrder } from "../place-order.ts";
+import type { PlacingOrder } from "../placing-order.ts";
 
 /** Makes the order, PENDING. */
 export function createOrder(orders: Client<typeof OrdersService>): SagaStep<PlacingOrder> {

@@ -1,7 +1,7 @@
 import type { PaymentsService } from "@kontor/contracts/gen/kontor/payments/v1/payments_pb.js";
 import type { Client } from "@kontor/platform/rpc/rpc.ts";
 import type { SagaStep } from "@kontor/platform/saga/saga.ts";
-import type { PlacingOrder } from "../place-order.ts";
+import type { PlacingOrder } from "../placing-order.ts";
 
 /** Opens the order's payment. No provider is called until somebody wants to pay. */
 export function openPayment(payments: Client<typeof PaymentsService>): SagaStep<PlacingOrder> {

@@ -2,7 +2,7 @@ import { timestampDate, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { InventoryService } from "@kontor/contracts/gen/kontor/inventory/v1/inventory_pb.js";
 import type { SagaStep } from "@kontor/platform/saga/saga.ts";
 import type { Client } from "@kontor/platform/rpc/rpc.ts";
-import type { PlacingOrder } from "../place-order.ts";
+import type { PlacingOrder } from "../placing-order.ts";
 
 // A day in which the order can be paid, and an hour more, so that a payment in the last minute still finds its units.
 const reservedMs = 25 * 3_600_000;
