@@ -12,8 +12,8 @@ import type { Ids } from "../ids/ids.ts";
 import type { Call } from "../call/call.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { backoffMs } from "../retry/backoff.ts";
-import { attemptDefaults } from "./saga-retries.ts";
-import type { AttemptOptions } from "./saga-retries.ts";
+import { sagasDefaults } from "./saga-options.ts";
+import type { SagasOptions } from "./saga-options.ts";
 import { SagaOwner } from "./saga-owner.ts";
 import { createSagaStore } from "./saga-store.ts";
 import type { NewSaga, SagaRow } from "./saga-store.ts";
@@ -22,28 +22,6 @@ import { isUnavailable, restoreRefusal } from "./stored-refusal.ts";
 
 /** What a database with sagas needs. */
 export const sagaMigrations: MigrationSet = { scope: "sagas", folder: new URL("./migrations/", import.meta.url) };
-
-export interface SagasOptions extends AttemptOptions {
-  /** How long a lease lasts without renewal: 10,000. It is renewed after a third of that. */
-  readonly leaseMs: number;
-  /** How often sagas without an owner are searched for: 1,000. */
-  readonly recoverEveryMs: number;
-  /** How many sagas are taken over at a time: 32. */
-  readonly recoverAtOnce: number;
-  /** How long before its caller's deadline `run` returns "running", so that the response still arrives: 100, or a tenth of what is left. */
-  readonly replyMarginMs: number;
-  /** How long `stop` waits for sagas under way: 5,000. Other processes take over the rest at once. */
-  readonly stopMs: number;
-}
-
-export const sagasDefaults: SagasOptions = {
-  ...attemptDefaults,
-  leaseMs: 10_000,
-  recoverEveryMs: 1_000,
-  recoverAtOnce: 32,
-  replyMarginMs: 100,
-  stopMs: 5_000,
-};
 
 export interface SagasInit {
   readonly service: string;

@@ -9,7 +9,7 @@ import { SagaAttempt } from "./saga-attempt.ts";
 import type { AttemptEnd, EarlyResult } from "./saga-attempt.ts";
 import type { AttemptPorts } from "./saga-retries.ts";
 import type { SagaRow, SagaStore } from "./saga-store.ts";
-import type { SagasOptions } from "./embedded.ts";
+import type { SagasOptions } from "./saga-options.ts";
 import type { AnySaga } from "./saga.ts";
 
 interface Needs {

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { describe, it } from "node:test";
-import type { SearchContract } from "./search.contract.ts";
 import type { SearchDocument, SearchQuery } from "./search.ts";
+import type { SearchContract } from "./test-search-data.ts";
 import { document, filledIndex, relevance, words } from "./test-search-data.ts";
 
 /** What every engine of the search seam must do when documents are put, deleted and rebuilt. */

@@ -3,17 +3,9 @@ import { describe, it } from "node:test";
 import fc from "fast-check";
 import { Refusal } from "../errors/refusal.ts";
 import { searchWritingContract } from "./search-writing.contract.ts";
-import type { Search, SearchDocument, SearchQuery, SearchResult } from "./search.ts";
+import type { SearchContract } from "./test-search-data.ts";
+import type { SearchDocument, SearchQuery, SearchResult } from "./search.ts";
 import { document, filledIndex, naive, naiveFacet, randomDocuments, randomQuery, relevance, words } from "./test-search-data.ts";
-
-export interface SearchContract {
-  /** Opens a search; the engine may be shared, because each test has an index of its own. */
-  readonly open: () => Promise<Search>;
-  /** Resolves when writes can be seen; at once by default. */
-  readonly settle?: (index: string) => Promise<void>;
-  /** How often a property is checked: 12 by default. */
-  readonly runs?: number;
-}
 
 /** What every engine of the search seam must do. */
 export function searchContract(name: string, { open, settle = async () => undefined, runs = 12 }: SearchContract): void {

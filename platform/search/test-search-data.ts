@@ -2,6 +2,16 @@ import { randomUUID } from "node:crypto";
 import fc from "fast-check";
 import type { Search, SearchDocument, SearchIndex, SearchQuery } from "./search.ts";
 
+/** How the suite of the search seam opens an engine. */
+export interface SearchContract {
+  /** Opens a search; the engine may be shared, because each test has an index of its own. */
+  readonly open: () => Promise<Search>;
+  /** Resolves when writes can be seen; at once by default. */
+  readonly settle?: (index: string) => Promise<void>;
+  /** How often a property is checked: 12 by default. */
+  readonly runs?: number;
+}
+
 /** Words that are far from each other, none the beginning of another, and their own stems. */
 export const words = ["kobaltu", "zirandok", "maquip", "wexforn", "tulgrad", "ophibar"] as const;
 const values = ["one", "two", 'it\'s \\ "three" & !four | :*', "Grün 5"] as const;

@@ -6,10 +6,9 @@ import { brokenRule } from "./catalogue-rules.ts";
 import type { OptionColumns } from "./catalogue-rules.ts";
 import { readBoolean, readImage } from "./cells.ts";
 import type { Column, Columns } from "./columns.ts";
-import type { Report } from "./findings.ts";
+import type { DraftNeeds, Row } from "./draft-needs.ts";
 import { readVariant } from "./read-variant.ts";
 import type { ReadVariant } from "./read-variant.ts";
-import type { Skus } from "./skus.ts";
 
 /** A product as catalog imports it, with the stock of its variants. */
 export interface CatalogueEntry {
@@ -20,18 +19,6 @@ export interface CatalogueEntry {
   readonly lines: ReadonlyMap<string, number>;
   /** How many of its SKUs were generated, because the file had none. */
   readonly generatedSkus: number;
-}
-
-export interface Row {
-  readonly line: number;
-  readonly cells: readonly string[];
-}
-
-export interface DraftNeeds {
-  readonly columns: Columns;
-  readonly currency: string;
-  readonly skus: Skus;
-  readonly report: Report;
 }
 
 /** A product whose rows are still being read. */

@@ -3,7 +3,8 @@ import { findColumns } from "./columns.ts";
 import type { Columns } from "./columns.ts";
 import type { Report } from "./findings.ts";
 import { beginProduct } from "./product-draft.ts";
-import type { CatalogueEntry, ProductDraft, Row } from "./product-draft.ts";
+import type { Row } from "./draft-needs.ts";
+import type { CatalogueEntry, ProductDraft } from "./product-draft.ts";
 import { readCsv } from "./read-csv.ts";
 import { copied, createSkus, shortened, slug } from "./skus.ts";
 

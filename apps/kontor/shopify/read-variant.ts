@@ -4,7 +4,7 @@ import { compare, moneyFrom } from "@kontor/contracts/money.ts";
 import { readImage, readPrice, readQuantity, readWeight } from "./cells.ts";
 import type { Read } from "./cells.ts";
 import type { Column } from "./columns.ts";
-import type { DraftNeeds, Row } from "./product-draft.ts";
+import type { DraftNeeds, Row } from "./draft-needs.ts";
 
 /** A variant of one row, with the units that it has; undefined where the file does not say how many. */
 export interface ReadVariant {

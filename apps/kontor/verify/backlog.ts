@@ -3,7 +3,6 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Queries } from "@kontor/platform/database/database.ts";
 import { eventsBetween, logHead } from "@kontor/platform/events/log/log-facts.ts";
 import type { StreamPosition } from "@kontor/platform/events/log/log-facts.ts";
-import { partitionOfStream } from "@kontor/platform/events/kafka/partition-of-stream.ts";
 import { beginning, comparePositions } from "@kontor/platform/events/position.ts";
 import type { Position } from "@kontor/platform/events/position.ts";
 import { reachedPosition } from "@kontor/platform/events/transport/log-progress.ts";
@@ -110,14 +109,21 @@ async function* streamsBehind(
   { subscription: { types }, partition, ...from }: Checkpoint,
   to?: Position,
 ): AsyncGenerator<string> {
+  const isOwn = partition === undefined ? () => true : await inPartition(partition);
   for (let after: Position = from; ;) {
     const events: readonly StreamPosition[] = await eventsBetween(log, { after, types, ...(to && { to }) }, pageSize);
-    for (const { stream } of events)
-      if (partition === undefined || partitionOfStream(stream, partition.of) === partition.number) yield stream;
+    for (const { stream } of events) if (isOwn(stream)) yield stream;
     const last = events.at(-1);
     if (last === undefined || events.length < pageSize) return;
     after = last;
   }
+}
+
+/** Whether a stream's events are in a partition. */
+async function inPartition({ number, of }: NonNullable<Checkpoint["partition"]>): Promise<(stream: string) => boolean> {
+  // The broker's client takes a while to load, and only partitions need it.
+  const { partitionOfStream } = await import("@kontor/platform/events/kafka/partition-of-stream.ts");
+  return (stream) => partitionOfStream(stream, of) === number;
 }
 
 async function anyBetween(log: Queries, after: Checkpoint, to: Position): Promise<boolean> {

@@ -1,7 +1,6 @@
 import type { Queries } from "@kontor/platform/database/database.ts";
 import { countsByType, eventsBetween } from "@kontor/platform/events/log/log-facts.ts";
 import type { StreamPosition } from "@kontor/platform/events/log/log-facts.ts";
-import { partitionOfStream } from "@kontor/platform/events/kafka/partition-of-stream.ts";
 import { beginning, comparePositions } from "@kontor/platform/events/position.ts";
 import type { Checkpoint } from "@kontor/platform/events/checkpoint.ts";
 import type { Position } from "@kontor/platform/events/position.ts";
@@ -74,8 +73,11 @@ function reachedOf(row: SubscriptionTotals, relayed: Checkpoint | undefined): Re
 /** How many events behind the least position are at or before that of their partition. */
 async function countInPartitions(log: Queries, types: readonly string[], { least, partitions }: Reached): Promise<number> {
   const last = partitions.toSorted(comparePositions).at(-1);
+  if (last === undefined) return 0;
+  // The broker's client takes a while to load, and only partitions need it.
+  const { partitionOfStream } = await import("@kontor/platform/events/kafka/partition-of-stream.ts");
   let count = 0;
-  for (let at = least; last !== undefined && comparePositions(at, last) < 0;) {
+  for (let at = least; comparePositions(at, last) < 0;) {
     const events: readonly StreamPosition[] = await eventsBetween(log, { after: at, to: last, types }, atOnce);
     for (const event of events) if (comparePositions(event, partitions[partitionOfStream(event.stream, partitions.length)]!) <= 0) count++;
     const end = events.at(-1);

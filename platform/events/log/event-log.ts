@@ -15,6 +15,7 @@ import { eventMessages, eventSchemas } from "../event-schemas.ts";
 import type { EventSchemas } from "../event-schemas.ts";
 import type { EventLog, NewEvents, RecordedEvent } from "../events.ts";
 import { eventInsertion } from "./event-insertion.ts";
+import type { EventRow } from "./event-row.ts";
 import { checkEpoch } from "./log-epoch.ts";
 import { readEvents } from "./read-events.ts";
 import type { Wakeups } from "../wakeups.ts";
@@ -109,20 +110,6 @@ function constraintOf(error: unknown): string | undefined {
   for (let at: unknown = error; at instanceof Error; at = at.cause)
     if ("constraint" in at && typeof at.constraint === "string") return at.constraint;
   return undefined;
-}
-
-/** An event's columns, without its position in the log. */
-export interface EventRow {
-  readonly id: string;
-  readonly stream: string;
-  readonly version: number;
-  readonly type: string;
-  readonly data: Uint8Array;
-  readonly actor: string;
-  readonly trace: string;
-  readonly correlation: string;
-  readonly causation: string;
-  readonly at: Date;
 }
 
 async function history(queries: Parameters<EventLog["history"]>[0], stream: string, schemas: EventSchemas): Promise<RecordedEvent[]> {

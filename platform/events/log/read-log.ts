@@ -4,7 +4,7 @@ import { sql } from "../../database/sql.ts";
 import { laterPosition, positionOf } from "../position.ts";
 import type { Position } from "../position.ts";
 import type { SourceEvent } from "../transport/event-source.ts";
-import type { EventRow } from "./event-log.ts";
+import type { EventRow } from "./event-row.ts";
 import { checkEpoch } from "./log-epoch.ts";
 
 /** Some events of a log, the position to read on from, and that of the last committed event. */

@@ -2,7 +2,7 @@ import type { Database, Queries } from "../../database/database.ts";
 import { sql } from "../../database/sql.ts";
 import { describeError } from "../../telemetry/describe-error.ts";
 import type { SourceEvent } from "../transport/event-source.ts";
-import type { EventRow } from "../log/event-log.ts";
+import type { EventRow } from "../log/event-row.ts";
 import type { Position } from "../position.ts";
 import { LeaseLost } from "./lease-store.ts";
 import type { Lease } from "./lease-store.ts";

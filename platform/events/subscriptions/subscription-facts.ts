@@ -1,7 +1,6 @@
 import type { Queries } from "../../database/database.ts";
 import { sql } from "../../database/sql.ts";
 import type { Sql } from "../../database/sql.ts";
-import { partitionOfStream } from "../kafka/partition-of-stream.ts";
 import type { Position } from "../position.ts";
 import { partitionName } from "./partition-name.ts";
 
@@ -59,12 +58,16 @@ export function parkedStreams(subscriber: Queries, row: string, limit: number): 
 export async function checkpointsOf(subscriber: Queries, subscription: string, streams: readonly string[]): Promise<Sql> {
   const row = await subscriber.maybe<{ partitions: number }>(sql`select partitions from subscriptions where name = ${subscription}`);
   const partitions = row?.partitions ?? 0;
-  const rows = streams.map((stream) =>
-    partitions === 0 ? subscription : partitionName(subscription, partitionOfStream(stream, partitions)),
-  );
+  const rows = partitions === 0 ? streams.map(() => subscription) : await partitionRows(subscription, streams, partitions);
   return sql`(
     select w.stream, s.epoch, s.xid, s.position,
       exists (select from parked_events p where p.subscription = s.name and p.stream = w.stream) as parked
     from unnest(${streams}::text[], ${rows}::text[]) as w (stream, reader) join subscriptions s on s.name = w.reader
   )`;
+}
+
+async function partitionRows(subscription: string, streams: readonly string[], partitions: number): Promise<string[]> {
+  // The broker's client takes a while to load, and only partitions need it.
+  const { partitionOfStream } = await import("../kafka/partition-of-stream.ts");
+  return streams.map((stream) => partitionName(subscription, partitionOfStream(stream, partitions)));
 }

@@ -1,5 +1,5 @@
 import type { Checkpoint } from "../checkpoint.ts";
-import type { EventRow } from "../log/event-log.ts";
+import type { EventRow } from "../log/event-row.ts";
 import type { Position } from "../position.ts";
 
 /** An event as it comes from its publisher, its data not yet decoded. */
