@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import pg from "pg";
 import type { Connection } from "@kontor/platform/database/connection.ts";
-import type { Addresses } from "@kontor/kontor/app.ts";
+import type { Addresses } from "@kontor/kontor/installation.ts";
 import { startChild } from "./child.ts";
 import { environment, newFolder, postmasterOf } from "./environment.ts";
 import { Figures, percentile } from "./figures.ts";

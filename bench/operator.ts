@@ -34,7 +34,7 @@ async function count(table: "events" | "tasks"): Promise<number> {
 /** Waits until the shop's own processes have done all that there is to do. */
 async function settled(): Promise<void> {
   for (let before = ""; ;) {
-    const after = (await Promise.all(app.services.map((service) => service.marks()))).join();
+    const after = (await Promise.all(app.services.map((service) => service.progress()))).join();
     const due = await Promise.all(
       app.services.map(({ database }) =>
         database.one<{ due: number }>(sql`select count(*)::float8 as due from tasks where state = 'waiting' and due_at <= now()`),

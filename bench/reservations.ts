@@ -61,7 +61,7 @@ export async function measureReservations(options: ReservationsOptions): Promise
       const database = openDatabase({ name: "inventory", connection: connections.get("inventory")!, budget, log });
       await migrate(database, [...platformMigrations, { scope: "inventory", folder: inventory.migrations! }]);
       const rpc = createInProcessRpc({ log });
-      const hosted = hostService(inventory, {
+      const hosted = await hostService(inventory, {
         database,
         rpc,
         wakeups: createWakeups({ log }),
@@ -72,9 +72,8 @@ export async function measureReservations(options: ReservationsOptions): Promise
         config: {
           publicUrl: "",
           shopName: "",
-          mailFrom: "",
+          host: "localhost",
           masterKey: new Uint8Array(32),
-          payments: { providerUrl: "", apiKey: "", webhookSecret: "" },
         },
         registry: contracts,
         log,

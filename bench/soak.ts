@@ -4,7 +4,7 @@ import type { AddressInfo } from "node:net";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import type { Addresses } from "@kontor/kontor/app.ts";
+import type { Addresses } from "@kontor/kontor/installation.ts";
 import { eraseEmbeddedPostgres } from "@kontor/platform/database/embedded.ts";
 import { startChild } from "./child.ts";
 import { growthOf } from "./growth.ts";

@@ -6,7 +6,7 @@ import { rmSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import pg from "pg";
-import { serviceNames } from "@kontor/kontor/roles.ts";
+import { serviceNames, variableOf } from "@kontor/kontor/roles.ts";
 import { engineAddress } from "@kontor/platform/testing/engines.ts";
 import { startChild } from "./child.ts";
 import { environment, newFolder, postmasterOf } from "./environment.ts";
@@ -36,7 +36,7 @@ async function variables(name: TopologyName, opsPort: number, rpcPort: number): 
   if (name === "one" || name === "cluster") return { ...ops, KONTOR_POSTGRES_SETTINGS: statementSettings };
   if (name === "wire") {
     const here = `grpc://127.0.0.1:${rpcPort}`;
-    const urls = Object.fromEntries(serviceNames.map((service) => [`KONTOR_${service.toUpperCase()}_URL`, here]));
+    const urls = Object.fromEntries(serviceNames.map((service) => [variableOf(service, "URL"), here]));
     return { ...ops, ...urls, KONTOR_RPC: here, KONTOR_POSTGRES_SETTINGS: statementSettings };
   }
   return {

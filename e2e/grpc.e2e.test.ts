@@ -1,10 +1,9 @@
 import assert from "node:assert/strict";
 import { before, describe, it } from "node:test";
-import type { DescService } from "@bufbuild/protobuf";
 import { masterKeyOf } from "@kontor/kontor/master-key.ts";
 import { placementOf } from "@kontor/kontor/placement.ts";
 import { readConfiguration } from "@kontor/kontor/configuration.ts";
-import { serviceContracts } from "@kontor/kontor/services.ts";
+import { definitions } from "@kontor/kontor/roles.ts";
 import { createLogger } from "@kontor/platform/telemetry/create-logger.ts";
 import { refusalIn } from "@kontor/platform/errors/refusal.ts";
 import { rootCall } from "@kontor/platform/call/call.ts";
@@ -42,8 +41,7 @@ describe("the services over gRPC", () => {
       const remotes = await openRemotes({ services, callers, log });
       afterTests(() => remotes.close());
       const clients = createInProcessRpc({ log, remotes }).clientsFor("kontor");
-      for (const [service, [only]] of serviceContracts) {
-        const contract: DescService = only!.service;
+      for (const [service, contract] of definitions.flatMap(({ name, contracts }) => contracts.map((one) => [name, one] as const))) {
         // A contract taken from a list has no static type; its methods are those that are called here.
         const client = clients.of(service, contract) as unknown as Readonly<Record<string, Method>>;
         for (const method of contract.methods.filter(({ methodKind }) => methodKind === "unary")) {

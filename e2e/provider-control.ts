@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
-import { derived, masterKeyOf } from "@kontor/kontor/master-key.ts";
+import { masterKeyOf } from "@kontor/kontor/master-key.ts";
 import type { Faults } from "@kontor/payments/provider/src/faults.ts";
+import { deriveSecret } from "@kontor/platform/service/derive-secret.ts";
 import type { ShopProcess } from "./shop-process.ts";
 
 /** What the payment provider has on one charge. */
@@ -24,7 +25,8 @@ export async function openProviderControl({
   folder,
   environment,
 }: Pick<ShopProcess, "provider" | "folder" | "environment">): Promise<ProviderControl> {
-  const key = derived(await masterKeyOf(environment["KONTOR_MASTER_KEY"], folder), "provider api key").toString("base64url");
+  const masterKey = await masterKeyOf(environment["KONTOR_MASTER_KEY"], folder);
+  const key = deriveSecret(masterKey, "provider api key").toString("base64url");
   const headers = { authorization: `Bearer ${key}`, "content-type": "application/json" };
   const call = async (method: string, path: string, json?: unknown): Promise<unknown> => {
     const response = await fetch(provider + path, { method, headers, ...(json !== undefined && { body: JSON.stringify(json) }) });

@@ -67,9 +67,9 @@ describe("what the pages tell to type", () => {
   });
 
   it("DOC-02: the README is right about where everything is", () => {
-    const { port, mailboxPort, providerPort } = readConfiguration({});
+    const { port, mailboxPort, settings } = readConfiguration({});
     const rows = Array.from(readme.matchAll(/^\| .* \| http:\/\/localhost:(\d+)\S* \|$/gm), ([, acknowledged]) => Number(acknowledged));
-    assert.deepEqual(rows, [port, mailboxPort, providerPort]);
+    assert.deepEqual(rows, [port, mailboxPort, settings.payments.providerPort]);
     assert.equal(readmeOrder().variables["api"], `http://localhost:${port}`);
   });
 });

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { serviceNames } from "@kontor/kontor/roles.ts";
+import { serviceNames, variableOf } from "@kontor/kontor/roles.ts";
 import { engineAddress } from "@kontor/platform/testing/engines.ts";
 import { freePorts } from "./free-ports.ts";
 
@@ -30,7 +30,7 @@ export const overGrpc: Topology = {
   environment: async () => {
     const [port] = await freePorts(1);
     const here = `grpc://127.0.0.1:${port}`;
-    return { KONTOR_RPC: here, ...Object.fromEntries(serviceNames.map((name) => [`KONTOR_${name.toUpperCase()}_URL`, here])) };
+    return { KONTOR_RPC: here, ...Object.fromEntries(serviceNames.map((name) => [variableOf(name, "URL"), here])) };
   },
 };
 

@@ -5,7 +5,7 @@ import { contracts } from "@kontor/contracts/registry.ts";
 import { eventTypeOf } from "@kontor/platform/contract/contract.ts";
 import { eventMessages } from "@kontor/platform/events/event-schemas.ts";
 import { openTestServices } from "@kontor/platform/testing/test-services.ts";
-import { loadServices } from "./services.ts";
+import { definitions } from "./roles.ts";
 
 interface Channel {
   readonly kind: "event" | "task";
@@ -17,7 +17,7 @@ const registered = JSON.parse(readFileSync(new URL("../../contracts/channels.jso
 
 describe("the registry of channels", () => {
   it("MSG-03 MSG-04: names every event and every queue with its schema; events go over Kafka and work over RabbitMQ, never the other way", async () => {
-    const app = await openTestServices({ services: await loadServices(), registry: contracts });
+    const app = await openTestServices({ services: definitions, registry: contracts });
     const found: Record<string, Channel> = {};
     for (const schema of eventMessages(contracts))
       found[eventTypeOf(schema)] = { kind: "event", transport: "kafka", schema: schema.typeName };

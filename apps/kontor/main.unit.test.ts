@@ -43,7 +43,7 @@ describe("kontor", () => {
       [["nonsense"], /no command "nonsense"/],
       [["toString"], /no command "toString"/],
       [["start", "--port", "1"], /Unknown option '--port'/],
-      [["start", "now"], /"now" is none of identity, catalog/],
+      [["start", "now"], /"now" is none of carts, catalog/],
       [["import"], /say which: shopify/],
       [["import", "magento"], /"magento" is none of shopify/],
       [["import", "shopify"], /FILE is missing/],

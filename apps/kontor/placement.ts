@@ -1,7 +1,7 @@
 import { ConfigError } from "@kontor/platform/config/read-config.ts";
 import type { RemoteAddress } from "@kontor/platform/rpc/remotes.ts";
 import type { Configuration } from "./configuration.ts";
-import { allRoles, serviceNames } from "./roles.ts";
+import { allRoles, serviceNames, variableOf } from "./roles.ts";
 import type { Role, ServiceName } from "./roles.ts";
 
 /** What of the house runs in this process, and where the rest is. */
@@ -25,7 +25,7 @@ export function placementOf(config: Configuration, roles: readonly Role[] = allR
     const url = config.services[name];
     if (url !== undefined) remotes.set(name, addressOf(url));
     else if (!here.has(name))
-      problems.push({ variable: `KONTOR_${name.toUpperCase()}_URL`, message: `is missing: ${name} does not run in this process` });
+      problems.push({ variable: variableOf(name, "URL"), message: `is missing: ${name} does not run in this process` });
   }
   const serves = serviceNames.some((name) => here.has(name));
   if (!whole && serves && config.rpc === undefined)

@@ -35,9 +35,9 @@ export function insteadOfPlain(url: string): string | undefined {
   }
 }
 
-/** Whether an address of another service leads to this machine. */
-export function leadsHere(url: string | undefined): boolean {
-  return url !== undefined && isLocal(new URL(url).hostname.replace(/^\[(.*)\]$/, "$1"));
+/** Whether a URL names this machine. */
+export function isOnThisMachine(url: string): boolean {
+  return URL.canParse(url) && isLocal(new URL(url).hostname.replace(/^\[(.*)\]$/, "$1"));
 }
 
 function isPlainPostgres(host: string, given: URLSearchParams): boolean {

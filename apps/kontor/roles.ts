@@ -1,17 +1,34 @@
-/** The services of the house, in the order in which they are told of. */
-export const serviceNames = ["identity", "catalog", "inventory", "carts", "checkout", "orders", "payments", "notifications"] as const;
+import type { ServiceDefinition } from "@kontor/platform/service/service.ts";
+import * as services from "./services.ts";
 
-export type ServiceName = (typeof serviceNames)[number];
+type Services = (typeof services)[keyof typeof services];
 
-/** What else a process can be: the way in, the mail catcher, the built-in payment provider. */
-export const otherRoles = ["gateway", "mailbox", "provider"] as const;
+export type ServiceName = Services["name"];
 
-/** A part of the house that can run in a process of its own. */
-export type Role = ServiceName | (typeof otherRoles)[number];
+/** The definitions of all services, sorted by name. */
+export const definitions: readonly (ServiceDefinition & { readonly name: ServiceName })[] = Object.values(services);
 
-export const allRoles: readonly Role[] = [...serviceNames, ...otherRoles];
+export const serviceNames: readonly ServiceName[] = definitions.map(({ name }) => name);
 
-/** Those with a database. */
-export const databaseNames = [...serviceNames, "mailbox", "provider"] as const;
+/** The variables that only one service reads, by its name. */
+export const serviceSettings = Object.fromEntries(definitions.map(({ name, settings = {} }) => [name, settings])) as {
+  readonly [One in Services as One["name"]]: NonNullable<One["settings"]>; // an entry for each definition
+};
 
-export type DatabaseName = (typeof databaseNames)[number];
+/** Servers of the app's own that take the place of others: the mail catcher for a mail server, the built-in payment provider for a company's. */
+export const developmentServers = ["mailbox", "provider"] as const;
+
+/** What a process can run: a service, the gateway or a development server. */
+export type Role = ServiceName | "gateway" | (typeof developmentServers)[number];
+
+export const allRoles: readonly Role[] = [...serviceNames, "gateway", ...developmentServers];
+
+export type DatabaseName = ServiceName | (typeof developmentServers)[number];
+
+/** The roles that have a database, which is named like them. */
+export const databaseNames: readonly DatabaseName[] = [...serviceNames, ...developmentServers];
+
+/** The variable of a service or database: "orders", "DATABASE_URL" → "KONTOR_ORDERS_DATABASE_URL". */
+export function variableOf(name: string, suffix: "URL" | "DATABASE_URL" | "DATABASE_REPLICA_URL" | "DOCUMENTS"): string {
+  return `KONTOR_${name.toUpperCase()}_${suffix}`;
+}

@@ -8,6 +8,7 @@ import { acquireInstallationLock } from "@kontor/platform/database/installation-
 import { provision } from "@kontor/platform/database/provision.ts";
 import type { Logger } from "@kontor/platform/telemetry/logger.ts";
 import type { Configuration } from "./configuration.ts";
+import { variableOf } from "./roles.ts";
 import type { DatabaseName } from "./roles.ts";
 
 /** Says in a data folder that its shop goes on elsewhere. */
@@ -51,9 +52,9 @@ export async function openStorage({ config, names, masterKey, shop, log, setting
   const replicas = new Map<string, Connection>();
   for (const name of names) {
     const own = config.databases[name];
-    if (own !== undefined) connections.set(name, connectionFrom(own, `KONTOR_${name.toUpperCase()}_DATABASE_URL`));
+    if (own !== undefined) connections.set(name, connectionFrom(own, variableOf(name, "DATABASE_URL")));
     const replica = config.replicas[name];
-    if (replica !== undefined) replicas.set(name, connectionFrom(replica, `KONTOR_${name.toUpperCase()}_DATABASE_REPLICA_URL`));
+    if (replica !== undefined) replicas.set(name, connectionFrom(replica, variableOf(name, "DATABASE_REPLICA_URL")));
   }
   const rest = names.filter((name) => !connections.has(name));
   const nothing = async () => undefined;

@@ -1,6 +1,7 @@
 import type { Registry } from "@bufbuild/protobuf";
 import type { Cache } from "../cache/cache.ts";
 import type { Clock } from "../clock/clock.ts";
+import { readConfig } from "../config/read-config.ts";
 import { idempotencyMigrations } from "../database/migrate.ts";
 import type { MigrationSet } from "../database/migrate.ts";
 import type { PostgresDatabase } from "../database/postgres.ts";
@@ -18,7 +19,7 @@ import type { Rpc } from "../rpc/rpc.ts";
 import { sagaMigrations } from "../saga/embedded.ts";
 import { createPostgresSearch, searchMigrations } from "../search/postgres.ts";
 import type { Search } from "../search/search.ts";
-import type { InstallationConfig, Service, ServiceDefinition } from "./service.ts";
+import type { DeclaredQueue, DeclaredSubscription, InstallationConfig, Service, ServiceDefinition } from "./service.ts";
 import { createTasks, taskMigrations } from "../tasks/embedded.ts";
 import type { TasksEngine, TasksInit } from "../tasks/embedded.ts";
 import type { Logger } from "../telemetry/logger.ts";
@@ -36,7 +37,7 @@ export const platformMigrations: readonly MigrationSet[] = [
   sagaMigrations,
 ];
 
-/** What stands behind the seams of a service. Whoever makes the engines starts and stops them. */
+/** The engines behind the seams of a service. Whoever makes them starts and stops them. */
 export interface Engines {
   readonly documents: (service: string, database: PostgresDatabase) => Documents;
   readonly search: (service: string, database: PostgresDatabase) => Search;
@@ -63,11 +64,13 @@ export interface HostNeeds {
   readonly clock: Clock;
   readonly ids: Ids;
   readonly config: InstallationConfig;
+  /** The values of the service's own variables; their defaults without them. */
+  readonly settings?: unknown;
   readonly registry: Registry;
   readonly log: Logger;
 }
 
-/** A service with the seams that it stands on. */
+/** A service with the engines that it runs on. */
 export interface HostedService {
   readonly name: string;
   readonly service: Service;
@@ -75,13 +78,17 @@ export interface HostedService {
   readonly log: HostedEventLog;
   readonly subscriptions: Subscriptions;
   readonly tasks: TasksEngine;
-  /** Changes whenever something happened in the service. */
-  marks(): Promise<string>;
+  /** A text that changes whenever something happened in the service: its newest event, finished tasks, applied events. */
+  progress(): Promise<string>;
 }
 
-/** Puts a service onto its engines, the embedded ones unless others are given, and offers its routes. */
-export function hostService(definition: ServiceDefinition, needs: HostNeeds): HostedService {
+/**
+ * Loads a service's code, creates the service on its engines (the embedded ones unless others are passed) and serves its routes. Throws when its
+ * subscriptions or queues are not those that its definition declares.
+ */
+export async function hostService(definition: ServiceDefinition, needs: HostNeeds): Promise<HostedService> {
   const { name } = definition;
+  const { createService } = await definition.load();
   const { database, rpc, wakeups, clock, ids, log } = needs;
   const engines = { ...embedded, ...needs.engines };
   const clients = rpc.clientsFor(name);
@@ -94,7 +101,7 @@ export function hostService(definition: ServiceDefinition, needs: HostNeeds): Ho
     ids,
     log,
   });
-  const service: Service = definition.create({
+  const service: Service = createService({
     database,
     clients,
     events,
@@ -107,7 +114,9 @@ export function hostService(definition: ServiceDefinition, needs: HostNeeds): Ho
     ids,
     log,
     config: needs.config,
+    settings: needs.settings ?? readConfig(definition.settings ?? {}, {}),
   });
+  checkDeclared(definition, service);
   const subscriptions = engines.subscriptions({
     service: name,
     subscriptions: service.subscriptions ?? [],
@@ -129,14 +138,27 @@ export function hostService(definition: ServiceDefinition, needs: HostNeeds): Ho
     log: events,
     subscriptions,
     tasks,
-    marks: async () => {
-      const { marks } = await database.one<{ marks: string }>(
+    progress: async () => {
+      const { progress } = await database.one<{ progress: string }>(
         sql`select coalesce((select max(position) from events), 0) || '/' || (select count(*) from tasks where state = 'done') || '/'
-          || coalesce((select sum(applied) from subscriptions), 0) as marks`,
+          || coalesce((select sum(applied) from subscriptions), 0) as progress`,
       );
-      return marks;
+      return progress;
     },
   };
+}
+
+/** What others read in a definition must be what its code does. */
+function checkDeclared({ name, subscriptions = [], queues = [] }: ServiceDefinition, service: Service): void {
+  const shapeOf = (subscription: DeclaredSubscription) =>
+    `subscription ${subscription.name} of ${subscription.publisher}: ${subscription.schemas.map(({ typeName }) => typeName).join(" ")}`;
+  const queueOf = (queue: DeclaredQueue) => `queue ${queue.name}: ${queue.schema.typeName}`;
+  const declared = [...subscriptions.map(shapeOf), ...queues.map(queueOf)];
+  const created = [...(service.subscriptions ?? []).map(shapeOf), ...(service.queues ?? []).map(queueOf)];
+  const undeclared = created.find((one) => !declared.includes(one));
+  if (undeclared !== undefined) throw new Error(`the definition of ${name} does not declare its ${undeclared}`);
+  const missing = declared.find((one) => !created.includes(one));
+  if (missing !== undefined) throw new Error(`${name} has not created its declared ${missing}`);
 }
 
 /** Resolves when all events are applied, all due tasks done and nothing is under way. One round may give work to another service, so there are rounds until one changes nothing. */
@@ -147,7 +169,7 @@ export async function settleServices(hosted: readonly HostedService[], others: (
     await Promise.all(hosted.map(({ subscriptions }) => subscriptions.caughtUp()));
     await Promise.all(hosted.map(({ tasks }) => tasks.idle()));
     await others();
-    const after = (await Promise.all(hosted.map((service) => service.marks()))).join();
+    const after = (await Promise.all(hosted.map((service) => service.progress()))).join();
     if (after === before) return;
     before = after;
   }

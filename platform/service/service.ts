@@ -1,5 +1,7 @@
+import type { DescMessage, DescService } from "@bufbuild/protobuf";
 import type { Cache } from "../cache/cache.ts";
 import type { Clock } from "../clock/clock.ts";
+import type { Config, Shape } from "../config/read-config.ts";
 import type { Database } from "../database/database.ts";
 import type { Documents } from "../documents/documents.ts";
 import type { EventLog, Subscription } from "../events/events.ts";
@@ -11,13 +13,13 @@ import type { Queue, Tasks } from "../tasks/tasks.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { ServiceRebuild } from "./rebuild.ts";
 
-/** What the host gives a service: its own database and seams, and a way to call the others. */
-export interface ServiceContext {
+/** What the host passes to a service: its own database and engines, its settings, and clients of the other services. */
+export interface ServiceContext<Settings = unknown> {
   readonly database: Database;
   readonly clients: Clients;
   readonly events: EventLog;
   readonly tasks: Tasks;
-  /** Documents with a version and an expiry, kept under a name of this service's own. */
+  /** Documents with a version and an expiry, in the collections that the definition names. */
   readonly documents: Documents;
   readonly cache: Cache;
   readonly search: Search;
@@ -25,20 +27,20 @@ export interface ServiceContext {
   readonly clock: Clock;
   readonly ids: Ids;
   readonly log: Logger;
-  /** A variable of this service's own, already read and validated by the host. */
+  /** What all services know of the installation. */
   readonly config: InstallationConfig;
+  /** The values of the definition's own variables, already read and validated. */
+  readonly settings: Settings;
 }
 
-/** Facts about the house that services need to know. */
+/** What all services of an installation know of it. */
 export interface InstallationConfig {
   /** The shop's address as its customers see it: "http://localhost:4000". */
   readonly publicUrl: string;
   /** The name in mails and on pages. */
   readonly shopName: string;
-  /** The sender of mails. */
-  readonly mailFrom: string;
-  /** Where the payment provider's api is, and the secrets shared with it. */
-  readonly payments: { readonly providerUrl: string; readonly apiKey: string; readonly webhookSecret: string };
+  /** The name by which this machine's own servers are called: "localhost". */
+  readonly host: string;
   /** A secret of this installation from which others are derived: 32 bytes or more. */
   readonly masterKey: Uint8Array;
 }
@@ -55,12 +57,57 @@ export interface Service {
   readonly idle?: () => Promise<void>;
 }
 
-/** A service's one export. */
-export interface ServiceDefinition {
+/** A subscription without its code: whose events a service applies, and which. */
+export interface DeclaredSubscription {
+  /** "<service>.<what it is about>". */
   readonly name: string;
+  /** The service that publishes the events. */
+  readonly publisher: string;
+  readonly schemas: readonly DescMessage[];
+}
+
+/** A task queue without its code. */
+export interface DeclaredQueue {
+  readonly name: string;
+  /** Of the payload. */
+  readonly schema: DescMessage;
+}
+
+/** What `load` gives: usually the module `create-service.ts`. */
+export interface ServiceModule<Settings = unknown> {
+  createService(context: ServiceContext<Settings>): Service;
+}
+
+/** A service's one export: all that others know of it, without its code, which only the process loads that runs it. */
+export interface ServiceDefinition {
+  /** Lower-case letters: it names the database, the topic and the variables `KONTOR_<NAME>_…`. */
+  readonly name: string;
+  /** What it is for, in one line. */
+  readonly summary: string;
+  /** What it offers to clients and to other services. */
+  readonly contracts: readonly DescService[];
+  /** The environment variables that only this service reads. */
+  readonly settings?: Shape;
   /** The folder of its migrations, `0001-….sql` and on; absent when it has no tables of its own. */
   readonly migrations?: URL;
+  readonly subscriptions?: readonly DeclaredSubscription[];
+  readonly queues?: readonly DeclaredQueue[];
+  /** The document collections that it stores, under names that no other service uses: `KONTOR_<NAME>_DOCUMENTS` chooses their engine. */
+  readonly documents?: readonly string[];
   /** Loaded by `kontor rebuild` alone; absent when nothing can be compared with events. */
   readonly rebuild?: () => Promise<ServiceRebuild>;
-  readonly create: (context: ServiceContext) => Service;
+  load(): Promise<ServiceModule>;
+}
+
+/** A definition whose name and settings are known to the type checker. */
+export type DefinedService<Name extends string, Settings extends Shape> = ServiceDefinition & {
+  readonly name: Name;
+  readonly settings?: Settings;
+};
+
+/** Declares a service; its code must take the settings that the definition names. */
+export function defineService<const Name extends string, const Settings extends Shape = Record<string, never>>(
+  definition: DefinedService<Name, Settings> & { load(): Promise<ServiceModule<Config<Settings>>> },
+): DefinedService<Name, Settings> {
+  return definition;
 }

@@ -52,7 +52,7 @@ export async function openTestReplica(definition: ServiceDefinition, options: Te
   const own = definition.migrations === undefined ? [] : [{ scope: name, folder: definition.migrations }];
   await migrate(database, [...platformMigrations, ...own]);
   const rpc = createInProcessRpc({ log: quiet, freeze: true });
-  const hosted = hostService(definition, {
+  const hosted = await hostService(definition, {
     database,
     rpc,
     wakeups: createWakeups({ log: quiet }),
@@ -63,9 +63,8 @@ export async function openTestReplica(definition: ServiceDefinition, options: Te
     config: {
       publicUrl: "http://shop.test",
       shopName: "Test Shop",
-      mailFrom: "shop@shop.test",
+      host: "localhost",
       masterKey: new Uint8Array(32).fill(7),
-      payments: { providerUrl: "", apiKey: "", webhookSecret: "" },
     },
     registry,
     log: quiet,

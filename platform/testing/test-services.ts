@@ -31,6 +31,8 @@ export interface TestServicesOptions {
   /** Engines over the embedded ones; started and stopped by the caller. */
   readonly engines?: Partial<Engines>;
   readonly config?: Partial<InstallationConfig>;
+  /** The values of a service's own variables, by its name; their defaults without them. */
+  readonly settings?: Readonly<Record<string, unknown>>;
   readonly log?: Logger;
 }
 
@@ -70,9 +72,8 @@ export async function openTestServices(options: TestServicesOptions): Promise<Te
   const config: InstallationConfig = {
     publicUrl: "http://shop.test",
     shopName: "Test Shop",
-    mailFrom: "shop@shop.test",
+    host: "localhost",
     masterKey: randomBytes(32),
-    payments: { providerUrl: "http://127.0.0.1:9", apiKey: "key", webhookSecret: `whsec_${randomBytes(24).toString("base64")}` },
     ...options.config,
   };
   const shared = {
@@ -95,7 +96,8 @@ export async function openTestServices(options: TestServicesOptions): Promise<Te
     }),
   );
   const mail = options.mail ?? { send: async (sent: Mail) => void mails.push(sent) };
-  for (const { definition, database } of opened) hosted.push(hostService(definition, { ...shared, database, mail }));
+  for (const { definition, database } of opened)
+    hosted.push(await hostService(definition, { ...shared, database, mail, settings: options.settings?.[definition.name] }));
   await Promise.all(hosted.map((service) => service.log.start()));
   await Promise.all(hosted.map(async ({ service }) => service.start?.()));
   await Promise.all(hosted.map(({ subscriptions }) => subscriptions.start()));

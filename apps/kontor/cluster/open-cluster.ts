@@ -4,8 +4,9 @@ import type { Lifecycle } from "@kontor/platform/lifecycle/lifecycle.ts";
 import type { Logger } from "@kontor/platform/telemetry/logger.ts";
 import type { Configuration } from "../configuration.ts";
 import { seedDemo } from "../demo/seed-demo.ts";
-import { addressesOf, openApp } from "../app.ts";
-import type { Addresses } from "../app.ts";
+import { openApp } from "../app.ts";
+import { addressesOf } from "../installation.ts";
+import type { Addresses } from "../installation.ts";
 import { masterKeyOf } from "../master-key.ts";
 import { databaseNames, serviceNames } from "../roles.ts";
 import { openStorage } from "../storage.ts";
@@ -24,14 +25,14 @@ export interface ClusterOptions extends Omit<SupervisorOptions, "processes"> {
 export interface Cluster {
   readonly lifecycle: Lifecycle;
   readonly addresses: Addresses;
-  /** How many there are. */
+  /** How many processes there are. */
   readonly processes: number;
 }
 
 /** How many connections a process of the cluster opens at most, unless KONTOR_CONNECTIONS says otherwise. */
 const connectionsEach = 16;
 
-/** Starts a house as a process per service, with the storage held here. Throws, with what to do, when the storage or a process does not start. */
+/** Starts the shop as a process per service; this process holds the storage. Throws, with what to do, when the storage or a process does not start. */
 export async function openCluster({ config, log, replicas, ports, certs, env, line, changed }: ClusterOptions): Promise<Cluster> {
   const masterKey = await masterKeyOf(config.masterKey, config.data);
   const lifecycle = createLifecycle({ log });

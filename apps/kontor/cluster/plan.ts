@@ -2,15 +2,15 @@ import { join } from "node:path";
 import { connectionUrl } from "@kontor/platform/database/connection.ts";
 import type { Connection } from "@kontor/platform/database/connection.ts";
 import type { Configuration } from "../configuration.ts";
-import { allRoles, serviceNames } from "../roles.ts";
+import { developmentServers as developmentRoles, serviceNames, variableOf } from "../roles.ts";
 import type { Role } from "../roles.ts";
 
-/** A process that a cluster is made of. */
+/** A process of a cluster. */
 export interface PlannedProcess {
   /** "catalog-2" */
   readonly name: string;
   readonly role: Role;
-  /** What it needs beyond the cluster's own environment. */
+  /** The variables that it needs beyond the cluster's own. */
   readonly env: Readonly<Record<string, string>>;
 }
 
@@ -21,29 +21,29 @@ export interface PlanOptions {
   readonly replicas: number;
   readonly connections: ReadonlyMap<string, Connection>;
   readonly replicaConnections: ReadonlyMap<string, Connection>;
-  /** A free port for each process that serves others. */
+  /** Gives a free port for each process that others call. */
   readonly ports: () => number;
-  /** The folder with what `kontor certs` has made: then they speak TLS with each other, each with its own certificate. */
+  /** The folder of `kontor certs --out`: with it they speak TLS with each other, each with its own certificate. */
   readonly certs?: string;
 }
 
 const host = "127.0.0.1";
 
-/** A house as a process per service: which there are, and what each is told of the others. */
+/** The shop as a process per service: which processes there are, and the variables of each. */
 export function planCluster({ config, masterKey, replicas, connections, replicaConnections, ports, certs }: PlanOptions): PlannedProcess[] {
   const scheme = certs === undefined ? "grpc" : "grpcs";
   const servers = serviceNames.flatMap((role) => Array.from({ length: replicas }, (_, at) => ({ role, at, port: ports() })));
   const shared: Record<string, string> = { KONTOR_MASTER_KEY: Buffer.from(masterKey).toString("hex") };
   for (const role of serviceNames) {
     const addresses = servers.filter((server) => server.role === role).map(({ port }) => `${host}:${port}`);
-    shared[`KONTOR_${role.toUpperCase()}_URL`] = `${scheme}://${addresses.join(",")}`;
+    shared[variableOf(role, "URL")] = `${scheme}://${addresses.join(",")}`;
   }
   const databaseOf = (role: Role): Record<string, string> => {
     const connection = connections.get(role);
     const replica = replicaConnections.get(role);
     return {
-      ...(connection && { [`KONTOR_${role.toUpperCase()}_DATABASE_URL`]: connectionUrl(connection) }),
-      ...(replica && { [`KONTOR_${role.toUpperCase()}_DATABASE_REPLICA_URL`]: connectionUrl(replica) }),
+      ...(connection && { [variableOf(role, "DATABASE_URL")]: connectionUrl(connection) }),
+      ...(replica && { [variableOf(role, "DATABASE_REPLICA_URL")]: connectionUrl(replica) }),
     };
   };
   const certificateOf = (role: Role): Record<string, string> =>
@@ -51,7 +51,6 @@ export function planCluster({ config, masterKey, replicas, connections, replicaC
       ? {}
       : { KONTOR_TLS_CA: join(certs, "ca.crt"), KONTOR_TLS_CERT: join(certs, `${role}.crt`), KONTOR_TLS_KEY: join(certs, `${role}.key`) };
   const services = servers.map(({ role, at, port }): PlannedProcess => {
-    // Every process has its own, so each has the ports of the others' services but not its own.
     const env = { ...shared, ...databaseOf(role), KONTOR_RPC: `${scheme}://${host}:${port}`, KONTOR_INSTANCE: `${role}-${at + 1}` };
     return { name: `${role}-${at + 1}`, role, env };
   });
@@ -61,15 +60,16 @@ export function planCluster({ config, masterKey, replicas, connections, replicaC
     const name = `gateway-${at + 1}`;
     return { name, role: "gateway", env: { ...shared, KONTOR_INSTANCE: name, KONTOR_SHARE_PORT: String(gatewayCount > 1) } };
   });
-  const developmentServers = allRoles
-    .filter((role) => (role === "mailbox" && config.smtpUrl === undefined) || (role === "provider" && config.providerUrl === undefined))
+  const replacedBy = { mailbox: config.smtpUrl, provider: config.settings.payments.providerUrl };
+  const developmentServers = developmentRoles
+    .filter((role) => replacedBy[role] === undefined)
     .map((role): PlannedProcess => ({ name: role, role, env: { ...shared, ...databaseOf(role), KONTOR_INSTANCE: role } }));
   const all = [...developmentServers, ...services, ...gateways].map((process) => ({
     ...process,
     env: { ...process.env, ...certificateOf(process.role) },
   }));
   if (config.opsPort === undefined) return all;
-  // One after the other, from the one that is given on.
+  // The port of the first process; each next one has the next port.
   const first = config.opsPort;
   return all.map((process, at) => ({ ...process, env: { ...process.env, KONTOR_OPS_PORT: String(first + at) } }));
 }

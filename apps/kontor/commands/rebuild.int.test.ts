@@ -12,12 +12,12 @@ import { inventoryRebuild } from "@kontor/inventory/src/rebuild.ts";
 import { orders } from "@kontor/orders";
 import { ordersRebuild } from "@kontor/orders/src/rebuild.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
-import type { ServiceDefinition } from "@kontor/platform/service/service.ts";
+import { fakeService } from "@kontor/platform/testing/fake-service.ts";
 import { openTestServices, testCall } from "@kontor/platform/testing/test-services.ts";
 import { seedDemo } from "../demo/seed-demo.ts";
 
 /** Whose log inventory reads: here nothing happens in it. */
-const silentOrders: ServiceDefinition = { name: "orders", create: () => ({ routes: [] }) };
+const silentOrders = fakeService("orders");
 const admin = () => testCall({ user: { id: "usr_admin", roles: ["admin"] } });
 const all = 1_000;
 

@@ -5,7 +5,7 @@ import type { HostedService } from "@kontor/platform/service/host-service.ts";
 import type { ServiceRebuild } from "@kontor/platform/service/rebuild.ts";
 import { listTasks } from "@kontor/platform/tasks/admin.ts";
 import type { App } from "../app.ts";
-import { loadServices } from "../services.ts";
+import { definitions } from "../roles.ts";
 import { parsedArgs, UsageError } from "./command.ts";
 import type { Command, Output } from "./command.ts";
 import { shopRuns } from "./app/shop-runs.ts";
@@ -41,10 +41,10 @@ differs. Beside a running shop or without one.
 
 /** How the named services are rebuilt; all that can be when none is named. Throws `UsageError` for a service that cannot be. */
 async function loadRebuilds(names: readonly string[]): Promise<ReadonlyMap<string, ServiceRebuild>> {
-  const definitions = (await loadServices()).filter(({ rebuild: load }) => load !== undefined);
-  const unknown = names.find((name) => !definitions.some((definition) => definition.name === name));
-  if (unknown !== undefined) throw new UsageError(`"${unknown}" is none of ${definitions.map(({ name }) => name).join(", ")}`);
-  const wanted = definitions.filter(({ name }) => names.length === 0 || names.includes(name));
+  const able = definitions.filter(({ rebuild: load }) => load !== undefined);
+  const unknown = names.find((name) => !able.some((definition) => definition.name === name));
+  if (unknown !== undefined) throw new UsageError(`"${unknown}" is none of ${able.map(({ name }) => name).join(", ")}`);
+  const wanted = able.filter(({ name }) => names.length === 0 || names.includes(name));
   return new Map(await Promise.all(wanted.map(async ({ name, rebuild: load }) => [name, await load!()] as const)));
 }
 

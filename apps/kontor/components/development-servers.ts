@@ -1,3 +1,4 @@
+import { providerConnection } from "@kontor/payments/src/provider-connection.ts";
 import type { Clock } from "@kontor/platform/clock/clock.ts";
 import type { PostgresDatabase } from "@kontor/platform/database/postgres.ts";
 import type { Component } from "@kontor/platform/lifecycle/lifecycle.ts";
@@ -5,20 +6,19 @@ import { createMailCatcher } from "@kontor/platform/mail/mail-catcher.ts";
 import type { InstallationConfig } from "@kontor/platform/service/service.ts";
 import type { Logger } from "@kontor/platform/telemetry/logger.ts";
 import type { Configuration } from "../configuration.ts";
-import type { Addresses } from "../app.ts";
-import type { Role } from "../roles.ts";
+import { addressesOf } from "../installation.ts";
+import type { Placement } from "../placement.ts";
 
 interface Needs {
   readonly config: Configuration;
-  readonly roles: ReadonlySet<Role>;
+  readonly placement: Placement;
   readonly databases: ReadonlyMap<string, PostgresDatabase>;
   readonly installation: InstallationConfig;
-  readonly addresses: Addresses;
   readonly clock: Clock;
   readonly log: Logger;
 }
 
-/** What stands in for the world outside. */
+/** The servers that take the place of a mail server and a payment company. */
 export interface DevelopmentServers {
   readonly components: readonly Component[];
   /** Resolves when they have nothing under way. */
@@ -28,10 +28,9 @@ export interface DevelopmentServers {
 /** The mail catcher and the payment provider, where they run here. */
 export async function openDevelopmentServers({
   config,
-  roles,
+  placement: { roles },
   databases,
   installation,
-  addresses,
   clock,
   log,
 }: Needs): Promise<DevelopmentServers> {
@@ -50,14 +49,15 @@ export async function openDevelopmentServers({
   }
   if (!roles.has("provider")) return { components, idle: async () => undefined };
   const { createProviderServer } = await import("@kontor/payments/provider/src/provider-server.ts");
+  const { apiKey, webhookSecret } = providerConnection(config.settings.payments, installation);
   const provider = createProviderServer({
     database: databases.get("provider")!,
     log: log.child({ service: "provider" }),
     host,
-    port: config.providerPort,
-    apiKey: installation.payments.apiKey,
-    webhookSecret: installation.payments.webhookSecret,
-    webhookUrl: `${roles.has("gateway") ? addresses.api : installation.publicUrl}/v1/payments/webhooks/builtin`,
+    port: config.settings.payments.providerPort,
+    apiKey,
+    webhookSecret,
+    webhookUrl: `${roles.has("gateway") ? addressesOf(config).api : installation.publicUrl}/v1/payments/webhooks/builtin`,
     clock,
   });
   components.push({ name: "payment provider", start: async () => void (await provider.start()), stop: () => provider.stop() });

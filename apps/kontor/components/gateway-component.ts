@@ -5,12 +5,12 @@ import type { Component } from "@kontor/platform/lifecycle/lifecycle.ts";
 import type { Clients } from "@kontor/platform/rpc/rpc.ts";
 import type { Logger } from "@kontor/platform/telemetry/logger.ts";
 import type { Configuration } from "../configuration.ts";
-import type { Addresses } from "../app.ts";
-import { serviceContracts } from "../services.ts";
+import type { Addresses } from "../installation.ts";
+import { definitions } from "../roles.ts";
 
 interface Needs {
   readonly config: Configuration;
-  /** Whether this process is the whole house. */
+  /** Whether this process is the whole shop. */
   readonly alone: boolean;
   readonly clientsFor: (caller: string) => Clients;
   readonly cache: Cache;
@@ -21,7 +21,9 @@ interface Needs {
   readonly log: Logger;
 }
 
-/** The front door. */
+const served = new Map(definitions.map(({ name, contracts }) => [name, contracts.map((service) => ({ service }))]));
+
+/** The gateway, which serves the contracts of all services, wherever they run. */
 export async function gatewayComponent(needs: Needs): Promise<Component> {
   const { config, alone, clientsFor, cache, publicUrl, addresses, clock, ready, log } = needs;
   const [{ createGateway }, { parseRateLimits }] = await Promise.all([
@@ -29,7 +31,7 @@ export async function gatewayComponent(needs: Needs): Promise<Component> {
     import("@kontor/gateway/edge/rate-limits.ts"),
   ]);
   const gateway = createGateway({
-    rpc: { served: () => serviceContracts, clientsFor },
+    rpc: { served: () => served, clientsFor },
     log: log.child({ service: "gateway" }),
     clock,
     cache,
@@ -55,7 +57,7 @@ export async function gatewayComponent(needs: Needs): Promise<Component> {
   };
 }
 
-/** What a variable's text gives. Throws a `ConfigError` that names it, with what was wrong. */
+/** Reads a variable's text. Throws a `ConfigError` that names it, with what was wrong. */
 function readVariable<T>(variable: string, read: () => T): T {
   try {
     return read();

@@ -15,7 +15,7 @@ interface Needs extends Pick<RpcServerOptions, "methods" | "instance" | "ready">
   readonly log: Logger;
 }
 
-/** Serves this process's services to the others. */
+/** Serves this process's services to other processes. */
 export async function rpcServerComponent({ config, listen, methods, tokens, tls, instance, ready, log }: Needs): Promise<Component> {
   const { protocol, host, port } = listen;
   const secure = protocol === "grpcs" || protocol === "https";

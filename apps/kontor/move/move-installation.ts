@@ -13,25 +13,25 @@ import type { Configuration } from "../configuration.ts";
 import { openEngines } from "../engines.ts";
 import { masterKeyOf } from "../master-key.ts";
 import { migrationsOf } from "../migrations.ts";
-import { databaseNames } from "../roles.ts";
+import { databaseNames, definitions } from "../roles.ts";
 import { movedFile, openStorage } from "../storage.ts";
 
 export interface MoveOptions {
-  /** Of the house that it becomes; its data folder is that of the house as it is. */
+  /** Of the installation that it becomes; its data folder is that of the embedded shop. */
   readonly config: Configuration;
   readonly log: Logger;
-  /** Told of each thing that has been copied. */
+  /** Called after each database, and after the documents of each service that has them elsewhere. */
   readonly moved: (what: string, rows: number) => void;
 }
 
 /**
- * Copies an embedded shop, which must stand still, to the servers of the configuration. Its data folder stays as it is and is marked, so that it is not
- * started again by mistake. Throws `CommandError` when there is no shop, when it runs, or when the servers hold one already; then nothing has
- * moved.
+ * Copies an embedded shop, which must not run, to the servers of the configuration. Its data folder stays as it is, with a file that keeps it from being
+ * started again by mistake. Throws `CommandError` when there is no shop, when it runs, or when the servers have one already; then nothing has
+ * been copied.
  */
 export async function moveInstallation({ config, log, moved }: MoveOptions): Promise<void> {
-  const lacking = databaseNames.filter((name) => config.databases[name] === undefined);
-  if (config.databaseUrl === undefined && lacking.length > 0)
+  const missing = databaseNames.filter((name) => config.databases[name] === undefined);
+  if (config.databaseUrl === undefined && missing.length > 0)
     throw new CommandError("KONTOR_DATABASE_URL is missing: it names the PostgreSQL server to move to");
   if (!existsSync(join(config.data, "postgres")))
     throw new CommandError(`there is no embedded shop in ${config.data}: KONTOR_DATA names another folder`);
@@ -44,13 +44,14 @@ export async function moveInstallation({ config, log, moved }: MoveOptions): Pro
     replicaUrl: undefined,
     replicas: noDatabases,
   };
-  // Held as a shop holds it: nobody starts one meanwhile.
+  // Under the lock of a running shop, so that none starts meanwhile.
   const source = await openStorage({ ...shared, config: embedded, shop: true });
   try {
     const target = await openStorage({ ...shared, config, shop: false });
     for (const [name, connection] of target.connections) {
       await bringUpToDate(name, connection, log);
-      if (await holdsRows(connection)) throw new CommandError(`the database of ${name} there holds a shop already: nothing was moved`);
+      if (await holdsRows(connection))
+        throw new CommandError(`the database of ${name} there has data of a shop already: nothing was moved`);
     }
     for (const [name, from] of source.connections) {
       const copied = await copyDatabase(from, target.connections.get(name)!);
@@ -59,7 +60,9 @@ export async function moveInstallation({ config, log, moved }: MoveOptions): Pro
         Object.values(copied).reduce((sum, rows) => sum + rows, 0),
       );
     }
-    if (config.cartsDocuments !== undefined) moved("carts' documents", await moveCarts(source.connections.get("carts")!, config, log));
+    for (const { name, documents = [] } of definitions)
+      if (config.documents[name] !== undefined)
+        moved(`documents of ${name}`, await moveDocuments(name, documents, source.connections.get(name)!, config, log));
     const at = new Date().toISOString();
     await writeFile(join(config.data, movedFile), `${at}\n`);
   } finally {
@@ -73,26 +76,33 @@ const noDatabases = Object.fromEntries(databaseNames.map((name) => [name, undefi
 async function bringUpToDate(name: string, connection: Connection, log: Logger): Promise<void> {
   const database = openDatabase({ name, connection, budget: createConnectionBudget({ connections: 3, background: 1 }), log });
   try {
-    await migrate(database, (await migrationsOf([name])).get(name)!);
+    await migrate(database, migrationsOf([name]).get(name)!);
   } finally {
     await database.stop();
   }
 }
 
-/** Carts keep their versions: a shopper may have seen one. */
-async function moveCarts(connection: Connection, config: Configuration, log: Logger): Promise<number> {
-  const database = openDatabase({ name: "carts", connection, budget: createConnectionBudget({ connections: 3, background: 1 }), log });
+/** Documents keep their versions: a client may know one. */
+async function moveDocuments(
+  name: string,
+  collections: readonly string[],
+  connection: Connection,
+  config: Configuration,
+  log: Logger,
+): Promise<number> {
+  const database = openDatabase({ name, connection, budget: createConnectionBudget({ connections: 3, background: 1 }), log });
   const engines = await openEngines({ config, alone: true, log });
-  const documents = engines.forServices.documents?.("carts", database);
-  if (documents === undefined) throw new Error("carts have no documents of their own to move to");
+  const documents = engines.forServices.documents?.(name, database);
+  if (documents === undefined) throw new Error(`no engine is configured for the documents of ${name}`);
   await engines.start();
   try {
-    const carts = documents.collection("carts");
-    const rows = await database.rows<{ id: string; version: number; body: object; expires: Date | null }>(
-      sql`select id, version, body, expires_at as expires from documents where collection = 'carts'`,
+    const rows = await database.rows<{ collection: string; id: string; version: number; body: object; expires: Date | null }>(
+      sql`select collection, id, version, body, expires_at as expires from documents where collection = any(${collections}::text[])`,
     );
-    for (const { id, version, body, expires } of rows)
-      await carts.put(id, body, { expectedVersion: 0, startsAt: version, ...(expires !== null && { expiresAt: expires }) });
+    for (const { collection, id, version, body, expires } of rows)
+      await documents
+        .collection(collection)
+        .put(id, body, { expectedVersion: 0, startsAt: version, ...(expires !== null && { expiresAt: expires }) });
     return rows.length;
   } finally {
     await engines.stop();

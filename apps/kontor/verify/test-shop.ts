@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
 import { CatalogService, ProductStatus } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
 import { CheckoutService } from "@kontor/contracts/gen/kontor/checkout/v1/checkout_pb.js";
 import { IdentityService } from "@kontor/contracts/gen/kontor/identity/v1/identity_pb.js";
@@ -7,6 +8,7 @@ import { OrdersService } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.
 import type { Order } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
 import { PaymentsService } from "@kontor/contracts/gen/kontor/payments/v1/payments_pb.js";
 import { contracts } from "@kontor/contracts/registry.ts";
+import { providerConnection } from "@kontor/payments/src/provider-connection.ts";
 import { createProviderServer, providerMigrations, testCards } from "@kontor/payments/provider/src/provider-server.ts";
 import { ManualClock } from "@kontor/platform/clock/clock.ts";
 import type { PostgresDatabase } from "@kontor/platform/database/postgres.ts";
@@ -15,7 +17,7 @@ import type { User } from "@kontor/platform/call/call.ts";
 import { afterTests, openTestDatabase } from "@kontor/platform/testing/postgres.ts";
 import { openTestServices, testCall } from "@kontor/platform/testing/test-services.ts";
 import type { TestServices } from "@kontor/platform/testing/test-services.ts";
-import { loadServices } from "../services.ts";
+import { definitions } from "../roles.ts";
 
 export type CardName = "approve" | "decline" | "no-webhook";
 
@@ -42,7 +44,8 @@ export async function openTestShop(stock: Readonly<Record<string, number>>): Pro
   const clock = new ManualClock(new Date("2026-03-02T09:00:00Z"));
   const catcher = await openTestCatcher();
   const books = await openTestDatabase({ name: "provider", migrations: [providerMigrations] });
-  const payments = { apiKey: "a key", webhookSecret: `whsec_${Buffer.from("a secret that nobody knows").toString("base64")}` };
+  const masterKey = randomBytes(32);
+  const { apiKey, webhookSecret } = providerConnection({ providerUrl: undefined, providerPort: 0 }, { host: "localhost", masterKey });
   const provider = createProviderServer({
     database: books,
     log: silent,
@@ -50,16 +53,18 @@ export async function openTestShop(stock: Readonly<Record<string, number>>): Pro
     port: 0,
     webhookUrl: "http://127.0.0.1:9/",
     clock,
-    ...payments,
+    apiKey,
+    webhookSecret,
   });
   const { url: providerUrl } = await provider.start();
   afterTests(() => provider.stop());
   const app = await openTestServices({
-    services: await loadServices(),
+    services: definitions,
     registry: contracts,
     clock,
     mail: openTestMailer({ url: catcher.smtpUrl, clock }),
-    config: { payments: { ...payments, providerUrl } },
+    config: { masterKey },
+    settings: { payments: { providerUrl, providerPort: 0 } },
   });
   const databases = new Map(Array.from(app.services, ([name, { database }]) => [name, database] as const));
   databases.set("mailbox", catcher.database).set("provider", books);

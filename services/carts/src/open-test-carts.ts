@@ -10,8 +10,10 @@ import type { Call } from "@kontor/platform/call/call.ts";
 import { standIn } from "@kontor/platform/testing/stand-in.ts";
 import type { Client } from "@kontor/platform/rpc/rpc.ts";
 import type { ServiceDefinition, ServiceContext } from "@kontor/platform/service/service.ts";
+import { fakeService } from "@kontor/platform/testing/fake-service.ts";
 import { openTestServices, testCall } from "@kontor/platform/testing/test-services.ts";
 import type { TestServices } from "@kontor/platform/testing/test-services.ts";
+import { createService } from "./create-service.ts";
 import { carts } from "./service.ts";
 
 /** Carts on a real database, with a catalogue that a test fills and an event log of orders that it writes. */
@@ -45,16 +47,13 @@ export async function openTestCarts({ documents = (plain) => plain }: TestCartsO
     },
   });
   let orders: ServiceContext | undefined;
-  const fakeOrders: ServiceDefinition = {
-    name: "orders",
-    create: (context) => {
-      orders = context;
-      return { routes: [] };
-    },
-  };
+  const fakeOrders = fakeService("orders", (context) => {
+    orders = context;
+    return { routes: [] };
+  });
   const definition: ServiceDefinition = {
     ...carts,
-    create: (context) => carts.create({ ...context, documents: documents(context.documents) }),
+    load: async () => ({ createService: (context) => createService({ ...context, documents: documents(context.documents) }) }),
   };
   const app = await openTestServices({
     services: [fakeOrders, definition],

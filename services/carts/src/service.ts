@@ -1,63 +1,13 @@
-import { create } from "@bufbuild/protobuf";
-import { EmptySchema } from "@bufbuild/protobuf/wkt";
-import { ClearCartsSchema } from "@kontor/contracts/gen/kontor/carts/v1/carts_pb.js";
-import { OrderPaidSchema } from "@kontor/contracts/gen/kontor/orders/v1/events_pb.js";
-import { callFor } from "@kontor/platform/events/call-for.ts";
-import { subscription } from "@kontor/platform/events/events.ts";
-import { rootCall } from "@kontor/platform/call/call.ts";
-import type { ServiceDefinition } from "@kontor/platform/service/service.ts";
-import { queue } from "@kontor/platform/tasks/tasks.ts";
-import { createCarts } from "./cart-store.ts";
-import { cartsRoute } from "./rpc.ts";
+import { CartsService } from "@kontor/contracts/gen/kontor/carts/v1/carts_pb.js";
+import { defineService } from "@kontor/platform/service/service.ts";
+import { clearCartsQueue, ordersEvents, sweepCartsQueue } from "./channels.ts";
 
-const clearQueue = "clear-carts";
-const sweepQueue = "sweep-carts";
-const sweepEveryMs = 3_600_000;
-
-export const carts: ServiceDefinition = {
+export const carts = defineService({
   name: "carts",
-  create: (context) => {
-    const { database, tasks, clock } = context;
-    const store = createCarts(context);
-    return {
-      routes: [cartsRoute({ ...context, carts: store })],
-      subscriptions: [
-        subscription({
-          name: "carts.orders",
-          publisher: "orders",
-          schemas: [OrderPaidSchema],
-          // Carts may live in another store than this transaction's, so removing them is a task: one for a batch.
-          apply: async (tx, events) => {
-            const [first] = events;
-            const keys = events.map(({ data }) => data.order!.cart).filter((key) => key !== "");
-            if (first === undefined || keys.length === 0) return;
-            await tasks.add(tx, callFor(first, "carts"), [
-              { queue: clearQueue, key: first.id, payload: create(ClearCartsSchema, { keys }) },
-            ]);
-          },
-        }),
-      ],
-      queues: [
-        queue({
-          name: clearQueue,
-          schema: ClearCartsSchema,
-          run: ({ payload }) => store.deleteByKeys(payload.keys),
-        }),
-        queue({
-          name: sweepQueue,
-          schema: EmptySchema,
-          run: async () => {
-            await store.sweep();
-            return { again: new Date(clock.now().getTime() + sweepEveryMs) };
-          },
-        }),
-      ],
-      start: () =>
-        database.transaction((tx) =>
-          tasks.add(tx, rootCall({ caller: "carts", timeoutMs: 5_000 }), [
-            { queue: sweepQueue, key: "hourly", payload: create(EmptySchema) },
-          ]),
-        ),
-    };
-  },
-};
+  summary: "what somebody is about to buy, at the catalogue's prices",
+  contracts: [CartsService],
+  subscriptions: [ordersEvents],
+  queues: [clearCartsQueue, sweepCartsQueue],
+  documents: ["carts"],
+  load: () => import("./create-service.ts"),
+});

@@ -1,22 +1,13 @@
 import type { Product } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
-import {
-  StockClaimedSchema,
-  StockMovedSchema,
-  StockReleasedSchema,
-  StockReservedSchema,
-} from "@kontor/contracts/gen/kontor/inventory/v1/events_pb.js";
 import { sql } from "@kontor/platform/database/sql.ts";
 import { subscription } from "@kontor/platform/events/events.ts";
 import type { Subscription } from "@kontor/platform/events/events.ts";
-
-export const availabilitySubscriptionName = "catalog.availability";
+import { stockEvents } from "./channels.ts";
 
 /** Updates the copy of inventory's figures: of each SKU the newest. `changed` gets the products concerned, after the commit. */
 export function availabilitySubscription(changed: (products: readonly Pick<Product, "id" | "handle">[]) => void): Subscription {
   return subscription({
-    name: availabilitySubscriptionName,
-    publisher: "inventory",
-    schemas: [StockMovedSchema, StockReservedSchema, StockReleasedSchema, StockClaimedSchema],
+    ...stockEvents,
     apply: async (tx, events) => {
       const newest = new Map<string, { available: number; version: number }>();
       for (const { data } of events) {

@@ -2,7 +2,7 @@ import { sql } from "@kontor/platform/database/sql.ts";
 import type { StreamPosition } from "@kontor/platform/events/log/log-facts.ts";
 import { checkpointsOf } from "@kontor/platform/events/subscriptions/subscription-facts.ts";
 import type { ServiceFacts } from "@kontor/platform/service/facts.ts";
-import { availabilitySubscriptionName } from "./availability.ts";
+import { stockEvents } from "./channels.ts";
 
 /** The copy of a SKU's stock figures, and the position in inventory's log up to which it was read: `stream` is the SKU. */
 export interface AvailabilityFact extends StreamPosition {
@@ -26,7 +26,7 @@ export const catalogFacts: ServiceFacts<CatalogFacts> = {
   from: (catalog) => ({
     copiedSkus: (after, limit) => catalog.rows(sql`select sku as id from availability where sku > ${after} order by sku limit ${limit}`),
     async availability(skus) {
-      const checkpoints = await checkpointsOf(catalog, availabilitySubscriptionName, skus);
+      const checkpoints = await checkpointsOf(catalog, stockEvents.name, skus);
       return catalog.rows(sql`
         select c.stream, c.epoch, c.xid, c.position::text as position, c.parked,
           a.sku is not null as copied, coalesce(a.available, 0) as available, coalesce(a.version, 0) as version

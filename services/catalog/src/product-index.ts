@@ -2,13 +2,6 @@ import { create } from "@bufbuild/protobuf";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { IndexProductsSchema, ProductStatus } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
 import type { Product } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
-import {
-  ProductArchivedSchema,
-  ProductCreatedSchema,
-  ProductDeletedSchema,
-  ProductPublishedSchema,
-  ProductUpdatedSchema,
-} from "@kontor/contracts/gen/kontor/catalog/v1/events_pb.js";
 import { moneyFrom } from "@kontor/contracts/money.ts";
 import type { Clock } from "@kontor/platform/clock/clock.ts";
 import type { Database } from "@kontor/platform/database/database.ts";
@@ -23,12 +16,11 @@ import type { IndexLost, SearchDocument, SearchDocuments, SearchIndex } from "@k
 import type { ServiceContext } from "@kontor/platform/service/service.ts";
 import { queue } from "@kontor/platform/tasks/tasks.ts";
 import type { Queue, TaskResult } from "@kontor/platform/tasks/tasks.ts";
+import { indexQueue, productEvents, rebuildQueue } from "./channels.ts";
 import { existingProducts, readProducts } from "./product-queries.ts";
 
 type QueueNeeds = Pick<ServiceContext, "database" | "clock"> & { readonly index: SearchIndex; readonly indexed: () => void };
 
-const indexQueue = "index-products";
-const rebuildQueue = "rebuild-index";
 const analyzeFirstAfter = 500;
 const productsAtOnce = 200;
 const rebuildMs = 900_000;
@@ -45,13 +37,11 @@ export function indexSubscription({
   changed,
 }: Pick<ServiceContext, "tasks" | "ids"> & { readonly changed: (products: readonly Product[]) => void }): Subscription {
   return subscription({
-    name: "catalog.index",
-    publisher: "catalog",
-    schemas: [ProductCreatedSchema, ProductUpdatedSchema, ProductPublishedSchema, ProductArchivedSchema, ProductDeletedSchema],
+    ...productEvents,
     apply: async (tx, events) => {
       const ids = [...new Set(events.map(({ data }) => data.product!.id))];
       // A key of its own: when the log is applied again, everything is put into the index again.
-      const task = { queue: indexQueue, key: newKey.next("idx"), payload: create(IndexProductsSchema, { products: ids }) };
+      const task = { queue: indexQueue.name, key: newKey.next("idx"), payload: create(IndexProductsSchema, { products: ids }) };
       await tasks.add(tx, callFor(events[0]!, "catalog"), [task]);
       tx.afterCommit(() => changed(events.map(({ data }) => data.product!)));
     },
@@ -63,8 +53,7 @@ export function indexQueueOf({ database, clock, index, indexed }: QueueNeeds): Q
   let count = 0;
   let analyzeAfter = analyzeFirstAfter;
   return queue({
-    name: indexQueue,
-    schema: IndexProductsSchema,
+    ...indexQueue,
     // A put waits until it can be found, which costs an engine of its own little more than time.
     concurrency: 4,
     run: ({ payload: { products: ids } }) =>
@@ -83,8 +72,7 @@ export function indexQueueOf({ database, clock, index, indexed }: QueueNeeds): Q
 /** Fills the index anew with all products, while the old one is searched. A process that takes over from one that crashed begins again. */
 export function rebuildQueueOf({ database, clock, index, indexed }: QueueNeeds): Queue {
   return queue({
-    name: rebuildQueue,
-    schema: IndexProductsSchema,
+    ...rebuildQueue,
     concurrency: 1,
     timeoutMs: rebuildMs,
     run: (_, call) =>
@@ -108,7 +96,7 @@ export function rebuildQueueOf({ database, clock, index, indexed }: QueueNeeds):
 
 /** Has the index filled anew by a task, of which there is one for a key. */
 export async function addRebuild({ database, tasks }: Pick<ServiceContext, "database" | "tasks">, call: Call, key: string): Promise<void> {
-  await database.transaction((tx) => tasks.add(tx, call, [{ queue: rebuildQueue, key, payload: create(IndexProductsSchema) }]));
+  await database.transaction((tx) => tasks.add(tx, call, [{ queue: rebuildQueue.name, key, payload: create(IndexProductsSchema) }]));
 }
 
 /** Has the index filled anew when its engine has lost it. It is called again until that is done, so a failure is only logged. */

@@ -286,7 +286,7 @@ describe("catalog: products", { concurrency: 4 }, () => {
     }
     assert.equal((await refusalOf(create(simple("a", { title: " \n" })))).fields[0]?.field, "title");
     assert.equal((await refusalOf(create(simple("a", { images: [{ url: "javascript:alert(1)" }] })))).fields[0]?.field, "images[0].url");
-    assert.equal(await hosted.marks(), "0/0/0");
+    assert.equal(await hosted.progress(), "0/0/0");
   });
 
   it("CAT-05: prices are whole minor units through the whole way, whatever the currency's decimals", async () => {

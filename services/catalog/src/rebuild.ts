@@ -8,7 +8,7 @@ import { resetSubscription } from "@kontor/platform/events/subscriptions/reset-s
 import type { Call } from "@kontor/platform/call/call.ts";
 import type { Comparison, ServiceRebuild } from "@kontor/platform/service/rebuild.ts";
 import type { Tasks } from "@kontor/platform/tasks/tasks.ts";
-import { availabilitySubscriptionName } from "./availability.ts";
+import { stockEvents } from "./channels.ts";
 import { addRebuild } from "./product-index.ts";
 
 /** The search index is filled anew while the old one is searched; the copy of the stock figures is emptied first. */
@@ -32,7 +32,7 @@ async function rebuildIndex(service: { readonly database: Database; readonly tas
 
 /** Empties the copy of inventory's figures; the subscription then reads them anew from the beginning of inventory's log. */
 async function rebuildAvailability(database: Database): Promise<void> {
-  await resetSubscription(database, availabilitySubscriptionName, async (tx) => void (await tx.run(sql`delete from availability`)));
+  await resetSubscription(database, stockEvents.name, async (tx) => void (await tx.run(sql`delete from availability`)));
 }
 
 interface ComparedRow {

@@ -1,47 +1,14 @@
-import type { Database } from "@kontor/platform/database/database.ts";
-import { readYourWrites } from "@kontor/platform/database/read-your-writes.ts";
-import type { ReadYourWrites } from "@kontor/platform/database/read-your-writes.ts";
-import type { ServiceDefinition } from "@kontor/platform/service/service.ts";
-import { availabilitySubscription } from "./availability.ts";
-import { createProductCache } from "./product-cache.ts";
-import type { ProductCache } from "./product-cache.ts";
-import { indexQueueOf, indexSubscription, rebuildQueueOf, rebuildWhenLost } from "./product-index.ts";
-import { listsKey } from "./list-products.ts";
-import { catalogRoute } from "./rpc.ts";
+import { CatalogService } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
+import { defineService } from "@kontor/platform/service/service.ts";
+import { indexQueue, productEvents, rebuildQueue, stockEvents } from "./channels.ts";
 
-export const catalog: ServiceDefinition = {
+export const catalog = defineService({
   name: "catalog",
+  summary: "categories and products: what is sold and at which price",
+  contracts: [CatalogService],
   migrations: new URL("../migrations/", import.meta.url),
+  subscriptions: [stockEvents, productEvents],
+  queues: [indexQueue, rebuildQueue],
   rebuild: async () => (await import("./rebuild.ts")).catalogRebuild,
-  create: (context) => {
-    const { cache, search, log } = context;
-    const index = search.index("products", rebuildWhenLost(context));
-    const own = readYourWrites(context);
-    const cached = createProductCache(cache, (error) =>
-      log.warn({ error }, "the product cache could not be cleared; its products live a minute"),
-    );
-    const products = showingChanges(context.database, cached, own);
-    const indexing = { ...context, index, indexed: () => void products.forget([]) };
-    return {
-      routes: [catalogRoute({ ...context, index, products, own })],
-      subscriptions: [
-        // A replica's stock figures may be a little older: they decide nothing.
-        availabilitySubscription((changed) => void cached.forget(changed)),
-        indexSubscription({ ...context, changed: (changed) => void products.forget(changed) }),
-      ],
-      queues: [indexQueueOf(indexing), rebuildQueueOf(indexing)],
-    };
-  },
-};
-
-/** The cache, which lists may be loaded into from a replica of the database: before the old ones are forgotten, it is said that they changed. */
-function showingChanges(database: Database, cached: ProductCache, own: ReadYourWrites): ProductCache {
-  if (database.replicaLagMs === 0) return cached;
-  return {
-    ...cached,
-    forget: async (products) => {
-      await own.written(listsKey);
-      await cached.forget(products);
-    },
-  };
-}
+  load: () => import("./create-service.ts"),
+});

@@ -13,16 +13,16 @@ import { StockMovedSchema } from "@kontor/contracts/gen/kontor/inventory/v1/even
 import { contracts } from "@kontor/contracts/registry.ts";
 import { refusalIn } from "@kontor/platform/errors/refusal.ts";
 import type { Refusal } from "@kontor/platform/errors/refusal.ts";
+import { fakeService } from "@kontor/platform/testing/fake-service.ts";
 import { openTestServices, testCall } from "@kontor/platform/testing/test-services.ts";
 import type { TestServicesOptions } from "@kontor/platform/testing/test-services.ts";
-import type { ServiceDefinition } from "@kontor/platform/service/service.ts";
 import { catalog } from "./service.ts";
 
 export type ProductInit = Exclude<MessageInitShape<typeof CreateProductRequestSchema>, { readonly $typeName: string }>;
 export type ListInit = MessageInitShape<typeof ListProductsRequestSchema>;
 
 /** Stands in for inventory: a log that stock events are written to. */
-const inventory: ServiceDefinition = { name: "inventory", create: () => ({ routes: [] }) };
+const inventory = fakeService("inventory");
 
 /** The catalogue with helpers of its tests. */
 export async function openCatalog(options: Pick<TestServicesOptions, "engines"> = {}) {

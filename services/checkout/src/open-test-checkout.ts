@@ -14,7 +14,7 @@ import { inventory } from "@kontor/inventory/src/service.ts";
 import { orders } from "@kontor/orders/src/service.ts";
 import { scriptedProvider } from "@kontor/payments/src/scripted-provider.ts";
 import type { ScriptedProvider } from "@kontor/payments/src/scripted-provider.ts";
-import { createPayments } from "@kontor/payments/src/service.ts";
+import { paymentsWith } from "@kontor/payments/src/open-test-payments.ts";
 // oxlint-enable no-restricted-imports
 import type { Database } from "@kontor/platform/database/database.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
@@ -78,7 +78,7 @@ export async function openTestCheckout(): Promise<TestCheckout> {
     ["A", "19.99"],
     ["B", "5.00"],
   ]);
-  const real = [carts, inventory, orders, createPayments({ provider: () => provider })];
+  const real = [carts, inventory, orders, paymentsWith(provider)];
   const services = [checkout, ...real.map((service) => disturbed(service, (method) => opened.fault(method)))];
   const app = await openTestServices({ services, registry: contracts, others: { catalog: [catalogOf(prices)] } });
   const databaseOf = (name: string) => app.services.get(name)!.database;
@@ -190,19 +190,24 @@ function disturbed(definition: ServiceDefinition, fault: TestCheckout["fault"]):
     };
   return {
     ...definition,
-    create: (context) => {
-      const service = definition.create(context);
-      const routes = service.routes.map((route) => {
-        const handlers = Object.entries(route.implementation as unknown as Record<string, AnyHandler>); // of whatever contract
-        return {
-          ...route,
-          implementation: Object.fromEntries(
-            // One in a keyed form is no step of the saga.
-            handlers.map(([name, handle]) => [name, typeof handle === "function" ? around(name, handle) : handle]),
-          ),
-        } as unknown as Route;
-      });
-      return { ...service, routes };
+    load: async () => {
+      const { createService } = await definition.load();
+      return {
+        createService: (context) => {
+          const service = createService(context);
+          const routes = service.routes.map((route) => {
+            const handlers = Object.entries(route.implementation as unknown as Record<string, AnyHandler>); // of whatever contract
+            return {
+              ...route,
+              implementation: Object.fromEntries(
+                // One in a keyed form is no step of the saga.
+                handlers.map(([name, handle]) => [name, typeof handle === "function" ? around(name, handle) : handle]),
+              ),
+            } as unknown as Route;
+          });
+          return { ...service, routes };
+        },
+      };
     },
   };
 }

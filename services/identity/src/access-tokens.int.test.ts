@@ -66,7 +66,7 @@ describe("identity: access tokens", { concurrency: 4 }, () => {
 
   it("ID-06, S25: the key survives a restart, is published whole but for its private half, and cannot be read without the master key", async () => {
     const app = await openIdentity();
-    const second = secondIdentity(app);
+    const second = await secondIdentity(app);
     await second.start();
     const [set, again] = await Promise.all([keySetOf(app.client), keySetOf(second.client)]);
     assert.deepEqual(set, again);
@@ -80,13 +80,14 @@ describe("identity: access tokens", { concurrency: 4 }, () => {
     );
     assert.equal(key.includes("PRIVATE KEY"), false);
     assert.equal("d" in jwk, false);
-    await assert.rejects(secondIdentity(app, { masterKey: Buffer.alloc(32, 7) }).start(), /sealed with another KONTOR_MASTER_KEY/);
+    const other = await secondIdentity(app, { masterKey: Buffer.alloc(32, 7) });
+    await assert.rejects(other.start(), /sealed with another KONTOR_MASTER_KEY/);
   });
 
   it("ID-06: of processes that start at the same time on an empty database one makes the key", async () => {
     const app = await openIdentity();
     await app.hosted.database.run(sql`delete from signing_keys`);
-    const processes = Array.from({ length: 4 }, () => secondIdentity(app));
+    const processes = await Promise.all(Array.from({ length: 4 }, () => secondIdentity(app)));
     await Promise.all(processes.map((process) => process.start()));
     const sets = await Promise.all(processes.map(({ client }) => keySetOf(client)));
     assert.equal(new Set(sets.map((set) => JSON.stringify(set))).size, 1);

@@ -111,7 +111,7 @@ describe("identity: sessions that have ended", { concurrency: 4 }, () => {
     const { id } = await app.register("ann@shop.example");
     const [one, two] = [await app.signIn("ann@shop.example"), await app.signIn("ann@shop.example")];
     const cache = createMemoryCache({ maxEntries: 100 });
-    const next = secondIdentity(app, { cache });
+    const next = await secondIdentity(app, { cache });
     await next.start();
     const own = edgeCall({ id, session: one.session });
     const listed = async () => (await next.client.listSessions({}, own)).items.map((item) => [item.id, item.current]);

@@ -29,7 +29,7 @@ describe("identity: registration", { concurrency: 4 }, () => {
     assert.equal(refusals.length, 19);
     for (const { reason, code } of refusals) assert.deepEqual([reason, code], ["EMAIL_TAKEN", "already_exists"]);
     for (const email of ways) assert.equal((await refusalOf(register(email))).reason, "EMAIL_TAKEN");
-    assert.equal(await hosted.marks(), "2/0/0");
+    assert.equal(await hosted.progress(), "2/0/0");
   });
 
   it("ID-01, S9, S15: passwords of 4 kB, with NUL or too short, and names of blanks are refused by name, and nothing is stored", async () => {
@@ -58,7 +58,7 @@ describe("identity: registration", { concurrency: 4 }, () => {
     }
     for (const password of ["x".repeat(4096), "nul\0inside it", ""])
       assert.equal((await refusalOf(client.login({ email: good.email, password }, edgeCall()))).reason, "INVALID_REQUEST");
-    assert.equal(await hosted.marks(), "0/0/0");
+    assert.equal(await hosted.progress(), "0/0/0");
   });
 
   it("ID-03: what is stored begins with $argon2id$, and no password and no code is in the database", async () => {

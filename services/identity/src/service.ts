@@ -1,18 +1,10 @@
-import type { ServiceDefinition } from "@kontor/platform/service/service.ts";
-import { createAccessTokens } from "./access-tokens.ts";
-import { createPasswords } from "./passwords.ts";
-import { identityRoute } from "./rpc.ts";
-import { createSecrets } from "./secrets.ts";
+import { IdentityService } from "@kontor/contracts/gen/kontor/identity/v1/identity_pb.js";
+import { defineService } from "@kontor/platform/service/service.ts";
 
-export const identity: ServiceDefinition = {
+export const identity = defineService({
   name: "identity",
+  summary: "accounts, sign-in and tokens",
+  contracts: [IdentityService],
   migrations: new URL("../migrations/", import.meta.url),
-  create: (context) => {
-    const secrets = createSecrets(context.config.masterKey);
-    const accessTokens = createAccessTokens({ ...context, secrets });
-    return {
-      routes: [identityRoute({ ...context, secrets, accessTokens, passwords: createPasswords() })],
-      start: () => accessTokens.start(),
-    };
-  },
-};
+  load: () => import("./create-service.ts"),
+});

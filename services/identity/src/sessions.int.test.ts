@@ -88,7 +88,7 @@ describe("identity: sign-in", { concurrency: 4 }, () => {
 
   it("S8: two at the same time in two processes get the same successor", async () => {
     const app = await openIdentity();
-    const second = secondIdentity(app);
+    const second = await secondIdentity(app);
     await second.start();
     await app.register("gil@shop.example");
     const { refreshToken } = await app.login("gil@shop.example");

@@ -47,12 +47,12 @@ export async function openIdentity({ cache = createMemoryCache({ maxEntries: 1_0
 }
 
 /** A second process on the same database. */
-export function secondIdentity(
+export async function secondIdentity(
   { hosted, clock, config }: Pick<TestServices, "clock" | "config"> & { readonly hosted: HostedService },
   { cache = createMemoryCache({ maxEntries: 100 }), ...changed }: Partial<InstallationConfig> & { readonly cache?: Cache } = {},
 ) {
   const rpc = createInProcessRpc({ log: quiet, freeze: true });
-  const second = hostService(identity, {
+  const second = await hostService(identity, {
     database: hosted.database,
     rpc,
     wakeups: createWakeups({ log: quiet }),

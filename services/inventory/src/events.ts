@@ -1,7 +1,8 @@
-import { OrderCancelledSchema, OrderPaidSchema } from "@kontor/contracts/gen/kontor/orders/v1/events_pb.js";
+import { OrderPaidSchema } from "@kontor/contracts/gen/kontor/orders/v1/events_pb.js";
 import { callFor } from "@kontor/platform/events/call-for.ts";
 import { isEvent, subscription } from "@kontor/platform/events/events.ts";
 import type { Subscription } from "@kontor/platform/events/events.ts";
+import { ordersEvents } from "./channels.ts";
 import { openLedger } from "./ledger-store.ts";
 import { saveLedger } from "./save-ledger.ts";
 import type { LedgerNeeds } from "./save-ledger.ts";
@@ -9,9 +10,7 @@ import type { LedgerNeeds } from "./save-ledger.ts";
 /** A paid order claims its units; a cancelled one gives them back. A batch is three statements, whatever its size. */
 export function inventorySubscription(needs: LedgerNeeds): Subscription {
   return subscription({
-    name: "inventory.orders",
-    publisher: "orders",
-    schemas: [OrderPaidSchema, OrderCancelledSchema],
+    ...ordersEvents,
     apply: async (tx, events) => {
       const orders = events.map(({ data }) => data.order!);
       const skus = orders.flatMap(({ lines }) => lines.map(({ sku }) => sku));

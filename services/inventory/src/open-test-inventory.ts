@@ -11,8 +11,9 @@ import { refusalIn } from "@kontor/platform/errors/refusal.ts";
 import type { Call } from "@kontor/platform/call/call.ts";
 import type { Client } from "@kontor/platform/rpc/rpc.ts";
 import type { HostedService } from "@kontor/platform/service/host-service.ts";
-import type { ServiceDefinition, ServiceContext } from "@kontor/platform/service/service.ts";
+import type { ServiceContext } from "@kontor/platform/service/service.ts";
 import type { Logger } from "@kontor/platform/telemetry/logger.ts";
+import { fakeService } from "@kontor/platform/testing/fake-service.ts";
 import { openTestServices, testCall } from "@kontor/platform/testing/test-services.ts";
 import type { TestServices } from "@kontor/platform/testing/test-services.ts";
 import { checkLedger } from "./test-ledger.ts";
@@ -56,13 +57,10 @@ export function one(sku: string, quantity = 1): Units {
 
 export async function openTestInventory(options: { readonly log?: Logger } = {}): Promise<TestInventory> {
   let orders: ServiceContext | undefined;
-  const fakeOrders: ServiceDefinition = {
-    name: "orders",
-    create: (context) => {
-      orders = context;
-      return { routes: [] };
-    },
-  };
+  const fakeOrders = fakeService("orders", (context) => {
+    orders = context;
+    return { routes: [] };
+  });
   const app = await openTestServices({ services: [fakeOrders, inventory], registry: contracts, ...options });
   const client = app.clients.of("inventory", InventoryService);
   const hosted = app.services.get("inventory")!;

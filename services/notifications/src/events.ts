@@ -1,14 +1,8 @@
-import { VerificationRequestedSchema } from "@kontor/contracts/gen/kontor/identity/v1/events_pb.js";
-import {
-  OrderCancelledSchema,
-  OrderFulfilledSchema,
-  OrderPaidSchema,
-  OrderReminderDueSchema,
-} from "@kontor/contracts/gen/kontor/orders/v1/events_pb.js";
-import { PaymentRefundedSchema } from "@kontor/contracts/gen/kontor/payments/v1/events_pb.js";
+import { OrderCancelledSchema, OrderPaidSchema, OrderReminderDueSchema } from "@kontor/contracts/gen/kontor/orders/v1/events_pb.js";
 import { isEvent, subscription } from "@kontor/platform/events/events.ts";
 import type { Subscription } from "@kontor/platform/events/events.ts";
 import type { ServiceContext } from "@kontor/platform/service/service.ts";
+import { identityEvents, ordersEvents, paymentsEvents } from "./channels.ts";
 import { notify } from "./notify.ts";
 import type { Kind, Notice } from "./notify.ts";
 
@@ -16,9 +10,7 @@ import type { Kind, Notice } from "./notify.ts";
 export function notificationSubscriptions(needs: Pick<ServiceContext, "tasks" | "clock" | "ids">): readonly Subscription[] {
   return [
     subscription({
-      name: "notifications.identity",
-      publisher: "identity",
-      schemas: [VerificationRequestedSchema],
+      ...identityEvents,
       apply: (tx, events) =>
         notify(
           needs,
@@ -27,9 +19,7 @@ export function notificationSubscriptions(needs: Pick<ServiceContext, "tasks" | 
         ),
     }),
     subscription({
-      name: "notifications.orders",
-      publisher: "orders",
-      schemas: [OrderPaidSchema, OrderReminderDueSchema, OrderCancelledSchema, OrderFulfilledSchema],
+      ...ordersEvents,
       apply: (tx, events) =>
         notify(
           needs,
@@ -48,9 +38,7 @@ export function notificationSubscriptions(needs: Pick<ServiceContext, "tasks" | 
         ),
     }),
     subscription({
-      name: "notifications.payments",
-      publisher: "payments",
-      schemas: [PaymentRefundedSchema],
+      ...paymentsEvents,
       apply: (tx, events) =>
         notify(
           needs,

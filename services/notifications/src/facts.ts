@@ -1,7 +1,7 @@
 import { sql } from "@kontor/platform/database/sql.ts";
 import type { ServiceFacts } from "@kontor/platform/service/facts.ts";
 import { waitingTaskKeys } from "@kontor/platform/tasks/task-facts.ts";
-import { sendQueue } from "./notify.ts";
+import { sendQueue } from "./channels.ts";
 
 /** The confirmation of an order, as it was recorded. */
 export interface ConfirmationFact {
@@ -25,6 +25,6 @@ export const notificationFacts: ServiceFacts<NotificationFacts> = {
       notifications.rows(sql`
         select id, subject as "order", task as mail, sent_at as "sentAt" from notifications
         where kind = 'ORDER_CONFIRMATION' and id > ${after} order by id limit ${limit}`),
-    toBeSent: (events) => waitingTaskKeys(notifications, sendQueue, events),
+    toBeSent: (events) => waitingTaskKeys(notifications, sendQueue.name, events),
   }),
 };

@@ -5,8 +5,7 @@ import { sql } from "@kontor/platform/database/sql.ts";
 import { callFor } from "@kontor/platform/events/call-for.ts";
 import type { RecordedEvent } from "@kontor/platform/events/events.ts";
 import type { ServiceContext } from "@kontor/platform/service/service.ts";
-
-export const sendQueue = "send-notification";
+import { sendQueue } from "./channels.ts";
 
 export type Kind = Exclude<keyof typeof NotificationKind, "NOTIFICATION_KIND_UNSPECIFIED">;
 
@@ -41,7 +40,7 @@ export async function notify(
     tx,
     callFor(first.event, "notifications"),
     fresh.map(({ id, event, kind, account, subject, hours = 0, amount = "" }) => ({
-      queue: sendQueue,
+      queue: sendQueue.name,
       key: event.id,
       payload: create(SendNotificationSchema, { notification: id, kind: NotificationKind[kind], account, subject, hours, amount }),
       call: callFor(event, "notifications"),

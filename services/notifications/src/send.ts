@@ -10,11 +10,12 @@ import type { Call } from "@kontor/platform/call/call.ts";
 import type { Client } from "@kontor/platform/rpc/rpc.ts";
 import type { ServiceContext } from "@kontor/platform/service/service.ts";
 import type { Task, TaskResult } from "@kontor/platform/tasks/tasks.ts";
+import type { NotificationsSettings } from "./settings.ts";
 import { cancellationMail, confirmationMail, refundMail, reminderMail, shippingMail } from "./templates/order-mails.ts";
 import type { Words } from "./templates/layout.ts";
 import { verificationMail } from "./templates/verification.ts";
 
-type Needs = Pick<ServiceContext, "mail" | "config" | "clock"> & {
+type Needs = Pick<ServiceContext<NotificationsSettings>, "mail" | "config" | "settings" | "clock"> & {
   readonly identity: Client<typeof IdentityService>;
   readonly orders: Client<typeof OrdersService>;
 };
@@ -29,7 +30,7 @@ export const sendNotification =
     const written = await write(needs, task.payload, call);
     if (written === undefined)
       return { effect: async (tx) => void (await tx.run(sql`delete from notifications where id = ${task.payload.notification}`)) };
-    await needs.mail.send({ id: task.id, from: needs.config.mailFrom, to: written.to, ...written.words });
+    await needs.mail.send({ id: task.id, from: needs.settings.mailFrom, to: written.to, ...written.words });
   };
 
 /** Records which were sent, in one statement for a batch. */

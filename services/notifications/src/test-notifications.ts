@@ -18,9 +18,8 @@ import { sql } from "@kontor/platform/database/sql.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import type { Mail } from "@kontor/platform/mail/mail.ts";
 import { standIn } from "@kontor/platform/testing/stand-in.ts";
-import type { Route } from "@kontor/platform/rpc/rpc.ts";
-import type { ServiceDefinition } from "@kontor/platform/service/service.ts";
 import type { Logger } from "@kontor/platform/telemetry/logger.ts";
+import { fakeService } from "@kontor/platform/testing/fake-service.ts";
 import { openTestServices, testCall } from "@kontor/platform/testing/test-services.ts";
 import { notifications } from "./service.ts";
 
@@ -47,8 +46,14 @@ export async function openNotifications(options: { readonly log?: Logger } = {})
   const describe = standIn(OrdersService, { describeOrder: async ({ order }) => found(orders.get(order)) });
   const app = await openTestServices({
     ...options,
-    services: [notifications, logged("identity", [identity]), logged("orders", [describe]), logged("payments", [])],
+    services: [
+      notifications,
+      fakeService("identity", () => ({ routes: [identity] })),
+      fakeService("orders", () => ({ routes: [describe] })),
+      fakeService("payments", () => ({ routes: [] })),
+    ],
     registry: contracts,
+    settings: { notifications: { mailFrom: "shop@shop.test" } },
     mail: {
       send: async (sent) => {
         if (mail.failing !== undefined) throw mail.failing;
@@ -141,11 +146,6 @@ export async function openNotifications(options: { readonly log?: Logger } = {})
       return texts.join("\n");
     },
   };
-}
-
-/** A service that is nothing but routes and an event log. */
-function logged(name: string, routes: readonly Route[]): ServiceDefinition {
-  return { name, create: () => ({ routes }) };
 }
 
 function found<T>(thing: T | undefined): T {

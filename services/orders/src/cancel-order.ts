@@ -12,14 +12,13 @@ import type { Call } from "@kontor/platform/call/call.ts";
 import type { Client } from "@kontor/platform/rpc/rpc.ts";
 import type { ServiceContext } from "@kontor/platform/service/service.ts";
 import type { TaskResult } from "@kontor/platform/tasks/tasks.ts";
+import { takeBackQueue } from "./channels.ts";
 import { cancel, pay, requestCancel, then } from "./order.ts";
 import type { By, CancelCause, Decision } from "./order.ts";
 import { lockOrder, readOrder } from "./order-store.ts";
 import type { StoredOrder } from "./order-store.ts";
 import { after, record } from "./record.ts";
 import { visibleOrder } from "./view-order.ts";
-
-export const takeBackQueue = "order-take-back";
 
 // `cancelOrder` takes the order back at once; the task is for when that fails.
 const inlineMs = 15_000;
@@ -92,7 +91,7 @@ export async function startTakingBack(
   const decision = then(pay(order.state, { actor: "payments", at }), order.state, requestCancel);
   if (decision !== undefined) await record(tx, needs.events, [{ order, decision, call }], at);
   const payload = create(OrderTakeBackSchema, { order: id, cause, actor: call.actor });
-  await needs.tasks.add(tx, call, [{ queue: takeBackQueue, key: id, payload, ...(dueAt && { dueAt }) }]);
+  await needs.tasks.add(tx, call, [{ queue: takeBackQueue.name, key: id, payload, ...(dueAt && { dueAt }) }]);
 }
 
 /** Refunds an order that is being taken back; the effect cancels it. May be repeated: there is one refund and one end. */

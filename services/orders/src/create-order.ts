@@ -6,11 +6,10 @@ import { sql } from "@kontor/platform/database/sql.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import type { Call } from "@kontor/platform/call/call.ts";
 import type { ServiceContext } from "@kontor/platform/service/service.ts";
+import { orderClockQueue } from "./channels.ts";
 import { place, reminderHours } from "./order.ts";
 import { insertOrderSql, readOrderOrVoid } from "./order-store.ts";
 import type { StoredOrder } from "./order-store.ts";
-
-export const orderClockQueue = "order-clock";
 
 type Needs = Pick<ServiceContext, "database" | "events" | "tasks" | "clock">;
 
@@ -24,7 +23,7 @@ export const createOrder =
     const at = clock.now();
     const { state, events: placed } = place(request, { actor: request.customer, at });
     const clockTask = {
-      queue: orderClockQueue,
+      queue: orderClockQueue.name,
       key: request.order,
       payload: create(OrderClockSchema, { order: request.order }),
       dueAt: new Date(at.getTime() + reminderHours[0] * 3_600_000),

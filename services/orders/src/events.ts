@@ -1,5 +1,4 @@
-import { ClaimRefusedSchema } from "@kontor/contracts/gen/kontor/inventory/v1/events_pb.js";
-import { PaymentCapturedSchema, PaymentRefundedSchema } from "@kontor/contracts/gen/kontor/payments/v1/events_pb.js";
+import { PaymentCapturedSchema } from "@kontor/contracts/gen/kontor/payments/v1/events_pb.js";
 import { PaymentStatus } from "@kontor/contracts/gen/kontor/payments/v1/payments_pb.js";
 import type { OrderState } from "@kontor/contracts/gen/kontor/orders/v1/events_pb.js";
 import { OrderStatus } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
@@ -10,6 +9,7 @@ import { cancel, pay } from "./order.ts";
 import type { Decision } from "./order.ts";
 import type { CancelNeeds } from "./cancel-order.ts";
 import { startTakingBack } from "./cancel-order.ts";
+import { claimsEvents, paymentsEvents } from "./channels.ts";
 import { lockOrders } from "./order-store.ts";
 import { record } from "./record.ts";
 
@@ -25,11 +25,9 @@ function takesBack(payment: PaymentStatus, { status, cancelling, fulfilments }: 
 export function orderSubscriptions(needs: Pick<CancelNeeds, "events" | "tasks" | "clock">): readonly Subscription[] {
   return [
     subscription({
-      name: "orders.payments",
-      publisher: "payments",
+      ...paymentsEvents,
       // A shopper waits for the order to be paid.
       pauseMs: 10,
-      schemas: [PaymentCapturedSchema, PaymentRefundedSchema],
       apply: async (tx, events) => {
         const at = needs.clock.now();
         const orders = await lockOrders(
@@ -60,9 +58,7 @@ export function orderSubscriptions(needs: Pick<CancelNeeds, "events" | "tasks" |
       },
     }),
     subscription({
-      name: "orders.claims",
-      publisher: "inventory",
-      schemas: [ClaimRefusedSchema],
+      ...claimsEvents,
       apply: async (tx, events) => {
         // In the order of their ids, as everywhere where more than one is locked.
         await lockOrders(

@@ -13,7 +13,7 @@ import { contracts } from "@kontor/contracts/registry.ts";
 import { inventory } from "@kontor/inventory/src/service.ts";
 import { scriptedProvider } from "@kontor/payments/src/scripted-provider.ts";
 import type { ScriptedProvider } from "@kontor/payments/src/scripted-provider.ts";
-import { createPayments } from "@kontor/payments/src/service.ts";
+import { paymentsWith } from "@kontor/payments/src/open-test-payments.ts";
 // oxlint-enable no-restricted-imports
 import { eventMessages, eventSchemas } from "@kontor/platform/events/event-schemas.ts";
 import type { Database } from "@kontor/platform/database/database.ts";
@@ -91,7 +91,7 @@ export async function refuseRows(database: Database, table: "orders" | "events" 
 
 export async function openTestOrders(): Promise<TestOrders> {
   const provider = scriptedProvider();
-  const services = [orders, createPayments({ provider: () => provider }), inventory];
+  const services = [orders, paymentsWith(provider), inventory];
   const log: Logger = {
     debug: () => undefined,
     info: () => undefined,

@@ -4,14 +4,12 @@ import type { AttemptCheck } from "@kontor/contracts/gen/kontor/payments/v1/even
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import type { Call } from "@kontor/platform/call/call.ts";
 import type { NewTask, TaskResult } from "@kontor/platform/tasks/tasks.ts";
+import { attemptCheckQueue, giveBackQueue } from "./channels.ts";
 import type { PaymentNeeds } from "./needs.ts";
 import { amountOf, applySession, isLive, liveAttempt, startAttempt, wrongState } from "./payment.ts";
 import type { AttemptRecord, PaymentRecord } from "./payment.ts";
 import { changePayment, readPayment } from "./payment-store.ts";
 import type { Session } from "./provider.ts";
-
-export const attemptCheckQueue = "check-attempt";
-export const giveBackQueue = "give-attempt-back";
 
 // When no webhook has come by then, the provider is queried.
 const firstCheckMs = 20_000;
@@ -59,7 +57,7 @@ export function recordSession(needs: PaymentNeeds, paymentId: string, session: S
     const decision = applySession(payment, session, at);
     if (decision === undefined) return undefined;
     const { giveBack } = decision;
-    return { decision, at, tasks: giveBack === undefined ? [] : [attemptTask(giveBackQueue, payment.id, giveBack, at)] };
+    return { decision, at, tasks: giveBack === undefined ? [] : [attemptTask(giveBackQueue.name, payment.id, giveBack, at)] };
   });
 }
 
@@ -111,7 +109,7 @@ function begin(needs: PaymentNeeds, id: string, call: Call): Promise<PaymentReco
   return changePayment(needs, id, call, (payment) => {
     if (payment.status === "OPEN" && liveAttempt(payment) !== undefined) return undefined;
     const decision = startAttempt(payment, { id: attempt, provider: needs.provider.name, at });
-    return { decision, at, tasks: [attemptTask(attemptCheckQueue, id, attempt, new Date(at.getTime() + firstCheckMs))] };
+    return { decision, at, tasks: [attemptTask(attemptCheckQueue.name, id, attempt, new Date(at.getTime() + firstCheckMs))] };
   });
 }
 

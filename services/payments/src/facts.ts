@@ -1,9 +1,8 @@
 import { sql } from "@kontor/platform/database/sql.ts";
 import type { ServiceFacts } from "@kontor/platform/service/facts.ts";
 import { waitingTaskKeys } from "@kontor/platform/tasks/task-facts.ts";
-import { attemptCheckQueue, giveBackQueue } from "./attempt.ts";
+import { attemptCheckQueue, giveBackQueue, refundQueue } from "./channels.ts";
 import type { AttemptState, RefundState, Status } from "./payment.ts";
-import { refundQueue } from "./refund.ts";
 
 /** Amounts are in minor units of the payment's currency. VOID: the tombstone of one that must never be opened. */
 export interface PaymentFact {
@@ -44,7 +43,11 @@ export interface PaymentFacts {
   toBeDone(work: PaymentWork, ids: readonly string[]): Promise<ReadonlySet<string>>;
 }
 
-const queues: Readonly<Record<PaymentWork, string>> = { check: attemptCheckQueue, return: giveBackQueue, refund: refundQueue };
+const queues: Readonly<Record<PaymentWork, string>> = {
+  check: attemptCheckQueue.name,
+  return: giveBackQueue.name,
+  refund: refundQueue.name,
+};
 const columns = sql`id, order_id as "order", status, currency, amount as "amountMinor", captured as "capturedMinor", refunded as "refundedMinor",
   attempts, refunds`;
 

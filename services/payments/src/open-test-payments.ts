@@ -3,11 +3,14 @@ import { PaymentsService } from "@kontor/contracts/gen/kontor/payments/v1/paymen
 import { contracts } from "@kontor/contracts/registry.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import type { Client } from "@kontor/platform/rpc/rpc.ts";
+import type { ServiceDefinition } from "@kontor/platform/service/service.ts";
 import { openTestServices, testCall } from "@kontor/platform/testing/test-services.ts";
 import type { TestServices } from "@kontor/platform/testing/test-services.ts";
 import { scriptedProvider } from "./scripted-provider.ts";
 import type { ScriptedProvider } from "./scripted-provider.ts";
-import { createPayments } from "./service.ts";
+import { createPayments } from "./create-service.ts";
+import type { Provider } from "./provider.ts";
+import { payments } from "./service.ts";
 
 /** Payments alone, on a real database, with a scripted payment provider. */
 export interface TestPayments extends TestServices {
@@ -27,9 +30,14 @@ export interface TestPayments extends TestServices {
 
 export const admin = testCall.bind(undefined, { user: { id: "usr_admin", roles: ["admin"] } });
 
+/** The payments service with another provider than the built-in one. */
+export function paymentsWith(provider: Provider): ServiceDefinition {
+  return { ...payments, load: async () => ({ createService: (context) => createPayments(context, provider) }) };
+}
+
 export async function openTestPayments(): Promise<TestPayments> {
   const provider = scriptedProvider();
-  const app = await openTestServices({ services: [createPayments({ provider: () => provider })], registry: contracts });
+  const app = await openTestServices({ services: [paymentsWith(provider)], registry: contracts });
   const client = app.clients.of("payments", PaymentsService);
   const { database } = app.services.get("payments")!;
   let made = 0;

@@ -6,12 +6,11 @@ import { moneyFrom } from "@kontor/contracts/money.ts";
 import type { Transaction } from "@kontor/platform/database/database.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import type { Call } from "@kontor/platform/call/call.ts";
+import { refundQueue } from "./channels.ts";
 import type { PaymentNeeds } from "./needs.ts";
 import { endRefund, refundable, refundMessage, startRefund, wrongState } from "./payment.ts";
 import type { PaymentRecord, RefundRecord } from "./payment.ts";
 import { lockPayment, readPayment, savePayment } from "./payment-store.ts";
-
-export const refundQueue = "refund";
 
 // `refundPayment` does it at once; the task is for when that fails.
 const inlineMs = 15_000;
@@ -28,7 +27,7 @@ export async function beginRefund(
   const id = needs.ids.next("rfd");
   const decision = startRefund(before, { id, amount: refund.minor ?? refundable(before), at });
   const payload = create(RefundWorkSchema, { payment: before.id, refund: id });
-  const task = { queue: refundQueue, key: id, payload, ...(refund.dueAt && { dueAt: refund.dueAt }) };
+  const task = { queue: refundQueue.name, key: id, payload, ...(refund.dueAt && { dueAt: refund.dueAt }) };
   const payment = await savePayment(needs, tx, decision, { call, at, tasks: [task] });
   return { payment, refund: payment.refunds.at(-1)! };
 }

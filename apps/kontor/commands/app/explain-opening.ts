@@ -7,7 +7,7 @@ export function portsOf(config: Configuration): readonly { readonly port: number
     { port: config.port, variable: "KONTOR_PORT", what: "the api" },
     { port: config.mailboxPort, variable: "KONTOR_MAILBOX_PORT", what: "the mailbox" },
     { port: config.smtpPort, variable: "KONTOR_SMTP_PORT", what: "the mail catcher" },
-    { port: config.providerPort, variable: "KONTOR_PROVIDER_PORT", what: "the payment provider" },
+    { port: config.settings.payments.providerPort, variable: "KONTOR_PROVIDER_PORT", what: "the payment provider" },
   ];
 }
 

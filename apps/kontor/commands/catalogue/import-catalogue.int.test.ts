@@ -7,7 +7,7 @@ import { contracts } from "@kontor/contracts/registry.ts";
 import { inventory } from "@kontor/inventory";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import type { Clients } from "@kontor/platform/rpc/rpc.ts";
-import type { ServiceDefinition } from "@kontor/platform/service/service.ts";
+import { fakeService } from "@kontor/platform/testing/fake-service.ts";
 import { openTestServices, testCall } from "@kontor/platform/testing/test-services.ts";
 import { seedDemo } from "../../demo/seed-demo.ts";
 import type { Finding } from "../../shopify/findings.ts";
@@ -15,7 +15,7 @@ import { readShopifyProducts } from "../../shopify/read-products.ts";
 import { importCatalogue } from "./import-catalogue.ts";
 
 /** Whose log inventory reads: here nothing happens in it. */
-const silentOrders: ServiceDefinition = { name: "orders", create: () => ({ routes: [] }) };
+const silentOrders = fakeService("orders");
 const admin = () => testCall({ user: { id: "usr_admin", roles: ["admin"] } });
 
 async function* only(text: string): AsyncGenerator<string> {

@@ -30,7 +30,7 @@ export async function checkDatabases(
       running: false,
     };
   }
-  const names = [...(await migrationsOf()).keys()];
+  const names = [...migrationsOf().keys()];
   // As the superuser, because the services' own passwords need the right master key, and the databases may not be there yet.
   const budget = createConnectionBudget({ connections: names.length * 2, background: names.length });
   const databases = new Map(
@@ -56,7 +56,7 @@ export async function checkDatabases(
 async function checkMigrations(databases: ReadonlyMap<string, PostgresDatabase>): Promise<Check> {
   const about = "migrations";
   const pending: string[] = [];
-  for (const [name, sets] of await migrationsOf()) {
+  for (const [name, sets] of migrationsOf()) {
     try {
       pending.push(...(await pendingMigrations(databases.get(name)!, sets)).map((file) => `${name}: ${file}`));
     } catch (error) {

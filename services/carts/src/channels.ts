@@ -1,0 +1,13 @@
+import { EmptySchema } from "@bufbuild/protobuf/wkt";
+import { ClearCartsSchema } from "@kontor/contracts/gen/kontor/carts/v1/carts_pb.js";
+import { OrderPaidSchema } from "@kontor/contracts/gen/kontor/orders/v1/events_pb.js";
+import type { DeclaredQueue, DeclaredSubscription } from "@kontor/platform/service/service.ts";
+
+export const ordersEvents = {
+  name: "carts.orders",
+  publisher: "orders",
+  schemas: [OrderPaidSchema],
+} as const satisfies DeclaredSubscription;
+
+export const clearCartsQueue = { name: "clear-carts", schema: ClearCartsSchema } as const satisfies DeclaredQueue;
+export const sweepCartsQueue = { name: "sweep-carts", schema: EmptySchema } as const satisfies DeclaredQueue;

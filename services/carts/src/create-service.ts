@@ -1,0 +1,54 @@
+import { create } from "@bufbuild/protobuf";
+import { EmptySchema } from "@bufbuild/protobuf/wkt";
+import { ClearCartsSchema } from "@kontor/contracts/gen/kontor/carts/v1/carts_pb.js";
+import { callFor } from "@kontor/platform/events/call-for.ts";
+import { subscription } from "@kontor/platform/events/events.ts";
+import { rootCall } from "@kontor/platform/call/call.ts";
+import type { Service, ServiceContext } from "@kontor/platform/service/service.ts";
+import { queue } from "@kontor/platform/tasks/tasks.ts";
+import { createCarts } from "./cart-store.ts";
+import { clearCartsQueue, ordersEvents, sweepCartsQueue } from "./channels.ts";
+import { cartsRoute } from "./rpc.ts";
+
+const sweepEveryMs = 3_600_000;
+
+export function createService(context: ServiceContext): Service {
+  const { database, tasks, clock } = context;
+  const store = createCarts(context);
+  return {
+    routes: [cartsRoute({ ...context, carts: store })],
+    subscriptions: [
+      subscription({
+        ...ordersEvents,
+        // Carts may live in another store than this transaction's, so removing them is a task: one for a batch.
+        apply: async (tx, events) => {
+          const [first] = events;
+          const keys = events.map(({ data }) => data.order!.cart).filter((key) => key !== "");
+          if (first === undefined || keys.length === 0) return;
+          await tasks.add(tx, callFor(first, "carts"), [
+            { queue: clearCartsQueue.name, key: first.id, payload: create(ClearCartsSchema, { keys }) },
+          ]);
+        },
+      }),
+    ],
+    queues: [
+      queue({
+        ...clearCartsQueue,
+        run: ({ payload }) => store.deleteByKeys(payload.keys),
+      }),
+      queue({
+        ...sweepCartsQueue,
+        run: async () => {
+          await store.sweep();
+          return { again: new Date(clock.now().getTime() + sweepEveryMs) };
+        },
+      }),
+    ],
+    start: () =>
+      database.transaction((tx) =>
+        tasks.add(tx, rootCall({ caller: "carts", timeoutMs: 5_000 }), [
+          { queue: sweepCartsQueue.name, key: "hourly", payload: create(EmptySchema) },
+        ]),
+      ),
+  };
+}

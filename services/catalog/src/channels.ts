@@ -1,0 +1,30 @@
+import { IndexProductsSchema } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
+import {
+  ProductArchivedSchema,
+  ProductCreatedSchema,
+  ProductDeletedSchema,
+  ProductPublishedSchema,
+  ProductUpdatedSchema,
+} from "@kontor/contracts/gen/kontor/catalog/v1/events_pb.js";
+import {
+  StockClaimedSchema,
+  StockMovedSchema,
+  StockReleasedSchema,
+  StockReservedSchema,
+} from "@kontor/contracts/gen/kontor/inventory/v1/events_pb.js";
+import type { DeclaredQueue, DeclaredSubscription } from "@kontor/platform/service/service.ts";
+
+export const stockEvents = {
+  name: "catalog.availability",
+  publisher: "inventory",
+  schemas: [StockMovedSchema, StockReservedSchema, StockReleasedSchema, StockClaimedSchema],
+} as const satisfies DeclaredSubscription;
+
+export const productEvents = {
+  name: "catalog.index",
+  publisher: "catalog",
+  schemas: [ProductCreatedSchema, ProductUpdatedSchema, ProductPublishedSchema, ProductArchivedSchema, ProductDeletedSchema],
+} as const satisfies DeclaredSubscription;
+
+export const indexQueue = { name: "index-products", schema: IndexProductsSchema } as const satisfies DeclaredQueue;
+export const rebuildQueue = { name: "rebuild-index", schema: IndexProductsSchema } as const satisfies DeclaredQueue;

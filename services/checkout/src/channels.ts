@@ -1,0 +1,8 @@
+import { OrderCancelledSchema } from "@kontor/contracts/gen/kontor/orders/v1/events_pb.js";
+import type { DeclaredSubscription } from "@kontor/platform/service/service.ts";
+
+export const ordersEvents = {
+  name: "checkout.orders",
+  publisher: "orders",
+  schemas: [OrderCancelledSchema],
+} as const satisfies DeclaredSubscription;

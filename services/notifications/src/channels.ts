@@ -1,0 +1,30 @@
+import { VerificationRequestedSchema } from "@kontor/contracts/gen/kontor/identity/v1/events_pb.js";
+import { SendNotificationSchema } from "@kontor/contracts/gen/kontor/notifications/v1/notifications_pb.js";
+import {
+  OrderCancelledSchema,
+  OrderFulfilledSchema,
+  OrderPaidSchema,
+  OrderReminderDueSchema,
+} from "@kontor/contracts/gen/kontor/orders/v1/events_pb.js";
+import { PaymentRefundedSchema } from "@kontor/contracts/gen/kontor/payments/v1/events_pb.js";
+import type { DeclaredQueue, DeclaredSubscription } from "@kontor/platform/service/service.ts";
+
+export const identityEvents = {
+  name: "notifications.identity",
+  publisher: "identity",
+  schemas: [VerificationRequestedSchema],
+} as const satisfies DeclaredSubscription;
+
+export const ordersEvents = {
+  name: "notifications.orders",
+  publisher: "orders",
+  schemas: [OrderPaidSchema, OrderReminderDueSchema, OrderCancelledSchema, OrderFulfilledSchema],
+} as const satisfies DeclaredSubscription;
+
+export const paymentsEvents = {
+  name: "notifications.payments",
+  publisher: "payments",
+  schemas: [PaymentRefundedSchema],
+} as const satisfies DeclaredSubscription;
+
+export const sendQueue = { name: "send-notification", schema: SendNotificationSchema } as const satisfies DeclaredQueue;
