@@ -1,3 +1,4 @@
+// Made by npm run generate.
 import { createRegistry } from "@bufbuild/protobuf";
 import { file_kontor_api_v1_common } from "./gen/kontor/api/v1/common_pb.js";
 import { file_kontor_carts_v1_carts } from "./gen/kontor/carts/v1/carts_pb.js";
@@ -15,7 +16,7 @@ import { file_kontor_orders_v1_orders } from "./gen/kontor/orders/v1/orders_pb.j
 import { file_kontor_payments_v1_events } from "./gen/kontor/payments/v1/events_pb.js";
 import { file_kontor_payments_v1_payments } from "./gen/kontor/payments/v1/payments_pb.js";
 
-/** Every message, enum and service of the house. */
+/** Every message, enum and service of the contracts. */
 export const contracts = createRegistry(
   file_kontor_api_v1_common,
   file_kontor_carts_v1_carts,

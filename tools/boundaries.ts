@@ -24,7 +24,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   apps: ["contracts", "platform", "services", "gateway"],
   e2e: ["contracts", "platform", "services", "gateway", "apps"],
   bench: ["contracts", "platform", "services", "gateway", "apps"],
-  tools: ["contracts", "platform"],
+  tools: ["contracts", "platform", "apps"],
 };
 
 /** What does not run in a shop. */

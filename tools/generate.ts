@@ -2,12 +2,14 @@ import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync, cpSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
+import { listDrift } from "./lists.ts";
 import { docsOf } from "./proto-docs.ts";
 import type { FileImage } from "./proto-docs.ts";
 import { scalarDrift } from "./scalar-bundle.ts";
 import { toolFolder } from "./tool.ts";
 
-// Makes contracts/gen from contracts/proto, and gateway/pages/scalar from tools/scalar where that is installed.
+// Makes contracts/gen from contracts/proto, the lists that follow from the contracts and the services' definitions, and gateway/pages/scalar from
+// tools/scalar where that is installed.
 //   node tools/generate.ts              lints, generates, writes the comments to contracts/gen/docs.json
 //   node tools/generate.ts --check      generates elsewhere and fails, naming the files, when the tree differs
 //   node tools/generate.ts --lint       only lints
@@ -99,7 +101,7 @@ function breaking(): void {
 
 const mode = process.argv[2];
 if (mode === "--check") {
-  const files = [...drift(false).map((file) => join(gen, file)), ...scalarDrift(root, false)];
+  const files = [...drift(false).map((file) => join(gen, file)), ...(await listDrift(false)), ...scalarDrift(root, false)];
   for (const file of files) console.error(`${file} is not what is generated`);
   if (files.length > 0) {
     console.error("run `npm run generate` and commit the result");
@@ -109,7 +111,8 @@ if (mode === "--check") {
 else if (mode === "--breaking") breaking();
 else if (mode === undefined) {
   buf(["lint"]);
-  for (const file of [...drift(true).map((name) => join(gen, name)), ...scalarDrift(root, true)]) console.log(file);
+  for (const file of drift(true)) console.log(join(gen, file));
+  for (const file of [...(await listDrift(true)), ...scalarDrift(root, true)]) console.log(file);
 } else {
   console.error(`${mode} is none of --check, --lint, --breaking`);
   process.exitCode = 2;

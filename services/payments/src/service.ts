@@ -5,7 +5,7 @@ import { settings } from "./settings.ts";
 
 export const payments = defineService({
   name: "payments",
-  summary: "payments, attempts and refundQueue, carried out by a payment provider",
+  summary: "payments, attempts and refunds, carried out by a payment provider",
   contracts: [PaymentsService],
   settings,
   migrations: new URL("../migrations/", import.meta.url),
