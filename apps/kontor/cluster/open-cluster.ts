@@ -8,7 +8,7 @@ import { openApp } from "../app.ts";
 import { addressesOf } from "../installation.ts";
 import type { Addresses } from "../installation.ts";
 import { masterKeyOf } from "../master-key.ts";
-import { databaseNames, serviceNames } from "../roles.ts";
+import { databaseNames, serviceNames, variableOf } from "../roles.ts";
 import { openStorage } from "../storage.ts";
 import { planCluster } from "./plan.ts";
 import { Supervisor } from "./supervisor.ts";
@@ -27,6 +27,8 @@ export interface Cluster {
   readonly addresses: Addresses;
   /** How many processes there are. */
   readonly processes: number;
+  /** Where each service listens: "grpc://127.0.0.1:4010,127.0.0.1:4011". */
+  readonly services: Readonly<Record<string, string>>;
 }
 
 /** How many connections a process of the cluster opens at most, unless KONTOR_CONNECTIONS says otherwise. */
@@ -85,7 +87,8 @@ export async function openCluster({ config, log, replicas, ports, certs, env, li
   });
   lifecycle.add({ name: "demo catalogue", start: () => (config.seed === "demo" ? seed() : undefined) });
   await lifecycle.start();
-  return { lifecycle, addresses: addressesOf(config), processes: processes.length };
+  const services = Object.fromEntries(serviceNames.map((name) => [name, processes[0]!.env[variableOf(name, "URL")]!])); // every process knows them
+  return { lifecycle, addresses: addressesOf(config), processes: processes.length, services };
 
   /** Fills an empty shop through its own services, beside the cluster. */
   async function seed(): Promise<void> {

@@ -55,7 +55,7 @@ own; they call each other over gRPC. One that ends is started again. Until Ctrl-
     const { stop } = stopOnSignals({ lifecycle: app.lifecycle, log, timeoutMs: 30_000 });
     if (env["npm_lifecycle_event"] !== undefined) stopWithParent(() => stop("npm has ended"));
     const seconds = process.uptime().toFixed(1);
-    if (format === "json") log.info({ ...app.addresses, seconds: Number(seconds) }, "ready");
+    if (format === "json") log.info({ ...app.addresses, services: app.services, seconds: Number(seconds) }, "ready");
     else
       stdout.write(
         `\n  API  ${paint(stdout, "cyan", app.addresses.api)}\n\nKontor is ready after ${seconds} s in ${app.processes} processes. Ctrl-C stops it.\n`,
