@@ -96,23 +96,10 @@ export async function openApp(options: AppOptions): Promise<App> {
   const engines = await openEngines({ config, alone: placement.alone, log });
 
   const installation = installationOf(config, masterKey);
-  const services = await hostServices({ config, placement, shop, installation, databases, rpc: connections.rpc, engines, clock, log });
-  const development = shop ? await openDevelopmentServers({ config, placement, databases, installation, clock, log }) : undefined;
-  const components = await appComponents({
-    config,
-    placement,
-    shop,
-    installation,
-    storage,
-    databases,
-    connections,
-    engines,
-    services,
-    development,
-    lifecycle,
-    clock,
-    log,
-  });
+  const shared = { config, placement, shop, installation, databases, clock, log };
+  const services = await hostServices({ ...shared, rpc: connections.rpc, engines });
+  const development = shop ? await openDevelopmentServers(shared) : undefined;
+  const components = await appComponents({ ...shared, storage, connections, engines, services, development, lifecycle });
   for (const component of components) lifecycle.add(component);
   opened.move();
   await lifecycle.start();

@@ -70,7 +70,7 @@ describe("KONTOR_REQUIRE_TLS", () => {
     assert.deepEqual(problemsOf({ KONTOR_REQUIRE_TLS: "true" }), {});
   });
 
-  it("asks nothing when it is not set", () => {
+  it("accepts plain text when it is not set", () => {
     assert.deepEqual(problemsOf(plain), {});
     assert.deepEqual(problemsOf({ ...plain, KONTOR_REQUIRE_TLS: "false" }), {});
     assert.equal(readConfiguration({}).requireTls, false);
@@ -117,13 +117,13 @@ describe("KONTOR_SERVERS_CA", () => {
     assert.match(refused(), /ca\.pem holds a certificate that cannot be read/);
 
     const [one, other] = await Promise.all([1, 2].map(() => createAuthority({ days: 1, now: new Date() })));
-    // Whatever stands between them may be of any encoding, and a key that does not belong there goes nowhere.
+    // The text between certificates may be of any encoding, and a key that does not belong there is ignored.
     writeFileSync(file, `für uns\n${one!.certificate}\r\n${other!.key}${other!.certificate}`);
     assert.equal(read(), `${one!.certificate.trim()}\n${other!.certificate.trim()}`);
     assert.equal(readConfiguration({}).authorities, undefined);
   });
 
-  it("is told of together with addresses in plain text", () => {
+  it("is reported together with addresses in plain text", () => {
     const problems = problemsOf({ KONTOR_SERVERS_CA: "/nowhere", KONTOR_CACHE: "redis://cache", KONTOR_REQUIRE_TLS: "true" });
     assert.deepEqual(Object.keys(problems).toSorted(), ["KONTOR_CACHE", "KONTOR_SERVERS_CA"]);
   });

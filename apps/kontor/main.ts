@@ -1,9 +1,9 @@
 #!/usr/bin/env node
 import type { Command, Context } from "./commands/command.ts";
 import { paint } from "./commands/terminal/paint.ts";
-import { tellFailure } from "./commands/tell-failure.ts";
+import { reportFailure } from "./commands/report-failure.ts";
 
-/** A command's file is read only when the command is used: the shop should not wait for what it does not need. */
+/** A command's file is loaded only when the command is used: the shop starts without what it does not need. */
 const commands: Readonly<Record<string, () => Promise<Command>>> = {
   start: async () => (await import("./commands/start.ts")).start,
   cluster: async () => (await import("./commands/cluster.ts")).cluster,
@@ -21,14 +21,14 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   reset: async () => (await import("./commands/reset.ts")).reset,
 };
 
-/** Runs the command that the arguments name, and gives the exit code: 1 when it failed, 2 when it was used wrongly. Never throws. */
+/** Runs the command that the arguments name and returns the exit code: 1 when it failed, 2 when it was called wrongly. Never throws. */
 export async function run(args: readonly string[], context: Context): Promise<number> {
   const [name = "help", ...rest] = args;
-  const asked = name === "help" ? rest[0] : name;
-  if (asked === undefined || asked === "--help" || asked === "-h") return list(context);
-  const load = Object.hasOwn(commands, asked) ? commands[asked] : undefined;
+  const wanted = name === "help" ? rest[0] : name;
+  if (wanted === undefined || wanted === "--help" || wanted === "-h") return list(context);
+  const load = Object.hasOwn(commands, wanted) ? commands[wanted] : undefined;
   if (load === undefined) {
-    context.stderr.write(`kontor: there is no command "${asked}"; kontor help lists them\n`);
+    context.stderr.write(`kontor: there is no command "${wanted}"; kontor help lists them\n`);
     return 2;
   }
   let command: Command | undefined;
@@ -40,14 +40,16 @@ export async function run(args: readonly string[], context: Context): Promise<nu
     }
     return await command.run(rest, context);
   } catch (error) {
-    return tellFailure(error, command, context);
+    return reportFailure(error, command, context);
   }
 }
 
 async function list({ stdout }: Context): Promise<number> {
   const all = await Promise.all(Object.values(commands).map((load) => load()));
   const rows = all.map(({ name, summary }) => `  ${paint(stdout, "bold", name.padEnd(8))}  ${summary}\n`);
-  stdout.write(`Kontor, a commerce backend. Usage: kontor <command> [options]\n\n${rows.join("")}\nkontor <command> --help tells more.\n`);
+  stdout.write(
+    `Kontor, a commerce backend. Usage: kontor <command> [options]\n\n${rows.join("")}\nkontor <command> --help explains one.\n`,
+  );
   return 0;
 }
 

@@ -29,7 +29,7 @@ describe("kontor", () => {
     }
   });
 
-  it("tells how each command is called", async () => {
+  it("explains how each command is called", async () => {
     for (const name of names) {
       const { code, out, err } = await kontor([name, "--help"]);
       assert.deepEqual([code, err], [0, ""], name);
@@ -38,7 +38,7 @@ describe("kontor", () => {
     }
   });
 
-  it("answers wrong usage with what is wrong, how it is right, and exit code 2", async () => {
+  it("reports wrong usage with what is wrong, the right usage, and exit code 2", async () => {
     const wrong: readonly (readonly [args: readonly string[], says: RegExp])[] = [
       [["nonsense"], /no command "nonsense"/],
       [["toString"], /no command "toString"/],
@@ -107,17 +107,17 @@ describe("kontor", () => {
     assert.match(unwritable.err, /^kontor: the report .* cannot be written/);
   });
 
-  it("deletes nothing without being told so, and says when there is nothing", async (t) => {
+  it("deletes nothing without --yes, and says when there is nothing", async (t) => {
     const folder = await mkdtemp(join(tmpdir(), "kontor-reset-"));
     t.after(() => rm(folder, { recursive: true }));
     const nothing = await kontor(["reset"], { KONTOR_DATA: folder });
     assert.deepEqual([nothing.code, nothing.out], [0, `There is no shop in ${folder}.\n`]);
     await writeFile(join(folder, "master.key"), "x");
     await writeFile(join(folder, "notes.txt"), "mine");
-    const unasked = await kontor(["reset"], { KONTOR_DATA: folder });
-    assert.deepEqual([unasked.code, unasked.err], [1, "kontor: say --yes: there is no terminal to ask on\n"]);
-    const told = await kontor(["reset", "--yes"], { KONTOR_DATA: folder });
-    assert.equal(told.code, 0);
-    assert.deepEqual(await readdir(folder), ["notes.txt"], "what is not ours stays");
+    const unconfirmed = await kontor(["reset"], { KONTOR_DATA: folder });
+    assert.deepEqual([unconfirmed.code, unconfirmed.err], [1, "kontor: add --yes: there is no terminal for a prompt\n"]);
+    const confirmed = await kontor(["reset", "--yes"], { KONTOR_DATA: folder });
+    assert.equal(confirmed.code, 0);
+    assert.deepEqual(await readdir(folder), ["notes.txt"], "files of others stay");
   });
 });

@@ -4,18 +4,18 @@ import type { Configuration } from "./configuration.ts";
 import { allRoles, serviceNames, variableOf } from "./roles.ts";
 import type { Role, ServiceName } from "./roles.ts";
 
-/** What of the house runs in this process, and where the rest is. */
+/** Which roles run in this process, and where the other services are. */
 export interface Placement {
   readonly roles: ReadonlySet<Role>;
-  /** Whether this process is the whole house, and none of its parts is called over a wire. */
+  /** Whether this process is the whole shop, and no service is called over the network. */
   readonly alone: boolean;
-  /** The services that are called over a wire. */
+  /** The services that are called over the network. */
   readonly remotes: ReadonlyMap<ServiceName, RemoteAddress>;
-  /** Where the services of this process listen for others. */
+  /** Where the services of this process listen for other processes. */
   readonly listen: { readonly protocol: RemoteAddress["protocol"]; readonly host: string; readonly port: number } | undefined;
 }
 
-/** Throws a `ConfigError` that names the variables which a house of several processes needs and does not have. */
+/** Throws a `ConfigError` that names the variables which a shop of several processes needs and does not have. */
 export function placementOf(config: Configuration, roles: readonly Role[] = allRoles): Placement {
   const here = new Set(roles);
   const whole = allRoles.every((role) => here.has(role));
@@ -31,10 +31,10 @@ export function placementOf(config: Configuration, roles: readonly Role[] = allR
   if (!whole && serves && config.rpc === undefined)
     problems.push({
       variable: "KONTOR_RPC",
-      message: "is missing: other processes need a way to the services of this one, such as grpc://127.0.0.1:4010",
+      message: "is missing: the services of this process need an address for the other processes, such as grpc://127.0.0.1:4010",
     });
   if (!whole && config.masterKey === undefined)
-    problems.push({ variable: "KONTOR_MASTER_KEY", message: "is missing: all processes of a house need the same one (64 hex digits)" });
+    problems.push({ variable: "KONTOR_MASTER_KEY", message: "is missing: all processes of a shop need the same one (64 hex digits)" });
   if (problems.length > 0) throw new ConfigError(problems);
   return {
     roles: here,
@@ -46,19 +46,19 @@ export function placementOf(config: Configuration, roles: readonly Role[] = allR
 
 /** "grpc://a:1,b:2" */
 function addressOf(url: string): RemoteAddress {
-  const { protocol, hosts } = partsOf(url);
+  const { protocol, hosts } = splitUrl(url);
   return { protocol, addresses: hosts };
 }
 
 function listenOf(url: string) {
-  const { protocol, hosts } = partsOf(url);
+  const { protocol, hosts } = splitUrl(url);
   const { hostname, port } = new URL(`http://${hosts[0]!}`); // a URL has a host
   return { protocol, host: hostname.replace(/^\[(.*)\]$/, "$1"), port: Number(port || defaultPort) };
 }
 
 const defaultPort = 4010;
 
-function partsOf(url: string) {
+function splitUrl(url: string) {
   const [, protocol = "", hosts = ""] = /^([a-z]+):\/\/([^/?#]+)/.exec(url) ?? [];
   const withPorts = hosts.split(",").map((host) => (/:\d+$/.test(host) ? host : `${host}:${defaultPort}`));
   return { protocol: protocol as RemoteAddress["protocol"], hosts: withPorts }; // the configuration knows these protocols only

@@ -1,6 +1,6 @@
 import { isLocal } from "@kontor/platform/database/connection.ts";
 
-/** The schemes that are plain text, and what is written in their place. */
+/** The schemes that are plain text, and those to use instead. */
 const secured: Readonly<Record<string, string>> = {
   redis: "rediss://",
   amqp: "amqps://",
@@ -14,18 +14,18 @@ const secured: Readonly<Record<string, string>> = {
  */
 export function insteadOfPlain(url: string): string | undefined {
   const [, scheme = "", user = "", hosts = "", query = ""] = /^([^:]+):\/\/([^@/?#]*@)?([^/?#]*)[^?#]*(?:\?([^#]*))?/.exec(url) ?? [];
-  const given = new URLSearchParams(query);
+  const options = new URLSearchParams(query);
   switch (scheme) {
     case "postgres":
     case "postgresql":
-      return hosts.split(",").some((host) => isPlainPostgres(hostOf(host), given)) ? "sslmode=verify-full" : undefined;
+      return hosts.split(",").some((host) => isPlainPostgres(hostOf(host), options)) ? "sslmode=verify-full" : undefined;
     case "kafka":
-      return given.get("tls") === "true" ? undefined : "tls=true";
+      return options.get("tls") === "true" ? undefined : "tls=true";
     case "mongodb":
     case "mongodb+srv": {
-      // The driver knows two names in any letters, and takes TLS for granted where servers are found by name.
-      const said = Array.from(given).flatMap(([name, value]) => (/^(tls|ssl)$/i.test(name) ? [value] : []));
-      const secure = said.length === 0 ? scheme === "mongodb+srv" : said.every((value) => value === "true");
+      // The driver accepts two names in upper or lower case, and uses TLS by default where servers are found by DNS.
+      const values = Array.from(options).flatMap(([name, value]) => (/^(tls|ssl)$/i.test(name) ? [value] : []));
+      const secure = values.length === 0 ? scheme === "mongodb+srv" : values.every((value) => value === "true");
       return secure ? undefined : "tls=true";
     }
     case "smtp":
@@ -40,10 +40,10 @@ export function isOnThisMachine(url: string): boolean {
   return URL.canParse(url) && isLocal(new URL(url).hostname.replace(/^\[(.*)\]$/, "$1"));
 }
 
-function isPlainPostgres(host: string, given: URLSearchParams): boolean {
+function isPlainPostgres(host: string, options: URLSearchParams): boolean {
   if (/^(\/|%2f)/i.test(host)) return false;
-  const mode = given.get("sslmode");
-  return mode === null ? !given.has("sslrootcert") && isLocal(host) : mode === "disable";
+  const mode = options.get("sslmode");
+  return mode === null ? !options.has("sslrootcert") && isLocal(host) : mode === "disable";
 }
 
 /** "[::1]:5432" → "::1"; none is this machine. */

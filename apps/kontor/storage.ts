@@ -11,7 +11,7 @@ import type { Configuration } from "./configuration.ts";
 import { variableOf } from "./roles.ts";
 import type { DatabaseName } from "./roles.ts";
 
-/** Says in a data folder that its shop goes on elsewhere. */
+/** The file in a data folder which says that its shop has moved to a server. */
 export const movedFile = "moved";
 
 /** Another shop runs on the same data. */
@@ -24,9 +24,9 @@ export interface Storage {
   readonly replicas: ReadonlyMap<string, Connection>;
   /** The embedded server, when one is needed. */
   readonly embedded: EmbeddedPostgres | undefined;
-  /** Lets the next shop start. */
+  /** Releases the lock, so that the next shop can start. */
   release(): Promise<void>;
-  /** Ends the embedded server, unless it belongs to a shop that goes on. */
+  /** Stops the embedded server, unless a running shop uses it. */
   stop(): Promise<void>;
 }
 
@@ -35,17 +35,17 @@ export interface StorageOptions {
   /** The databases that this process needs. */
   readonly names: readonly DatabaseName[];
   readonly masterKey: Uint8Array;
-  /** A shop is the only one on its embedded data; others only look in, beside one or without. */
+  /** A shop is the only one on its embedded data; other commands work beside it or without one. */
   readonly shop: boolean;
   readonly log: Logger;
   readonly settings?: Readonly<Record<string, string>>;
-  /** The embedded server ended without having been told to. */
+  /** Called when the embedded server ends without `stop`. */
   readonly died: (error: Error) => void;
 }
 
 /**
- * The databases of the names: each at its own address, on the server of KONTOR_DATABASE_URL, or on an embedded one. Those on a server that is ours to fill
- * are made where they are missing. Throws, with what to do, when a server cannot be used or another shop runs on the embedded data.
+ * The databases of the names: each at its own address, on the server of KONTOR_DATABASE_URL, or on an embedded one. Those
+ * on the latter two are created where they are missing. Throws, with what to do, when a server cannot be used or another shop runs on the embedded data.
  */
 export async function openStorage({ config, names, masterKey, shop, log, settings, died }: StorageOptions): Promise<Storage> {
   const connections = new Map<string, Connection>();
@@ -77,7 +77,7 @@ export async function openStorage({ config, names, masterKey, shop, log, setting
 
   if (shop && existsSync(join(config.data, movedFile)))
     throw new Error(
-      `the shop in ${config.data} was moved to a server (${join(config.data, movedFile)} says when): set KONTOR_DATABASE_URL, or delete that file to go on with this copy`,
+      `the shop in ${config.data} was moved to a server (${join(config.data, movedFile)} says when): set KONTOR_DATABASE_URL, or delete that file to continue with this copy`,
     );
   const postgres = await startEmbeddedPostgres({
     folder: config.data,
@@ -85,13 +85,13 @@ export async function openStorage({ config, names, masterKey, shop, log, setting
     died,
     settings: { ...settings, ...settingsIn(config.postgresSettings) },
   });
-  let taken = true;
+  let inUse = true;
   try {
     const lock = shop ? await acquireInstallationLock(postgres.superuser) : undefined;
-    taken = shop && lock === undefined;
-    if (taken)
+    inUse = shop && lock === undefined;
+    if (inUse)
       throw new InstallationInUse(
-        `a shop is running on ${config.data} already; stop it first, or give this one another folder with KONTOR_DATA`,
+        `a shop is running on ${config.data} already; stop it first, or set KONTOR_DATA to another folder for this one`,
       );
     for (const [name, connection] of await provision(postgres.superuser, rest, masterKey)) connections.set(name, connection);
     return {
@@ -102,7 +102,7 @@ export async function openStorage({ config, names, masterKey, shop, log, setting
       stop: () => (shop ? postgres.stop() : stopUnlessShopRuns(postgres)),
     };
   } catch (error) {
-    if (!postgres.adopted || (shop && !taken)) await postgres.stop();
+    if (!postgres.adopted || (shop && !inUse)) await postgres.stop();
     throw error;
   }
 }
@@ -113,7 +113,7 @@ function settingsIn(text = ""): Record<string, string> {
   return Object.fromEntries(pairs.map((pair) => [pair.slice(0, pair.indexOf("=")), pair.slice(pair.indexOf("=") + 1)]));
 }
 
-/** An adopted PostgreSQL belongs to the shop that runs on it, and one that we have started may have been adopted by a shop since. */
+/** An adopted PostgreSQL belongs to the shop that runs on it, and one that this process started may have been adopted by a shop since. */
 async function stopUnlessShopRuns(postgres: EmbeddedPostgres): Promise<void> {
   if (postgres.adopted) return postgres.leave();
   const lock = await acquireInstallationLock(postgres.superuser);

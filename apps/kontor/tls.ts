@@ -11,7 +11,7 @@ export interface Tls {
 }
 
 /**
- * This process's certificate, where an address asks for one; undefined where none does. Throws a `ConfigError` that names the variables which are missing
+ * This process's certificate, where an address needs one; undefined otherwise. Throws a `ConfigError` that names the variables which are missing
  * or wrong.
  */
 export async function openTls(
@@ -28,7 +28,7 @@ export async function openTls(
         .filter(([, path]) => path === undefined)
         .map(([name]) => ({
           variable: `KONTOR_TLS_${name.toUpperCase()}`,
-          message: "is missing: grpcs:// and https:// need a certificate of this process; kontor certs makes some for development",
+          message: "is missing: grpcs:// and https:// need a certificate of this process; kontor certs creates some for development",
         })),
     );
   const [{ openTlsFiles }, { tlsIdentity }] = await Promise.all([

@@ -27,7 +27,7 @@ import { housekeepingQueue, startHousekeeping } from "./housekeeping.ts";
 
 const eventMigrations: MigrationSet = { scope: "events", folder: new URL("../events/migrations/", import.meta.url) };
 
-/** What the platform keeps in every service's database. */
+/** The platform's own tables in every service's database. */
 export const platformMigrations: readonly MigrationSet[] = [
   eventMigrations,
   taskMigrations,
@@ -45,7 +45,7 @@ export interface Engines {
   readonly subscriptions: (needs: SubscriptionsNeeds) => Subscriptions;
 }
 
-/** All that a service needs is in its own database. */
+/** All of them use the service's own database. */
 const embedded: Engines = {
   documents: (_, database) => createPostgresDocuments({ database }),
   search: (_, database) => createPostgresSearch({ database }),
@@ -138,14 +138,16 @@ export async function hostService(definition: ServiceDefinition, needs: HostNeed
     log: events,
     subscriptions,
     tasks,
-    progress: async () => {
-      const { progress } = await database.one<{ progress: string }>(
-        sql`select coalesce((select max(position) from events), 0) || '/' || (select count(*) from tasks where state = 'done') || '/'
-          || coalesce((select sum(applied) from subscriptions), 0) as progress`,
-      );
-      return progress;
-    },
+    progress: () => progressOf(database),
   };
+}
+
+async function progressOf(database: PostgresDatabase): Promise<string> {
+  const { progress } = await database.one<{ progress: string }>(
+    sql`select coalesce((select max(position) from events), 0) || '/' || (select count(*) from tasks where state = 'done') || '/'
+      || coalesce((select sum(applied) from subscriptions), 0) as progress`,
+  );
+  return progress;
 }
 
 /** What others read in a definition must be what its code does. */

@@ -9,7 +9,7 @@ import type { Queue, Tasks } from "../tasks/tasks.ts";
 
 const everyMs = 3_600_000;
 
-/** The hourly task of every service that removes stored answers whose day has passed. */
+/** The hourly task of every service that removes stored responses after their day. */
 export function housekeepingQueue({ database, clock }: { readonly database: Database; readonly clock: Clock }): Queue {
   return queue({
     name: "housekeeping",

@@ -75,7 +75,7 @@ describe("kontor certs", () => {
   it("says what is wrong, and leaves what is there", async (t) => {
     const { data, folder, kontor } = await setup(t);
     for (const [args, says] of [
-      [["billing"], /there is no service "billing": identity/],
+      [["billing"], /there is no service "billing": carts/],
       [["carts+"], /there is no service ""/],
       [["--days", "0"], /--days must be a whole number from 1 to 3650/],
       [["--days", "soon"], /--days must be a whole number/],

@@ -17,14 +17,14 @@ const colours = ["cyan", "green", "yellow", "magenta", "blue", "red"] as const;
 
 export const cluster: Command = {
   name: "cluster",
-  summary: "start the shop as a process per service on this machine, and watch over them",
+  summary: "start the shop as a process per service on this machine, and restart those that end",
   usage: `Usage: kontor cluster [--replicas N] [--certs FOLDER]
 
 Starts PostgreSQL (or uses KONTOR_DATABASE_URL), then each service, the gateway, the payment provider and the mailbox as a process of its
 own; they call each other over gRPC. One that ends is started again. Until Ctrl-C.
 
-  --replicas N     so many of each service and of the gateway: 1 unless said, ${replicasMax} at most
-  --certs FOLDER   speak TLS with each other, with the certificates that kontor certs --out FOLDER has made`,
+  --replicas N     processes of each service and of the gateway: 1 by default, ${replicasMax} at most
+  --certs FOLDER   call each other over TLS, with the certificates of kontor certs --out FOLDER`,
   async run(args, { env, stdout }) {
     const { values } = readArgs(args, { replicas: { type: "string", default: "1" }, certs: { type: "string" } });
     const replicas = Number(values.replicas);
@@ -32,7 +32,7 @@ own; they call each other over gRPC. One that ends is started again. Until Ctrl-
       throw new UsageError(`--replicas must be a whole number from 1 to ${replicasMax}`);
     const config = readConfiguration(env);
     if (config.requireTls && values.certs === undefined)
-      throw new UsageError("KONTOR_REQUIRE_TLS asks for --certs FOLDER: without certificates the processes speak in plain text");
+      throw new UsageError("KONTOR_REQUIRE_TLS needs --certs FOLDER: without certificates the processes call each other in plain text");
     const format = config.logFormat ?? (stdout.isTTY === true ? "pretty" : "json");
     const log = createLogger({ service: "kontor", level: config.logLevel, format });
     const ports = await freePorts(serviceNames.length * replicas, config.port);
@@ -76,10 +76,10 @@ function statusLine(output: Output, { name, state, restarts }: ProcessStatus, ca
   return `${painted(output, name)} ${paint(output, shade, state.padEnd(8))} ${cause}${restarts > 0 ? `, restarts ${restarts}` : ""}\n`;
 }
 
-/** Systems give ports from here on to outgoing connections: one that is free now may not be in a second. */
+/** The system gives ports from here on to outgoing connections: one that is free now may be taken in a second. */
 const outgoingFrom = 32_000;
 
-/** Ports that are free, after that of the api; each process keeps its own for as long as the cluster lives. */
+/** Free ports above the API's; each process has its own as long as the cluster runs. */
 async function freePorts(count: number, api: number): Promise<number[]> {
   const ports: number[] = [];
   const first = api < outgoingFrom - 1_000 ? api + 10 : 12_000 + Math.floor(Math.random() * 10_000);

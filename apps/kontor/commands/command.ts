@@ -8,7 +8,7 @@ export interface Output {
   readonly columns?: number;
 }
 
-/** What surrounds a command. The process is one. */
+/** A command's environment and streams: the process's, or a test's. */
 export interface Context {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly stdin: NodeJS.ReadableStream & { readonly isTTY?: boolean };
@@ -23,7 +23,7 @@ export interface Command {
   readonly summary: string;
   /** How it is called, with all options. */
   readonly usage: string;
-  /** Gives the exit code. Throws `CommandError` and `UsageError` for what the user is told, and anything else for a fault. */
+  /** Returns the exit code. Throws `CommandError` and `UsageError` with a sentence for the user, and anything else for a fault. */
   run(args: readonly string[], context: Context): Promise<number>;
 }
 
@@ -32,7 +32,7 @@ export class CommandError extends Error {
   override readonly name = "CommandError";
 }
 
-/** The command was called in a way that it does not know. */
+/** The command was called wrongly. */
 export class UsageError extends Error {
   override readonly name = "UsageError";
 }
@@ -51,13 +51,13 @@ export function readArgs<const Options extends ParseArgsOptionsConfig>(
   return parsed;
 }
 
-/** The same with any words. */
+/** The same with any number of words. */
 export function parsedArgs<const Options extends ParseArgsOptionsConfig>(args: readonly string[], options: Options) {
   try {
     return parseArgs({ args: [...args], options, allowPositionals: true, strict: true });
   } catch (error) {
     if (!(error instanceof TypeError) || !("code" in error) || !String(error.code).startsWith("ERR_PARSE_ARGS")) throw error;
-    // Node adds a hint about "--" to its sentence, which nobody needs here.
+    // Node adds a hint about "--" to its sentence, which does not apply here.
     throw new UsageError(error.message.split(". ")[0], { cause: error });
   }
 }

@@ -12,7 +12,7 @@ import { withDatabases } from "./app/with-databases.ts";
 
 /** A data folder without a running shop, on which commands work one after the other. */
 let folder = "";
-/** Each command has an output of its own: what still watches PostgreSQL from an earlier one tells there that it ended. */
+/** Each command has its own output: what an earlier one still logs about PostgreSQL goes to the earlier output. */
 const context = (output = { out: "", err: "" }) => ({
   env: { KONTOR_DATA: join(folder, "shop"), KONTOR_PORT: "0", KONTOR_MAILBOX_PORT: "0", KONTOR_SMTP_PORT: "0", KONTOR_PROVIDER_PORT: "0" },
   stdin: Readable.from([]),
@@ -109,9 +109,9 @@ describe("commands on a data folder of their own", () => {
     assert.match(parked[2]!, /evt_2 .* after those before it$/);
     assert.equal(parked.length, 5);
     assert.equal(await succeeds("parked", "replay", "--service", "catalog"), "3 events are tried again, in the order of their streams.\n");
-    assert.equal(await succeeds("parked", "skip", "evt_1", "evt_2"), "2 events were given up.\n");
+    assert.equal(await succeeds("parked", "skip", "evt_1", "evt_2"), "2 events were skipped.\n");
     assert.equal((await kontor("parked", "skip", "evt_1")).code, 1);
-    assert.equal(await succeeds("parked", "skip", "--all"), "1 events were given up.\n");
+    assert.equal(await succeeds("parked", "skip", "--all"), "1 events were skipped.\n");
 
     assert.match(
       await succeeds("tasks", "list", "--queue", "order-clock"),
@@ -124,25 +124,25 @@ describe("commands on a data folder of their own", () => {
     assert.equal(await succeeds("tasks", "skip", "tsk_dead3"), "1 of 1 tasks were ended.\n");
     const unknown = await kontor("tasks", "list", "--service", "shipping");
     assert.equal(unknown.code, 2);
-    assert.match(unknown.err, /no service "shipping": identity, catalog/);
+    assert.match(unknown.err, /no service "shipping": carts, catalog/);
   });
 
-  it("the doctor finds a shop that is well, and deleting it leaves nothing", async () => {
+  it("the doctor finds nothing wrong with a sound shop, and reset deletes all of it", async () => {
     const healthy = await succeeds("doctor");
     for (const line of [
-      /^ok +master key +kept in/m,
-      /^ok +databases +PostgreSQL answers/m,
+      /^ok +master key +stored in/m,
+      /^ok +databases +PostgreSQL responds/m,
       /^ok +migrations +all applied$/m,
       /^ok +parked events +none$/m,
       /^ok +dead tasks +none$/m,
     ])
       assert.match(healthy, line);
     await rm(join(folder, "shop", "master.key"));
-    const ill = await kontor("doctor");
-    assert.equal(ill.code, 1);
-    assert.match(ill.out, /^wrong +master key +.* is missing, though there is a shop\n +Without the right one/m);
+    const broken = await kontor("doctor");
+    assert.equal(broken.code, 1);
+    assert.match(broken.out, /^wrong +master key +.* is missing, though there is a shop\n +Without the right one/m);
     assert.match(await succeeds("reset", "--yes"), /is deleted/);
     assert.deepEqual(await readdir(folder), ["products.csv"]);
-    assert.match(await succeeds("doctor"), /^ok +databases +not made yet/m);
+    assert.match(await succeeds("doctor"), /^ok +databases +not created yet/m);
   });
 });

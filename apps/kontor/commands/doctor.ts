@@ -25,47 +25,50 @@ whether events are parked or tasks dead. Changes nothing; exits with 1 when some
     readArgs(args, {});
     stdout.write(`${settingsTable(env)}\n`);
     let wrong = 0;
-    const tell = (checks: readonly Check[]): void => {
+    const print = (checks: readonly Check[]): void => {
       for (const check of checks) {
         if (check.verdict === "wrong") wrong++;
         stdout.write(checkText(stdout, check));
       }
     };
-    const config = configurationOf(env, tell);
-    tell(await checkMachine(config?.data ?? env["KONTOR_DATA"] ?? ".kontor"));
+    const config = configurationOf(env, print);
+    print(await checkMachine(config?.data ?? env["KONTOR_DATA"] ?? ".kontor"));
     if (config === undefined) return 1;
-    tell(await checkShop(config));
+    print(await checkShop(config));
     return wrong === 0 ? 0 : 1;
   },
 };
 
-/** The configuration, when it is valid; otherwise each problem is told. */
+/** The configuration; undefined when it is not valid, with each problem printed. */
 function configurationOf(
   env: Readonly<Record<string, string | undefined>>,
-  tell: (checks: readonly Check[]) => void,
+  print: (checks: readonly Check[]) => void,
 ): Configuration | undefined {
   try {
     const config = readConfiguration(env);
-    tell([{ verdict: "ok", about: "settings", text: "valid" }]);
+    print([{ verdict: "ok", about: "settings", text: "valid" }]);
     return config;
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    tell(error.problems.map(({ variable, message }): Check => ({ verdict: "wrong", about: "settings", text: `${variable} ${message}` })));
+    print(error.problems.map(({ variable, message }): Check => ({ verdict: "wrong", about: "settings", text: `${variable} ${message}` })));
     return undefined;
   }
 }
 
 async function checkShop(config: Configuration): Promise<Check[]> {
-  // Its own findings are the output; a log would only stand between them.
+  // Its findings are the output; log lines would only separate them.
   const log = createLogger({ service: "kontor", level: "silent" });
   if (!(await hasShop(config.data)))
-    return [{ verdict: "ok", about: "databases", text: "not made yet: kontor start makes them" }, ...(await checkPorts(config, false))];
+    return [
+      { verdict: "ok", about: "databases", text: "not created yet: kontor start creates them" },
+      ...(await checkPorts(config, false)),
+    ];
   const key = await checked("master key", () => checkMasterKey(config));
   const { checks, running } = await checkDatabases(config, log);
   return [key, ...(await checkPorts(config, running)), ...checks];
 }
 
-/** Read here, because whoever else reads it makes a new one where it is missing. */
+/** Read here, because everything else that reads it creates a new one where it is missing. */
 async function checkMasterKey({ masterKey, data }: Configuration): Promise<Check> {
   const about = "master key";
   const file = join(data, "master.key");
@@ -74,5 +77,5 @@ async function checkMasterKey({ masterKey, data }: Configuration): Promise<Check
   if (key === "") return { verdict: "wrong", about, text: `${file} is missing, though there is a shop`, advice };
   if (!/^[0-9a-f]{64}$/i.test(key))
     return { verdict: "wrong", about, text: `${masterKey === undefined ? file : "KONTOR_MASTER_KEY"} is not 64 hex digits`, advice };
-  return { verdict: "ok", about, text: masterKey === undefined ? `kept in ${file}` : "from the environment" };
+  return { verdict: "ok", about, text: masterKey === undefined ? `stored in ${file}` : "from the environment" };
 }

@@ -16,7 +16,7 @@ export const importCommand: Command = {
 Reads the CSV file that Shopify exports products to. Works beside a running shop and without one. Importing again updates products by
 their handles and leaves stock as it is.
 
-  --currency EUR   what the prices are in; EUR unless told
+  --currency EUR   what the prices are in; EUR by default
   --stock          also set stock that is known already to the file's, by booking the difference
   --dry-run        only read and check the file
   --report FILE    write everything that was rejected or changed to a CSV file`,

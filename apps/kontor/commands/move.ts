@@ -10,13 +10,13 @@ import { quietLogger } from "./app/with-app.ts";
 
 export const move: Command = {
   name: "move",
-  summary: "copy the embedded shop, while it stands still, to the configured servers",
+  summary: "copy the embedded shop, while it does not run, to the configured servers",
   usage: `Usage: kontor move
 
-Copies the shop in KONTOR_DATA to the PostgreSQL of KONTOR_DATABASE_URL (or of each KONTOR_<SERVICE>_DATABASE_URL), and its carts to
-KONTOR_CARTS_DOCUMENTS where that is set, then checks the copy as kontor verify does. The shop must not run, and the servers must not hold one.
-Events and tasks go on where they were. Afterwards: the same variables, KONTOR_MASTER_KEY with the content of master.key, and kontor start or
-kontor cluster; with KONTOR_SEARCH, kontor rebuild catalog once. The data folder stays as it is, and does not start again by mistake.`,
+Copies the shop in KONTOR_DATA to the PostgreSQL of KONTOR_DATABASE_URL (or of each KONTOR_<SERVICE>_DATABASE_URL), and its documents to
+KONTOR_<SERVICE>_DOCUMENTS where that is set, then checks the copy as kontor verify does. The shop must not run, and the servers must not have one.
+Events and tasks continue where they were. Afterwards: the same variables, KONTOR_MASTER_KEY with the content of master.key, and kontor start or
+kontor cluster; with KONTOR_SEARCH, kontor rebuild catalog once. The data folder stays as it is, and cannot be started again by mistake.`,
   async run(args, context) {
     readArgs(args, {});
     const { env, stdout } = context;
@@ -25,7 +25,7 @@ kontor cluster; with KONTOR_SEARCH, kontor rebuild catalog once. The data folder
     await moveInstallation({
       config,
       log,
-      moved: (what, rows) => stdout.write(`${what.padEnd(18)} ${rows.toLocaleString("en").padStart(12)} rows\n`),
+      moved: (what, rows) => stdout.write(`${what.padEnd(22)} ${rows.toLocaleString("en").padStart(12)} rows\n`),
     }).catch((error: unknown) => {
       throw explainOpening(error, config);
     });

@@ -15,7 +15,7 @@ export const parked: Command = {
        kontor parked skip ID … | --all
 
 An event that keeps failing is parked, with all that follow in its stream; other streams go on. replay has them tried again, in order, by
-the running shop or when it starts; skip gives them up for good.
+the running shop or when it starts; skip drops them for good.
 
   --service NAME        only of this service's database
   --subscription NAME   only of this subscription
@@ -37,7 +37,7 @@ the running shop or when it starts; skip gives them up for good.
       ...(ids.length > 0 && { ids }),
     };
     if (action === "skip" && all !== true && Object.keys(selection).length === 0)
-      throw new UsageError("say which events to give up, or --all");
+      throw new UsageError("say which events to skip, or --all");
     return withDatabases(context, service, async (databases) => {
       if (action === "list") {
         const rows: string[][] = [];
@@ -47,7 +47,7 @@ the running shop or when it starts; skip gives them up for good.
             const next = nextAttemptAt?.toISOString() ?? (attempts === 0 ? "after those before it" : "never by itself");
             rows.push([name, reader, about, id, type, String(attempts), next, cause]);
           }
-        const heads = ["SERVICE", "SUBSCRIPTION", "STREAM", "ID", "TYPE", "TRIES", "NEXT TRY", "CAUSE"];
+        const heads = ["SERVICE", "SUBSCRIPTION", "STREAM", "ID", "TYPE", "ATTEMPTS", "NEXT ATTEMPT", "CAUSE"];
         context.stdout.write(rows.length === 0 ? "Nothing is parked.\n" : table(heads, rows));
         return 0;
       }
@@ -55,9 +55,9 @@ the running shop or when it starts; skip gives them up for good.
       for (const database of databases.values()) count += await (action === "replay" ? replayParked : skipParked)(database, selection);
       if (action === "replay")
         context.stdout.write(
-          count === 0 ? "Nothing that fits is parked.\n" : `${count} events are tried again, in the order of their streams.\n`,
+          count === 0 ? "No such event is parked.\n" : `${count} events are tried again, in the order of their streams.\n`,
         );
-      else context.stdout.write(`${count} events were given up.\n`);
+      else context.stdout.write(`${count} events were skipped.\n`);
       return count === 0 && ids.length > 0 ? 1 : 0;
     });
   },

@@ -13,18 +13,18 @@ import { explainOpening } from "./app/explain-opening.ts";
 import { shopRuns } from "./app/shop-runs.ts";
 import { ask } from "./terminal/ask.ts";
 
-/** What we put into the data folder beside PostgreSQL. */
+/** Kontor's files in the data folder, beside PostgreSQL's. */
 const ownFiles = ["master.key", "master.key.new"] as const;
 
 export const reset: Command = {
   name: "reset",
-  summary: "delete the shop with all its data, to begin anew",
+  summary: "delete the shop with all its data",
   usage: `Usage: kontor reset [--yes]
 
 Deletes the databases and the master key in the data folder (KONTOR_DATA), and the folder when nothing else is in it. Refuses while a shop
 runs on it.
 
-  --yes   do not ask`,
+  --yes   do not prompt`,
   async run(args, context) {
     const { values } = readArgs(args, { yes: { type: "boolean" } });
     const config = readConfiguration(context.env);
@@ -35,7 +35,7 @@ runs on it.
     }
     if (await isTaken(config)) throw new CommandError(`a shop is running on ${folder}: stop it first`);
     if (values.yes !== true) {
-      if (context.stdin.isTTY !== true) throw new CommandError("say --yes: there is no terminal to ask on");
+      if (context.stdin.isTTY !== true) throw new CommandError("add --yes: there is no terminal for a prompt");
       const answer = await ask(context, `This deletes the shop in ${folder} with all orders, products and accounts. Type "yes" to go on: `);
       if (answer !== "yes") throw new CommandError("nothing was deleted");
     }
@@ -43,7 +43,7 @@ runs on it.
       throw explainOpening(error, config);
     });
     for (const name of ownFiles) await rm(join(folder, name), { force: true });
-    // Somebody else's files in it are none of ours.
+    // The folder may have other files, which stay.
     await rmdir(folder).catch((error: unknown) => {
       if (!["ENOTEMPTY", "EEXIST"].includes(codeOf(error) ?? "")) throw error;
     });
@@ -62,12 +62,12 @@ function missing(error: unknown): false {
   throw error;
 }
 
-/** Whether a shop runs on the folder. Without a PostgreSQL at work there none can. */
+/** Whether a shop runs on the folder. Without a running PostgreSQL none does. */
 async function isTaken(config: Configuration): Promise<boolean> {
   const data = await dataIn(config.data);
   const there = data === undefined ? undefined : await readPidFile(data);
   if (data === undefined || there === undefined || !(await servesFolder(there.pid, data))) return false;
-  // It would tell that the server has ended, which is what we are about to do.
+  // It would log that the server has ended, which is intended here.
   const log = createLogger({ service: "kontor", level: "silent" });
   const postgres = await startEmbeddedPostgres({ folder: config.data, log }).catch((error: unknown) => {
     throw explainOpening(error, config);

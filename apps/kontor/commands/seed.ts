@@ -4,11 +4,11 @@ import { withApp } from "./app/with-app.ts";
 
 export const seed: Command = {
   name: "seed",
-  summary: "put the demo catalogue into the shop",
+  summary: "import the demo catalogue",
   usage: `Usage: kontor seed
 
-The goods of a small trading app: coffee, tea, spices, linen, ceramics. kontor start does it by itself on an empty shop. Again is fine:
-products get back to what they were, stock stays as it is.`,
+The goods of a small trading company: coffee, tea, spices, linen, ceramics. kontor start does this in an empty shop. It can be repeated:
+products are reset to the demo's, stock stays as it is.`,
   async run(args, context) {
     readArgs(args, {});
     const { seedDemo } = await import("../demo/seed-demo.ts");

@@ -20,7 +20,7 @@ Starts PostgreSQL, all services, the payment provider and the mailbox, until Ctr
 unless KONTOR_SEED=none. Every setting is an environment variable: kontor doctor lists them.
 
 With names, only those run in this process: ${allRoles.join(", ")}.
-KONTOR_<SERVICE>_URL tells where the others are, and KONTOR_RPC where these listen. kontor cluster does that for one machine.`,
+KONTOR_<SERVICE>_URL says where each other service is, and KONTOR_RPC where these listen. kontor cluster does that for one machine.`,
   async run(args, { env, stdout }) {
     const roles = rolesIn(args);
     const config = readConfiguration(env);
@@ -44,7 +44,7 @@ KONTOR_<SERVICE>_URL tells where the others are, and KONTOR_RPC where these list
   },
 };
 
-/** The words as roles; undefined for none, which is all. Throws `UsageError` for one that is none. */
+/** The words as roles; undefined for no words, which means all. Throws `UsageError` for a word that is no role. */
 function rolesIn(args: readonly string[]): readonly Role[] | undefined {
   const { positionals } = parsedArgs(args, {});
   const roles = positionals.map((word) => {
@@ -59,7 +59,7 @@ async function seedWhenEmpty(app: App): Promise<number | undefined> {
   if (!(await isUntouched(app.databases.get("catalog")!))) return undefined;
   const { seedDemo } = await import("../demo/seed-demo.ts");
   const { created } = await seedDemo(app.clientsFor("kontor"));
-  // Until its search index is filled the shop would still look empty.
+  // The shop looks empty until its search index is filled.
   await app.settle();
   return created;
 }
@@ -73,7 +73,7 @@ function welcome(output: Output, { addresses }: App, seeded: number | undefined,
   ].map(([name = "", address = ""]) => `  ${name.padEnd(18)}${paint(output, "cyan", address)}\n`);
   const hints = [
     ["npx kontor walk", "a customer's way from registration to a paid order"],
-    ["npx kontor user create", "make yourself an administrator (--role admin)"],
+    ["npx kontor user create", "create an administrator (--role admin)"],
     ["npx kontor --help", "everything else"],
   ].map(([command = "", about = ""]) => `  ${paint(output, "bold", command.padEnd(24))}${about}\n`);
   const demo =

@@ -11,13 +11,13 @@ const replayAtOnce = 1_000;
 
 export const tasks: Command = {
   name: "tasks",
-  summary: "work that services have put off: list it, replay or skip what died",
+  summary: "the services' tasks: list them, replay or skip dead ones",
   usage: `Usage: kontor tasks list [--state dead|waiting|done] [--limit 100]
        kontor tasks replay ID … | --all
        kontor tasks skip ID …
 
-A task whose tries are used up is dead and stays until somebody decides: replay makes it due now, with its tries counted anew; skip ends it
-not executed. list shows dead tasks unless told otherwise.
+A task that has failed too often is dead and stays until an operator decides: replay makes it due now, with its attempts counted from zero; skip
+ends it without executing it. list shows dead tasks by default.
 
   --service NAME   only of this service
   --queue NAME     only of this queue
@@ -43,26 +43,7 @@ not executed. list shows dead tasks unless told otherwise.
     return withDatabases(context, service, async (databases) => {
       const of = queue === undefined ? {} : { queue };
       if (action === "list") {
-        const rows: string[][] = [];
-        for (const [name, database] of databases)
-          for (const task of await listTasks(database, { state, limit, ...of })) {
-            const when = (task.endedAt ?? task.dueAt).toISOString();
-            rows.push([
-              name,
-              task.queue,
-              task.id,
-              task.running ? "running" : task.state,
-              String(task.attempts),
-              when,
-              task.key,
-              task.cause ?? "",
-            ]);
-          }
-        context.stdout.write(
-          rows.length === 0
-            ? `No task is ${state}.\n`
-            : table(["SERVICE", "QUEUE", "ID", "STATE", "TRIES", state === "waiting" ? "DUE" : "ENDED", "KEY", "CAUSE"], rows),
-        );
+        context.stdout.write(await taskTable(databases, { state, limit, ...of }));
         return 0;
       }
       if (everything) {
@@ -85,6 +66,17 @@ not executed. list shows dead tasks unless told otherwise.
   },
 };
 
+async function taskTable(databases: ReadonlyMap<string, PostgresDatabase>, filter: Parameters<typeof listTasks>[1]): Promise<string> {
+  const rows: string[][] = [];
+  for (const [service, database] of databases)
+    for (const { queue, id, running, state, attempts, endedAt, dueAt, key, cause = "" } of await listTasks(database, filter))
+      rows.push([service, queue, id, running ? "running" : state, String(attempts), (endedAt ?? dueAt).toISOString(), key, cause]);
+  const time = filter.state === "waiting" ? "DUE" : "ENDED";
+  return rows.length === 0
+    ? `No task is ${filter.state}.\n`
+    : table(["SERVICE", "QUEUE", "ID", "STATE", "ATTEMPTS", time, "KEY", "CAUSE"], rows);
+}
+
 async function replayDead(database: PostgresDatabase, of: { readonly queue?: string }): Promise<number> {
   let count = 0;
   for (;;) {
@@ -94,7 +86,7 @@ async function replayDead(database: PostgresDatabase, of: { readonly queue?: str
   }
 }
 
-/** Whether one of the databases knew it. */
+/** Whether one of the databases has it. */
 async function inOne(
   databases: ReadonlyMap<string, PostgresDatabase>,
   act: (database: PostgresDatabase) => Promise<boolean>,

@@ -10,13 +10,13 @@ const roles: readonly string[] = ["admin", "seller", "support"];
 
 export const user: Command = {
   name: "user",
-  summary: "make an account, an administrator's for example",
+  summary: "create an account, an administrator's for example",
   usage: `Usage: kontor user create --email EMAIL --name NAME [--role admin] [--password PASSWORD]
 
-The account is verified. Without --password it is asked for on a terminal, and made up and printed once otherwise. A password given as an
-option can be seen by others on this machine while the command runs.
+The account is verified. Without --password the command prompts for one on a terminal, and otherwise generates one and prints it once. A password
+that is an option can be seen by others on this machine while the command runs.
 
-  --role ROLE   admin, support or seller; may be given several times. None is a shopper's account`,
+  --role ROLE   admin, support or seller; can be repeated. Without one it is a shopper's account`,
   async run(args, context) {
     const [, rest] = subcommand(args, ["create"]);
     const options = {
@@ -31,7 +31,7 @@ option can be seen by others on this machine while the command runs.
     if (name === undefined) throw new UsageError("--name is missing");
     const unknown = role.find((one) => !roles.includes(one));
     if (unknown !== undefined) throw new UsageError(`there is no role "${unknown}": ${roles.join(", ")}`);
-    const { password, made } = await passwordFor(values.password, context);
+    const { password, generated } = await passwordFor(values.password, context);
     const { id } = await withApp(context, (app) =>
       app
         .clientsFor("kontor")
@@ -39,13 +39,16 @@ option can be seen by others on this machine while the command runs.
         .createAccount({ email, name, password, roles: [...new Set(role)] }, rootCall({ caller: "kontor", timeoutMs: 10_000 })),
     );
     context.stdout.write(`${id}  ${email}${role.length === 0 ? "" : `  ${[...new Set(role)].join(", ")}`}\n`);
-    if (made) context.stdout.write(`password: ${password}\nIt is not shown again.\n`);
+    if (generated) context.stdout.write(`password: ${password}\nIt is not shown again.\n`);
     return 0;
   },
 };
 
-async function passwordFor(given: string | undefined, context: Context): Promise<{ readonly password: string; readonly made: boolean }> {
-  if (given !== undefined) return { password: given, made: false };
-  const typed = context.stdin.isTTY === true ? await ask(context, "Password (empty for a made-up one): ", { hidden: true }) : "";
-  return typed === "" ? { password: randomBytes(15).toString("base64url"), made: true } : { password: typed, made: false };
+async function passwordFor(
+  option: string | undefined,
+  context: Context,
+): Promise<{ readonly password: string; readonly generated: boolean }> {
+  if (option !== undefined) return { password: option, generated: false };
+  const typed = context.stdin.isTTY === true ? await ask(context, "Password (empty to generate one): ", { hidden: true }) : "";
+  return typed === "" ? { password: randomBytes(15).toString("base64url"), generated: true } : { password: typed, generated: false };
 }

@@ -30,14 +30,14 @@ interface DemoVariant {
   readonly stock: number;
 }
 
-/** Puts the demo catalogue into the shop: the goods of a small trading house. Again changes only what somebody has changed, and no stock. */
+/** Imports the demo catalogue, the goods of a small trading company. A repeat resets what has been changed since, but no stock. */
 export async function seedDemo(clients: Clients): Promise<ImportTally> {
   return importCatalogue(demoProducts(), {
     clients,
     bookDifference: false,
     note: "demo catalogue",
     report: ({ message, handle }) => {
-      throw new CommandError(`the demo product ${handle} cannot be put in: ${message}`);
+      throw new CommandError(`the demo product ${handle} cannot be imported: ${message}`);
     },
   });
 }

@@ -9,14 +9,14 @@ export interface OpsServerOptions {
   readonly log: Logger;
 }
 
-/** For who watches over the process, not for its customers: /metrics, /healthz and /readyz. */
+/** Serves /metrics, /healthz and /readyz to operators. */
 export interface OpsServer {
   start(host: string, port: number): Promise<void>;
   stop(): Promise<void>;
 }
 
 export function createOpsServer({ metrics, ready, log }: OpsServerOptions): OpsServer {
-  const answers: Readonly<Record<string, () => Promise<readonly [status: number, type: string, text: string]>>> = {
+  const responses: Readonly<Record<string, () => Promise<readonly [status: number, type: string, text: string]>>> = {
     "/metrics": async () => [200, metrics.contentType, await metrics.text()],
     "/healthz": async () => [200, "application/json", '{"status":"alive"}'],
     "/readyz": async () => {
@@ -30,12 +30,12 @@ export function createOpsServer({ metrics, ready, log }: OpsServerOptions): OpsS
   };
   const server = createServer((request, response) => {
     const path = (request.url ?? "/").split("?")[0] ?? "/";
-    const answer = Object.hasOwn(answers, path) && request.method === "GET" ? answers[path] : undefined;
-    if (answer === undefined) return void response.writeHead(404).end();
-    answer().then(
+    const respond = Object.hasOwn(responses, path) && request.method === "GET" ? responses[path] : undefined;
+    if (respond === undefined) return void response.writeHead(404).end();
+    respond().then(
       ([status, type, text]) => response.writeHead(status, { "content-type": type }).end(text),
       (error: unknown) => {
-        log.warn({ error, path }, "an operator's question could not be answered");
+        log.warn({ error, path }, "an operator's request failed");
         response.writeHead(503).end();
       },
     );

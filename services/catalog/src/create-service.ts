@@ -29,7 +29,7 @@ export function createService(context: ServiceContext): Service {
   };
 }
 
-/** The cache, which lists may be loaded into from a replica of the database: before the old ones are forgotten, it is said that they changed. */
+/** Lists may be loaded into the cache from a read replica: their change is recorded before the cached ones are deleted. */
 function showingChanges(database: Database, cached: ProductCache, own: ReadYourWrites): ProductCache {
   if (database.replicaLagMs === 0) return cached;
   return {

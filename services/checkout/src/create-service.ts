@@ -25,8 +25,8 @@ export function createService(context: ServiceContext): Service {
     subscriptions: [
       subscription({
         ...ordersEvents,
-        // The cart's order is gone: it may be ordered anew. One that its own saga took back freed the cart with that saga's end, and
-        // another may be under way by now, which must not be released.
+        // A cart whose order is cancelled may be ordered again. A saga that was compensated released the cart when it ended, and another
+        // saga may be running by now, which must not be released.
         apply: async (tx, events) => {
           for (const { data } of events)
             if (data.order!.cart !== "" && data.order!.history.at(-1)?.cause !== "CHECKOUT")

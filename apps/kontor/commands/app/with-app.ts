@@ -9,21 +9,21 @@ import { CommandError } from "../command.ts";
 import type { Context } from "../command.ts";
 import { explainOpening } from "./explain-opening.ts";
 
-/** A logger for commands that are not the shop: only what went wrong, on standard error. */
+/** A logger for commands other than start and cluster: only errors, on standard error. */
 export function quietLogger({ stderr }: Pick<Context, "stderr">): Logger {
   return createLogger({ service: "kontor", level: "error", format: "pretty", stream: stderr });
 }
 
-/** Opens the house and explains what kept it from opening. Throws `CommandError` for what the user can do something about. */
+/** Opens the app. Throws `CommandError` when it cannot be opened for a reason that the user can change. */
 export async function open(config: Configuration, log: Logger, as: "shop" | "attached", roles?: readonly Role[]): Promise<App> {
-  // Read here and not at the top: the services are most of what there is to load.
+  // Loaded here and not at the top: commands that do not open the app need neither services nor drivers.
   const { openApp } = await import("../../app.ts");
   let opening = true;
-  // What is about to be told in a sentence need not stand in the log with its stack as well.
-  const told = (error: unknown): boolean => opening && explainOpening(error, config) instanceof CommandError;
-  const sparing: Logger = { ...log, error: (fields, message) => (told(fields.error) ? log.debug : log.error)(fields, message) };
+  // An error that will be reported in a sentence is not logged with its stack as well.
+  const isReported = (error: unknown): boolean => opening && explainOpening(error, config) instanceof CommandError;
+  const quieter: Logger = { ...log, error: (fields, message) => (isReported(fields.error) ? log.debug : log.error)(fields, message) };
   try {
-    return await openApp({ config, log: sparing, as, ...(roles && { roles }) });
+    return await openApp({ config, log: quieter, as, ...(roles && { roles }) });
   } catch (error) {
     throw explainOpening(error, config);
   } finally {
@@ -31,7 +31,7 @@ export async function open(config: Configuration, log: Logger, as: "shop" | "att
   }
 }
 
-/** Does a piece of work on the house, beside a running shop or without one, and closes it again. Ctrl-C closes it too. */
+/** Opens the app attached, beside a running shop or without one, for one piece of work. Ctrl-C closes it too. */
 export async function withApp<T>(context: Context, work: (app: App, config: Configuration) => Promise<T>): Promise<T> {
   const config = readConfiguration(context.env);
   const app = await open(config, quietLogger(context), "attached");

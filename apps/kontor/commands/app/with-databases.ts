@@ -1,17 +1,15 @@
 import type { PostgresDatabase } from "@kontor/platform/database/postgres.ts";
 import { readConfiguration } from "../../configuration.ts";
+import { serviceNames } from "../../roles.ts";
 import { openDatabases } from "../../verify/open-databases.ts";
 import { UsageError } from "../command.ts";
 import type { Context } from "../command.ts";
 import { explainOpening } from "./explain-opening.ts";
 import { quietLogger } from "./with-app.ts";
 
-/** The databases that have events and tasks: the mailbox and the payment provider have none. */
-const withoutQueues: readonly string[] = ["mailbox", "provider"];
-
 /**
- * Does a piece of work on the services' databases, or on the one that is named, beside a running shop or without one. Throws `UsageError` for a name
- * that is no service's.
+ * Opens the services' databases, or the one that is named, beside a running shop or without one, for one piece of work. Throws `UsageError` for a
+ * name that is no service's.
  */
 export async function withDatabases<T>(
   context: Context,
@@ -23,7 +21,7 @@ export async function withDatabases<T>(
     throw explainOpening(error, config);
   });
   try {
-    const all = new Map([...databases].filter(([name]) => !withoutQueues.includes(name)));
+    const all = new Map([...databases].filter(([name]) => serviceNames.some((service) => service === name)));
     if (service === undefined) return await work(all);
     const database = all.get(service);
     if (database === undefined) throw new UsageError(`there is no service "${service}": ${[...all.keys()].join(", ")}`);

@@ -12,7 +12,7 @@ import type { CatalogueEntry } from "../../shopify/product-draft.ts";
 import type { ReadProduct } from "../../shopify/read-products.ts";
 
 export interface ImportOptions {
-  /** Of an attached house. Without them nothing is sent, which is a dry run. */
+  /** Of an attached app. Without them nothing is sent, which is a dry run. */
   readonly clients?: Clients;
   /** Whether stock that is known already is set to the file's, by a movement of the difference. Otherwise only new SKUs get their units. */
   readonly bookDifference: boolean;
@@ -31,7 +31,7 @@ export interface ImportTally {
   unchanged: number;
   rejected: number;
   variants: number;
-  /** Variants that had no SKU and were given one. */
+  /** Variants without a SKU, for which one was generated. */
   generatedSkus: number;
   /** SKUs whose stock was booked. */
   booked: number;
@@ -61,7 +61,7 @@ export async function importCatalogue(products: AsyncIterable<ReadProduct>, opti
     }
     await booking;
   } finally {
-    // When reading fails, the last booking has to end before the house is closed.
+    // When reading fails, the last booking has to end before the app is closed.
     await Promise.allSettled([booking]);
   }
   return tally;

@@ -16,7 +16,7 @@ import type { Check } from "./check.ts";
 
 const parkedMax = 1_000;
 
-/** What the databases say, and whether a shop runs on them. Starts PostgreSQL when it does not run, and stops it again. */
+/** Checks the databases, and whether a shop runs on them. Starts PostgreSQL when it does not run, and stops it again. */
 export async function checkDatabases(
   config: Configuration,
   log: Logger,
@@ -31,7 +31,7 @@ export async function checkDatabases(
     };
   }
   const names = [...migrationsOf().keys()];
-  // As the superuser, because the services' own passwords need the right master key, and the databases may not be there yet.
+  // As the superuser, because the services' own passwords need the right master key, and the databases may not exist yet.
   const budget = createConnectionBudget({ connections: names.length * 2, background: names.length });
   const databases = new Map(
     names.map(
@@ -43,9 +43,9 @@ export async function checkDatabases(
     const state = running
       ? "with a running shop"
       : postgres.adopted
-        ? "left by a shop that was killed; kontor start takes it over"
+        ? "started by a shop that was killed; kontor start takes it over"
         : "no shop is running";
-    const reachable: Check = { verdict: "ok", about: "databases", text: `PostgreSQL answers on port ${postgres.port}, ${state}` };
+    const reachable: Check = { verdict: "ok", about: "databases", text: `PostgreSQL responds on port ${postgres.port}, ${state}` };
     return { checks: [reachable, await checkMigrations(databases), ...(await checkQueues(databases))], running };
   } finally {
     await Promise.all([...databases.values()].map((database) => database.stop()));
@@ -65,7 +65,7 @@ async function checkMigrations(databases: ReadonlyMap<string, PostgresDatabase>)
     }
   }
   if (pending.length === 0) return { verdict: "ok", about, text: "all applied" };
-  const text = `${pending.length} are to be applied: ${pending.slice(0, 3).join(", ")}${pending.length > 3 ? ", …" : ""}`;
+  const text = `${pending.length} are not applied yet: ${pending.slice(0, 3).join(", ")}${pending.length > 3 ? ", …" : ""}`;
   return { verdict: "warn", about, text, advice: "kontor start applies them." };
 }
 
@@ -80,7 +80,7 @@ async function checkQueues(databases: ReadonlyMap<string, PostgresDatabase>): Pr
       for (const queue of await countTasks(database, new Date()))
         if (queue.dead > 0) dead.push(`${queue.dead} of ${queue.queue} in ${name}`);
     } catch (error) {
-      // What is not made yet holds nothing.
+      // A database that does not exist yet has none.
       if (!isMissing(error)) throw error;
     }
   }
@@ -94,7 +94,7 @@ async function checkQueues(databases: ReadonlyMap<string, PostgresDatabase>): Pr
   ];
 }
 
-/** Whether the database, or a table of it, has not been made yet. */
+/** Whether the database, or a table of it, does not exist yet. */
 function isMissing(error: unknown): boolean {
   return ["3D000", "42P01"].includes(sqlState(error) ?? "");
 }

@@ -11,7 +11,7 @@ const gibibyte = 2 ** 30;
 const freeBytesWrong = gibibyte / 4;
 const freeBytesWarn = gibibyte;
 
-/** What this machine has to run the shop with: Node, PostgreSQL's binaries, and a folder with room. */
+/** Checks what the shop needs of this machine: Node, PostgreSQL's binaries, and a folder with free space. */
 export async function checkMachine(folder: string): Promise<Check[]> {
   return [
     checkNode(process.versions.node),
@@ -45,7 +45,7 @@ async function checkFolder(folder: string): Promise<Check> {
   const about = "data folder";
   const there = await nearest(folder);
   if (!(await stat(there)).isDirectory())
-    return { verdict: "wrong", about, text: `${there} is not a folder`, advice: "Move that file away, or set KONTOR_DATA." };
+    return { verdict: "wrong", about, text: `${there} is not a folder`, advice: "Move that file elsewhere, or set KONTOR_DATA." };
   try {
     await access(there, constants.W_OK | constants.X_OK);
   } catch {
@@ -53,12 +53,12 @@ async function checkFolder(folder: string): Promise<Check> {
   }
   const { bavail, bsize } = await statfs(there);
   const free = bavail * bsize;
-  const text = `${folder}${there === folder ? "" : " (not made yet)"}, ${(free / gibibyte).toFixed(1)} GiB free`;
+  const text = `${folder}${there === folder ? "" : " (not created yet)"}, ${(free / gibibyte).toFixed(1)} GiB free`;
   if (free >= freeBytesWarn) return { verdict: "ok", about, text };
   return { verdict: free < freeBytesWrong ? "wrong" : "warn", about, text, advice: "Free some space on its disk." };
 }
 
-/** The folder, or the first one above it that is there. */
+/** The folder, or the nearest one above it that exists. */
 async function nearest(folder: string): Promise<string> {
   for (let at = folder; ; at = dirname(at)) {
     const found = await stat(at).catch((error: unknown) => {
@@ -69,7 +69,7 @@ async function nearest(folder: string): Promise<string> {
   }
 }
 
-/** Whether the folder has a shop, or never had one. */
+/** Whether the folder has the data of a shop. */
 export async function hasShop(folder: string): Promise<boolean> {
   return stat(join(resolve(folder), "postgres")).then(
     () => true,

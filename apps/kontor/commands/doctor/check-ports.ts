@@ -4,9 +4,9 @@ import type { Configuration } from "../../configuration.ts";
 import { portsOf } from "../app/explain-opening.ts";
 import type { Check } from "./check.ts";
 
-const answerMs = 2_000;
+const responseMs = 2_000;
 
-/** Whether the ports can be had, or the running shop has them. */
+/** Checks that each port is free, or used by the running shop. */
 export function checkPorts(config: Configuration, shopIsRunning: boolean): Promise<Check[]> {
   return Promise.all(
     portsOf(config).map(async ({ port, variable, what }): Promise<Check> => {
@@ -17,9 +17,9 @@ export function checkPorts(config: Configuration, shopIsRunning: boolean): Promi
       const elsewhere = `Free it, or set ${variable} to another one.`;
       if (problem !== "EADDRINUSE")
         return { verdict: "wrong", about, text: `cannot be opened for ${what} (${problem})`, advice: elsewhere };
-      const ours = shopIsRunning && (variable !== "KONTOR_PORT" || (await lives(config)));
+      const ours = shopIsRunning && (variable !== "KONTOR_PORT" || (await isAlive(config)));
       if (ours) return { verdict: "ok", about, text: `${what} of the running shop` };
-      return { verdict: "wrong", about, text: `taken by another program, and ${what} needs it`, advice: elsewhere };
+      return { verdict: "wrong", about, text: `used by another program, but ${what} needs it`, advice: elsewhere };
     }),
   );
 }
@@ -37,9 +37,9 @@ async function occupied(port: number, host: string): Promise<string | undefined>
   }
 }
 
-async function lives({ host, port }: Configuration): Promise<boolean> {
+async function isAlive({ host, port }: Configuration): Promise<boolean> {
   const name = host === "0.0.0.0" || host === "::" ? "localhost" : host;
-  return fetch(`http://${name.includes(":") ? `[${name}]` : name}:${port}/livez`, { signal: AbortSignal.timeout(answerMs) }).then(
+  return fetch(`http://${name.includes(":") ? `[${name}]` : name}:${port}/livez`, { signal: AbortSignal.timeout(responseMs) }).then(
     ({ ok }) => ok,
     () => false,
   );

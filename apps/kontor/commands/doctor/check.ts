@@ -1,7 +1,7 @@
 import type { Output } from "../command.ts";
 import { paint, plain } from "../terminal/paint.ts";
 
-/** One line of the doctor's. What is not ok says what to do. */
+/** One line of the doctor's output. What is not ok has advice. */
 export interface Check {
   readonly verdict: "ok" | "warn" | "wrong";
   readonly about: string;
@@ -17,7 +17,7 @@ export function checkText(output: Output, { verdict, about, text, advice }: Chec
   return advice === undefined ? line : `${line}${" ".repeat(25)}${plain(advice)}\n`;
 }
 
-/** What a check that throws has found: its own sentence. */
+/** The check's result; when it throws, the sentence that it throws is the finding. */
 export async function checked(about: string, work: () => Promise<Check>): Promise<Check> {
   try {
     return await work();

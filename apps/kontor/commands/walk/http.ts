@@ -2,16 +2,16 @@ import { CommandError } from "../command.ts";
 import type { Output } from "../command.ts";
 import { paint, plain } from "../terminal/paint.ts";
 
-export interface Answer {
+export interface HttpResponse {
   readonly status: number;
   readonly location: string | undefined;
-  /** JSON as it came, read by the one who asked. */
+  /** JSON as it came. */
   // oxlint-disable-next-line typescript/no-explicit-any -- JSON of an api that is looked at from outside: a field that is missing shows as such
   readonly json: any;
   readonly text: string;
 }
 
-export interface Ask {
+export interface CallOptions {
   readonly method?: "GET" | "POST";
   readonly json?: object;
   readonly form?: Readonly<Record<string, string>>;
@@ -19,15 +19,15 @@ export interface Ask {
   readonly key?: string;
   /** The status that it must have. */
   readonly expect: number;
-  /** What is printed under the call: the interesting part of the answer. */
-  readonly show?: (answer: Answer) => string;
-  /** Not printed: asked again and again. */
+  /** What is printed under the call: the interesting part of the response. */
+  readonly show?: (response: HttpResponse) => string;
+  /** Not printed, because it is repeated. */
   readonly quiet?: boolean;
 }
 
 const timeoutMs = 15_000;
 
-/** Makes HTTP calls like any client and prints each: method, address, status, milliseconds, and what is worth seeing of the answer. */
+/** Makes HTTP calls like any client and prints each: method, address, status, milliseconds, and the interesting part of the response. */
 export function createCalls(output: Output, api: string) {
   const print = (method: string, url: string, { status, ms }: { status: number; ms: number }, shown: string): void => {
     const address = url.startsWith(api) ? url.slice(api.length) : url;
@@ -38,9 +38,9 @@ export function createCalls(output: Output, api: string) {
     if (shown !== "") output.write(`       ${paint(output, "gray", plain(shown))}\n`);
   };
 
-  /** Throws `CommandError` when nobody answers, or another status comes than is expected. */
-  return async (url: string, ask: Ask): Promise<Answer> => {
-    const { method = "GET", json, form, token, key, expect, show, quiet = false } = ask;
+  /** Throws `CommandError` when there is no response, or one with another status than expected. */
+  return async (url: string, options: CallOptions): Promise<HttpResponse> => {
+    const { method = "GET", json, form, token, key, expect, show, quiet = false } = options;
     const address = url.startsWith("http") ? url : api + url;
     const startedMs = performance.now();
     let response: Response;
@@ -60,13 +60,13 @@ export function createCalls(output: Output, api: string) {
       });
       text = await response.text();
     } catch (error) {
-      throw new CommandError(`${new URL(address).origin} does not answer: is the shop running? (kontor start; --url names another one)`, {
+      throw new CommandError(`${new URL(address).origin} does not respond: is the shop running? (kontor start; --url names another one)`, {
         cause: error,
       });
     }
     const { status } = response;
     const isJson = (response.headers.get("content-type") ?? "").includes("json");
-    const answer: Answer = {
+    const read: HttpResponse = {
       status,
       location: response.headers.get("location") ?? undefined,
       json: isJson ? JSON.parse(text) : undefined,
@@ -78,9 +78,9 @@ export function createCalls(output: Output, api: string) {
         method,
         address,
         { status, ms: performance.now() - startedMs },
-        good ? (show?.(answer) ?? "") : (answer.json?.detail ?? text.slice(0, 200)),
+        good ? (show?.(read) ?? "") : (read.json?.detail ?? text.slice(0, 200)),
       );
-    if (!good) throw new CommandError(`${method} ${new URL(address).pathname} answered ${status} where ${expect} was expected`);
-    return answer;
+    if (!good) throw new CommandError(`${method} ${new URL(address).pathname} responded with ${status} where ${expect} was expected`);
+    return read;
   };
 }
