@@ -10,6 +10,7 @@ export interface Addresses {
   readonly smtp: string;
 }
 
+/** The addresses that the configuration gives to this machine's servers. */
 export function addressesOf({ host, port, mailboxPort, smtpPort, settings }: Configuration): Addresses {
   const name = hostNameOf(host);
   return {

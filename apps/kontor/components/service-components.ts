@@ -12,6 +12,7 @@ export interface ServiceComponents {
   readonly tasks: Component;
 }
 
+/** The components of the hosted services. */
 export function serviceComponents(hosted: readonly HostedService[]): ServiceComponents {
   const component = (
     name: string,

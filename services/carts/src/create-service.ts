@@ -12,6 +12,7 @@ import { cartsRoute } from "./rpc.ts";
 
 const sweepEveryMs = 3_600_000;
 
+/** The service with its routes, subscriptions and task queues. */
 export function createService(context: ServiceContext): Service {
   const { database, tasks, clock } = context;
   const store = createCarts(context);

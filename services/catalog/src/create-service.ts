@@ -9,6 +9,7 @@ import { indexQueueOf, indexSubscription, rebuildQueueOf, rebuildWhenLost } from
 import { listsKey } from "./list-products.ts";
 import { catalogRoute } from "./rpc.ts";
 
+/** The service with its routes, subscriptions and task queues. */
 export function createService(context: ServiceContext): Service {
   const { cache, search, log } = context;
   const index = search.index("products", rebuildWhenLost(context));

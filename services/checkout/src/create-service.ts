@@ -10,6 +10,7 @@ import { ordersEvents } from "./channels.ts";
 import { placeOrder } from "./place-order.ts";
 import { checkoutRoute } from "./rpc.ts";
 
+/** The service with its routes, subscriptions and task queues. */
 export function createService(context: ServiceContext): Service {
   const { clients } = context;
   const place = placeOrder({

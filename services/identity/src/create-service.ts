@@ -4,6 +4,7 @@ import { createPasswords } from "./passwords.ts";
 import { identityRoute } from "./rpc.ts";
 import { createSecrets } from "./secrets.ts";
 
+/** The service with its routes. */
 export function createService(context: ServiceContext): Service {
   const secrets = createSecrets(context.config.masterKey);
   const accessTokens = createAccessTokens({ ...context, secrets });

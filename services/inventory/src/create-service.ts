@@ -13,6 +13,7 @@ import { createStockCounts } from "./stock-counts.ts";
 // No reservation outlives its expiry by more than ten seconds.
 const expiryEveryMs = 5_000;
 
+/** The service with its routes, subscriptions and task queues. */
 export function createService(context: ServiceContext): Service {
   const { database, tasks, clock } = context;
   const counts = createStockCounts(context);

@@ -9,22 +9,26 @@ import {
 import { PaymentRefundedSchema } from "@kontor/contracts/gen/kontor/payments/v1/events_pb.js";
 import type { DeclaredQueue, DeclaredSubscription } from "@kontor/platform/service/service.ts";
 
+/** Registrations, which need a code. */
 export const identityEvents = {
   name: "notifications.identity",
   publisher: "identity",
   schemas: [VerificationRequestedSchema],
 } as const satisfies DeclaredSubscription;
 
+/** What happens to orders that their customers are notified of. */
 export const ordersEvents = {
   name: "notifications.orders",
   publisher: "orders",
   schemas: [OrderPaidSchema, OrderReminderDueSchema, OrderCancelledSchema, OrderFulfilledSchema],
 } as const satisfies DeclaredSubscription;
 
+/** Refunds. */
 export const paymentsEvents = {
   name: "notifications.payments",
   publisher: "payments",
   schemas: [PaymentRefundedSchema],
 } as const satisfies DeclaredSubscription;
 
+/** Sends one mail. */
 export const sendQueue = { name: "send-notification", schema: SendNotificationSchema } as const satisfies DeclaredQueue;

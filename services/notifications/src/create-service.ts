@@ -8,6 +8,7 @@ import { notificationsRoute } from "./rpc.ts";
 import { noteSent, sendNotification } from "./send.ts";
 import type { NotificationsSettings } from "./settings.ts";
 
+/** The service with its routes, subscriptions and task queues. */
 export function createService(context: ServiceContext<NotificationsSettings>): Service {
   const { clients } = context;
   const send = sendNotification({

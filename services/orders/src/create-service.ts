@@ -11,6 +11,7 @@ import { ordersRoute } from "./rpc.ts";
 // The provider may be unavailable for long: the tasks of an order are repeated until it responds.
 const patient = { attemptsMax: 1_000_000, retryDelayMs: 2_000, retryDelayMsMax: 300_000 };
 
+/** The service with its routes, subscriptions and task queues. */
 export function createService(context: ServiceContext): Service {
   const watch = createOrderWatch(context);
   const needs = { ...context, events: watch.events, watch, payments: context.clients.of("payments", PaymentsService) };

@@ -1,6 +1,7 @@
 import type { Config } from "@kontor/platform/config/read-config.ts";
 import { port, url } from "@kontor/platform/config/variables.ts";
 
+/** The variables of payments. */
 export const settings = {
   providerUrl: url("KONTOR_PROVIDER_URL", {
     about: "where the payment provider is; the built-in one of this machine without it",
