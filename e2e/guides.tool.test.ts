@@ -49,13 +49,8 @@ describe("the guide to adding a service", () => {
   });
 
   it("gives a service that passes its test and the checks", startTimeout, async () => {
-    await copy.run(
-      "tools/test.ts",
-      "services/reviews",
-      "tools/docs.unit.test.ts",
-      "tools/lists.unit.test.ts",
-      "apps/kontor/roles.unit.test.ts",
-    );
+    await copy.run("tools/test.ts", "services/reviews", "tools/lists.unit.test.ts", "apps/kontor/roles.unit.test.ts");
+    await copy.run("tools/test.ts", "--grep", "DOC-03", "tools/docs.unit.test.ts");
     await copy.run("tools/check.ts", "types", "format", "lint", "boundaries", "dependencies", "sql", "reasons");
   });
 
