@@ -90,7 +90,12 @@ class Postgres implements PostgresDatabase, ConnectionOwner {
     this.#replica =
       replica &&
       new Replica({ name, connection: replica, budget, log, primary: this, statementTimeoutMs: timeoutMsMax, lagMsMax: replicaLagMs });
-    this.#ownReads = readsBy((query) => this.#single(query));
+    // By the database's own methods, so that whoever counts or replaces those sees these reads too.
+    this.#ownReads = {
+      rows: async (query) => this.rows(checkReadOnly(query)),
+      maybe: async (query) => this.maybe(checkReadOnly(query)),
+      one: async (query) => this.one(checkReadOnly(query)),
+    };
     this.#replicaReads = readsBy((query) => this.#onReplica(query));
     this.#pipeline = new StatementPipeline({ database: name, owner: this, budget, responseMsMax: timeoutMsMax + 2_000 });
     this.#transactions = new Transactions({ database: name, owner: this, budget, log, check: () => this.#check() });
