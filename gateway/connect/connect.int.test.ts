@@ -13,6 +13,7 @@ import { KindsSchema, LineSchema, ThingSchema } from "@kontor/contracts/gen/kont
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import { describeService } from "@kontor/platform/rpc/describe-service.ts";
 import { implement } from "@kontor/platform/rpc/rpc.ts";
+import { standIn } from "@kontor/platform/testing/stand-in.ts";
 import type { Implementation } from "@kontor/platform/rpc/rpc.ts";
 import { parseRateLimits } from "../edge/rate-limits.ts";
 import { openTestShop, tokenOf } from "../test-shop.ts";
@@ -143,7 +144,7 @@ for (const binary of [false, true])
         },
       });
       const more = { send: async () => ({}), list: async () => ({}) };
-      await using shop = await openTestShop({ more: (rpc) => rpc.serve("output", [implement(OutputService, more)]) });
+      await using shop = await openTestShop({ more: (rpc) => rpc.serve("output", [standIn(OutputService, more)]) });
       const admin = clientOf(shop, CatalogService, { token: await tokenOf(shop, { roles: ["admin"] }), binary });
       const tooLong = await errorOf(admin.updateProduct({ product: "prd_1", title: "n".repeat(256) }));
       assert.deepEqual([tooLong.code, fieldsIn(tooLong)], [Code.InvalidArgument, ["title"]]);
