@@ -10,6 +10,9 @@ import type { Reason } from "./edge/problem.ts";
 import { newTrace } from "@kontor/platform/call/trace.ts";
 import type { Handler } from "./handler.ts";
 
+/** How often connections that have become idle are looked for while the server closes. */
+const idleMs = 50;
+
 export interface HttpServerOptions {
   readonly handle: Handler;
   /** How long a request may take to arrive. */
@@ -95,10 +98,12 @@ function listen(server: Server, address: Parameters<HttpServer["listen"]>[0]): P
 function close(server: Server, graceMs: number): Promise<void> {
   return new Promise((resolve) => {
     const cut = setTimeout(() => server.closeAllConnections(), graceMs);
+    // A response that began before, such as a stream, has left its connection open for another request.
+    const idle = setInterval(() => server.closeIdleConnections(), idleMs);
     server.close(() => {
       clearTimeout(cut);
+      clearInterval(idle);
       resolve();
     });
-    server.closeIdleConnections();
   });
 }

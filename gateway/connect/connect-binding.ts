@@ -87,7 +87,7 @@ export class ConnectBinding {
     { encoding, timeoutMs = streamMs }: ConnectHead,
     { principal, message }: Pick<Opening, "principal" | "message">,
   ): Promise<void> {
-    const { request, response } = exchange;
+    const { response } = exchange;
     const codec = messageCodec(target.contract.method.output, encoding);
     const stream = this.#streams.open(response);
     try {
@@ -99,9 +99,8 @@ export class ConnectBinding {
     } catch (error) {
       if (response.destroyed) return; // the client has disconnected
       if (!stream.signal.aborted) return void response.end(endEnvelope(this.#responder.explained(exchange, error).refusal));
-      // The gateway stops. The connection would be kept for another request otherwise, and closing the server would wait for it.
       const stopping = refuse({ reason: "DEPENDENCY_UNAVAILABLE", code: "unavailable", retryAfterMs: 1000 });
-      response.end(endEnvelope(this.#responder.explained(exchange, stopping).refusal), () => request.socket.end());
+      response.end(endEnvelope(this.#responder.explained(exchange, stopping).refusal));
     } finally {
       this.#streams.close(stream);
     }

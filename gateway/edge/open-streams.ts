@@ -7,14 +7,14 @@ const streamsMax = 2_000;
 
 /** The responses that are streams: a bounded number, whatever their protocol, and all end when the gateway stops. */
 export class OpenStreams {
-  readonly #open = new Set<AbortController>();
+  readonly #open = new Map<AbortController, ServerResponse>();
 
   /** Aborted when the client disconnects, and by `end`. Refuses `OVERLOADED` when too many are open. Needs a `close`. */
   open(response: ServerResponse): AbortController {
     if (this.#open.size >= streamsMax)
       throw refuse({ reason: "OVERLOADED", code: "unavailable", message: "Too many streams are open; try again", retryAfterMs: 5_000 });
     const stream = new AbortController();
-    this.#open.add(stream);
+    this.#open.set(stream, response);
     response.once("close", () => stream.abort());
     return stream;
   }
@@ -25,8 +25,11 @@ export class OpenStreams {
     stream.abort();
   }
 
-  /** Ends all, so that their clients connect to another process. */
+  /** Ends all, so that their clients connect to another process. One that does not read would not see the end: its connection is cut. */
   end(): void {
-    for (const stream of this.#open) stream.abort();
+    for (const [stream, response] of this.#open) {
+      stream.abort();
+      if (response.writableNeedDrain) response.destroy();
+    }
   }
 }
