@@ -9,6 +9,7 @@ import { IdentityService } from "@kontor/contracts/gen/kontor/identity/v1/identi
 import { PaymentsService } from "@kontor/contracts/gen/kontor/payments/v1/payments_pb.js";
 import { ManualClock } from "@kontor/platform/clock/clock.ts";
 import { createInProcessRpc } from "@kontor/platform/rpc/in-process.ts";
+import type { InProcessRpcOptions } from "@kontor/platform/rpc/in-process.ts";
 import type { Rpc } from "@kontor/platform/rpc/rpc.ts";
 import type { Call } from "@kontor/platform/call/call.ts";
 import { standIn } from "@kontor/platform/testing/stand-in.ts";
@@ -50,10 +51,11 @@ export interface TestShopOptions {
   /** More services than the real ones. */
   readonly more?: (rpc: Rpc) => void;
   readonly gateway?: Partial<GatewayOptions>;
+  readonly rpc?: Partial<InProcessRpcOptions>;
 }
 
 /** A gateway in front of services that do only what the test says, under their real contracts. */
-export async function openTestShop({ handlers = {}, more, gateway: options = {} }: TestShopOptions = {}) {
+export async function openTestShop({ handlers = {}, more, gateway: options = {}, rpc: rpcOptions = {} }: TestShopOptions = {}) {
   const lines: LogFields[] = [];
   const faults: LogFields[] = [];
   const seen: { readonly method: string; readonly request: unknown; readonly call: Call }[] = [];
@@ -66,7 +68,7 @@ export async function openTestShop({ handlers = {}, more, gateway: options = {} 
     child: () => log,
   };
   const clock = new ManualClock(new Date("2026-03-01T12:00:00Z"));
-  const rpc = createInProcessRpc({ log, freeze: true });
+  const rpc = createInProcessRpc({ log, freeze: true, ...rpcOptions });
   const all: Record<string, (request: never, call: Call) => Promise<object>> = {
     "IdentityService.getJwks": async () => ({ keys: [await publicKey()] }),
     "IdentityService.checkSessions": async ({ sessions }: { sessions: string[] }) => ({ live: sessions }),

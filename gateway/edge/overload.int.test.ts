@@ -91,6 +91,20 @@ describe("gateway: overload", { concurrency: true }, () => {
     assert.ok(statuses.filter((status) => status === 200).length >= 2, statuses.join());
   });
 
+  it("RES-05: a handler keeps its slot after its caller's time-out", async () => {
+    const stuck = Promise.withResolvers<object>();
+    let running = 0;
+    await using shop = await openTestShop({
+      rpc: { limits: { inFlight: 2, waiting: 0 } },
+      handlers: { "CatalogService.listProducts": () => (running++, stuck.promise) },
+    });
+    const path = "/kontor.catalog.v1.CatalogService/ListProducts";
+    const statuses: number[] = [];
+    for (let n = 0; n < 4; n++) statuses.push((await shop.send("POST", path, {}, { "Connect-Timeout-Ms": "30" })).status);
+    assert.deepEqual([statuses, running], [[504, 504, 503, 503], 2]);
+    stuck.resolve({});
+  });
+
   it("RES-05: a request that waits for a stuck service is refused when its wait is over, although no slot is freed", async () => {
     const stuck = Promise.withResolvers<object>();
     const started = Promise.withResolvers<void>();

@@ -29,7 +29,7 @@ export interface Target {
 
 /** Every method of every service that is served. */
 export function* targetsOf(rpc: Pick<Rpc, "served" | "clientsFor">): Generator<Target> {
-  // `permit` checks access and `invoke` limits concurrency: see `Edge`. Services of this process do neither again.
+  // `permit` checks access: see `Edge`. Services of this process do not do it again.
   const clients = rpc.clientsFor(edgeCaller, { admitted: true });
   for (const [service, served] of rpc.served())
     for (const { service: description } of served) {

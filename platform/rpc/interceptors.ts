@@ -16,8 +16,8 @@ import { deepFreeze } from "./freeze.ts";
 //   `interceptors`  around a unary handler, outermost first
 //   `honourKey`     (keyed.ts) innermost, for methods that honour an idempotency key
 //
-// The gateway checks access and limits concurrency before it reads a body. What it then calls in its own process has been admitted, and those two
-// steps are left out.
+// The gateway checks access before it reads a body. What it then calls in its own process has been admitted, and that step is left out. The
+// concurrency limit is not: it counts the calls of other gateways too, and handlers that are still at work after their caller's deadline.
 
 /** A message, or what `create` makes one of. */
 export type Fields = Record<string, unknown>;
@@ -105,9 +105,6 @@ const outcome: Interceptor =
 
 const checks: readonly Check[] = [outsideTransaction, notStopping, beforeDeadline, access, validation];
 const interceptors: readonly Interceptor[] = [deadline, concurrency, outcome];
-/** What the gateway of this process does itself. */
-const doneByGateway: ReadonlySet<Check | Interceptor> = new Set<Check | Interceptor>([access, concurrency]);
-
 const deadlines = new Deadlines();
 
 export interface Steps {
@@ -117,11 +114,9 @@ export interface Steps {
   readonly unary: (request: Fields, call: Call) => Promise<Message>;
 }
 
-/** The steps of a method: all of them, or without those that the gateway has done. */
+/** The steps of a method: all of them, or without the check of access, which the gateway has done. */
 export function stepsOf(method: MethodInit, { admitted }: { readonly admitted: boolean }): Steps {
-  const left = <Step extends Check | Interceptor>(steps: readonly Step[]) =>
-    admitted ? steps.filter((step) => !doneByGateway.has(step)) : steps;
-  const ownChecks = left(checks);
+  const ownChecks = admitted ? checks.filter((check) => check !== access) : checks;
   const { input } = method.contract.method;
   const { freeze } = method.process;
   const check = (request: Fields, call: Call): Message => {
@@ -130,7 +125,7 @@ export function stepsOf(method: MethodInit, { admitted }: { readonly admitted: b
     return freeze ? deepFreeze(message) : message;
   };
   const handle: Unary = async (message, call) => replyOf(method, await (method.answer(message, call) as Promise<Fields>)); // the contract says that it is unary
-  const intercepted = left(interceptors).reduceRight((next, wrap) => wrap(method, next), handle);
+  const intercepted = interceptors.reduceRight((next, wrap) => wrap(method, next), handle);
   return { check, unary: async (request, call) => intercepted(check(request, call), call) };
 }
 

@@ -60,8 +60,8 @@ export interface Rpc {
    */
   serve(service: string, routes: readonly Route[], store?: KeyStore): void;
   /**
-   * Clients whose calls come from the named service. `admitted` is for the gateway, which has checked access by the contract and has a slot of its
-   * concurrency limiter for each call: neither is done again in this process.
+   * Clients whose calls come from the named service. `admitted` is for the gateway, which has checked access by the contract: it is not checked
+   * again in this process.
    */
   clientsFor(caller: string, options?: { readonly admitted?: boolean }): Clients;
   /** The contracts that are served here, by service. */

@@ -29,7 +29,7 @@ type AnyHandler = Answer | KeyedHandler<Message, Fields, Message>;
 /** A method as it is served here. */
 export interface ServedMethod extends MethodInit {
   readonly all: Steps;
-  /** Without the steps that the gateway of this process has done. */
+  /** Without the check of access, which the gateway of this process has done. */
   readonly admitted: Steps;
 }
 
