@@ -28,7 +28,7 @@ export interface Invocation {
   readonly principal: Principal;
   readonly message: Message;
   readonly idempotencyKey: string | undefined;
-  /** What the client allows the call, where its protocol says so; never more than the gateway does. */
+  /** What the client allows the call, where its protocol says so; never more than the gateway does, and not for a method that takes a secret. */
   readonly timeoutMs?: number;
 }
 
@@ -96,7 +96,8 @@ export function createEdge({ authenticate, rateLimiter, bruteForceLimits, concur
       return principal;
     },
     async invoke({ request, trace, correlation }, target, { principal, message, idempotencyKey, timeoutMs: clientMs = timeoutMs }) {
-      const deadlineMs = performance.now() + Math.min(clientMs, timeoutMs);
+      // Whoever guesses a secret must wait for the result: one that came too late would not count as wrong.
+      const deadlineMs = performance.now() + (target.takesSecret ? timeoutMs : Math.min(clientMs, timeoutMs));
       const call = new Call({ caller: edgeCaller, user: principal.user, deadlineMs, idempotencyKey, trace, correlation });
       const limiter = limiterOf(target);
       const wait = limiter.enter(target.urgent, deadlineMs);

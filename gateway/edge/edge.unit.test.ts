@@ -9,6 +9,7 @@ import { createMemoryCache } from "@kontor/platform/cache/memory.ts";
 import type { Call } from "@kontor/platform/call/call.ts";
 import { refusalIn, refuse } from "@kontor/platform/errors/refusal.ts";
 import { ConcurrencyLimiter } from "@kontor/platform/rpc/concurrency-limiter.ts";
+import { guest } from "./authenticate.ts";
 import { createBruteForceLimits } from "./brute-force-limits.ts";
 import { createEdge } from "./edge.ts";
 import { openExchange } from "./exchange.ts";
@@ -94,6 +95,16 @@ describe("edge", () => {
     await assert.rejects(edge.admit(exchange(), target("getMe"), read), refusedWith("UNAUTHENTICATED"));
     await edge.admit(exchange("an old one"), target("login"), write);
     assert.equal(tokensSeen(), 0);
+  });
+
+  it("lets a client shorten the time of a call, but not of one that checks a secret: a wrong one must be counted", async () => {
+    const { edge, target, exchange, calls } = setup("100/h");
+    for (const name of ["listProducts", "login"])
+      await edge.invoke(exchange(), target(name), { principal: guest, message, idempotencyKey: undefined, timeoutMs: 0 });
+    assert.deepEqual(
+      calls.map((call) => call.remainingMs() > 0),
+      [false, true],
+    );
   });
 
   it("serves the sender of a rejected token as a guest in public reads alone, and blames the token for what is not found", async () => {
