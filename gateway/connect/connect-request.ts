@@ -20,7 +20,19 @@ export function messageReader(contract: MethodContract): ReadMessage {
   const mask = input.fields.find(isUpdateMask);
   const read = mask === undefined ? decode : maskedReader(contract, mask);
   // The rules for what a client may send are those of JSON, so a binary message is read by way of it.
-  const jsonOf = (bytes: Buffer): unknown => toJson(input, messageCodec(input, "proto").decode(bytes));
+  const jsonOf = (bytes: Buffer): unknown => {
+    const message = messageCodec(input, "proto").decode(bytes);
+    try {
+      return toJson(input, message);
+    } catch (cause) {
+      throw refuse({
+        reason: "INVALID_REQUEST",
+        code: "invalid_argument",
+        message: "A time or a mask has a value that is not allowed",
+        cause,
+      });
+    }
+  };
   return (encoding, bytes) => read(encoding === "json" ? parseJson(bytes) : jsonOf(bytes));
 }
 

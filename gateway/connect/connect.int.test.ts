@@ -154,6 +154,15 @@ for (const binary of [false, true])
       assert.deepEqual(fieldsIn(await errorOf(client.send({ sku: "tea", quantity: 1, id: "lin_1" }))), ["id"]);
     });
 
+    it("refuses a request that cannot be read, and does not call it a fault", async () => {
+      await using shop = await openTestShop();
+      const admin = clientOf(shop, CatalogService, { token: await tokenOf(shop, { roles: ["admin"] }), binary });
+      const path = await errorOf(admin.updateProduct({ product: "prd_1", updateMask: { paths: ["not__a_field"] } }));
+      // In JSON the client itself cannot write it.
+      assert.equal(path.code, binary ? Code.InvalidArgument : Code.Internal);
+      assert.deepEqual(shop.faults, []);
+    });
+
     it("an update changes the fields that were sent, or those that its mask names", async () => {
       await using shop = await openTestShop();
       const client = clientOf(shop, CatalogService, { token: await tokenOf(shop, { roles: ["admin"] }), binary });
