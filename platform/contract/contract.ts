@@ -31,6 +31,8 @@ export interface MethodContract {
   readonly reads: boolean;
   /** Whether a repeat with the same Idempotency-Key gets the first reply. */
   readonly honoursKey: boolean;
+  /** Whether a repeat with the same Idempotency-Key does no more than the first call did. */
+  readonly repeatableWithKey: boolean;
   /** Whether the edge refuses it without an Idempotency-Key. */
   readonly keyRequired: boolean;
   readonly bindings: readonly HttpBinding[];
@@ -65,6 +67,7 @@ export function contractOf(method: DescMethod): MethodContract {
     bindings,
     reads,
     honoursKey: !reads && (idempotency === Idempotency.HONOURED || idempotency === Idempotency.REQUIRED),
+    repeatableWithKey: idempotency !== Idempotency.NONE,
     keyRequired: idempotency === Idempotency.REQUIRED || idempotency === Idempotency.NATURAL_KEY_REQUIRED,
   };
   contracts.set(method, contract);

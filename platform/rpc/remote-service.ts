@@ -32,7 +32,7 @@ const fairMs = 500;
 
 /**
  * Clients of a service that runs elsewhere: like those of one in this process, except that it may be unavailable. A call that may be repeated
- * (a read, or a write with an idempotency key) is retried within its deadline and a budget; a circuit breaker rests a callee that does not respond.
+ * (a read, or a write whose contract lets an idempotency key make it so) is retried within its deadline and a budget; a circuit breaker rests a callee that does not respond.
  */
 export function createRemoteService(options: RemoteServiceOptions): RemoteService & { figures(): RemoteFigures } {
   const { service, transport, log, random = Math.random, pause = delay } = options;
@@ -68,7 +68,7 @@ export function createRemoteService(options: RemoteServiceOptions): RemoteServic
 
   async function unary(method: MethodContract, request: Record<string, unknown>, call: Call): Promise<Message> {
     const message = enter(method, request, call);
-    const repeatable = call.idempotencyKey !== undefined || method.reads;
+    const repeatable = method.reads || (call.idempotencyKey !== undefined && method.repeatableWithKey);
     budget.called();
     for (let tries = 1; ; tries++) {
       const hadMs = call.remainingMs();

@@ -3,7 +3,7 @@ import { performance } from "node:perf_hooks";
 import { describe, it } from "node:test";
 import { create } from "@bufbuild/protobuf";
 import type { Message } from "@bufbuild/protobuf";
-import { Allow } from "@kontor/contracts/gen/kontor/api/v1/options_pb.js";
+import { Allow, Idempotency } from "@kontor/contracts/gen/kontor/api/v1/options_pb.js";
 import { LineSchema, ThingSchema } from "@kontor/contracts/gen/kontor/testing/v1/testing_pb.js";
 import { insideTransaction } from "../database/in-transaction.ts";
 import { refusalIn, refuse } from "../errors/refusal.ts";
@@ -21,6 +21,7 @@ const ShopService = describeService("kontor.testing.v1.ShopService", {
   read: { ...line, http: { pattern: { case: "get", value: "/v1/things/{sku}" } } },
   write: { ...line, http: { pattern: { case: "post", value: "/v1/things" }, body: "*" } },
   redirect: { ...line, http: { pattern: { case: "get", value: "/v1/pay/{sku}" } }, rest: { redirect: "id" } },
+  add: { ...line, http: { pattern: { case: "post", value: "/v1/lines" }, body: "*" }, rest: { idempotency: Idempotency.NONE } },
   inside: { ...line },
   watch: { ...line, streams: true },
 });
@@ -74,11 +75,12 @@ const outcome = (call: Promise<Message>) =>
 const times = (count: number, what: () => Error) => Array.from({ length: count }, () => what);
 
 describe("a service elsewhere", () => {
-  it("RES-02: a read is retried, and a write that has a key; no other write, and no GET with an effect", async () => {
+  it("RES-02: a read is retried, and a write that has a key which its contract honours; no other write, and no GET with an effect", async () => {
     const cases = [
       ["read", undefined, 2],
       ["write", "key-1", 2],
       ["inside", "key-1", 2],
+      ["add", "key-1", 1],
       ["write", undefined, 1],
       ["inside", undefined, 1],
       ["redirect", undefined, 1],
