@@ -21,15 +21,10 @@ export async function* readCsv(chunks: AsyncIterable<string>, delimiter: string)
     const last = chunk === undefined;
     text += chunk ?? "";
     if (text.length < lengthWanted && !last) continue;
-    lengthWanted = 0;
     let at = 0;
     while (at < text.length) {
       const record = readRecord(text, at, { delimiter, last });
-      if (record === undefined) {
-        // It continues in the next chunks. Tried again when there is twice as much of it, or a long row in small chunks would take quadratic time.
-        lengthWanted = (text.length - at) * 2;
-        break;
-      }
+      if (record === undefined) break;
       const surplus = width > 0 && record.cells.slice(width).some((cell) => cell.trim() !== "");
       const problem = record.problem ?? (surplus ? `has ${record.cells.length} cells, the first row has ${width}` : undefined);
       if (problem !== undefined) {
@@ -48,6 +43,9 @@ export async function* readCsv(chunks: AsyncIterable<string>, delimiter: string)
       line += record.lines;
     }
     text = text.slice(at);
+    // What is left continues in the next chunks. It is read again when there is twice as much of it: otherwise a long row in small chunks, or a long
+    // broken line, would take quadratic time.
+    lengthWanted = text.length * 2;
   }
 }
 

@@ -76,4 +76,15 @@ describe("reading CSV", () => {
       else rows++;
     assert.deepEqual([problems, rows], [[2], 60_001]);
   });
+
+  it("reads a broken line in time that is linear in its length, however small the chunks are", async () => {
+    const before = process.cpuUsage();
+    const rows = await rowsIn(`a,b\n"x"${"y".repeat(100_000)}\n1,2\n`, 1);
+    const { user } = process.cpuUsage(before);
+    assert.deepEqual(
+      rows.map(({ line }) => line),
+      [1, 2, 3],
+    );
+    assert.ok(user < 5_000_000, `${user} µs of CPU`);
+  });
 });
