@@ -9,8 +9,7 @@ const recordLengthMax = 1_000_000;
  * it skips. A broken row never costs another: reading continues with the line after the one on which it began. A row with more cells than the first
  * one is broken when a surplus cell has content.
  *
- * Why no library: csv-parse 7 with `skip_records_with_error` loses the rows between a quote that is not closed and the next quote, or all the
- * rest of the file, where this loses one.
+ * Why no library: `docs/decisions/0024-csv-by-hand.md`.
  */
 export async function* readCsv(chunks: AsyncIterable<string>, delimiter: string): AsyncGenerator<CsvRow> {
   let text = "";
