@@ -46,11 +46,14 @@ export function createLogger({ service, level = "info", format, stream, clock = 
 /** One for all loggers: two that write to the same pipe could interleave their lines. Its buffer is written when the process exits. */
 let standardOutput: DestinationStream | undefined;
 
+/** An error, such as that the reader has ended, is that of `process.stdout` too: pino would drop it with all further lines. */
+function openStandardOutput(): DestinationStream {
+  return pino.destination({ fd: 1, sync: false }).on("error", (error: Error) => process.stdout.emit("error", error));
+}
+
 function destination(form: "json" | "pretty", stream: LoggerOptions["stream"]): DestinationStream {
   if (form === "json")
-    return stream === undefined
-      ? (standardOutput ??= pino.destination({ fd: 1, sync: false }))
-      : { write: (line) => void stream.write(line) };
+    return stream === undefined ? (standardOutput ??= openStandardOutput()) : { write: (line) => void stream.write(line) };
   const out = stream ?? process.stdout;
   const colors = stream === undefined && process.stdout.isTTY && process.env["NO_COLOR"] === undefined;
   return { write: (line) => void out.write(prettyLine(line, colors)) };

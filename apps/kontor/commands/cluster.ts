@@ -1,6 +1,7 @@
 import { createServer } from "node:net";
 import { resolve } from "node:path";
 import { createLogger } from "@kontor/platform/telemetry/create-logger.ts";
+import { deferSignals } from "@kontor/platform/lifecycle/defer-signals.ts";
 import { stopOnSignals } from "@kontor/platform/lifecycle/stop-on-signals.ts";
 import { stopWithParent } from "@kontor/platform/lifecycle/stop-with-parent.ts";
 import { openCluster } from "../cluster/open-cluster.ts";
@@ -26,6 +27,8 @@ own; they call each other over gRPC. One that ends is started again. Until Ctrl-
   --replicas N     processes of each service and of the gateway: 1 by default, ${replicasMax} at most
   --certs FOLDER   call each other over TLS, with the certificates of kontor certs --out FOLDER`,
   async run(args, { env, stdout }) {
+    // npm may have ended by the time the cluster is open.
+    const parent = process.ppid;
     const { values } = readArgs(args, { replicas: { type: "string", default: "1" }, certs: { type: "string" } });
     const replicas = Number(values.replicas);
     if (!Number.isInteger(replicas) || replicas < 1 || replicas > replicasMax)
@@ -36,6 +39,8 @@ own; they call each other over gRPC. One that ends is started again. Until Ctrl-
     const format = config.logFormat ?? (stdout.isTTY === true ? "pretty" : "json");
     const log = createLogger({ service: "kontor", level: config.logLevel, format });
     const ports = await freePorts(serviceNames.length * replicas, config.port);
+    // Its PostgreSQL would outlive this process.
+    const release = deferSignals();
     const app = await openCluster({
       config,
       env: { ...env, KONTOR_LOG_FORMAT: format },
@@ -49,11 +54,13 @@ own; they call each other over gRPC. One that ends is started again. Until Ctrl-
           log.info({ process: status.name, state: status.state, pid: status.pid, restarts: status.restarts, cause }, "process");
         else stdout.write(statusLine(stdout, status, cause));
       },
-    }).catch((error: unknown) => {
-      throw explainOpening(error, config);
-    });
+    })
+      .catch((error: unknown) => {
+        throw explainOpening(error, config);
+      })
+      .finally(release);
     const { stop } = stopOnSignals({ lifecycle: app.lifecycle, log, timeoutMs: 30_000 });
-    if (env["npm_lifecycle_event"] !== undefined) stopWithParent(() => stop("npm has ended"));
+    if (env["npm_lifecycle_event"] !== undefined) stopWithParent(() => stop("npm has ended"), parent);
     const seconds = process.uptime().toFixed(1);
     if (format === "json") log.info({ ...app.addresses, services: app.services, seconds: Number(seconds) }, "ready");
     else

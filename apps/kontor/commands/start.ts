@@ -22,16 +22,23 @@ unless KONTOR_SEED=none. Every setting is an environment variable: kontor doctor
 With names, only those run in this process: ${allRoles.join(", ")}.
 KONTOR_<SERVICE>_URL says where each other service is, and KONTOR_RPC where these listen. kontor cluster does that for one machine.`,
   async run(args, { env, stdout }) {
+    // npm may have ended by the time the app is open.
+    const parent = process.ppid;
     const roles = rolesIn(args);
     const config = readConfiguration(env);
     const format = config.logFormat ?? (stdout.isTTY === true ? "pretty" : "json");
     const log = createLogger({ service: "kontor", level: config.logLevel, format });
     const app = await open(config, log, "shop", roles);
     const { stop } = stopOnSignals({ lifecycle: app.lifecycle, log });
-    if (env["npm_lifecycle_event"] !== undefined) stopWithParent(() => stop("npm has ended"));
+    if (env["npm_lifecycle_event"] !== undefined) stopWithParent(() => stop("npm has ended"), parent);
     if (roles !== undefined) {
       // A process of a cluster does not outlive the one that started it.
-      process.once("disconnect", () => stop("the supervisor has ended"));
+      const orphaned = (): void => stop("the supervisor has ended");
+      process.once("disconnect", orphaned);
+      if (process.send !== undefined && !process.connected) {
+        orphaned();
+        return 0;
+      }
       log.info({ roles }, "ready");
       process.send?.({ ready: true });
       return 0;

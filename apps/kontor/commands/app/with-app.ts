@@ -1,4 +1,5 @@
 import { constants } from "node:os";
+import { deferSignals } from "@kontor/platform/lifecycle/defer-signals.ts";
 import { createLogger } from "@kontor/platform/telemetry/create-logger.ts";
 import type { Logger } from "@kontor/platform/telemetry/logger.ts";
 import { readConfiguration } from "../../configuration.ts";
@@ -14,11 +15,15 @@ export function quietLogger({ stderr }: Pick<Context, "stderr">): Logger {
   return createLogger({ service: "kontor", level: "error", format: "pretty", stream: stderr });
 }
 
-/** Opens the app. Throws `CommandError` when it cannot be opened for a reason that the user can change. */
+/**
+ * Opens the app. Signals are held back until it is open, because its PostgreSQL would outlive this process. Throws `CommandError` when it cannot be
+ * opened for a reason that the user can change.
+ */
 export async function open(config: Configuration, log: Logger, as: "shop" | "attached", roles?: readonly Role[]): Promise<App> {
   // Loaded here and not at the top: commands that do not open the app need neither services nor drivers.
   const { openApp } = await import("../../app.ts");
   let opening = true;
+  const release = deferSignals();
   // An error that will be reported in a sentence is not logged with its stack as well.
   const isReported = (error: unknown): boolean => opening && explainOpening(error, config) instanceof CommandError;
   const quieter: Logger = { ...log, error: (fields, message) => (isReported(fields.error) ? log.debug : log.error)(fields, message) };
@@ -28,6 +33,7 @@ export async function open(config: Configuration, log: Logger, as: "shop" | "att
     throw explainOpening(error, config);
   } finally {
     opening = false;
+    release();
   }
 }
 
