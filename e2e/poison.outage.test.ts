@@ -72,7 +72,7 @@ describe("poison among the events of a shop on Kafka", () => {
       assert.match(skipped.output, /^1 events were skipped/);
       await assertHealthy(shop, traffic);
       const again = await shop.run(["parked", "replay"]);
-      assert.match(again.output, /^Nothing that fits is parked/);
+      assert.match(again.output, /^No such event is parked/);
     },
   );
 });
