@@ -79,7 +79,7 @@ describe("reading CSV", () => {
 
   it("reads a broken line in time that is linear in its length, however small the chunks are", async () => {
     // In time that rose with the square of it this would take minutes.
-    const rows = await rowsIn(`a,b\n"x"${"y".repeat(500_000)}\n1,2\n`, 1);
+    const rows = await rowsIn(`a,b\n"x"${"y".repeat(200_000)}\n1,2\n`, 1);
     assert.deepEqual(
       rows.map(({ line }) => line),
       [1, 2, 3],
