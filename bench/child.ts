@@ -1,6 +1,7 @@
 import { fork } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import { inherited } from "./environment.ts";
 
 /** A process of the bench that does what it is told and answers. */
 export interface Child<Order> {
@@ -18,12 +19,15 @@ interface Message {
   readonly error?: string;
 }
 
+/** Such as --cpu-prof. What a test runner imports into its own process is not for others. */
+const nodeOptions = process.execArgv.filter((word, at, all) => !word.startsWith("--import") && all[at - 1] !== "--import");
+
 /** Starts a file of this folder and waits until it is ready. Throws when it ends before. */
 export async function startChild<Order extends object>(file: string, env: Readonly<Record<string, string>> = {}): Promise<Child<Order>> {
   const child = fork(fileURLToPath(new URL(file, import.meta.url)), {
-    env: { ...process.env, ...env },
+    env: { ...inherited(), ...env },
     stdio: ["ignore", "inherit", "inherit", "ipc"],
-    execArgv: [...process.execArgv, "--max-semi-space-size=8"], // as npm start has it
+    execArgv: [...nodeOptions, "--max-semi-space-size=8"], // as npm start has it
   });
   const { ready } = await next(child, file);
   return {

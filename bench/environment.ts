@@ -43,6 +43,12 @@ export async function environment(folder: string) {
   };
 }
 
+/** This process's variables for a process that it starts, so that a setting can be measured; without those that a test runner has for itself. */
+export function inherited(): NodeJS.ProcessEnv {
+  const { KONTOR_TEST_PROCESSES: _, NODE_TEST_CONTEXT: __, ...env } = process.env;
+  return env;
+}
+
 /** The pid of the PostgreSQL that runs on a folder. */
 export function postmasterOf(folder: string): number {
   const found = ["postgres", "data", "postgres/data", "pgdata"].map((name) => join(folder, name, "postmaster.pid"));

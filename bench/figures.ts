@@ -18,7 +18,7 @@ export class Figures {
   add(name: string, value: number, unit: string): void {
     const figure = { name, value: Number(value.toPrecision(4)), unit };
     this.all.push(figure);
-    console.log(`${name.padEnd(28)} ${String(figure.value).padStart(10)} ${unit}`);
+    console.log(`${name.padEnd(34)} ${String(figure.value).padStart(10)} ${unit}`);
     if (this.#file !== undefined) appendFileSync(this.#file, `${JSON.stringify(figure)}\n`);
   }
 }

@@ -1,33 +1,43 @@
 import { spawn } from "node:child_process";
 import { rmSync } from "node:fs";
+import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import pg from "pg";
 import type { Connection } from "@kontor/platform/database/connection.ts";
-import type { Addresses } from "@kontor/kontor/installation.ts";
-import { startChild } from "./child.ts";
+import { measureAgainst } from "./against.ts";
 import { environment, newFolder, postmasterOf } from "./environment.ts";
-import { Figures, percentile } from "./figures.ts";
-import type { GetsDone, Load, OrdersDone } from "./load.ts";
-import { cpuSeconds, memoryMb } from "./processes.ts";
+import { Figures } from "./figures.ts";
+import type { GetsDone } from "./load.ts";
+import { bareHttp, measureOrders, printMissingFigures } from "./measure-orders.ts";
+import { openMeasuredShop } from "./open-measured-shop.ts";
+import { memoryMb } from "./processes.ts";
+import { positiveNumber, ratio, wholeNumbers } from "./ratios.ts";
 import { measureReservations } from "./reservations.ts";
-import type { Order } from "./shop.ts";
+import { printStatements } from "./statements.ts";
 import { measureTopology, topologies } from "./topologies.ts";
 
-// npm run bench [-- --json FILE] [--seconds N] [--only orders,reads,reservations,start,rpc]
+// npm run bench [-- --json FILE] [--seconds 5] [--reference-seconds 2] [--shoppers 1,16,64,256] [--only orders,reads,reservations,start,rpc]
+// npm run bench -- --against DIR [--turns 3] [--shoppers 16]   this checkout and another one, turn by turn
 // npm run bench -- --topology cluster,one   the same orders in shops put together differently: one, wire, cluster, servers, cluster-servers
 
 const { values } = parseArgs({
   options: {
     json: { type: "string" },
-    seconds: { type: "string", default: "15" },
+    seconds: { type: "string" },
+    "reference-seconds": { type: "string", default: "2" },
+    shoppers: { type: "string" },
     only: { type: "string", default: "start,orders,reads,reservations" },
     topology: { type: "string" },
+    against: { type: "string" },
+    turns: { type: "string", default: "3" },
     statements: { type: "boolean", default: false },
   },
 });
-const seconds = Number(values.seconds);
-const parts = new Set(values.topology === undefined ? values.only.split(",") : []);
+const seconds = positiveNumber(values.seconds ?? (values.topology === undefined ? "5" : "15"), "--seconds");
+const referenceSeconds = positiveNumber(values["reference-seconds"], "--reference-seconds");
+const shoppers = wholeNumbers(values.shoppers ?? (values.against === undefined ? "1,16,64,256" : "16"), "--shoppers");
+const parts = new Set(values.topology === undefined && values.against === undefined ? values.only.split(",") : []);
 const figures = new Figures(values.json);
 const products = 10_000;
 const clients = 24;
@@ -65,81 +75,28 @@ async function startSeconds(env: Readonly<Record<string, string>>): Promise<{ re
   return { ready, idleMb };
 }
 
-async function one<Row>(database: pg.Client, text: string): Promise<Row> {
-  return (await database.query(text)).rows[0] as Row;
-}
-
-interface Counts {
-  readonly statements: number;
-  readonly lsn: string;
-  readonly cpu: number;
-}
-
 async function measureShop(): Promise<void> {
-  const folder = newFolder();
-  const shop = await startChild<Order>("./shop.ts", await shopEnvironment(folder));
-  const load = await startChild<Load>("./load.ts");
+  const measured = await openMeasuredShop({ products });
+  const { shop, load, database, api, superuser, folder } = measured;
   try {
-    const { addresses, superuser } = shop.ready as { addresses: Addresses; superuser: Connection };
-    const database = new pg.Client({ ...superuser });
-    await database.connect();
-    await database.query("create extension if not exists pg_stat_statements; create extension if not exists pg_walinspect");
-    const { pid: postmaster } = await one<{ pid: number }>(
-      database,
-      "select split_part(pg_read_file('postmaster.pid'), E'\\n', 1)::int as pid",
-    );
-    const family = [shop.pid, postmaster];
-    const counts = async (): Promise<Counts> => {
-      const { statements } = await one<{ statements: number }>(
-        database,
-        "select coalesce(sum(calls), 0)::float8 as statements from pg_stat_statements",
-      );
-      const { lsn } = await one<{ lsn: string }>(database, "select pg_current_wal_flush_lsn()::text as lsn");
-      return { statements, lsn, cpu: cpuSeconds(family) };
-    };
-    await shop.tell({ do: "fill", products, stock: 1_000_000 });
-
     if (parts.has("orders")) {
-      const accounts = await shop.tell<{ email: string; password: string }[]>({ do: "shoppers", count: clients });
-      const orders = (length: number) =>
-        load.tell<OrdersDone>({ run: "orders", api: addresses.api.replace("localhost", "127.0.0.1"), accounts, seconds: length, products });
-      await orders(3);
-      await shop.tell({ do: "settle" });
-      await database.query("select pg_stat_statements_reset()");
-      const before = await counts();
-      const done = await orders(seconds);
-      await shop.tell({ do: "settle" });
-      const after = await counts();
-      const { commits } = await one<{ commits: number }>(
-        database,
-        `select coalesce(sum(count), 0)::float8 as commits from pg_get_wal_stats('${before.lsn}', '${after.lsn}', true) where "resource_manager/record_type" like 'Transaction/COMMIT%'`,
-      );
-      figures.add("orders_per_s", done.orders / done.seconds, "orders/s");
-      for (const [name, share] of [
-        ["p50", 0.5],
-        ["p95", 0.95],
-        ["p99", 0.99],
-      ] as const)
-        figures.add(`order_${name}_ms`, percentile(done.latenciesMs, share), "ms");
-      figures.add("order_cpu_ms", ((after.cpu - before.cpu) * 1000) / done.orders, "ms");
-      figures.add("order_statements", (after.statements - before.statements) / done.orders, "statements");
-      figures.add("order_commits", commits / done.orders, "commits");
-      figures.add("order_http_calls", done.httpCalls / done.orders, "calls");
-      figures.add("memory_after_mb", memoryMb(family), "MB");
-      if (values.statements) await printStatements(database, done.orders);
-      const broken = await shop.tell<{ id: string; breaches: string[] }[]>({ do: "verify" });
-      if (broken.length > 0) throw new Error(`the invariants do not hold: ${JSON.stringify(broken).slice(0, 2000)}`);
-      const mails = (await (await fetch(`${addresses.mailbox}/api/v1/messages?limit=1&total=true`)).json()) as { total: number };
-      console.log(`${mails.total} mails in the mailbox; every invariant holds`);
+      printMissingFigures();
+      const each = values.statements ? (orders: number) => printStatements(database, orders) : async () => undefined;
+      await measureOrders(measured, { shoppers, seconds, referenceSeconds, figures, each });
+      if (process.platform === "linux") figures.add("memory_after_mb", memoryMb([shop.pid, postmasterOf(folder)]), "MB");
+      console.log(`${await measured.verify()} mails in the mailbox; every invariant holds`);
       figures.add("commits_per_s", await bareCommits(superuser), "commits/s");
     }
     if (parts.has("reads")) {
       const get = async (name: string, paths: readonly string[]) => {
-        const run = { run: "gets", api: addresses.api.replace("localhost", "127.0.0.1"), connections: clients, paths } as const;
+        const run = { run: "gets", api, connections: clients, paths } as const;
         await load.tell({ ...run, seconds: 2 });
-        const { perSecond } = await load.tell<GetsDone>({ ...run, seconds: 5 });
+        const { perSecond } = await load.tell<GetsDone>({ ...run, seconds });
         figures.add(name, perSecond, "requests/s");
+        figures.add(`${name.replace(/_per_s$/, "")}_to_bare_http`, ratio(perSecond, http), `of bare_http_per_s_at_${clients}`);
       };
+      const http = await bareHttp(load, { connections: clients, seconds: referenceSeconds });
+      figures.add(`bare_http_per_s_at_${clients}`, http, "responses/s");
       await get("product_reads_cached_per_s", ["/v1/products/bench-1"]);
       await get(
         "product_reads_per_s",
@@ -165,26 +122,9 @@ async function measureShop(): Promise<void> {
         ),
       );
     }
-    await database.end();
-    await shop.tell({ do: "stop" });
-    await shop.ended;
   } finally {
-    shop.kill();
-    load.kill();
-    rmSync(folder, { recursive: true, force: true });
+    await measured.stop();
   }
-}
-
-/** Which statements an order is made of: how many, and their time in PostgreSQL. */
-async function printStatements(database: pg.Client, orders: number): Promise<void> {
-  const { rows } = await database.query<{ database: string; calls: number; ms: number; query: string }>(
-    `select datname as database, calls::float8, total_exec_time::float8 as ms, left(regexp_replace(query, '\\s+', ' ', 'g'), 150) as query
-     from pg_stat_statements join pg_database on pg_database.oid = dbid order by calls desc limit 60`,
-  );
-  for (const { database: name, calls, ms, query } of rows)
-    console.log(
-      `${(calls / orders).toFixed(3).padStart(8)} a order ${(ms / orders).toFixed(3).padStart(8)} ms  ${name.replace("kontor_", "")}: ${query}`,
-    );
 }
 
 /** What the machine and PostgreSQL give at best: rows inserted one a commit by as many clients. */
@@ -225,6 +165,17 @@ if (parts.has("start")) {
 if (parts.has("orders") || parts.has("reads")) await measureShop();
 if (parts.has("reservations")) figures.add("reservations_per_s", (await measureReservations({})).reservationsPerSecond, "reservations/s");
 if (parts.has("rpc")) await import("./rpc.ts");
+if (values.against !== undefined) {
+  const turns = Math.max(3, wholeNumbers(values.turns, "--turns")[0]!);
+  const interrupted = new AbortController();
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => interrupted.abort(new Error(`interrupted by ${signal}`)));
+  const root = resolve(values.against);
+  const options = { root, turns, seconds, readSeconds: referenceSeconds, products: 1_000, figures, signal: interrupted.signal };
+  for (const count of shoppers) {
+    console.log(`${count} shoppers, ${turns} turns of this checkout and of ${root}:`);
+    await measureAgainst({ ...options, shoppers: count });
+  }
+}
 for (const wanted of values.topology?.split(",") ?? []) {
   const name = topologies.find((one) => one === wanted);
   if (name === undefined) throw new Error(`--topology: "${wanted}" is none of ${topologies.join(", ")}`);

@@ -67,4 +67,4 @@ async function execute(order: OperatorCommand): Promise<unknown> {
   }
 }
 
-serveParent({ superuser: app.postgres?.superuser }, execute);
+serveParent({ superuser: app.postgres?.superuser }, execute, () => execute({ do: "stop" }));

@@ -46,4 +46,4 @@ async function execute(order: Order): Promise<unknown> {
   }
 }
 
-serveParent({ addresses: app.addresses, superuser: app.postgres?.superuser }, execute);
+serveParent({ addresses: app.addresses, superuser: app.postgres?.superuser }, execute, () => execute({ do: "stop" }));
