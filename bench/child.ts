@@ -22,21 +22,35 @@ interface Message {
 /** Such as --cpu-prof. What a test runner imports into its own process is not for others. */
 const nodeOptions = process.execArgv.filter((word, at, all) => !word.startsWith("--import") && all[at - 1] !== "--import");
 
+const running = new Set<ChildProcess>();
+let interruption: Error | undefined;
+
+/** Kills all children. What waits for one throws this error, and so does what starts another, so that everything that is open gets closed. */
+export function interruptChildren(error: Error): void {
+  interruption = error;
+  for (const child of running) child.kill("SIGKILL");
+}
+
 /** Starts a file of this folder and waits until it is ready. Throws when it ends before. */
 export async function startChild<Order extends object>(file: string, env: Readonly<Record<string, string>> = {}): Promise<Child<Order>> {
+  if (interruption !== undefined) throw interruption;
   const child = fork(fileURLToPath(new URL(file, import.meta.url)), {
     env: { ...inherited(), ...env },
     stdio: ["ignore", "inherit", "inherit", "ipc"],
     execArgv: [...nodeOptions, "--max-semi-space-size=8"], // as npm start has it
   });
+  running.add(child);
+  child.once("exit", () => running.delete(child));
   const { ready } = await next(child, file);
   return {
     pid: child.pid!,
     ready,
     tell: async <Answer>(order: Order) => {
       const answered = next(child, file);
-      child.send(order);
-      const { answer, error } = await answered;
+      const notSent = new Promise<never>((_, reject) => {
+        child.send(order, (error) => void (error === null || reject(interruption ?? error)));
+      });
+      const { answer, error } = await Promise.race([answered, notSent]);
       if (error !== undefined) throw new Error(`${file}: ${error}`);
       return answer as Answer;
     },
@@ -47,7 +61,7 @@ export async function startChild<Order extends object>(file: string, env: Readon
 
 function next(child: ChildProcess, file: string): Promise<Message> {
   return new Promise((resolve, reject) => {
-    const ended = (code: number | null) => reject(new Error(`${file} ended with ${code}`));
+    const ended = (code: number | null) => reject(interruption ?? new Error(`${file} ended with ${code}`));
     child.once("exit", ended);
     child.once("message", (message: Message) => {
       child.off("exit", ended);

@@ -6,6 +6,7 @@ import { parseArgs } from "node:util";
 import pg from "pg";
 import type { Connection } from "@kontor/platform/database/connection.ts";
 import { measureAgainst } from "./against.ts";
+import { interruptChildren } from "./child.ts";
 import { environment, newFolder, postmasterOf } from "./environment.ts";
 import { Figures } from "./figures.ts";
 import type { GetsDone } from "./load.ts";
@@ -149,6 +150,14 @@ async function bareCommits(connection: Connection): Promise<number> {
   return done / 3;
 }
 
+const interrupted = new AbortController();
+for (const signal of ["SIGINT", "SIGTERM"] as const)
+  process.once(signal, () => {
+    const error = new Error(`interrupted by ${signal}`);
+    interrupted.abort(error);
+    interruptChildren(error);
+  });
+
 if (parts.has("start")) {
   const folder = newFolder();
   const env = await shopEnvironment(folder);
@@ -162,13 +171,12 @@ if (parts.has("start")) {
     rmSync(folder, { recursive: true, force: true });
   }
 }
+interrupted.signal.throwIfAborted();
 if (parts.has("orders") || parts.has("reads")) await measureShop();
 if (parts.has("reservations")) figures.add("reservations_per_s", (await measureReservations({})).reservationsPerSecond, "reservations/s");
 if (parts.has("rpc")) await import("./rpc.ts");
 if (values.against !== undefined) {
   const turns = Math.max(3, wholeNumbers(values.turns, "--turns")[0]!);
-  const interrupted = new AbortController();
-  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => interrupted.abort(new Error(`interrupted by ${signal}`)));
   const root = resolve(values.against);
   const options = { root, turns, seconds, readSeconds: referenceSeconds, products: 1_000, figures, signal: interrupted.signal };
   for (const count of shoppers) {
