@@ -38,7 +38,7 @@ const engines = new RegExp(
 );
 
 /** Another company: it speaks with the service beside it over HTTP, as any provider does, and only tests open it from there. */
-const outsideCompany = "services/payments/provider/";
+export const outsideCompany = "services/payments/provider/";
 
 /** The files in which a service itself is the seam to something outside, and what they may use for it. */
 const ownSeams: Readonly<Record<string, RegExp>> = {

@@ -5,6 +5,7 @@ import { commitProblems } from "./commits.ts";
 import { dependencyProblems } from "./dependencies.ts";
 import { importCycles } from "./import-cycles.ts";
 import { lockProblems, manifestProblems, workspaceProblems } from "./lock-file.ts";
+import { platformProblems } from "./platform-exports.ts";
 import { reasonProblems, reasonsOf } from "./reasons.ts";
 import { file, manifests, readSources, root, shown } from "./sources.ts";
 import type { Problem } from "./sources.ts";
@@ -22,7 +23,10 @@ export const checks: Readonly<Record<string, Check>> = {
   types: program("node_modules/typescript/bin/tsc", "--noEmit"),
   format: program("node_modules/oxfmt/bin/oxfmt", "--check", "."),
   lint: program("node_modules/oxlint/bin/oxlint", "--type-aware"),
-  boundaries: () => listed(boundaryProblems(readSources("ts"))),
+  boundaries: () => {
+    const [sources, offer] = [readSources("ts"), { manifest: file("platform/package.json"), readme: file("platform/README.md") }];
+    return listed([...boundaryProblems(sources), ...platformProblems(sources, offer)]);
+  },
   "import cycles": () => listed(importCycles(readSources("ts"))),
   "dead code": program("node_modules/knip/bin/knip.js", "--no-progress", "--no-config-hints"),
   dependencies: () => listed(dependencyProblems(readSources("ts"))),

@@ -5,7 +5,7 @@ import { sql } from "../../database/sql.ts";
 import { refusalIn } from "../../errors/refusal.ts";
 import { counted, PlainSchema, renamed } from "../test-events.ts";
 import type { Counted } from "../test-events.ts";
-import { isVersionTaken } from "./event-log.ts";
+import { isVersionTaken } from "../version-taken.ts";
 import { call, openTestLog } from "./open-test-log.ts";
 import type { TestLog } from "./open-test-log.ts";
 

@@ -1,7 +1,6 @@
 import type { Registry } from "@bufbuild/protobuf";
 import { EventLogService } from "@kontor/contracts/gen/kontor/events/v1/events_pb.js";
 import type { Clock } from "../../clock/clock.ts";
-import { sqlState } from "../../database/database.ts";
 import type { Database } from "../../database/database.ts";
 import { sql } from "../../database/sql.ts";
 import { refuse } from "../../errors/refusal.ts";
@@ -14,6 +13,7 @@ import type { Logger } from "../../telemetry/logger.ts";
 import { eventMessages, eventSchemas } from "../event-schemas.ts";
 import type { EventSchemas } from "../event-schemas.ts";
 import type { EventLog, NewEvents, RecordedEvent } from "../events.ts";
+import { isVersionTaken } from "../version-taken.ts";
 import { eventInsertion } from "./event-insertion.ts";
 import type { EventRow } from "./event-row.ts";
 import { checkEpoch } from "./log-epoch.ts";
@@ -90,11 +90,6 @@ export function createEventLog({ service, database, clock, ids, registry, wakeup
   };
 }
 
-/** Whether a statement failed because that version of the stream is recorded already. For users of `appendSql`. */
-export function isVersionTaken(error: unknown): boolean {
-  return sqlState(error) === "23505" && constraintOf(error) === "events_stream_version";
-}
-
 /** The refusal for a stream whose version is not the expected one: after `isVersionTaken`, or when fewer rows than events were written. */
 export function versionConflict(streams: readonly NewEvents[], cause?: unknown): Refusal {
   return refuse({
@@ -104,12 +99,6 @@ export function versionConflict(streams: readonly NewEvents[], cause?: unknown):
     details: { streams: streams.map(({ stream, expectedVersion }) => ({ stream, expectedVersion })) },
     cause,
   });
-}
-
-function constraintOf(error: unknown): string | undefined {
-  for (let at: unknown = error; at instanceof Error; at = at.cause)
-    if ("constraint" in at && typeof at.constraint === "string") return at.constraint;
-  return undefined;
 }
 
 async function history(queries: Parameters<EventLog["history"]>[0], stream: string, schemas: EventSchemas): Promise<RecordedEvent[]> {

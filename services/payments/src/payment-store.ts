@@ -1,7 +1,7 @@
 import type { Queries, Transaction } from "@kontor/platform/database/database.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import type { Sql } from "@kontor/platform/database/sql.ts";
-import { isVersionTaken } from "@kontor/platform/events/log/event-log.ts";
+import { isVersionTaken } from "@kontor/platform/events/version-taken.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import type { Call } from "@kontor/platform/call/call.ts";
 import type { ServiceContext } from "@kontor/platform/service/service.ts";
