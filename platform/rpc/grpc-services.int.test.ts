@@ -15,7 +15,7 @@ import type { ServerReflectionRequest, ServerReflectionResponse } from "@kontor/
 import * as grpc from "@grpc/grpc-js";
 import { definitionOf } from "./grpc-methods.ts";
 import { createReflection } from "./grpc-reflection.ts";
-import { greeterHandlers, GreeterService } from "./rpc.contract.ts";
+import { greeterHandlers, GreeterService } from "./test-greeter.ts";
 import { implement } from "./rpc.ts";
 import { serveOver } from "./test-wire.ts";
 

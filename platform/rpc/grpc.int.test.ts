@@ -1,10 +1,11 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { LineSchema } from "@kontor/contracts/gen/kontor/testing/v1/testing_pb.js";
 import * as grpc from "@grpc/grpc-js";
-import { GreeterService, rpcContract } from "./rpc.contract.ts";
+import { rpcContract } from "./rpc.contract.ts";
+import { GreeterService } from "./test-greeter.ts";
 import { overWire } from "./test-wire.ts";
 import { wireContract } from "./wire.contract.ts";
-import type { SendRaw } from "./wire.contract.ts";
+import type { SendRaw } from "./wire-access.contract.ts";
 import { decodeRefusal } from "./wire-problem.ts";
 
 rpcContract("gRPC", overWire("grpc"));

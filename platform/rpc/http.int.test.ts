@@ -3,10 +3,11 @@ import { readError } from "./connect/error.ts";
 import { connectPath } from "./connect/read-request.ts";
 import { contractOf } from "../contract/contract.ts";
 import { bytesOf } from "./http-body.ts";
-import { GreeterService, rpcContract } from "./rpc.contract.ts";
+import { rpcContract } from "./rpc.contract.ts";
+import { GreeterService } from "./test-greeter.ts";
 import { overWire } from "./test-wire.ts";
 import { wireContract } from "./wire.contract.ts";
-import type { SendRaw } from "./wire.contract.ts";
+import type { SendRaw } from "./wire-access.contract.ts";
 
 rpcContract("HTTP", overWire("http"));
 

@@ -8,8 +8,9 @@ import { rootCall } from "../call/call.ts";
 import { createInProcessRpc } from "./in-process.ts";
 import type { InProcessRpcOptions } from "./in-process.ts";
 import { implement } from "./rpc.ts";
-import { greeterHandlers, GreeterService, rpcContract } from "./rpc.contract.ts";
-import type { OpenRpc } from "./rpc.contract.ts";
+import { rpcContract } from "./rpc.contract.ts";
+import { greeterHandlers, GreeterService } from "./test-greeter.ts";
+import type { OpenRpc } from "./test-greeter.ts";
 
 const openWith =
   (fixed: Partial<InProcessRpcOptions>): OpenRpc =>

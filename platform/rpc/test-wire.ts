@@ -6,7 +6,7 @@ import { createHttpRpcServer } from "./http-server.ts";
 import { createInProcessRpc } from "./in-process.ts";
 import type { InProcessRpc } from "./in-process.ts";
 import { openRemotes } from "./remotes.ts";
-import type { OpenRpc } from "./rpc.contract.ts";
+import type { OpenRpc } from "./test-greeter.ts";
 import type { Route } from "./rpc.ts";
 import type { RpcServer } from "./rpc-server.ts";
 import type { Remotes } from "./transport.ts";

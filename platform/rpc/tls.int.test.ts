@@ -12,7 +12,7 @@ import type { KeyPair } from "./certificates.ts";
 import { tlsIdentity } from "./grpc-tls.ts";
 import { createInProcessRpc } from "./in-process.ts";
 import { openRemotes } from "./remotes.ts";
-import { greeterHandlers, GreeterService } from "./rpc.contract.ts";
+import { greeterHandlers, GreeterService } from "./test-greeter.ts";
 import { implement } from "./rpc.ts";
 import { createServerOf, silentLog } from "./test-wire.ts";
 import { openTlsFiles } from "./tls-files.ts";

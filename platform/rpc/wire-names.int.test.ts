@@ -6,7 +6,7 @@ import { performance } from "node:perf_hooks";
 import { after, before, describe, it, mock } from "node:test";
 import { rootCall } from "../call/call.ts";
 import { createInProcessRpc } from "./in-process.ts";
-import { greeterHandlers, GreeterService } from "./rpc.contract.ts";
+import { greeterHandlers, GreeterService } from "./test-greeter.ts";
 import { implement } from "./rpc.ts";
 import { remotesOver, serveOver, silentLog } from "./test-wire.ts";
 import type { TestServer, WireProtocol } from "./test-wire.ts";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { rootCall } from "../../call/call.ts";
 import { refuse } from "../../errors/refusal.ts";
-import { greeterHandlers, GreeterService } from "../rpc.contract.ts";
+import { greeterHandlers, GreeterService } from "../test-greeter.ts";
 import { implement } from "../rpc.ts";
 import { callers, serveOver } from "../test-wire.ts";
 import type { TestServer } from "../test-wire.ts";
