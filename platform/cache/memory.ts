@@ -15,10 +15,35 @@ export interface MemoryCacheOptions {
  * Messages are delivered asynchronously, in order, to those who were subscribed when they were published.
  */
 export function createMemoryCache({ maxEntries, clock = () => performance.now(), listenerFailed = warn }: MemoryCacheOptions): Cache {
-  const values = new RecentEntries<unknown>(maxEntries, clock);
+  const { remove, ...values } = createValues(maxEntries, clock);
   const counters = new RecentEntries<{ count: number }>(maxEntries, clock);
-  const locks = new RecentEntries<number>(maxEntries, clock);
-  let fence = 0;
+
+  return {
+    ...values,
+
+    async delete(...keys) {
+      for (const key of keys) {
+        remove(key);
+        counters.delete(key);
+      }
+    },
+
+    async increment(key, by, ttlMs) {
+      const entry = counters.get(key) ?? counters.set(key, { count: 0 }, ttlMs);
+      entry.value.count += by;
+      return { count: entry.value.count, expiresInMs: Math.max(0, Math.ceil(entry.expiresAtMs - clock())) };
+    },
+
+    lock: createLocks(maxEntries, clock),
+    ...createChannels(listenerFailed),
+  };
+}
+
+type Values = Pick<Cache, "get" | "set" | "through" | "replaceOlder"> & { remove(key: string): void };
+
+/** A value that changes while it is loaded is not overwritten by what was loaded. */
+function createValues(maxEntries: number, clock: () => number): Values {
+  const values = new RecentEntries<unknown>(maxEntries, clock);
   /** The loads of each key whose values may still be stored. */
   const loads = new Map<string, Load>();
 
@@ -32,12 +57,9 @@ export function createMemoryCache({ maxEntries, clock = () => performance.now(),
       values.set(key, value, ttlMs);
     },
 
-    async delete(...keys) {
-      for (const key of keys) {
-        loads.delete(key);
-        values.delete(key);
-        counters.delete(key);
-      }
+    remove(key) {
+      loads.delete(key);
+      values.delete(key);
     },
 
     async through<Value>(key: string, { ttlMs, version }: ThroughOptions<Value>, load: () => Promise<Value | undefined>) {
@@ -65,27 +87,24 @@ export function createMemoryCache({ maxEntries, clock = () => performance.now(),
         if (stored !== undefined && stored.version < version) values.set(key, value, ttlMs, version);
       }
     },
+  };
+}
 
-    async increment(key, by, ttlMs) {
-      const entry = counters.get(key) ?? counters.set(key, { count: 0 }, ttlMs);
-      entry.value.count += by;
-      return { count: entry.value.count, expiresInMs: Math.max(0, Math.ceil(entry.expiresAtMs - clock())) };
-    },
+function createLocks(maxEntries: number, clock: () => number): Cache["lock"] {
+  const locks = new RecentEntries<number>(maxEntries, clock);
+  let fence = 0;
 
-    async lock(key, ttlMs) {
-      if (locks.get(key) !== undefined) return undefined;
-      // The machine's time, so that fences also rise across a restart of the process, and from another engine to this one.
-      const own = (fence = Math.max(fence + 1, Date.now() * 1000));
-      locks.set(key, own, ttlMs);
-      return {
-        fence: own,
-        async release() {
-          if (locks.get(key)?.value === own) locks.delete(key);
-        },
-      } satisfies Lock;
-    },
-
-    ...createChannels(listenerFailed),
+  return async (key, ttlMs) => {
+    if (locks.get(key) !== undefined) return undefined;
+    // The machine's time, so that fences also rise across a restart of the process, and from another engine to this one.
+    const own = (fence = Math.max(fence + 1, Date.now() * 1000));
+    locks.set(key, own, ttlMs);
+    return {
+      fence: own,
+      async release() {
+        if (locks.get(key)?.value === own) locks.delete(key);
+      },
+    } satisfies Lock;
   };
 }
 

@@ -11,10 +11,10 @@ import type { RuleKeywords } from "./rule-schema.ts";
 export type ApiSchema = Readonly<Record<string, unknown>>;
 
 export interface SchemaSources {
-  /** The messages that answers hold, at any depth. */
-  readonly answered: ReadonlySet<DescMessage>;
-  /** The messages that requests hold, at any depth. */
-  readonly received: ReadonlySet<DescMessage>;
+  /** The messages in responses, at any depth. */
+  readonly inResponses: ReadonlySet<DescMessage>;
+  /** The messages in requests, at any depth. */
+  readonly inRequests: ReadonlySet<DescMessage>;
   /** The requests themselves, whose fields may be parameters. */
   readonly requests: readonly DescMessage[];
   readonly docs: Readonly<Record<string, string>>;
@@ -33,8 +33,8 @@ export interface ApiSchemas {
 }
 
 /** Makes the components of messages: the same rules as the validator's, in JSON's names. */
-export function apiSchemas({ answered, received, requests, docs }: SchemaSources): ApiSchemas {
-  const all = [...new Set([...received, ...answered])];
+export function apiSchemas({ inResponses, inRequests, requests, docs }: SchemaSources): ApiSchemas {
+  const all = [...new Set([...inRequests, ...inResponses])];
   const enums = [
     ...new Set(
       [...all, ...requests].flatMap((message) => message.fields.flatMap((field) => (field.enum === undefined ? [] : [field.enum]))),
@@ -47,27 +47,20 @@ export function apiSchemas({ answered, received, requests, docs }: SchemaSources
   const ofField = (field: DescField): ApiSchema => {
     const rules = rulesOf(field);
     const keywords = fieldKeywords(field, rules);
-    const description = docs[`${field.parent.typeName}.${field.name}`];
-    const marks = {
-      ...(description !== undefined && { description }),
-      ...(isOutputOnly(field) && { readOnly: true }),
-      ...(getOption(field, personal) && { "x-personal": true }),
-      ...(getOption(field, secret) && (answered.has(field.parent) ? { "x-secret": true } : { writeOnly: true })),
-      ...(field.deprecated && { deprecated: true }),
-    };
+    const notes = annotationsOf(field, docs, inResponses.has(field.parent));
     if (field.fieldKind === "list" || field.fieldKind === "map") {
       const item = filledItem(ofElement(elementOf(field), itemKeywords(field, rules)), rules?.items?.required === true);
       const required = rules?.required === true;
       if (field.fieldKind === "map")
-        return { type: "object", additionalProperties: item, ...(required && { minProperties: 1 }), ...keywords, ...marks };
-      return { type: "array", items: item, ...(required && { minItems: 1 }), ...keywords, ...marks };
+        return { type: "object", additionalProperties: item, ...(required && { minProperties: 1 }), ...keywords, ...notes };
+      return { type: "array", items: item, ...(required && { minItems: 1 }), ...keywords, ...notes };
     }
     const element = elementOf(field);
     const schema = ofElement(element, keywords);
-    if (rules?.required === true && element.kind === "scalar") return { ...filledItem(schema, true), ...marks };
-    // Answers always have the texts that are empty, which in a request would say nothing.
-    const empty = element.kind === "scalar" && !hasPresence(field) && answered.has(field.parent) && refusesEmpty(keywords);
-    return { ...(empty ? { anyOf: [{ const: "" }, schema] } : schema), ...marks };
+    if (rules?.required === true && element.kind === "scalar") return { ...filledItem(schema, true), ...notes };
+    // Responses have empty texts too, which a request would leave out.
+    const empty = element.kind === "scalar" && !hasPresence(field) && inResponses.has(field.parent) && refusesEmpty(keywords);
+    return { ...(empty ? { anyOf: [{ const: "" }, schema] } : schema), ...notes };
   };
 
   const ofElement = (element: Element, keywords: RuleKeywords): ApiSchema => {
@@ -100,16 +93,6 @@ export function apiSchemas({ answered, received, requests, docs }: SchemaSources
     };
   };
 
-  const ofEnum = (described: DescEnum): ApiSchema => {
-    const values = described.values.filter((value) => !isUnspecified(value));
-    const notes = values.flatMap((value) => {
-      const doc = docs[`${described.typeName}.${value.name}`];
-      return doc === undefined ? [] : [`- \`${value.jsonName}\`: ${doc}`];
-    });
-    const description = [docs[described.typeName], notes.join("\n")].filter((text) => text !== undefined && text !== "").join("\n\n");
-    return { type: "string", ...(description !== "" && { description }), enum: values.map((value) => value.jsonName) };
-  };
-
   return {
     ofField,
     ofMessage: reference,
@@ -117,11 +100,33 @@ export function apiSchemas({ answered, received, requests, docs }: SchemaSources
     components: () => {
       const named = [
         ...all.map((message) => [names.get(message.typeName), object(message, new Set())] as const),
-        ...enums.map((described) => [names.get(described.typeName), ofEnum(described)] as const),
+        ...enums.map((described) => [names.get(described.typeName), enumSchema(described, docs)] as const),
       ];
       return Object.fromEntries(named.toSorted(([a = ""], [b = ""]) => (a < b ? -1 : 1)));
     },
   };
+}
+
+/** What a schema says of a field beside its values. */
+function annotationsOf(field: DescField, docs: SchemaSources["docs"], inResponse: boolean): ApiSchema {
+  const description = docs[`${field.parent.typeName}.${field.name}`];
+  return {
+    ...(description !== undefined && { description }),
+    ...(isOutputOnly(field) && { readOnly: true }),
+    ...(getOption(field, personal) && { "x-personal": true }),
+    ...(getOption(field, secret) && (inResponse ? { "x-secret": true } : { writeOnly: true })),
+    ...(field.deprecated && { deprecated: true }),
+  };
+}
+
+function enumSchema(described: DescEnum, docs: SchemaSources["docs"]): ApiSchema {
+  const values = described.values.filter((value) => !isUnspecified(value));
+  const notes = values.flatMap((value) => {
+    const doc = docs[`${described.typeName}.${value.name}`];
+    return doc === undefined ? [] : [`- \`${value.jsonName}\`: ${doc}`];
+  });
+  const description = [docs[described.typeName], notes.join("\n")].filter((text) => text !== undefined && text !== "").join("\n\n");
+  return { type: "string", ...(description !== "" && { description }), enum: values.map((value) => value.jsonName) };
 }
 
 /** "Money"; where two packages use one name, "catalog.Option" and "carts.Option". */

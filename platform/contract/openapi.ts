@@ -36,16 +36,16 @@ interface Operation {
 export function openApiDocument({ services, docs, info }: OpenApiInit): Readonly<Record<string, unknown>> {
   const sorted = services.toSorted((a, b) => (a.typeName < b.typeName ? -1 : 1));
   const operations = sorted.flatMap((service) => methodsOf(service).filter(isPublished).flatMap(operationsOf));
-  const received = new Set<DescMessage>();
-  const answered = new Set<DescMessage>();
+  const inRequests = new Set<DescMessage>();
+  const inResponses = new Set<DescMessage>();
   for (const { contract } of operations) {
-    for (const message of messagesWithin(contract.method.input)) if (message !== contract.method.input) received.add(message);
-    for (const message of answersOf(contract)) messagesWithin(message, answered);
+    for (const message of messagesWithin(contract.method.input)) if (message !== contract.method.input) inRequests.add(message);
+    for (const message of responseMessagesOf(contract)) messagesWithin(message, inResponses);
   }
   const bodies = operations.filter(hasNamedBody).map(({ contract }) => contract.method.input);
-  for (const message of bodies) messagesWithin(message, received);
+  for (const message of bodies) messagesWithin(message, inRequests);
   const requests = operations.map(({ contract }) => contract.method.input);
-  const schemas = apiSchemas({ received, answered, requests, docs });
+  const schemas = apiSchemas({ inRequests, inResponses, requests, docs });
 
   const paths = new Map<string, Map<string, unknown>>();
   for (const operation of operations) {
@@ -105,8 +105,8 @@ function hasNamedBody({ contract, binding }: Operation): boolean {
   );
 }
 
-/** The messages that a method's good answers are made of. */
-function answersOf({ method, rest }: MethodContract): readonly DescMessage[] {
+/** The messages of a method's successful responses. */
+function responseMessagesOf({ method, rest }: MethodContract): readonly DescMessage[] {
   if (rest?.status === 204 || (rest?.rawAnswer ?? "") !== "" || (rest?.redirect ?? "") !== "") return [];
   if (rest === undefined || rest.outcomes.length === 0) return [method.output];
   return rest.outcomes.map((outcome) => outcomeOf(method.output, outcome.field));

@@ -3,7 +3,8 @@ import { decodeWords } from "postal-mime";
 import { SMTPServer, type SMTPServerDataStream, type SMTPServerError, type SMTPServerSession } from "smtp-server";
 import type { Clock } from "../clock/clock.ts";
 import type { Logger } from "../telemetry/logger.ts";
-import type { CaughtMail, MailStore } from "./mail-store.ts";
+import type { MailStore } from "./mail-store.ts";
+import type { CaughtMail } from "./mail-writer.ts";
 
 /** The largest message that is accepted, in bytes. */
 export const mailSizeMax = 5 * 1024 * 1024;

@@ -1,7 +1,5 @@
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { create, toBinary } from "@bufbuild/protobuf";
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
-import { performance } from "node:perf_hooks";
-import { setTimeout as sleep } from "node:timers/promises";
 import type { Clock } from "../clock/clock.ts";
 import type { Database } from "../database/database.ts";
 import { forbidInTransaction } from "../database/in-transaction.ts";
@@ -11,14 +9,13 @@ import { refuse } from "../errors/refusal.ts";
 import type { Ids } from "../ids/ids.ts";
 import type { Call } from "../call/call.ts";
 import type { Logger } from "../telemetry/logger.ts";
-import { backoffMs } from "../retry/backoff.ts";
+import { createSagaOutcomes } from "./saga-outcomes.ts";
 import { sagasDefaults } from "./saga-options.ts";
 import type { SagasOptions } from "./saga-options.ts";
 import { SagaOwner } from "./saga-owner.ts";
 import { createSagaStore } from "./saga-store.ts";
-import type { NewSaga, SagaRow } from "./saga-store.ts";
+import type { NewSaga, SagaStore } from "./saga-store.ts";
 import type { AnySaga, SagaDefinition, SagaRequest, SagaResult, Sagas } from "./saga.ts";
-import { isUnavailable, restoreRefusal } from "./stored-refusal.ts";
 
 /** What a database with sagas needs. */
 export const sagaMigrations: MigrationSet = { scope: "sagas", folder: new URL("./migrations/", import.meta.url) };
@@ -45,8 +42,6 @@ export interface SagasEngine extends Sagas {
   idle(): Promise<void>;
 }
 
-const polling = { pauseMsMin: 10, pauseMsMax: 250 };
-
 /** Sagas stored in the service's own PostgreSQL: a successful one costs two statements, each its own transaction. */
 export function createSagas(init: SagasInit): SagasEngine {
   const { service, database, clock, random = Math.random } = init;
@@ -55,60 +50,12 @@ export function createSagas(init: SagasInit): SagasEngine {
   const store = createSagaStore(database);
   const definitions = new Map(init.definitions.map((definition) => [definition.name, definition]));
   const owner = new SagaOwner({ service, store, definitions, name: init.ids.next("own"), clock, log, random, options });
-
-  /** The id of the saga that prevents another from beginning. */
-  const conflictOf = async (saga: Pick<NewSaga, "id" | "name" | "subject" | "key" | "fingerprint">): Promise<string | undefined> => {
-    const [first] = await store.conflictsWith(saga);
-    if (first !== undefined && first.key === saga.key && first.fingerprint !== saga.fingerprint)
-      throw refuse({ reason: "IDEMPOTENCY_KEY_REUSED", code: "invalid_argument", message: "The key was used with another request" });
-    return first?.id;
-  };
-
-  const begin = async (saga: NewSaga): Promise<string> => {
-    for (;;) {
-      if (await store.begin(saga)) {
-        const { id, name, fingerprint, input, call, subject = null, key = null } = saga;
-        const row = { id, name, subject, key, fingerprint, input, call, reply: null, refusal: null };
-        owner.run({ ...row, status: "RUNNING", fence: 1n, attempts: 1 });
-        return id;
-      }
-      const other = await conflictOf(saga);
-      if (other !== undefined) return other;
-    }
-  };
-
-  /** How the saga ends, or "running" at `untilMs`. */
-  const outcome = async (id: string, untilMs: number): Promise<SagaResult> => {
-    for (let looks = 1; ; looks++) {
-      const waitMs = backoffMs(polling, looks);
-      const end = await owner.ended(id, untilMs);
-      if (end?.status === "done") return { status: "done", id, reply: end.reply };
-      if (end?.status === "refused") return { status: "refused", id, refusal: end.refusal };
-      if (end?.status === "running") return { status: "running", id };
-      const row = await store.find(id);
-      if (row === undefined) throw new Error(`the saga ${id} does not exist`);
-      const result = resultOf(row);
-      if (result.status !== "running" || performance.now() + waitMs >= untilMs) return result;
-      await sleep(waitMs);
-    }
-  };
-
-  const resultOf = (row: SagaRow): SagaResult => {
-    const { id, status } = row;
-    if (status === "REFUSED" || (status === "UNDOING" && isUnavailable(row.refusal!)))
-      return { status: "refused", id, refusal: restoreRefusal(row.refusal!) };
-    if (status !== "DONE") return { status: "running", id };
-    return { status: "done", id, reply: fromBinary(definitionOf(row.name).output, row.reply!) };
-  };
-  const definitionOf = (name: string): AnySaga => {
-    const definition = definitions.get(name);
-    if (definition === undefined) throw new Error(`${service} has no saga ${name}`);
-    return definition;
-  };
+  const outcomes = createSagaOutcomes({ service, store, definitions, owner });
 
   const check = (definition: AnySaga, call: Call) => {
     forbidInTransaction("a saga");
-    if (definitionOf(definition.name).output !== definition.output) throw new Error(`${service} has another saga named ${definition.name}`);
+    if (outcomes.definitionOf(definition.name).output !== definition.output)
+      throw new Error(`${service} has another saga named ${definition.name}`);
     call.check();
   };
   /** On the monotonic clock: when `run` returns "running". */
@@ -124,21 +71,21 @@ export function createSagas(init: SagasInit): SagasEngine {
       const { name } = definition;
       const held = { owner: owner.name, leaseMs: options.leaseMs };
       const saga = { id, name, subject, key, fingerprint, input, call: stored, ...held, now: clock.now() };
-      const begun = await owner.track(() => begin(saga));
-      return (await outcome(begun, replyByMs(call))) as SagaResult<MessageShape<O>>; // of this definition
+      const begun = await owner.track(() => begin(store, owner, saga));
+      return (await outcomes.of(begun, replyByMs(call))) as SagaResult<MessageShape<O>>; // of this definition
     },
     async join<I extends DescMessage, O extends DescMessage, State>(
       definition: SagaDefinition<I, O, State>,
       { key, fingerprint, call }: Pick<SagaRequest<I>, "fingerprint" | "call"> & { readonly key: string },
     ) {
       check(definition, call);
-      const id = await conflictOf({ id: "", name: definition.name, subject: undefined, key, fingerprint });
-      return id === undefined ? undefined : ((await outcome(id, replyByMs(call))) as SagaResult<MessageShape<O>>);
+      const id = await conflictOf(store, { id: "", name: definition.name, subject: undefined, key, fingerprint });
+      return id === undefined ? undefined : ((await outcomes.of(id, replyByMs(call))) as SagaResult<MessageShape<O>>);
     },
     async find(id) {
       const row = await store.find(id);
       if (row === undefined) return undefined;
-      return { ...resultOf(row), name: row.name, user: row.call.user?.id };
+      return { ...outcomes.resultOf(row), name: row.name, user: row.call.user?.id };
     },
     async release(tx, name, subject) {
       await tx.run(sql`
@@ -149,4 +96,29 @@ export function createSagas(init: SagasInit): SagasEngine {
     stop: () => owner.stop(),
     idle: () => owner.idle(),
   };
+}
+
+/** The id of the saga that prevents another from beginning. Refuses a key that another request had. */
+async function conflictOf(
+  store: SagaStore,
+  saga: Pick<NewSaga, "id" | "name" | "subject" | "key" | "fingerprint">,
+): Promise<string | undefined> {
+  const [first] = await store.conflictsWith(saga);
+  if (first !== undefined && first.key === saga.key && first.fingerprint !== saga.fingerprint)
+    throw refuse({ reason: "IDEMPOTENCY_KEY_REUSED", code: "invalid_argument", message: "The key was used with another request" });
+  return first?.id;
+}
+
+/** Begins a saga and runs it; gives its id, or that of the one that prevents it. */
+async function begin(store: SagaStore, owner: SagaOwner, saga: NewSaga): Promise<string> {
+  for (;;) {
+    if (await store.begin(saga)) {
+      const { id, name, fingerprint, input, call, subject = null, key = null } = saga;
+      const row = { id, name, subject, key, fingerprint, input, call, reply: null, refusal: null };
+      owner.run({ ...row, status: "RUNNING", fence: 1n, attempts: 1 });
+      return id;
+    }
+    const other = await conflictOf(store, saga);
+    if (other !== undefined) return other;
+  }
 }

@@ -1,10 +1,10 @@
 import { randomUUID } from "node:crypto";
-import { performance } from "node:perf_hooks";
 import { refuse } from "../errors/refusal.ts";
 import type { Logger } from "../telemetry/logger.ts";
-import { indexDefinition, indexFormat } from "./opensearch-fields.ts";
+import { createCompleteness } from "./opensearch-completeness.ts";
 import { OpenSearchFault } from "./opensearch-http.ts";
 import type { OpenSearchHttp } from "./opensearch-http.ts";
+import { createServerIndexes, isMissing } from "./opensearch-server-indexes.ts";
 import type { IndexLost } from "./search.ts";
 
 // `<alias>` names the generation in use, `<alias>.next` one that is being filled. Each write goes to both names, of which the second mostly does
@@ -21,7 +21,7 @@ export interface GenerationOptions {
 
 /** The generations of an index. */
 export interface Generations {
-  /** Creates the index when there is none. For reading, refuses with DEPENDENCY_UNAVAILABLE while it is incomplete and `lost` was given. */
+  /** Creates the index when there is none. For reading, refuses with DEPENDENCY_UNAVAILABLE while it is incomplete and there is `lost`. */
   open(purpose: "to read" | "to write"): Promise<void>;
   /** Call it when the index was found to be missing. */
   missing(): void;
@@ -33,92 +33,14 @@ export interface Generations {
   abandon(generation: string): Promise<void>;
 }
 
-type Aliases = Readonly<Record<string, { readonly aliases: Readonly<Record<string, unknown>> }>>;
-type Mappings = Readonly<Record<string, { readonly mappings?: { readonly _meta?: Meta } }>>;
-interface Meta {
-  readonly made?: string;
-  readonly format?: number;
-  readonly filled?: boolean;
-}
-
-/** Creating and switching indexes takes the server longer than querying them. */
-const changeMs = 15_000;
-/** How often an incomplete index is checked for having been filled. */
-const recheckMs = 500;
-const missingIndex = "index_not_found_exception";
-
-export function isMissing(error: unknown): boolean {
-  return error instanceof OpenSearchFault && error.type === missingIndex;
-}
-
-export function createGenerations({ http, alias, log, replicas, refreshMs, lost }: GenerationOptions): Generations {
+export function createGenerations({ http, alias, log, lost, ...settings }: GenerationOptions): Generations {
   const next = `${alias}.next`;
-  let state: Promise<{ readonly gap: string | undefined; readonly untilMs: number }> | undefined;
-
-  const createIndex = (name: string, aliases: object): Promise<unknown> =>
-    http.request({
-      method: "PUT",
-      path: `/${name}`,
-      body: { ...indexDefinition({ made: randomUUID(), replicas, refreshMs }), aliases },
-      timeoutMs: changeMs,
-    });
-  const change = (actions: readonly object[]): Promise<unknown> =>
-    http.request({ method: "POST", path: "/_aliases", body: { actions }, timeoutMs: changeMs });
-  const aliases = async (): Promise<Aliases> => http.request<Aliases>({ method: "GET", path: `/${alias}.*/_alias` });
-
-  const abandon = async (generation: string): Promise<void> => {
-    await http.request({ method: "DELETE", path: `/${generation}`, query: { ignore_unavailable: "true" }, timeoutMs: changeMs });
-  };
-
-  const metaOf = async (index: string): Promise<Meta> => {
-    const query = { filter_path: "*.mappings._meta,error.type,error.reason" };
-    const mappings = await http.request<Mappings>({ method: "GET", path: `/${index}/_mapping`, query });
-    return Object.values(mappings)[0]?.mappings?._meta ?? {};
-  };
-  const read = async (): Promise<Meta | undefined> => {
-    try {
-      return await metaOf(alias);
-    } catch (error) {
-      if (isMissing(error)) return undefined;
-      throw error;
-    }
-  };
-  const look = async (): Promise<{ readonly gap: string | undefined; readonly untilMs: number }> => {
-    let meta = await read();
-    for (let tries = 0; meta === undefined && tries < 3; tries++) {
-      try {
-        // Two processes that do this at once create one index.
-        await createIndex(`${alias}.0`, { [alias]: {} });
-      } catch (error) {
-        if (!(error instanceof OpenSearchFault) || error.type !== "resource_already_exists_exception") throw error;
-        // Left by a rebuild that did not end, and without an alias.
-        if (tries > 0) await abandon(`${alias}.0`);
-      }
-      meta = await read();
-    }
-    if (meta === undefined)
-      throw refuse({ reason: "DEPENDENCY_UNAVAILABLE", code: "unavailable", message: "The search index cannot be created" });
-    if (lost === undefined || (meta.filled === true && (meta.format ?? 0) >= indexFormat)) return { gap: undefined, untilMs: Infinity };
-    const gap = `${alias}/${meta.made ?? "unknown"}/${indexFormat}`;
-    lost(gap);
-    return { gap, untilMs: performance.now() + recheckMs };
-  };
-  const current = async (): Promise<string | undefined> => {
-    const looked = (state ??= look());
-    try {
-      const { gap, untilMs } = await looked;
-      if (performance.now() < untilMs) return gap;
-    } catch (error) {
-      if (state === looked) state = undefined;
-      throw error;
-    }
-    if (state === looked) state = undefined;
-    return current();
-  };
+  const indexes = createServerIndexes(http, settings);
+  const completeness = createCompleteness(indexes, alias, lost);
 
   return {
     async open(purpose) {
-      const gap = await current();
+      const gap = await completeness.gap();
       if (gap !== undefined && purpose === "to read")
         throw refuse({
           reason: "DEPENDENCY_UNAVAILABLE",
@@ -128,39 +50,35 @@ export function createGenerations({ http, alias, log, replicas, refreshMs, lost 
         });
     },
 
-    missing() {
-      state = undefined;
-    },
+    missing: () => completeness.forget(),
 
     async begin() {
       const generation = `${alias}.${Date.now().toString(36)}-${randomUUID().slice(0, 8)}`;
-      await createIndex(generation, {});
-      await change([{ remove: { index: `${alias}.*`, alias: next, must_exist: false } }, { add: { index: generation, alias: next } }]);
-      const left = Object.entries(await aliases()).filter(([, held]) => !(alias in held.aliases) && !(next in held.aliases));
-      for (const [name] of left) await abandon(name);
-      if (left.length > 0) log.info({ indexes: left.map(([name]) => name) }, "unfinished search indexes were deleted");
+      await indexes.create(generation);
+      await indexes.changeAliases([
+        { remove: { index: `${alias}.*`, alias: next, must_exist: false } },
+        { add: { index: generation, alias: next } },
+      ]);
+      const all = Object.entries(await indexes.aliasesOf(`${alias}.*`));
+      const unfinished = all.filter(([, { aliases }]) => !(alias in aliases) && !(next in aliases)).map(([name]) => name);
+      for (const name of unfinished) await indexes.delete(name);
+      if (unfinished.length > 0) log.info({ indexes: unfinished }, "unfinished search indexes were deleted");
       return generation;
     },
 
     async finish(generation) {
       try {
-        await http.request({ method: "POST", path: `/${generation}/_refresh`, timeoutMs: changeMs });
-        await http.request({
-          method: "PUT",
-          path: `/${generation}/_mapping`,
-          body: { _meta: { ...(await metaOf(generation)), filled: true } },
-          timeoutMs: changeMs,
-        });
+        await indexes.setFilled(generation);
       } catch (error) {
         if (isMissing(error)) return false;
         throw error;
       }
       for (;;) {
-        const held = await aliases();
-        if (held[generation] === undefined || !(next in held[generation].aliases)) return false;
-        const before = Object.keys(held).filter((name) => alias in held[name]!.aliases);
+        const all = await indexes.aliasesOf(`${alias}.*`);
+        if (all[generation] === undefined || !(next in all[generation].aliases)) return false;
+        const before = Object.keys(all).filter((name) => alias in all[name]!.aliases);
         try {
-          await change([
+          await indexes.changeAliases([
             ...before.map((index) => ({ remove: { index, alias } })),
             { remove: { index: generation, alias: next } },
             { add: { index: generation, alias } },
@@ -170,13 +88,13 @@ export function createGenerations({ http, alias, log, replicas, refreshMs, lost 
           if (!(error instanceof OpenSearchFault) || error.status !== 404) throw error;
           continue;
         }
-        state = undefined;
+        completeness.forget();
         // Not in the same change: its shards would be deleted a moment before the alias is moved, and queries would fail.
-        for (const index of before) await abandon(index);
+        for (const index of before) await indexes.delete(index);
         return true;
       }
     },
 
-    abandon,
+    abandon: (generation) => indexes.delete(generation),
   };
 }

@@ -1,7 +1,9 @@
 import { createBulkWriter, deleteItem, putItem } from "./opensearch-bulk.ts";
-import { createGenerations, isMissing } from "./opensearch-generations.ts";
+import { createGenerations } from "./opensearch-generations.ts";
 import type { GenerationOptions } from "./opensearch-generations.ts";
 import { itemError } from "./opensearch-http.ts";
+import type { OpenSearchHttp } from "./opensearch-http.ts";
+import { isMissing } from "./opensearch-server-indexes.ts";
 import { correctSpelling } from "./opensearch-spelling.ts";
 import { facetsBody, facetsOf, pageBody, rowsOf } from "./opensearch-query.ts";
 import type { FacetsResponse, PageResponse } from "./opensearch-query.ts";
@@ -24,7 +26,7 @@ export function createOpenSearchIndex(name: string, options: GenerationOptions):
   const next = `${alias}.next`;
   const generations = createGenerations(options);
   const write = createBulkWriter(options);
-  const searchHeader = JSON.stringify({ index: alias, allow_partial_search_results: false });
+  const search = createSearch(http, alias);
 
   /** Repeats the work when the index is missing: it was deleted, or has just been replaced. */
   const opened = async <T>(purpose: "to read" | "to write", work: () => Promise<T>): Promise<T> => {
@@ -37,21 +39,6 @@ export function createOpenSearchIndex(name: string, options: GenerationOptions):
       await generations.open(purpose);
       return work();
     }
-  };
-
-  const search = async (query: SearchQuery, want: TextQuery | undefined, from: Position | undefined): Promise<Found> => {
-    const bodies = [
-      pageBody(query, want, from),
-      ...(query.facets === undefined || query.facets.length === 0 ? [] : [facetsBody(query, want)]),
-    ];
-    const { responses } = await http.request<{ readonly responses: readonly SearchResponse[] }>({
-      method: "POST",
-      path: "/_msearch",
-      query: { filter_path: "responses.hits.hits.sort,responses.aggregations.*.buckets,responses.error,responses.status,error" },
-      lines: bodies.map((body) => `${searchHeader}\n${JSON.stringify(body)}\n`).join(""),
-    });
-    for (const { status, error } of responses) if (error !== undefined) throw itemError(status, error);
-    return { rows: rowsOf(query, responses[0] ?? {}), facets: facetsOf(query, responses[1] ?? {}) };
   };
 
   return {
@@ -95,5 +82,26 @@ export function createOpenSearchIndex(name: string, options: GenerationOptions):
       if (!(await generations.finish(generation)))
         log.info({ index: alias }, "another rebuild of the search index has begun since and replaces this one");
     },
+  };
+}
+
+type Search = (query: SearchQuery, want: TextQuery | undefined, from: Position | undefined) => Promise<Found>;
+
+/** Reads a page and its facets in one request. */
+function createSearch(http: OpenSearchHttp, alias: string): Search {
+  const header = JSON.stringify({ index: alias, allow_partial_search_results: false });
+  return async (query, want, from) => {
+    const bodies = [
+      pageBody(query, want, from),
+      ...(query.facets === undefined || query.facets.length === 0 ? [] : [facetsBody(query, want)]),
+    ];
+    const { responses } = await http.request<{ readonly responses: readonly SearchResponse[] }>({
+      method: "POST",
+      path: "/_msearch",
+      query: { filter_path: "responses.hits.hits.sort,responses.aggregations.*.buckets,responses.error,responses.status,error" },
+      lines: bodies.map((body) => `${header}\n${JSON.stringify(body)}\n`).join(""),
+    });
+    for (const { status, error } of responses) if (error !== undefined) throw itemError(status, error);
+    return { rows: rowsOf(query, responses[0] ?? {}), facets: facetsOf(query, responses[1] ?? {}) };
   };
 }

@@ -3,7 +3,6 @@ import type { Clock } from "../clock/clock.ts";
 import type { Database } from "../database/database.ts";
 import { outsideTransaction } from "../database/in-transaction.ts";
 import type { Ids } from "../ids/ids.ts";
-import type { Call } from "../call/call.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { countTasks } from "./admin.ts";
 import type { QueueCounts } from "./admin.ts";
@@ -11,7 +10,6 @@ import type { Dispatch } from "./dispatch.ts";
 import type { Tally } from "./task-runner.ts";
 import { TaskRuns } from "./task-runs.ts";
 import { insertTasks, moveTask } from "./task-store.ts";
-import type { CausedTask } from "./task-store.ts";
 import { TaskWakeups } from "./task-wakeups.ts";
 import { TaskWorker, taskWorkerDefaults } from "./task-worker.ts";
 import type { TaskWorkerOptions } from "./task-worker.ts";
@@ -77,15 +75,8 @@ export function createEngine(init: TasksInit, kind: (parts: EngineParts) => Engi
   const log = init.log.child({ service });
   const options = { ...taskWorkerDefaults, ...init.options };
   const wakeups = new TaskWakeups({ database, log, self: ids.next("wrk") });
-  let queues: ReadonlyMap<string, Queue> | undefined;
-
-  const queuesByName = () => {
-    if (queues !== undefined) return queues;
-    const all = typeof init.queues === "function" ? init.queues() : init.queues;
-    const byName = new Map(all.map((queue) => [queue.name, queue]));
-    if (byName.size < all.length) throw new Error(`two queues of ${service} have the same name`);
-    return (queues = byName);
-  };
+  let known: ReadonlyMap<string, Queue> | undefined;
+  const queues = () => (known ??= queuesByName(init));
   const runs = new TaskRuns({
     service,
     database,
@@ -102,22 +93,12 @@ export function createEngine(init: TasksInit, kind: (parts: EngineParts) => Engi
     log,
     runs,
     leaseMs: options.leaseMs,
-    queues: queuesByName,
+    queues,
     wake: () => worker.wake(),
     capacityFreed: () => worker.capacityFreed(),
   });
   const worker = new TaskWorker({ database, clock, log, options, runs, dispatch });
 
-  const rowOf =
-    (call: Call, now: Date) =>
-    (task: NewTask): CausedTask => {
-      const queue = queuesByName().get(task.queue);
-      if (queue === undefined) throw new Error(`${service} has no queue ${task.queue}`);
-      const type = queue.schema.typeName;
-      if (task.payload.$typeName !== type) throw new Error(`the queue ${task.queue} takes ${type}, not ${task.payload.$typeName}`);
-      const payload = toBinary(queue.schema, task.payload);
-      return { id: ids.next("tsk"), queue: task.queue, key: task.key, type, payload, dueAt: task.dueAt ?? now, call: task.call ?? call };
-    };
   const wake = (dueAt?: Date) => {
     if (dueAt !== undefined && dueAt > clock.now()) return worker.expectDue(dueAt);
     worker.wake();
@@ -125,7 +106,19 @@ export function createEngine(init: TasksInit, kind: (parts: EngineParts) => Engi
   };
   const addSql: Tasks["addSql"] = (call, tasks) => {
     const now = clock.now();
-    return insertTasks(tasks.map(rowOf(call, now)), now);
+    const rows = tasks.map((task) => {
+      const queue = queues().get(task.queue);
+      if (queue === undefined) throw new Error(`${service} has no queue ${task.queue}`);
+      return {
+        id: ids.next("tsk"),
+        queue: task.queue,
+        key: task.key,
+        ...payloadOf(queue, task),
+        dueAt: task.dueAt ?? now,
+        call: task.call ?? call,
+      };
+    });
+    return insertTasks(rows, now);
   };
   const stop = async () => {
     await wakeups.stop();
@@ -148,7 +141,7 @@ export function createEngine(init: TasksInit, kind: (parts: EngineParts) => Engi
       if ((await moveTask(tx, { queue, key, dueAt })) > 0) tx.afterCommit(() => wake(dueAt));
     },
     async start() {
-      const served = [...queuesByName().values()];
+      const served = [...queues().values()];
       if (served.length > 0) {
         await life.start?.();
         await wakeups.start(() => worker.wake());
@@ -157,14 +150,7 @@ export function createEngine(init: TasksInit, kind: (parts: EngineParts) => Engi
     },
     stop: () => (stopping ??= stop()),
     idle: () => worker.idle(),
-    async figures() {
-      const counts = new Map((await countTasks(database, clock.now())).map((row) => [row.queue, row]));
-      const { tallies } = runs.runner;
-      return [...new Set([...queuesByName().keys(), ...counts.keys()])].map((queue) => ({
-        ...(counts.get(queue) ?? { queue, scheduled: 0, due: 0, running: 0, dead: 0, oldestDueAt: undefined }),
-        ...(tallies.get(queue) ?? { done: 0, failed: 0, died: 0 }),
-      }));
-    },
+    figures: async () => figuresOf(queues().keys(), await countTasks(database, clock.now()), runs.runner.tallies),
   };
 }
 
@@ -172,4 +158,29 @@ export function createEngine(init: TasksInit, kind: (parts: EngineParts) => Engi
 function earliestOf(tasks: readonly NewTask[]): Date | undefined {
   if (tasks.some(({ dueAt }) => dueAt === undefined)) return undefined;
   return new Date(Math.min(...tasks.map(({ dueAt }) => dueAt!.getTime())));
+}
+
+function queuesByName({ service, queues }: TasksInit): ReadonlyMap<string, Queue> {
+  const all = typeof queues === "function" ? queues() : queues;
+  const byName = new Map(all.map((queue) => [queue.name, queue]));
+  if (byName.size < all.length) throw new Error(`two queues of ${service} have the same name`);
+  return byName;
+}
+
+function payloadOf({ name, schema }: Queue, { payload }: NewTask): { readonly type: string; readonly payload: Uint8Array } {
+  if (payload.$typeName !== schema.typeName) throw new Error(`the queue ${name} takes ${schema.typeName}, not ${payload.$typeName}`);
+  return { type: schema.typeName, payload: toBinary(schema, payload) };
+}
+
+/** The figures of these queues, and of those that have tasks. */
+function figuresOf(
+  names: Iterable<string>,
+  counted: readonly QueueCounts[],
+  tallies: ReadonlyMap<string, Readonly<Tally>>,
+): QueueFigures[] {
+  const counts = new Map(counted.map((row) => [row.queue, row]));
+  return [...new Set([...names, ...counts.keys()])].map((queue) => ({
+    ...(counts.get(queue) ?? { queue, scheduled: 0, due: 0, running: 0, dead: 0, oldestDueAt: undefined }),
+    ...(tallies.get(queue) ?? { done: 0, failed: 0, died: 0 }),
+  }));
 }
