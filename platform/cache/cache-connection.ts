@@ -29,14 +29,14 @@ const busyMs = 150;
  * The cache's connection to Redis, or to all masters of a cluster: up, suspect or unreachable. It is up as a whole or not at all: when the
  * connection to one server is lost, all are closed and opened again.
  *
- * A late reply makes Redis suspect; while it is, reads end at once. A PING that is answered in time ends the suspicion: a busy machine is no
+ * A late reply makes Redis suspect; while it is, reads end at once. A PING whose reply is in time ends the suspicion: a busy machine is no
  * outage. When none is for ten times a call's time, or at the first error, Redis is unreachable: all calls end at once, until an invalidation
- * was answered in time. Invalidations, PINGs and new connections are made in the background, so no caller waits for them.
+ * had its reply in time. Invalidations, PINGs and new connections are made in the background, so no caller waits for them.
  *
  * **Why a lost `delete` leaves no old value behind.** A value is used only when it carries the epoch that its key's tag has in Redis, and
  * a process that connects (again) first changes all epochs, for everybody. So
- * - a process whose `delete` did not get through uses nothing again that was stored before, and nobody else does once it is connected. It need
- *   not remember keys, and may die: the process started in its place changes the epochs as well, as any that starts.
+ * - a process whose `delete` did not get through uses nothing again that was stored before, and no other process does once it is connected. It need
+ *   not remember keys, and may die: the process that replaces it changes the epochs as well, as any that starts.
  * - when Redis was unreachable for all processes (killed, frozen, slow, failed over to a replica that had not got the `delete`), each detects
  *   it by its PINGs, also one without traffic. A `delete` waits while Redis is suspect (what was sent to a frozen server still happens when
  *   that continues), and when it did not get through, until all have detected the outage or the epochs are changed. So a caller whose change is
@@ -99,7 +99,7 @@ export class CacheConnection {
     await this.#connecting;
   }
 
-  /** Sends a command to the server that has `key`; gives the reply, or `unavailable`. Does not reject. */
+  /** Sends a command to the server that has `key`; returns the reply, or `unavailable`. Does not reject. */
   call(key: string, args: readonly string[], { waitsWhileSuspect = false } = {}): Promise<unknown> {
     const client = this.#usable(waitsWhileSuspect);
     return client === undefined ? unavailableReply : this.#replyOf(client.send(key, args), client, waitsWhileSuspect);

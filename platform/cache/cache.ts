@@ -11,7 +11,7 @@ export interface Cache {
    */
   delete(...keys: readonly string[]): Promise<void>;
   /**
-   * Gives the value that is stored under the key, or the one that `load` gives, which is then stored unless it is undefined. Of concurrent loads
+   * Returns the value that is stored under the key, or what `load` returns, which is then stored unless it is undefined. Of concurrent loads
    * all get the value that was stored first. A value that may be older than a `delete`, `set` or `replaceOlder` of its key, because it was being
    * loaded at that time, is returned and not stored: when `delete` is called after each change of the source, no old value stays. `load` must see
    * what was committed before it began, so it reads from no replica.
@@ -22,9 +22,9 @@ export interface Cache {
    * the next `through` loads from the source.
    */
   replaceOlder(values: readonly Versioned[], ttlMs: number): Promise<void>;
-  /** Adds to a counter that starts at 0 and lives `ttlMs` from its first change; gives the new count and its remaining time to live. */
+  /** Adds to a counter that starts at 0 and lives `ttlMs` from its first change; returns the new count and its remaining time to live. */
   increment(key: string, by: number, ttlMs: number): Promise<{ count: number; expiresInMs: number }>;
-  /** Takes a lock, or gives undefined when another holds it. `release` frees it only while it is still ours. */
+  /** Takes a lock, or returns undefined when another holds it. `release` frees it only while it is still ours. */
   lock(key: string, ttlMs: number): Promise<Lock | undefined>;
   publish(channel: string, message: unknown): Promise<void>;
   subscribe(channel: string, listener: (message: unknown) => void): Promise<() => Promise<void>>;

@@ -1,6 +1,6 @@
 import { performance } from "node:perf_hooks";
 
-/** The result of a call that Redis has not answered. */
+/** The result of a call that has no reply from Redis. */
 export const unavailable = Symbol("unavailable");
 
 export interface PendingCallsOptions {
@@ -8,7 +8,7 @@ export interface PendingCallsOptions {
   readonly callTimeoutMs: number;
   /** Sends PING to every server; undefined without a connection. */
   readonly ping: () => Promise<unknown> | undefined;
-  /** Called when no PING was answered in time for so long that Redis counts as unreachable. */
+  /** Called when no PING had its reply in time for so long that Redis counts as unreachable. */
   readonly lost: (error: Error) => void;
 }
 
@@ -27,7 +27,7 @@ const pingMs = 50;
 /** For how many times a call's time Redis may be suspect. */
 const suspectCalls = 10;
 
-/** The calls that wait for Redis's replies. When a reply is late, Redis is suspect until a PING is answered in time. */
+/** The calls that wait for Redis's replies. When a reply is late, Redis is suspect until a PING has its reply in time. */
 export class PendingCalls {
   readonly #options: PendingCallsOptions;
   readonly #pending = new Set<PendingCall>();
@@ -38,7 +38,7 @@ export class PendingCalls {
     this.#options = options;
   }
 
-  /** Whether a reply was late, and no PING has been answered in time since. */
+  /** Whether a reply was late, and no PING has had its reply in time since. */
   get suspect(): boolean {
     return this.#suspicion !== undefined;
   }
@@ -65,7 +65,7 @@ export class PendingCalls {
     });
   }
 
-  /** Sends PING. A reply in time ends the suspicion: whatever was sent before on the connection has been answered too. */
+  /** Sends PING. A reply in time ends the suspicion: whatever was sent before on the connection has its reply too. */
   ping(): void {
     const sentMs = performance.now();
     const pong = this.#options.ping();

@@ -21,7 +21,7 @@ export const setScript = redisScript(`${epochOf}
 redis.call('SET', KEYS[2], epoch .. '|' .. ARGV[1] .. '|' .. ARGV[2], 'PX', ARGV[3])
 return 1`);
 
-/** KEYS epoch, value; ARGV token, ttl. Gives the epoch, and what is stored: the value, or the lease of the process that may fill it. */
+/** KEYS epoch, value; ARGV token, ttl. Returns the epoch, and what is stored: the value, or the lease of the process that may fill it. */
 export const leaseScript = redisScript(`${epochOf}
 local stored = redis.call('GET', KEYS[2])
 local kind = stored and string.sub(stored, 1, #epoch) == epoch and string.sub(stored, #epoch + 1, #epoch + 1)
@@ -30,7 +30,7 @@ local lease = epoch .. '?' .. ARGV[1]
 redis.call('SET', KEYS[2], lease, 'PX', ARGV[2])
 return { epoch, lease }`);
 
-/** KEYS epoch, value; ARGV lease, version, json, ttl. Stores the value while the lease holds; gives the epoch, and what is stored otherwise. */
+/** KEYS epoch, value; ARGV lease, version, json, ttl. Stores the value while the lease holds; returns the epoch, and what is stored otherwise. */
 export const fillScript = redisScript(`
 local epoch = redis.call('GET', KEYS[1])
 local stored = redis.call('GET', KEYS[2])
@@ -53,7 +53,7 @@ for nth = 2, #KEYS do
 end
 return 1`);
 
-/** KEYS counter; ARGV by, ttl. Gives the count and its remaining time to live. */
+/** KEYS counter; ARGV by, ttl. Returns the count and its remaining time to live. */
 export const incrementScript = redisScript(`
 local count = redis.call('INCRBY', KEYS[1], ARGV[1])
 local ttl = redis.call('PTTL', KEYS[1])
@@ -64,7 +64,7 @@ end
 return { count, ttl }`);
 
 /**
- * KEYS lock, fence; ARGV ttl, the fence's ttl. Gives the fence, which is the owner's token too, or nil. It is the time in microseconds or one
+ * KEYS lock, fence; ARGV ttl, the fence's ttl. Returns the fence, which is the owner's token too, or nil. It is the time in microseconds or one
  * more than the last, so that it rises across the lock's expiry and a flush as well.
  */
 export const lockScript = redisScript(`

@@ -83,7 +83,7 @@ describe("cache: redis unreachable", { concurrency: 4 }, () => {
     assert((await took(() => cache.get("k"))) < 2_500);
     await cache.logged(1);
     assert((await took(async () => Promise.all(Array.from({ length: 1_000 }, () => cache.get("k"))))) < 2_500);
-    // It answers each invalidation, but too late.
+    // It replies to each invalidation, but too late.
     assert.equal(await cache.get("k"), undefined);
     await proxies[0].reopen();
     await cache.logged(2);
@@ -92,7 +92,7 @@ describe("cache: redis unreachable", { concurrency: 4 }, () => {
     await gives(cache, "k", "new");
   });
 
-  it("CAT-08: what a process deleted without a connection is used by nobody once it is connected again", async () => {
+  it("CAT-08: what a process deleted without a connection is not used by any process once it is connected again", async () => {
     const { proxies, caches } = await open();
     const [cut, other] = caches;
     await other.set("k", "old", 60_000);

@@ -43,7 +43,7 @@ async function readUntil(caches: readonly WatchedCache[], key: string, done: Pro
 }
 
 describe("cache: outages of redis", () => {
-  it("R14: killed, and started again with what it had stored: nobody reads what was deleted meanwhile", async () => {
+  it("R14: killed, and started again with what it had stored: what was deleted meanwhile is not read", async () => {
     const caches = await open([server], 3);
     await caches[0]!.set("k", "old", 60_000);
     await gives(caches[2]!, "k", "old");
@@ -58,7 +58,7 @@ describe("cache: outages of redis", () => {
     await gives(caches[1]!, "k", "new");
   });
 
-  it("R14: frozen and continued: calls end at once, also a start, and nobody reads what was deleted meanwhile", async () => {
+  it("R14: frozen and continued: calls end at once, also a start, and what was deleted meanwhile is not read", async () => {
     const caches = await open([server], 3);
     await caches[0]!.set("k", "old", 60_000);
     await controlEngine("stop", "redis");

@@ -36,7 +36,7 @@ const localEntriesMax = 50_000;
 
 /**
  * A cache that many processes share, on one Redis server or a cluster, 6.2 or later. While Redis is unreachable, every call ends at once (see
- * `CacheConnection`): nothing is stored, counters and locks are this process's own, and messages reach this process only.
+ * `CacheConnection`): nothing is stored, counters and locks are this process's own, and messages are delivered within this process only.
  *
  * All keys of a hash tag are on one server of a cluster, with their tag's epoch, so that scripts may use them together. Throws when the
  * urls are not those of Redis.

@@ -27,7 +27,7 @@ export const systemClock: Clock = {
   },
 };
 
-/** A clock that stands still until it is moved, which resolves the waits for times that it has reached. */
+/** A clock that moves only when it is moved, which resolves the waits for times up to the new one. */
 export class ManualClock implements Clock {
   #nowMs: number;
   readonly #waiting = new Set<{ atMs: number; wake: () => void }>();

@@ -1,4 +1,4 @@
-/** One environment variable: what it is called, what it must look like, what it gives. */
+/** One environment variable: its name, its form and its value. */
 export interface Variable<Value = unknown> {
   readonly variable: string;
   /** What an error message says is expected: "an integer from 1 to 65535". */
@@ -25,7 +25,7 @@ export interface About<Value> {
   readonly optional?: true;
 }
 
-/** What a variable gives: undefined only when it is optional and has no default. */
+/** The value of a variable: undefined only when it is optional and has no default. */
 export type ValueOf<Value, Options> = Options extends { readonly default: Value }
   ? Value
   : Options extends { readonly optional: true }
@@ -58,7 +58,7 @@ function variable<Value, Options extends About<Value>>(
     parse,
     show,
   };
-  // `required` and `fallback` make it so that reading gives undefined only where `ValueOf` says so.
+  // `required` and `fallback` make reading return undefined only where `ValueOf` says so.
   return made as Variable<ValueOf<Value, Options>>;
 }
 
@@ -98,7 +98,7 @@ export function port<const Options extends About<number>>(name: string, options:
 }
 
 /**
- * A URL of one of the schemes, given without the colon; or one of the `words`, such as "embedded". With `hosts: "many"` the authority may be a
+ * A URL of one of the schemes, which are written without the colon; or one of the `words`, such as "embedded". With `hosts: "many"` the authority may be a
  * list, `kafka://a:9092,b:9092`. The value stays the text that it was.
  */
 export function url<
@@ -121,7 +121,7 @@ function isUrl(value: string, schemes: readonly string[], many: boolean): boolea
   return each.every((host) => host !== "" && URL.canParse(`${scheme}://${user}${host}${rest}`));
 }
 
-/** One of the given words. */
+/** One of the words. */
 export function oneOf<const Word extends string, const Options extends About<Word>>(
   name: string,
   words: readonly Word[],
@@ -145,7 +145,7 @@ export function boolean<const Options extends About<boolean>>(name: string, opti
 
 const units = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
-/** A time span such as `500ms`, `30s`, `5m`, `4h` or `7d`; gives milliseconds. */
+/** A time span such as `500ms`, `30s`, `5m`, `4h` or `7d`; returns milliseconds. */
 export function duration<const Options extends About<number> & { min?: number; max?: number }>(
   name: string,
   options: Options,

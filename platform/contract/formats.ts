@@ -1,6 +1,6 @@
 import { isCurrency } from "@kontor/contracts/money.ts";
 
-/** A format of the rules: how to tell, and what to say when it is not so. */
+/** A format of the rules: how it is checked, and the message when a text does not have it. */
 export interface Format {
   readonly test: (text: string) => boolean;
   readonly message: string;
@@ -31,7 +31,7 @@ function isEmail(text: string): boolean {
 }
 
 function isUri(text: string): boolean {
-  // URL skips blanks and line ends, which would then stand in a header or a page.
+  // URL skips blanks and line ends, which would then be in a header or a page.
   return text.length <= 2048 && /^https?:\/\/[^\s\p{C}"<>\\^`{|}]+$/iu.test(text) && URL.canParse(text);
 }
 

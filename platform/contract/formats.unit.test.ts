@@ -54,7 +54,7 @@ const examples: Readonly<Record<string, { readonly good: readonly string[]; read
 
 describe("formats", () => {
   for (const [name, format] of Object.entries(formats)) {
-    it(`tells what is a ${name}`, () => {
+    it(`distinguishes a ${name} from other texts`, () => {
       for (const text of examples[name]?.good ?? []) assert.equal(format.test(text), true, text);
       for (const text of examples[name]?.bad ?? []) assert.equal(format.test(text), false, text);
     });

@@ -18,7 +18,7 @@ export type Draft = Message & { [property: string]: unknown };
 /** Reads a value into its field. */
 export type ReadField = (draft: Draft, json: unknown, problems: Problems) => void;
 
-/** The compiled reader of a message's JSON. What a client sends may have no unknown and no output-only fields; a server's answer may. */
+/** The compiled reader of a message's JSON. What a client sends may have no unknown and no output-only fields; a server's response may. */
 export interface MessageReader {
   /** The fields that may be sent, by their JSON names. */
   readonly fields: ReadonlyMap<string, ReadField>;
@@ -218,7 +218,7 @@ function poison(json: unknown, levels: number): "TOO_DEEP" | "KEY" | undefined {
 
 const textFields = new WeakMap<DescMessage, ReadonlyMap<string, ReadField>>();
 
-/** The readers of the fields that can be given as text, in a path or a query: scalars, enums, times, and lists of them. */
+/** The readers of the fields that can be written as text, in a path or a query: scalars, enums, times, and lists of them. */
 export function textReadersOf(schema: DescMessage): ReadonlyMap<string, ReadField> {
   const known = textFields.get(schema);
   if (known !== undefined) return known;

@@ -17,7 +17,7 @@ export interface DecodeOptions {
   /** For PATCH: fills the request's `update_mask` with the names of the fields that the body has, also those that are null. */
   readonly fillMask?: boolean;
   /**
-   * "client" unless said otherwise. "server" reads an answer of ours back: output-only fields are taken, fields that are not
+   * "client" unless said otherwise. "server" reads a response of ours: output-only fields are taken, fields that are not
    * known are passed over, lists have no limits.
    */
   readonly from?: Source;
@@ -101,16 +101,16 @@ function compile(schema: DescMessage): JsonCodec {
       const problems = new Problems();
       const draft = create(schema) as Draft;
       const fixed = path === undefined ? [] : pathTexts(path);
-      const given = new Map<string, string | string[]>();
+      const texts = new Map<string, string | string[]>();
       for (const [name, text] of query) {
-        const before = given.get(name);
-        if (before === undefined) given.set(name, text);
+        const before = texts.get(name);
+        if (before === undefined) texts.set(name, text);
         else if (Array.isArray(before)) before.push(text);
-        else given.set(name, [before, text]);
+        else texts.set(name, [before, text]);
       }
-      for (const [name] of fixed) if (given.delete(name)) problems.add("UNKNOWN_FIELD", "is given in the path, not in the query", name);
+      for (const [name] of fixed) if (texts.delete(name)) problems.add("UNKNOWN_FIELD", "is given in the path, not in the query", name);
       readTexts(draft, fixed, problems);
-      readTexts(draft, given, problems);
+      readTexts(draft, texts, problems);
       problems.check();
       return draft;
     },

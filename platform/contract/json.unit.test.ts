@@ -111,7 +111,7 @@ describe("JSON of messages, read", () => {
     ]);
   });
 
-  it("refuses what would reach a prototype", () => {
+  it("refuses names that would change a prototype", () => {
     assert.deepEqual(decoding(ThingSchema, '{"__proto__": {"id": "x"}, "constructor": {}, "toString": 1}'), [
       "__proto__ UNKNOWN_FIELD",
       "constructor UNKNOWN_FIELD",
@@ -239,7 +239,7 @@ describe("JSON of messages, with a path or a query", () => {
     assert.deepEqual(things.decodeQuery(new URLSearchParams("sku=a")).sku, ["a"]);
   });
 
-  it("names parameters that are unknown, wrong, or given twice", () => {
+  it("names parameters that are unknown, wrong, or there twice", () => {
     const query =
       "limit=1.5&published=yes&colour=red&createdAfter=now&sku=1&sku=2&sku=3&sku=4&priceMin=&cursor=a&cursor=b&first=1&shop=x&__proto__=1";
     assert.deepEqual(

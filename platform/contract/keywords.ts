@@ -7,7 +7,7 @@ import { isTimestamp } from "./timestamp.ts";
 /** A text longer than this is not matched against a pattern that has no maximum of its own. */
 const matchedLengthMax = 10_000;
 
-/** What the keyword `matches` takes: a text beyond `max` is somebody else's error, and is not searched. */
+/** What the keyword `matches` takes: a text beyond `max` breaks another rule, and is not searched. */
 export interface Matches {
   readonly pattern: string;
   readonly max?: number;
@@ -59,7 +59,7 @@ function matcher({ pattern, max }: Matches): Keyword<string> {
   return matches;
 }
 
-/** What the rules of the two fields cannot see: the currency's own decimals, the size, and that nobody sends less than nothing. */
+/** What the rules of the two fields cannot see: the currency's own decimals, the size, and that an amount is not negative. */
 const moneyKeyword: Keyword<{ readonly currency: string; readonly amount: string }> = (message) => {
   if (!isCurrency(message.currency) || formats["decimal"]?.test(message.amount) !== true) return true;
   try {

@@ -47,12 +47,12 @@ const needs = new WeakMap<DescMessage, boolean>();
 
 /** Whether a message has, at any depth, a field that can be wrong: one with rules, a text, an enum, a time. */
 function needsCheck(message: DescMessage): boolean {
-  let answer = needs.get(message);
-  if (answer === undefined) {
-    answer = [...messagesWithin(message)].some((within) => within.fields.some(canBeWrong));
-    needs.set(message, answer);
+  let needed = needs.get(message);
+  if (needed === undefined) {
+    needed = [...messagesWithin(message)].some((within) => within.fields.some(canBeWrong));
+    needs.set(message, needed);
   }
-  return answer;
+  return needed;
 }
 
 function canBeWrong(field: DescField): boolean {
@@ -147,7 +147,7 @@ function textSchema({ pattern, ...keywords }: RuleKeywords): Schema {
   };
 }
 
-/** A zero or an empty value is told apart first, so that a field that is missing is reported as that and nothing else. */
+/** A zero or an empty value is checked first, so that a field that is missing is reported as that and nothing else. */
 function withRequired(schema: Schema | undefined, required: boolean): Schema | undefined {
   if (!required) return schema;
   return { if: { filled: true }, ...(schema !== undefined && { then: schema }), else: { filled: true } };

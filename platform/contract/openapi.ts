@@ -30,7 +30,7 @@ interface Operation {
 }
 
 /**
- * The OpenAPI 3.1 document of what the services offer over REST: every binding of every method that somebody outside may call.
+ * The OpenAPI 3.1 document of what the services offer over REST: every binding of every method that is public.
  * The same input gives the same document, byte for byte.
  */
 export function openApiDocument({ services, docs, info }: OpenApiInit): Readonly<Record<string, unknown>> {
@@ -167,15 +167,15 @@ function parametersOf({ contract, binding }: Operation, schemas: ApiSchemas): re
       name: "Idempotency-Key",
       in: "header",
       required: contract.keyRequired,
-      description: "A repeat with the same key and body gets the first answer again.",
+      description: "A repeat with the same key and body gets the first response again.",
       schema: { type: "string", minLength: 1, maxLength: 255 },
     });
   }
   return parameters;
 }
 
-function parameter(place: "path" | "query", name: string, { description, ...schema }: ApiSchema, required: boolean): unknown {
-  return { name, in: place, required, ...(description !== undefined && { description }), schema };
+function parameter(location: "path" | "query", name: string, { description, ...schema }: ApiSchema, required: boolean): unknown {
+  return { name, in: location, required, ...(description !== undefined && { description }), schema };
 }
 
 function requestBody(operation: Operation, schemas: ApiSchemas): unknown {
@@ -214,24 +214,24 @@ function responsesOf({ method, rest, streams }: MethodContract, binding: HttpBin
       known.schemas.push(schemas.ofMessage(outcomeOf(method.output, outcome.field)));
       known.location ||= outcome.location !== "";
     }
-    const answers = [...outcomes].map(([code, { schemas: several, location }]) => {
+    const responses = [...outcomes].map(([code, { schemas: several, location }]) => {
       const [only] = several;
-      return [code, answer(code, several.length === 1 && only !== undefined ? only : { oneOf: several }, location)] as const;
+      return [code, response(code, several.length === 1 && only !== undefined ? only : { oneOf: several }, location)] as const;
     });
-    return { ...Object.fromEntries(answers), ...errors };
+    return { ...Object.fromEntries(responses), ...errors };
   }
   if (status === 204) return { 204: { description: "Done" }, ...errors };
   if (rest !== undefined && rest.rawAnswer !== "")
     return { [status]: { description: meaning(status), content: { "*/*": { schema: {} } } }, ...errors };
   const tagged = binding.verb === "GET" && status === 200;
   return {
-    [status]: answer(status, schemas.ofMessage(method.output), (rest?.location ?? "") !== "", tagged),
-    ...(tagged && { 304: { description: "Not changed since the answer whose ETag was sent in If-None-Match" } }),
+    [status]: response(status, schemas.ofMessage(method.output), (rest?.location ?? "") !== "", tagged),
+    ...(tagged && { 304: { description: "Not changed since the response whose ETag was sent in If-None-Match" } }),
     ...errors,
   };
 }
 
-function answer(status: number, schema: ApiSchema, location: boolean, tagged = false): unknown {
+function response(status: number, schema: ApiSchema, location: boolean, tagged = false): unknown {
   return {
     description: meaning(status),
     ...((location || tagged) && { headers: headers(location, tagged) }),
@@ -242,7 +242,7 @@ function answer(status: number, schema: ApiSchema, location: boolean, tagged = f
 function headers(location: boolean, tagged = false): unknown {
   return {
     ...(location && { Location: { description: "Where it is", schema: { type: "string" } } }),
-    ...(tagged && { ETag: { description: "A hash of the answer", schema: { type: "string" } } }),
+    ...(tagged && { ETag: { description: "A hash of the response", schema: { type: "string" } } }),
   };
 }
 

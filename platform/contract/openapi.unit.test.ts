@@ -121,7 +121,7 @@ function at(...keys: readonly (string | number)[]): unknown {
 }
 
 describe("the OpenAPI document", () => {
-  it("has every binding that somebody outside may call, and no other", () => {
+  it("has every public binding, and no other", () => {
     const operations = Object.entries(document["paths"] as Record<string, Record<string, { operationId: string }>>);
     assert.deepEqual(
       operations.map(([path, item]) => [path, ...Object.entries(item).map(([verb, { operationId }]) => `${verb} ${operationId}`)]),
@@ -167,7 +167,7 @@ describe("the OpenAPI document", () => {
     assert.deepEqual(at("paths", "/v1/shops/{shop}/things", "get", "parameters", 4, "schema"), { $ref: "#/components/schemas/Colour" });
   });
 
-  it("has bodies without what stands in the path, and no mask", () => {
+  it("has bodies without the fields of the path, and no mask", () => {
     assert.deepEqual(at("paths", "/v1/things", "post", "requestBody", "content", "application/json", "schema"), {
       $ref: "#/components/schemas/Ruled",
     });
@@ -178,17 +178,17 @@ describe("the OpenAPI document", () => {
     assert.ok(at("paths", "/v1/raw/{provider}", "post", "requestBody", "content", "*/*"));
   });
 
-  it("has answers, their places, and problems for the rest", () => {
-    const answers = (path: string, verb: string): string[] => Object.keys(at("paths", path, verb, "responses") as object);
-    assert.deepEqual(answers("/v1/things", "post"), ["201", "202", "4XX", "5XX"]);
+  it("has responses, their Location headers, and problems for the rest", () => {
+    const responses = (path: string, verb: string): string[] => Object.keys(at("paths", path, verb, "responses") as object);
+    assert.deepEqual(responses("/v1/things", "post"), ["201", "202", "4XX", "5XX"]);
     assert.ok(at("paths", "/v1/things", "post", "responses", "201", "headers", "Location"));
     assert.equal(at("paths", "/v1/things", "post", "responses", "202", "headers"), undefined);
     assert.deepEqual(at("paths", "/v1/things", "post", "responses", "202", "content", "application/json", "schema"), {
       $ref: "#/components/schemas/Pending",
     });
-    assert.deepEqual(answers("/v1/things/{thing}", "delete"), ["204", "4XX", "5XX"]);
-    assert.deepEqual(answers("/v1/things/{thing}/page", "get"), ["303", "4XX", "5XX"]);
-    assert.deepEqual(answers("/v1/shops/{shop}/things", "get"), ["200", "304", "4XX", "5XX"]);
+    assert.deepEqual(responses("/v1/things/{thing}", "delete"), ["204", "4XX", "5XX"]);
+    assert.deepEqual(responses("/v1/things/{thing}/page", "get"), ["303", "4XX", "5XX"]);
+    assert.deepEqual(responses("/v1/shops/{shop}/things", "get"), ["200", "304", "4XX", "5XX"]);
     assert.ok(at("paths", "/v1/raw/{provider}", "post", "responses", "200", "content", "*/*"));
     assert.deepEqual(at("components", "responses", "Problem", "content", "application/problem+json", "schema"), {
       $ref: "#/components/schemas/Problem",
@@ -209,7 +209,7 @@ describe("the OpenAPI document", () => {
     assert.match(String(at("components", "schemas", "Colour", "description")), /`RED`: As a tomato\./);
   });
 
-  it("has a component for each message, with its rules and marks", () => {
+  it("has a component for each message, with its rules and annotations", () => {
     const property = (name: string): unknown => at("components", "schemas", "Ruled", "properties", name);
     assert.deepEqual(property("name"), { type: "string", minLength: 2, maxLength: 10, "x-personal": true });
     assert.deepEqual(property("slug"), { type: "string", maxLength: 40, pattern: "^[a-z0-9]+(-[a-z0-9]+)*$", description: "A slug." });
@@ -241,7 +241,7 @@ describe("the OpenAPI document", () => {
     assert.equal(JSON.stringify(again), JSON.stringify(document));
   });
 
-  it("tells a body's right from wrong as the validator does", () => {
+  it("accepts and refuses the same bodies as the validator", () => {
     const ajv = new Ajv2020({ strict: false, allErrors: true });
     for (const [name, format] of Object.entries(formats)) ajv.addFormat(name, format.test);
     ajv.addFormat("date-time", true).addFormat("int32", true).addFormat("double", true).addFormat("float", true);

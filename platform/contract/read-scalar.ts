@@ -3,10 +3,10 @@ import type { DescEnum } from "@bufbuild/protobuf";
 import { boundsOf, isLong } from "./element.ts";
 import type { Problems } from "./problems.ts";
 
-/** Turns one JSON value (or text) into what protobuf-es holds; notes a problem and gives undefined when it cannot. */
+/** Converts one JSON value (or text) to what protobuf-es holds; notes a problem and returns undefined when it cannot. */
 export type Read = (json: unknown, problems: Problems) => unknown;
 
-/** Who wrote what is read: a client is held to the contract's letter, a server's answer may use all that proto JSON writes. */
+/** Who wrote what is read: a client is held to the contract's letter, a server's response may use all that proto JSON writes. */
 export type Source = "client" | "server";
 
 /** What a JSON value is called in a message to a person. */
@@ -49,7 +49,7 @@ function wholeReader(scalar: ScalarType): Read {
   return (json, problems) => {
     if (typeof json !== "number") return wrong(problems, "a whole number", json);
     if (!Number.isInteger(json)) return problems.add(Number.isFinite(json) ? "NOT_WHOLE" : "OUT_OF_RANGE", "must be a whole number");
-    // Adding zero makes -0 a 0, which the binary form could not tell apart.
+    // Adding zero makes -0 a 0, which the binary form could not distinguish.
     if (json >= least && json <= greatest) return json + 0;
     return problems.add("OUT_OF_RANGE", `must be between ${least} and ${greatest}`);
   };

@@ -82,7 +82,7 @@ function checkPattern(pattern: string, where: string): void {
   new RegExp(pattern, "u");
 }
 
-/** Whether the rules refuse an empty text, so that an absent one has to be told apart. */
+/** Whether the rules refuse an empty text, so that an absent one must be distinguished. */
 export function refusesEmpty(keywords: RuleKeywords): boolean {
   if ((keywords.minLength ?? 0) > 0 || keywords.pattern !== undefined || keywords.format !== undefined) return true;
   return keywords.enum !== undefined && !keywords.enum.includes("");

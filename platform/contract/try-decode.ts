@@ -1,4 +1,4 @@
-/** Decodes stored bytes; undefined when they are no such message, which the caller reports with the id of whatever they belong to. */
+/** Decodes stored bytes; undefined when they are no such message, which the caller reports with the id of what they belong to. */
 export function tryDecode<T>(decode: () => T): T | undefined {
   try {
     return decode();

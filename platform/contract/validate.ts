@@ -124,7 +124,7 @@ function count(limit: number | undefined, what: string): string {
   return `${limit} ${what}${limit === 1 ? "" : "s"}`;
 }
 
-/** The JSON names along a path of properties as protobuf-es calls them, and the enum that stands at its end. */
+/** The JSON names along a path of properties as protobuf-es calls them, and the enum at its end. */
 function jsonPath(
   schema: DescMessage,
   message: Message,
@@ -143,7 +143,7 @@ function jsonPath(
     const oneof = at.oneofs.find((candidate) => candidate.localName === segment);
     value = property(value, segment);
     if (oneof !== undefined) {
-      // Behind a oneof stand the member's name in `case`, and its value.
+      // A oneof is followed by the member's name in `case`, and its value.
       segment = String(property(value, "case"));
       value = property(value, "value");
       index++;

@@ -6,7 +6,7 @@ const writes =
   /\b(insert|update|delete|merge|truncate|create|alter|drop|grant|lock|notify|call|for\s+(no\s+key\s+)?update|for\s+(key\s+)?share|nextval|setval|pg_notify|pg_(try_)?advisory\w*)\b/i;
 
 /**
- * Gives the query back; throws when it writes or locks, which would fail on a replica and must fail without one too. What stands in quotes
+ * Returns the query; throws when it writes or locks, which would fail on a replica and must fail without one too. What stands in quotes
  * is not checked.
  */
 export function checkReadOnly(query: Sql): Sql {

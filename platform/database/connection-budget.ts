@@ -156,7 +156,7 @@ export class ConnectionBudget {
     }
   }
 
-  /** Has connections closed for those who wait, each for one who would not have to give it back at once. */
+  /** Has connections closed for those who wait, each for one who would not have to return it at once. */
   #reclaimForWaiting(pool: Pool): void {
     const nowMs = performance.now();
     for (const share of pool.shares.values()) {
@@ -187,7 +187,7 @@ export class ConnectionBudget {
     this.#reclaimForWaiting(pool);
   }
 
-  /** Has another database give back a connection that is dedicated to its single statements. */
+  /** Makes another database return a connection that is dedicated to its single statements. */
   #reclaimDedicated(waiting: ConnectionOwner, kinds: readonly Reclaimable[]): void {
     for (const which of kinds)
       for (const owner of this.#owners) {
@@ -220,7 +220,7 @@ export class ConnectionBudget {
 
   #lost(pool: Pool, pooled: PooledConnection): void {
     const at = pool.idle.indexOf(pooled);
-    if (at === -1) return; // whoever uses it releases it
+    if (at === -1) return; // its user releases it
     pool.idle.splice(at, 1);
     this.#removed(pool, pooled.owner);
   }

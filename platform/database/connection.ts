@@ -7,12 +7,12 @@ export interface Address {
 }
 
 /**
- * How a connection is protected, in libpq's words. "disable": plain text. "require": encrypted, whoever the server is. "verify-ca": its
+ * How a connection is protected, in libpq's words. "disable": plain text. "require": encrypted, without checking who the server is. "verify-ca": its
  * certificate is signed by a known authority. "verify-full": and issued for the host that was connected to.
  */
 export type TlsMode = "disable" | "require" | "verify-ca" | "verify-full";
 
-/** A password, or a function that gives the current one: called before each new connection, for credentials that rotate. */
+/** A password, or a function that returns the current one: called before each new connection, for credentials that rotate. */
 export type Password = string | (() => Promise<string>);
 
 /** Where a database is and which role connects to it. */
@@ -80,7 +80,7 @@ export function addressText({ host, port }: Address): string {
   return `${host.includes(":") ? `[${host}]` : encodeURIComponent(host)}:${port}`;
 }
 
-/** Whether nothing leaves this machine on the way there. */
+/** Whether the connection stays on this machine. */
 export function isLocal(host: string): boolean {
   return host.startsWith("/") || host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host);
 }

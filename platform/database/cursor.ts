@@ -37,7 +37,7 @@ export interface PagedList<Item, Kinds extends readonly SortKind[]> {
   readonly read: (after: SortValues<Kinds> | undefined, limit: number) => Promise<Item[]>;
 }
 
-/** Reads a page of a list, and one item more, which tells whether another page follows. Refuses with INVALID_CURSOR when the cursor is none of this list's. */
+/** Reads a page of a list, and one item more, which shows whether another page follows. Refuses with INVALID_CURSOR when the cursor is none of this list's. */
 export async function readPage<Item, const Kinds extends readonly SortKind[]>(
   request: PageRequest,
   { sortedBy, valuesOf, read }: PagedList<Item, Kinds>,

@@ -13,7 +13,7 @@ const listOf = (items: readonly number[]): PagedList<number, readonly ["integer"
 });
 
 describe("a list in pages", () => {
-  it("gives every item once and in order, whatever the size of the page; the last page has no cursor", async () => {
+  it("returns every item once and in order, for every size of a page; the last page has no cursor", async () => {
     await fc.assert(
       fc.asyncProperty(fc.uniqueArray(fc.integer(), { maxLength: 40 }), fc.integer({ min: 1, max: 10 }), async (values, limit) => {
         const items = values.toSorted((one, other) => one - other);

@@ -8,7 +8,7 @@ export interface Queries {
   maybe<Row extends object>(query: Sql): Promise<Row | undefined>;
   /** The one row; none or two are a fault. */
   one<Row extends object>(query: Sql): Promise<Row>;
-  /** Runs a statement; gives the number of rows that it wrote or returned. */
+  /** Runs a statement; returns the number of rows that it wrote or returned. */
   run(query: Sql): Promise<number>;
 }
 

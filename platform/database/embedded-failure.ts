@@ -70,7 +70,7 @@ export function explainFile(error: unknown, folder: string): unknown {
   if (code === "EACCES" || code === "EPERM" || code === "EROFS")
     return new Error(`The folder ${folder} cannot be written: make it writable for this user, or choose another folder.`, { cause: error });
   if (code === "ENOTDIR" || code === "EEXIST")
-    return new Error(`${folder} cannot be used as a folder: a file of that name is in the way.`, { cause: error });
+    return new Error(`${folder} cannot be used as a folder: a file of that name exists.`, { cause: error });
   return error;
 }
 

@@ -52,7 +52,7 @@ export async function openHome(folder: string, binaries: PostgresBinaries): Prom
   return home;
 }
 
-/** Where the data of a shop's folder lies, whatever state it is in; undefined when there is none. */
+/** Where the data of a shop's folder is, whatever state it is in; undefined when there is none. */
 export async function dataIn(folder: string): Promise<string | undefined> {
   const path = join(resolve(folder), "postgres");
   const data = (await pointed(path)) ?? join(path, "data");
@@ -162,7 +162,7 @@ async function initdb(
   }
 }
 
-/** Removes what starts that were killed have left behind. */
+/** Removes the files of starts that were killed. */
 async function removeHalfMade(root: string): Promise<void> {
   for (const name of await readdir(root)) {
     const pid = /^postgres\.new-(\d+)-/.exec(name)?.[1];

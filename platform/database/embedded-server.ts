@@ -67,7 +67,7 @@ async function directly(home: Home, binaries: PostgresBinaries, log: number): Pr
   return { pid: child.pid ?? 0, port: 0, child };
 }
 
-/** Windows: only pg_ctl gives up an administrator's rights, without which PostgreSQL does not run. */
+/** Windows: only pg_ctl drops an administrator's rights, with which PostgreSQL does not run. */
 async function throughPgCtl(home: Home, binaries: PostgresBinaries): Promise<Server | undefined> {
   const started = await run(binaries.pgCtl, ["start", "-W", "-D", home.data, "-l", logFile(home)], { env: cleanEnvironment }).then(
     () => true,

@@ -18,7 +18,7 @@ export async function otherUserWhenRoot(): Promise<RunAs | undefined> {
   );
 }
 
-/** Who owns what lies at a path, when that is not root. */
+/** Who owns the file or folder at a path, when that is not root. */
 export async function ownerOf(path: string): Promise<RunAs | undefined> {
   const { uid, gid } = await stat(path);
   if (uid === 0) return undefined;

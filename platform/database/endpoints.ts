@@ -37,7 +37,7 @@ export class Endpoints {
   }
 
   /**
-   * Gives what `attempt` gives for the first server that accepts the connection; an attempt that throws `ReadOnlyServer` makes it try the next
+   * Returns what `attempt` returns for the first server that accepts the connection; an attempt that throws `ReadOnlyServer` makes it try the next
    * one. When there is none, rejects with the server's error, or with the last one's and those of the others in its message.
    */
   async connect<T>(attempt: (target: Target) => Promise<T>): Promise<T> {

@@ -45,7 +45,7 @@ interface Ask {
   readonly scope?: string;
   readonly timeoutMs?: number;
   readonly on?: PostgresDatabase;
-  /** Instead of what is done otherwise: note the effect and answer with the number of effects. */
+  /** Instead of what is done otherwise: note the effect and reply with the number of effects. */
   readonly work?: (tx: Transaction) => Promise<MessageInitShape<typeof output>>;
 }
 
@@ -68,14 +68,14 @@ async function effect(tx: Transaction, key: string | undefined) {
 const effectsOf = async (key: string) => (await database.rows(sql`select 1 from effects where key = ${key}`)).length;
 
 describe("idempotency", () => {
-  test("50 parallel requests with one key have one effect and get 50 equal answers", async () => {
+  test("50 parallel requests with one key have one effect and get 50 equal replies", async () => {
     const key = newKey();
-    const answers = await Promise.all(Array.from({ length: 50 }, (_, at) => ask({ key, on: at % 2 === 0 ? database : elsewhere })));
+    const replies = await Promise.all(Array.from({ length: 50 }, (_, at) => ask({ key, on: at % 2 === 0 ? database : elsewhere })));
     assert.equal(await effectsOf(key), 1);
-    for (const answer of answers) assert.ok(equals(output, answer, answers[0]!));
+    for (const reply of replies) assert.ok(equals(output, reply, replies[0]!));
   });
 
-  test("a repeat gets the same answer and does no work, also an empty one", async () => {
+  test("a repeat gets the same reply and does no work, also an empty one", async () => {
     const key = newKey();
     const first = await ask({ key });
     const never = () => assert.fail("it was done already");
@@ -93,7 +93,7 @@ describe("idempotency", () => {
     assert.equal(await count(), before + 2);
   });
 
-  test("the same key with another request is refused as reused, whether the answer was good or not", async () => {
+  test("the same key with another request is refused as reused, whether the first succeeded or not", async () => {
     const [good, bad] = [newKey(), newKey()];
     await ask({ key: good });
     await assert.rejects(
@@ -108,7 +108,7 @@ describe("idempotency", () => {
     assert.equal(await effectsOf(good), 1);
   });
 
-  test("a key is the caller's own: user, service, scope and method tell equal ones apart", async () => {
+  test("a key is the caller's own: user, service, scope and method distinguish equal ones", async () => {
     const key = newKey();
     await ask({ key, by: user });
     await ask({ key, by: { ...user, id: "usr_bob" } });
@@ -122,7 +122,7 @@ describe("idempotency", () => {
     assert.notEqual(idempotencyKeyOf({ call, scope: 'a","b', method }), idempotencyKeyOf({ call, scope: "a", method }));
   });
 
-  test("a decided refusal undoes the effect and is given again, the same in all that it says", async () => {
+  test("a decided refusal rolls the effect back, and a repeat gets the same refusal with all its fields", async () => {
     for (const code of ["failed_precondition", "aborted", "already_exists"] as const) {
       const key = newKey();
       const given = refuse({
@@ -149,7 +149,7 @@ describe("idempotency", () => {
     }
   });
 
-  test("other refusals and faults are not kept: the repeat does it", async () => {
+  test("other refusals and faults are not stored: the repeat does the work", async () => {
     const errors = [
       ...(
         [
@@ -173,17 +173,17 @@ describe("idempotency", () => {
     }
   });
 
-  test("a repeat that cannot wait any longer is told that the first is still running, here and elsewhere", async () => {
+  test("a repeat that cannot wait any longer is refused because the first is still running, here and elsewhere", async () => {
     const key = newKey();
     const { promise: held, resolve: letGo } = Promise.withResolvers<void>();
     const { promise: begun, resolve: begin } = Promise.withResolvers<void>();
     const first = ask({
       key,
       work: async (tx) => {
-        const answer = await effect(tx, key);
+        const reply = await effect(tx, key);
         begin();
         await held;
-        return answer;
+        return reply;
       },
     });
     await begun;
@@ -195,7 +195,7 @@ describe("idempotency", () => {
       });
     const waiting = [ask({ key }), ask({ key, on: elsewhere })];
     letGo();
-    for (const answer of await Promise.all(waiting)) assert.ok(equals(output, answer, await first));
+    for (const reply of await Promise.all(waiting)) assert.ok(equals(output, reply, await first));
     assert.equal(await effectsOf(key), 1);
   });
 
@@ -204,9 +204,9 @@ describe("idempotency", () => {
       const key = newKey();
       let tries = 0;
       const work = async (tx: Transaction) => {
-        const answer = await effect(tx, key);
+        const reply = await effect(tx, key);
         if (++tries === 1) throw refuse({ reason: "OUT_OF_STOCK", code: "failed_precondition" });
-        return answer;
+        return reply;
       };
       const results = await Promise.allSettled(
         Array.from({ length: 8 }, (_, at) => ask({ key, work, on: at % 2 === 0 ? database : elsewhere })),
@@ -219,7 +219,7 @@ describe("idempotency", () => {
     }
   });
 
-  test("an answer is kept for 24 hours and more; then the key is free, and the sweep takes the row", async () => {
+  test("a reply is stored for 24 hours and more; then the key is free, and the sweep takes the row", async () => {
     await sweepIdempotencyKeys(database, new Date(clock.now().getTime() + 100 * hourMs));
     const [key, unused] = [newKey(), newKey()];
     const first = await ask({ key });
@@ -234,14 +234,14 @@ describe("idempotency", () => {
     assert.ok(await ask({ key, limit: 2, work: () => assert.fail("it was done already") }));
   });
 
-  test("an answer that cannot be kept fails the effect with it", async () => {
+  test("a reply that cannot be stored fails the effect with it", async () => {
     const key = newKey();
     const failing = ask({
       key,
       work: async (tx) => {
-        const answer = await effect(tx, key);
+        const reply = await effect(tx, key);
         await tx.run(sql`alter table idempotency_keys add constraint broken check (response is null) not valid`);
-        return answer;
+        return reply;
       },
     });
     await assert.rejects(failing, (error) => sqlState(error) === "23514");

@@ -73,7 +73,7 @@ export async function storedReply<O extends DescMessage>(options: KeyedRequest<O
   return keyed === undefined ? undefined : replyStored(options, keyed);
 }
 
-/** Deletes the keys that have expired; gives their number. */
+/** Deletes the keys that have expired; returns their number. */
 export async function sweepIdempotencyKeys(database: Database, now: Date): Promise<number> {
   const batch = 1_000;
   let total = 0;
@@ -126,7 +126,7 @@ class AlreadyStored extends Error {
   }
 }
 
-/** Stores the refusal of work that has been rolled back, unless another request has stored a reply meanwhile: then it gives that one. */
+/** Stores the refusal of work that has been rolled back, unless another request has stored a reply meanwhile: then it returns that one. */
 async function storeRefusal<O extends DescMessage>(
   { database, call, clock }: IdempotentOptions<O>,
   keyed: Keyed,
@@ -141,8 +141,8 @@ async function storeRefusal<O extends DescMessage>(
 }
 
 /**
- * Claims the key until the transaction ends, or gives the reply that it has. Waits for another's claim. The update that changes nothing is
- * what makes one statement give the row that it waited for; whoever finds a reply rolls back.
+ * Claims the key until the transaction ends, or returns the reply that it has. Waits for another's claim. The update that changes nothing is
+ * what makes one statement return the row that it waited for; a caller that finds a reply rolls back.
  */
 async function claim(tx: Transaction, { key, fingerprint }: Keyed, call: Call, now: Date): Promise<StoredReply | undefined> {
   const waitMs = Math.max(1, Math.min(waitMsMax, Math.floor(call.remainingMs())));

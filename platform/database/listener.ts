@@ -21,7 +21,7 @@ export interface ListenerOptions {
 /** After an outage, notifications arrive again within the longest pause. */
 const backoff = { pauseMsMin: 50, pauseMsMax: 1_000 };
 
-/** A database's one listen connection, open while somebody listens. Reconnects by itself when it is lost. */
+/** A database's one listen connection, open while there are listeners. Reconnects by itself when it is lost. */
 export class Listener {
   readonly #options: ListenerOptions;
   readonly #channels = new Map<string, Set<NotificationHandler>>();
@@ -37,7 +37,7 @@ export class Listener {
     this.#options = options;
   }
 
-  /** Listens once it has resolved, until the function that it gives is called. Refuses when the database is unreachable. */
+  /** Listens once it has resolved, until the function that it returns is called. Refuses when the database is unreachable. */
   async listen(channel: string, notified: NotificationHandler): Promise<() => Promise<void>> {
     this.#stopped = false;
     let handlers = this.#channels.get(channel);

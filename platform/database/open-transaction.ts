@@ -71,7 +71,7 @@ export class OpenTransaction implements Transaction {
     }
   }
 
-  /** Gives what `work` gives, or rejects at the deadline, without waiting for the work any longer. */
+  /** Returns what `work` returns, or rejects at the deadline, without waiting for the work any longer. */
   during<T>(work: () => Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       this.#reject = reject;

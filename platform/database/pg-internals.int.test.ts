@@ -62,7 +62,7 @@ class Probe {
 }
 Object.setPrototypeOf(Probe.prototype, pg.Query.prototype);
 
-describe("the internals of pg that the wire protocol stands on", () => {
+describe("the internals of pg that the wire protocol depends on", () => {
   const sockets: Socket[] = [];
   const parameters: unknown[] = [];
   let client: Client;
@@ -89,7 +89,7 @@ describe("the internals of pg that the wire protocol stands on", () => {
     return probe;
   };
 
-  test("the client uses the given socket, and has the cancel key, the transaction status and the server's parameters", () => {
+  test("the client uses the socket that it gets, and has the cancel key, the transaction status and the server's parameters", () => {
     assert.equal(sockets.length, 1, changed("does not call `stream` once for a connection", "wire-connection.ts"));
     assert.equal(client.connection.stream, sockets[0], changed("has no `client.connection.stream`", "wire-connection.ts"));
     for (const key of ["processID", "secretKey"] as const)

@@ -17,7 +17,7 @@ const unavailable = (error: unknown) =>
 
 const backend = async (queries: Pick<Database, "one">) => (await queries.one<{ pid: number }>(sql`select pg_backend_pid() as pid`)).pid;
 
-/** A second way into the database of a test, to look and to interfere. */
+/** A second connection to the database of a test, to observe and to interfere. */
 async function observed() {
   const open = await openTestDatabase();
   const { database: observer } = await openTestDatabase({ name: "observer", connection: open.connection });
@@ -45,7 +45,7 @@ describe("a lost connection", () => {
     assert.equal(database.figures().statements, 0);
   });
 
-  test("in a transaction rolls it back, with the error of the loss, and frees its place in the pool", async () => {
+  test("in a transaction rolls it back, with the error of the loss, and frees its connection in the pool", async () => {
     const { database, budget, terminate } = await observed();
     await database.run(sql`create table things (id int)`);
     await assert.rejects(
@@ -69,7 +69,7 @@ describe("a lost connection", () => {
     assert.notEqual(await database.transaction(backend), pid);
   });
 
-  test("a server that cannot be reached is a refusal, also at start", async () => {
+  test("an unreachable server is a refusal, also at start", async () => {
     const { connection } = await openTestDatabase();
     const { database } = await openTestDatabase({ connection: { ...connection, host: "127.0.0.1", port: 1 } });
     await assert.rejects(database.start(), unavailable);

@@ -50,12 +50,12 @@ interface Server {
 const whichServer = sql`select pg_is_in_recovery() as standby, system_identifier::text as system,
   pg_postmaster_start_time()::text || ' ' || coalesce(inet_server_addr()::text, '') || ' ' || coalesce(inet_server_port(), 0) as identity
   from pg_control_system()`;
-/** All that has been committed lies before this position. A standby gets only what is flushed. */
+/** All that has been committed is before this position. A standby gets only what is flushed. */
 const walPosition = sql`select (case current_setting('synchronous_commit') when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_flush_lsn() end)::text as lsn`;
 
 /**
  * A database's replica, as far as this process knows it. Its replay position is compared with the position that the primary had written at
- * an earlier moment: once it is reached, the replica has all that was committed until that moment. All connections go to one server, because
+ * an earlier moment: once the replica is there, it has all that was committed until that moment. All connections go to one server, because
  * others may be further behind.
  */
 export class Replica implements ConnectionOwner {
@@ -96,7 +96,7 @@ export class Replica implements ConnectionOwner {
   }
 
   changed(keys: readonly string[]): void {
-    // While nobody checks, nothing would remove the keys.
+    // While there are no checks, nothing would remove the keys.
     if (this.#checking === undefined || this.#changedMs.size + keys.length > keysMax) return this.changedAll();
     const nowMs = performance.now();
     for (const key of keys) this.#changedMs.set(key, nowMs);

@@ -189,7 +189,7 @@ export class StatementPipeline {
   }
 }
 
-/** Waits for the promise; gives its error, if there is one. */
+/** Waits for the promise; returns its error, if there is one. */
 async function settled(promise: Promise<void>): Promise<unknown> {
   const [result] = await Promise.allSettled([promise]);
   return result.status === "rejected" ? result.reason : undefined;

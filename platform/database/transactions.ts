@@ -79,7 +79,7 @@ export class Transactions {
     try {
       hook();
     } catch (error) {
-      // It has committed; its caller must not be told otherwise.
+      // It has committed; its caller must not get an error.
       this.#options.log.error({ database: this.#options.database, error }, "a hook failed after its transaction had committed");
     }
   }

@@ -46,7 +46,7 @@ export function encode(value: unknown): WireValue {
 
 function encodeTime(time: Date): string {
   const text = time.toISOString();
-  // Rounding up the last moment of the year 9999 gives "+010000-01-01T…", which PostgreSQL takes for a time zone.
+  // Rounding up the last moment of the year 9999 results in "+010000-01-01T…", which PostgreSQL takes for a time zone.
   return text.startsWith("+") ? text.replace(/^\+0*/, "") : text;
 }
 

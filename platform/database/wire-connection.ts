@@ -80,7 +80,7 @@ export class WireConnection {
       if (!readOnlySettings.has(name)) return;
       if (parameterValue === "on") this.#readOnly.add(name);
       else this.#readOnly.delete(name);
-      // A writer cannot use it any more, and nobody else would close it.
+      // A writer cannot use it any more, and nothing else would close it.
       if (this.#opened && !this.#acceptsWrites && !this.#ending) void this.close();
     });
     this.#client.on("error", (error) => {

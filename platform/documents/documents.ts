@@ -24,7 +24,7 @@ export interface PutOptions {
 export interface Collection<Body> {
   get(id: string, now: Date): Promise<Document<Body> | undefined>;
   /**
-   * Writes one document, as JSON; gives its new version. Refuses with VERSION_CONFLICT (aborted) when the version is another one. A document that has
+   * Writes one document, as JSON; returns its new version. Refuses with VERSION_CONFLICT (aborted) when the version is another one. A document that has
    * expired has its version here until it is swept; a store may also remove it by itself, a day later at the earliest.
    */
   put(id: string, body: Body, options: PutOptions): Promise<number>;
@@ -33,7 +33,7 @@ export interface Collection<Body> {
    * of the former document would write over the new one, so ids of documents that are deleted are best used once.
    */
   delete(...ids: readonly string[]): Promise<void>;
-  /** Removes expired documents; gives how many. */
+  /** Removes expired documents; returns how many. */
   sweep(now: Date): Promise<number>;
 }
 

@@ -78,7 +78,7 @@ function createCollection<Body extends object>(mongo: MongoConnection, name: str
     async put(id, body, { expectedVersion, expiresAt, startsAt = 1 }) {
       if (expiresAt !== undefined) await (indexes ??= makeIndexes());
       const version = expectedVersion === 0 ? startsAt : expectedVersion + 1;
-      // BSON knows more than JSON: a Date or an undefined would come back as what the other stores do not give.
+      // BSON knows more than JSON: a Date or an undefined would be read as what the other stores do not return.
       const document = { version, body: JSON.parse(JSON.stringify(body)) as unknown, ...expiry(expiresAt) };
       if (expectedVersion === 0) {
         if (await run((stored) => inserted(stored.insertOne({ _id: id, ...document })))) return version;

@@ -19,7 +19,7 @@ describe("documents in PostgreSQL", () => {
 
   documentsContract("postgres", async () => documents);
 
-  it("asks the database once for each operation", async () => {
+  it("sends the database one statement for each operation", async () => {
     const notes = documents.collection<{ text: string }>("counted");
     statements = 0;
     await notes.put("n", { text: "a" }, { expectedVersion: 0 });

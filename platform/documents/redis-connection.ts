@@ -165,7 +165,7 @@ export class RedisConnection {
       return "";
     });
     if (urls.length === 1 && /^cluster_enabled:1/m.test(info))
-      throw new Error(`Redis at ${this.#servers} is a node of a cluster: give the addresses of several of its nodes`);
+      throw new Error(`Redis at ${this.#servers} is a node of a cluster: set the addresses of several of its nodes`);
     const policy = /^maxmemory_policy:(\S+)/m.exec(info)?.[1];
     if (policy !== undefined && policy !== "noeviction")
       log.warn({ policy }, "Redis removes documents when its memory is full: set maxmemory-policy to noeviction");

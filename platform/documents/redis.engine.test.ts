@@ -32,7 +32,7 @@ describe("documents in Redis", () => {
 
   documentsContract("redis", async () => documents);
 
-  it("asks the server once for each operation", async () => {
+  it("sends the server one command for each operation", async () => {
     const client = await createClient({ url: single()[0]! }).connect();
     const notes = documents.collection<{ text: string }>("counted");
     const seen: string[] = [];

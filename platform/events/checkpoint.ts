@@ -2,7 +2,7 @@ import type { Position } from "./position.ts";
 
 /**
  * The progress of a subscription or relay: the position in the log, and the broker's offsets that belong to it, as text (empty where no broker is used).
- * The offsets may lie before the position, never behind it: records that the position covers already are dropped.
+ * The offsets may be before the position, never behind it: records that the position covers already are dropped.
  */
 export interface Checkpoint extends Position {
   readonly offsets: string;

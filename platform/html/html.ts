@@ -3,7 +3,7 @@ export interface Html {
   readonly html: string;
 }
 
-/** What may stand in HTML: text, which is escaped, and what is HTML already. */
+/** What may be in HTML: text, which is escaped, and what is HTML already. */
 export type HtmlValue = string | number | Html | readonly Html[];
 
 /** Writes HTML: every `${value}` is escaped, also inside an attribute in quotes, except what is `Html` itself; lists are joined. */

@@ -10,7 +10,7 @@ export interface Ids {
   next(prefix: string): string;
 }
 
-/** Ids over the given clock. Within one process they are strictly increasing even inside a millisecond. */
+/** Ids by this clock. Within one process they are strictly increasing even inside a millisecond. */
 export function createIds(clock: Clock, random: (length: number) => Uint8Array = randomBytes): Ids {
   let lastMs = -1;
   let tail = new Uint8Array(randomLength);

@@ -22,7 +22,7 @@ export interface Lifecycle {
   /** Starts the components in order. When one fails, those already started are stopped in reverse and its error is thrown. */
   start(): Promise<void>;
   /**
-   * Stops the components in reverse order; a second call gives the same promise. While starting, the component under way is awaited and the
+   * Stops the components in reverse order; a second call returns the same promise. While starting, the component under way is awaited and the
    * rest not started. All are stopped even if one fails; then it throws.
    */
   stop(): Promise<void>;
@@ -107,16 +107,16 @@ export function createLifecycle({ log, components = [] }: { readonly log: Logger
     failed: failure.promise,
     async ready() {
       if (!serving) return { ready: false, notReady: ["process"] };
-      const answers = await Promise.all(started.map((component) => isReady(component)));
-      const notReady = started.filter((_, at) => answers[at] !== true).map((component) => component.name);
+      const ready = await Promise.all(started.map((component) => isReady(component)));
+      const notReady = started.filter((_, at) => ready[at] !== true).map((component) => component.name);
       return { ready: serving && notReady.length === 0, notReady };
     },
   };
 
   async function isReady(component: Component): Promise<boolean> {
     try {
-      const answer = component.ready?.() ?? true;
-      return typeof answer === "boolean" ? answer : (await within(readyTimeoutMs, answer)) === true;
+      const result = component.ready?.() ?? true;
+      return typeof result === "boolean" ? result : (await within(readyTimeoutMs, result)) === true;
     } catch (error) {
       log.warn({ component: component.name, error }, "is not ready");
       return false;

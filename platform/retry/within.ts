@@ -6,7 +6,7 @@ export interface WithinOptions<Late> {
 }
 
 /**
- * What the promise gives, or what `late` makes of it when that takes longer than `timeoutMs`. The work behind the promise goes on; a later
+ * The result of the promise, or what `late` makes of it when that takes longer than `timeoutMs`. The work behind the promise goes on; a later
  * rejection of it is ignored.
  */
 export async function within<T, Late = undefined>(

@@ -30,7 +30,7 @@ describe("callers by token", () => {
   for (const [what, caller, shown, expected] of cases)
     it(`ID-12: ${what}: ${expected}`, () => assert.equal(outcome(callers, caller, { token: shown }), expected));
 
-  it("ID-12: certificates do not stand in for a token", () =>
+  it("ID-12: certificates do not replace a token", () =>
     assert.equal(outcome(callers, "orders", { identities: ["orders"] }), "UNAUTHENTICATED"));
 
   it("works after thousands of made-up names", () => {

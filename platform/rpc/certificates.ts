@@ -44,7 +44,7 @@ export function serviceUri(service: string): string {
 export async function createAuthority({ days, now }: AuthorityOptions): Promise<KeyPair> {
   const x509 = await loadX509();
   const { publicKey, privateKey } = await generateKeys();
-  // Two authorities of the same name could not be told apart when a certificate's chain is built.
+  // Two authorities of the same name could not be distinguished when a certificate's chain is built.
   const name = nameOf(`Kontor development CA ${randomBytes(4).toString("hex")}`);
   return signed({
     issuer: name,

@@ -69,7 +69,7 @@ describe("certificates", () => {
     assert.deepEqual(identitiesOf(new X509Certificate(both.certificate)), ["carts", "orders"]);
   });
 
-  it("are valid for as long as was asked, from a little before now, and no longer than their authority", async () => {
+  it("are valid for the requested time, from a little before now, and no longer than their authority", async () => {
     const lifetime = (pair: KeyPair) => {
       const { validFromDate, validToDate } = new X509Certificate(pair.certificate);
       return [now.getTime() - validFromDate.getTime(), validToDate.getTime() - now.getTime()].map((ms) => Math.round(ms / 1_000));

@@ -53,7 +53,7 @@ export class ConcurrencyLimiter {
 
   /**
    * Takes a slot: at once (nothing to await), or when the promise resolves, which is before `deadlineMs` (monotonic). Refuses with
-   * `OVERLOADED`: now, or when the wait has been too long. Each slot is given back with `leave`.
+   * `OVERLOADED`: now, or when the wait has been too long. Each slot is returned with `leave`.
    */
   enter(urgent: boolean, deadlineMs = Infinity): Promise<void> | undefined {
     if (this.#inFlight < this.#limits.inFlight) {

@@ -14,7 +14,7 @@ export interface DescribedMethod<I extends DescMessage = DescMessage, O extends 
   readonly allow?: readonly Allow[];
   /** The services that may call it as internal; absent: any. */
   readonly callers?: readonly string[];
-  /** Whether it answers with a stream of messages. */
+  /** Whether its response is a stream of messages. */
   readonly streams?: boolean;
   readonly http?: MessageInitShape<typeof HttpRuleSchema>;
   readonly rest?: MessageInitShape<typeof RestSchema>;
@@ -30,7 +30,7 @@ type Described<M extends Readonly<Record<string, DescribedMethod>>> = GenService
 
 /**
  * Makes a contract at run time from messages that exist, for tests of engines and of the edge: they need methods that no real
- * service may have, such as one without an access option. Method names are given in lowerCamelCase.
+ * service may have, such as one without an access option. Method names are in lowerCamelCase.
  */
 export function describeService<const M extends Readonly<Record<string, DescribedMethod>>>(typeName: string, methods: M): Described<M> {
   const files = new Map<string, DescFile>();

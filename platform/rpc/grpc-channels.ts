@@ -11,7 +11,7 @@ const channelOptions: grpc.ChannelOptions = {
   "grpc.enable_retries": 0,
   // A process that was replaced is found by its name again as soon as its connection ends, and not half a minute later.
   "grpc.dns_min_time_between_resolutions_ms": 1_000,
-  // Statistics of grpc-js that nobody reads.
+  // Statistics of grpc-js that are not read.
   "grpc.enable_channelz": 0,
   "grpc.enable_http_proxy": 0,
   "grpc.keepalive_time_ms": 10_000,

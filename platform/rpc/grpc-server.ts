@@ -23,7 +23,7 @@ const settings: grpc.ServerOptions = {
   // Connections are replaced now and then, so that callers find replicas that were added.
   "grpc.max_connection_age_ms": 600_000,
   "grpc.max_connection_age_grace_ms": 60_000,
-  // Statistics of grpc-js that nobody reads.
+  // Statistics of grpc-js that are not read.
   "grpc.enable_channelz": 0,
 };
 

@@ -97,7 +97,7 @@ function ask(client: grpc.Client) {
 }
 
 describe("gRPC reflection", () => {
-  it("is off unless asked for", async () => {
+  it("is off unless it is switched on", async () => {
     const { client } = await open();
     await assert.rejects(ask(client).about({ case: "listServices", value: "" }), { code: grpc.status.UNIMPLEMENTED });
   });

@@ -35,7 +35,7 @@ export function createAgents(service: string, tls: TlsIdentity | undefined): Age
     });
   };
   let agent = make();
-  // Calls under way end on their connections; the other side closes connections that nobody uses.
+  // Calls under way end on their connections; the other side closes connections that are not used.
   const before = new Set<Agent>();
   const forget = files.changed(() => {
     before.add(agent);

@@ -7,7 +7,7 @@ export interface Endpoint {
   readonly port: number;
   /** Skipped until then (monotonic), unless there is no other. */
   retryAtMs: number;
-  /** Since it was last reached. */
+  /** Since it was last available. */
   failures: number;
 }
 

@@ -51,7 +51,7 @@ export class Exchange {
     if (response?.complete !== true) this.#cut(new Error("the response is not read any further"));
   }
 
-  /** What a failure on the way means: the reason why the exchange was ended, or that the callee was not reached. A refusal stays as it is. */
+  /** What a failure on the way means: the reason why the exchange was ended, or that the callee was unavailable. A refusal stays as it is. */
   failure(error: unknown): Error {
     if (error instanceof TransportFailure || error instanceof Refusal) return error;
     if (this.#why !== undefined) return this.#why;

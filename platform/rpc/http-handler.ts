@@ -19,7 +19,7 @@ import type { ServerCalls } from "./server-calls.ts";
 import type { Fields } from "./interceptors.ts";
 import { responseHeaders } from "./wire-call.ts";
 
-/** Answers 200 while the process is ready, to anybody. */
+/** Responds with 200 while the process is ready; needs no token. */
 const readyPath = "/readyz";
 
 interface Begun extends Accepted {

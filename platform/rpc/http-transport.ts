@@ -93,7 +93,7 @@ class HttpRequests {
     this.#encoding = encoding;
   }
 
-  /** Throws the refusal of the first that responds with one. One that did not execute the call is no reason to give up. */
+  /** Throws the refusal of the first that responds with one. One that did not execute the call is no reason to stop trying. */
   async send(method: MethodContract, request: Message, call: Call): Promise<Begun> {
     const message = messageCodec(method.method.input, this.#encoding).encode(request);
     const body = method.streams ? messageEnvelope(message) : message;

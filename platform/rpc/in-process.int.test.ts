@@ -27,7 +27,7 @@ const silent = () => undefined;
 const log: Logger = { debug: silent, info: silent, warn: silent, error: silent, child: () => log };
 
 describe("in-process rpc", () => {
-  it("freezes requests and answers in tests, so that whoever changes one is found", async () => {
+  it("freezes requests and responses in tests, so that changing one throws", async () => {
     const rpc = createInProcessRpc({ log, freeze: true });
     const greet = async (request: { sku: string }) => {
       assert.throws(() => (request.sku = "coffee"), TypeError);
@@ -35,8 +35,8 @@ describe("in-process rpc", () => {
     };
     rpc.serve("greeter", [implement(GreeterService, { ...greeterHandlers, greet })]);
     const client = rpc.clientsFor("orders").of("greeter", GreeterService);
-    const answer = await client.greet(create(LineSchema, { sku: "tea", quantity: 1 }), rootCall({ caller: "orders", timeoutMs: 1000 }));
-    assert.throws(() => (answer.lines[0]!.sku = "coffee"), TypeError);
+    const response = await client.greet(create(LineSchema, { sku: "tea", quantity: 1 }), rootCall({ caller: "orders", timeoutMs: 1000 }));
+    assert.throws(() => (response.lines[0]!.sku = "coffee"), TypeError);
     await rpc.stop();
   });
 

@@ -10,7 +10,7 @@ import type { ConcurrencyLimiter } from "./concurrency-limiter.ts";
 import { notServed, refusalFor } from "./faults.ts";
 import { deepFreeze } from "./freeze.ts";
 
-// Everything between a caller and a handler, whichever way the call came: in this process, over gRPC or over HTTP.
+// Everything between a caller and a handler, however the call came: in this process, over gRPC or over HTTP.
 //
 //   `checks`        before a handler, in their order; the same for unary calls and streams
 //   `interceptors`  around a unary handler, outermost first
@@ -21,7 +21,7 @@ import { deepFreeze } from "./freeze.ts";
 
 /** A message, or what `create` makes one of. */
 export type Fields = Record<string, unknown>;
-export type Answer = (request: Message, call: Call) => Promise<Fields> | AsyncIterable<Fields>;
+export type Handle = (request: Message, call: Call) => Promise<Fields> | AsyncIterable<Fields>;
 
 /** The process that serves, as far as the steps need it. */
 export interface ServingProcess {
@@ -40,7 +40,7 @@ export interface MethodInit {
   readonly name: string;
   readonly contract: MethodContract;
   readonly validate: (message: Message) => void;
-  readonly answer: Answer;
+  readonly handle: Handle;
   readonly limiter: ConcurrencyLimiter;
   readonly urgent: boolean;
   readonly process: ServingProcess;
@@ -124,7 +124,7 @@ export function stepsOf(method: MethodInit, { admitted }: { readonly admitted: b
     for (const each of ownChecks) each(method, message, call);
     return freeze ? deepFreeze(message) : message;
   };
-  const handle: Unary = async (message, call) => replyOf(method, await (method.answer(message, call) as Promise<Fields>)); // the contract says that it is unary
+  const handle: Unary = async (message, call) => replyOf(method, await (method.handle(message, call) as Promise<Fields>)); // the contract says that it is unary
   const intercepted = interceptors.reduceRight((next, wrap) => wrap(method, next), handle);
   return { check, unary: async (request, call) => intercepted(check(request, call), call) };
 }

@@ -49,7 +49,7 @@ export function createRemoteService(options: RemoteServiceOptions): RemoteServic
     return isMessage(request, input) ? request : create(input, request);
   }
 
-  /** Counts how a call ended; gives the error that its caller gets. */
+  /** Counts how a call ended; returns the error that its caller gets. */
   function failure(error: unknown, call: Call, method: MethodContract, hadMs: number): Error {
     const refusal = error instanceof TransportFailure ? undefined : refusalIn(error);
     if (refusal !== undefined && refusal.code !== "deadline_exceeded") {

@@ -32,7 +32,7 @@ const away = () => new TransportFailure("connection reset");
 const neverSent = () => new TransportFailure("connection refused", { notExecuted: true });
 const callOf = (init: Partial<CallInit> = {}) => new Call({ caller: "test", deadlineMs: performance.now() + 10_000, ...init });
 
-/** A service behind a transport that does what the script says, call by call, and then answers. */
+/** A service behind a transport that does what the script says, call by call, and then responds. */
 function setup(script: (() => Message | Error)[] = [], { random = 0.5 }: { readonly random?: number } = {}) {
   let nowMs = 1_000;
   const warnings: LogFields[] = [];
@@ -40,17 +40,17 @@ function setup(script: (() => Message | Error)[] = [], { random = 0.5 }: { reado
   const log: Logger = { debug: silent, info: silent, warn: (fields) => void warnings.push(fields), error: silent, child: () => log };
   const sent: Call[] = [];
   const pausesMs: number[] = [];
-  const answer = (call: Call): Message => {
+  const respond = (call: Call): Message => {
     sent.push(call);
     const next = script.shift()?.() ?? thing;
     if (next instanceof Error) throw next;
     return next;
   };
   const transport: Transport = {
-    unary: async (_, __, call) => answer(call),
+    unary: async (_, __, call) => respond(call),
     async *stream(_, __, call) {
-      yield answer(call);
-      yield answer(call);
+      yield respond(call);
+      yield respond(call);
     },
     close: () => undefined,
   };
@@ -69,7 +69,7 @@ function setup(script: (() => Message | Error)[] = [], { random = 0.5 }: { reado
 
 const outcome = (call: Promise<Message>) =>
   call.then(
-    () => "answered",
+    () => "succeeded",
     (error: unknown) => refusalIn(error)?.reason ?? String(error),
   );
 const times = (count: number, what: () => Error) => Array.from({ length: count }, () => what);
@@ -89,7 +89,7 @@ describe("a service elsewhere", () => {
       const { client, sent } = setup([away]);
       assert.equal(
         await outcome(client[method](tea, callOf({ idempotencyKey }))),
-        tries === 2 ? "answered" : "DEPENDENCY_UNAVAILABLE",
+        tries === 2 ? "succeeded" : "DEPENDENCY_UNAVAILABLE",
         method,
       );
       assert.equal(sent.length, tries, method);
@@ -99,7 +99,7 @@ describe("a service elsewhere", () => {
 
   it("RES-02: a call that was not executed is retried, whatever it is", async () => {
     const { client, sent } = setup([neverSent]);
-    assert.equal(await outcome(client.write(tea, callOf())), "answered");
+    assert.equal(await outcome(client.write(tea, callOf())), "succeeded");
     assert.equal(sent.length, 2);
   });
 
@@ -172,9 +172,9 @@ describe("a service elsewhere", () => {
     const probe = client.write(tea, callOf());
     assert.equal(state(), "half-open");
     assert.equal(await outcome(client.write(tea, callOf())), "DEPENDENCY_UNAVAILABLE", "one at a time");
-    assert.equal(await outcome(probe), "answered");
+    assert.equal(await outcome(probe), "succeeded");
     assert.deepEqual([state(), sent.length], ["closed", 7]);
-    assert.equal(await outcome(client.write(tea, callOf())), "answered");
+    assert.equal(await outcome(client.write(tea, callOf())), "succeeded");
   });
 
   it("RES-01: opens within a retried call too, which then stops", async () => {
@@ -188,7 +188,7 @@ describe("a service elsewhere", () => {
     const [one, other] = [setup(times(5, away)), setup()];
     for (let n = 0; n < 5; n++) await outcome(one.client.write(tea, callOf()));
     assert.deepEqual([one.remote.figures().breaker, other.remote.figures().breaker], ["open", "closed"]);
-    assert.equal(await outcome(other.client.write(tea, callOf())), "answered");
+    assert.equal(await outcome(other.client.write(tea, callOf())), "succeeded");
   });
 
   it("RES-01: a callee that misses the deadline of a long enough call counts as failing; a refusal, a short call and a caller that left do not", async () => {

@@ -8,7 +8,7 @@ type Methods<S extends DescService> = S["method"];
 
 /**
  * A method's implementation: gets the validated, deeply readonly request; replies with what `create` would take, once or as a stream.
- * A stream ends when `call.signal` aborts: at the deadline, or when nobody reads it any more. A method whose contract honours an
+ * A stream ends when `call.signal` aborts: at the deadline, or when it is not read any more. A method whose contract honours an
  * idempotency key has one of the forms in keyed.ts.
  */
 export type Handler<M> =

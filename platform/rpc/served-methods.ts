@@ -11,7 +11,7 @@ import type { Call } from "../call/call.ts";
 import type { KeyStore } from "../database/idempotency.ts";
 import { notServed, refusalFor } from "./faults.ts";
 import { replyOf, stepsOf } from "./interceptors.ts";
-import type { Answer, Fields, MethodInit, ServingProcess, Steps } from "./interceptors.ts";
+import type { Fields, Handle, MethodInit, ServingProcess, Steps } from "./interceptors.ts";
 import { checkKeyed, honourKey } from "./keyed.ts";
 import type { KeyedHandler } from "./keyed.ts";
 import type { Route } from "./rpc.ts";
@@ -20,11 +20,11 @@ export interface ServedMethodsOptions {
   readonly log: Logger;
   /** For each service, on calls that come from the edge. Calls of services pass: they serve a call that has been admitted. */
   readonly limits?: Partial<ConcurrencyLimits>;
-  /** Freezes requests and replies, so that whoever changes one is found. For tests: it costs more than the call. */
+  /** Freezes requests and replies, so that changing one throws. For tests: it costs more than the call. */
   readonly freeze?: boolean;
 }
 
-type AnyHandler = Answer | KeyedHandler<Message, Fields, Message>;
+type AnyHandler = Handle | KeyedHandler<Message, Fields, Message>;
 
 /** A method as it is served here. */
 export interface ServedMethod extends MethodInit {
@@ -93,7 +93,7 @@ export class ServedMethods {
     this.#streams.add(end);
     const own = call.with({ idempotencyKey: call.idempotencyKey, signal: AbortSignal.any([call.signal, end.signal]) });
     try {
-      const replies = method.answer(message, own) as AsyncIterable<Fields>; // the contract says that it streams
+      const replies = method.handle(message, own) as AsyncIterable<Fields>; // the contract says that it streams
       for await (const reply of replies) yield replyOf(method, reply);
       if (this.#stopping) throw notServed(method.name);
       own.check();
@@ -137,8 +137,8 @@ export class ServedMethods {
     if (handler === undefined) throw new Error(`${service} does not implement ${name}`);
     checkKeyed(handler, contract);
     // A handler in a keyed form is a unary method's: `checkKeyed` has seen to it.
-    const answer = typeof handler === "function" ? handler.bind(handlers) : honourKey(handler, contract.method as DescMethodUnary, store);
-    const init = { name, contract, validate: validatorOf(input), answer, limiter, urgent: isUrgent(contract), process: this.#process };
+    const handle = typeof handler === "function" ? handler.bind(handlers) : honourKey(handler, contract.method as DescMethodUnary, store);
+    const init = { name, contract, validate: validatorOf(input), handle, limiter, urgent: isUrgent(contract), process: this.#process };
     return { ...init, all: stepsOf(init, { admitted: false }), admitted: stepsOf(init, { admitted: true }) };
   }
 

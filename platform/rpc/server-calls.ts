@@ -46,7 +46,7 @@ export class ServerCalls {
     return new Set([...this.#options.methods.routes.values()].flatMap((routes) => routes.map(({ service }) => service)));
   }
 
-  /** What `read` gives for a connection, read once: for the same connection it stays the same, and reading it costs more than a call. */
+  /** What `read` returns for a connection, read once: for the same connection it stays the same, and reading it costs more than a call. */
   identitiesOf(connection: object | undefined, read: () => readonly string[] | undefined): readonly string[] | undefined {
     const known = connection === undefined ? undefined : this.#identities.get(connection);
     if (known !== undefined) return known;

@@ -15,8 +15,8 @@ export function identitiesOf(certificate: X509Certificate | Pick<PeerCertificate
 }
 
 /**
- * Node gives the names in one text, `URI:a, DNS:b`. One with a comma, a quote or an unprintable character is quoted as in JSON, so that
- * nothing in it looks like another name. A text of another form is not trusted: it gives no names.
+ * Node has the names in one text, `URI:a, DNS:b`. One with a comma, a quote or an unprintable character is quoted as in JSON, so that
+ * nothing in it is taken for another name. A text of another form is not trusted: it has no names.
  */
 function alternativeNames(text: string): string[] {
   const names: string[] = [];

@@ -82,7 +82,7 @@ for (const [plain, secure] of [
           replace: own.replace,
           ledger: () =>
             client.ledger(tea, rootCall({ caller, timeoutMs: 2_000 })).then(
-              () => "answered",
+              () => "succeeded",
               (error: unknown) => refusalIn(error)?.reason ?? String(error),
             ),
         };
@@ -109,8 +109,8 @@ for (const [plain, secure] of [
 
     it("ID-12 SEC-01: serves callers with their own certificate that the method allows", async () => {
       await using greeter = await setup();
-      assert.equal(await greeter.call("orders", await certificateOf(["orders"])), "answered");
-      assert.equal(await greeter.call("orders", await certificateOf(["catalog", "orders"])), "answered");
+      assert.equal(await greeter.call("orders", await certificateOf(["orders"])), "succeeded");
+      assert.equal(await greeter.call("orders", await certificateOf(["catalog", "orders"])), "succeeded");
       assert.equal(await greeter.call("orders", await certificateOf(["catalog"])), "UNAUTHENTICATED");
       assert.equal(await greeter.call("catalog", await certificateOf(["catalog"])), "PERMISSION_DENIED");
     });
@@ -118,7 +118,7 @@ for (const [plain, secure] of [
     it("reads a certificate once for each connection", async () => {
       await using greeter = await setup();
       const { ledger } = await greeter.callAs("orders", await certificateOf(["orders"]));
-      for (let n = 0; n < 10; n++) assert.equal(await ledger(), "answered");
+      for (let n = 0; n < 10; n++) assert.equal(await ledger(), "succeeded");
       assert.equal(greeter.reads(), 1);
     });
 
@@ -152,12 +152,12 @@ for (const [plain, secure] of [
       const before = await greeter.callAs("orders", await certificateOf(["catalog"]));
       assert.equal(await before.ledger(), "UNAUTHENTICATED");
       await greeter.replace(await certificateOf(["greeter"]));
-      assert.equal(await greeter.call("orders", await certificateOf(["orders"])), "answered");
+      assert.equal(await greeter.call("orders", await certificateOf(["orders"])), "succeeded");
       // From now on it is another service: new connections fail.
       await greeter.replace(await certificateOf(["catalog"]));
       assert.match(await greeter.call("orders", await certificateOf(["orders"])), unreachable);
       await greeter.replace(await certificateOf(["greeter"]));
       await before.replace(await certificateOf(["orders"]));
-      assert.match(await before.ledger(), /^answered$|^UNAUTHENTICATED$/, "an open connection stays as it was");
+      assert.match(await before.ledger(), /^succeeded$|^UNAUTHENTICATED$/, "an open connection stays as it was");
     });
   });

@@ -18,7 +18,7 @@ export interface TransportFailureOptions extends ErrorOptions {
 /** The callee could not be reached, or disconnected without a response: the call may have been executed, unless this says `notExecuted`. */
 export class TransportFailure extends Error {
   override readonly name = "TransportFailure";
-  /** The call never came to a handler: it may be sent again, whatever it does. */
+  /** The call was never executed: it may be sent again, whatever it does. */
   readonly notExecuted: boolean;
 
   constructor(message: string, { notExecuted = false, ...options }: TransportFailureOptions = {}) {

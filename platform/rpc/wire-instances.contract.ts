@@ -57,7 +57,7 @@ export function wireInstances(protocol: WireProtocol): void {
     const until = async (instance: string) => {
       responded.clear();
       for (const endsMs = performance.now() + 20_000; !responded.has(instance) && performance.now() < endsMs;)
-        await client.greet(tea, callOf({ idempotencyKey: "key" }));
+        await client.buy(tea, callOf({ idempotencyKey: "key" }));
       assert.ok(responded.has(instance), `${instance} did not respond`);
     };
     await until("first");

@@ -78,7 +78,7 @@ export function wireContract(wire: WireUnderTest): void {
         );
       assert.equal(await outcome(client.inside(tea, callOf({ idempotencyKey: "key" }))), "internal");
       assert.equal(
-        await outcome(client.greet({ sku: "n".repeat(17 * 1024 * 1024), quantity: 1 }, callOf({ idempotencyKey: "key" }))),
+        await outcome(client.buy({ sku: "n".repeat(17 * 1024 * 1024), quantity: 1 }, callOf({ idempotencyKey: "key" }))),
         "internal",
       );
       assert.equal(await outcome(client.greet(tea, callOf())), "succeeded");

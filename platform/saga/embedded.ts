@@ -109,7 +109,7 @@ async function conflictOf(
   return first?.id;
 }
 
-/** Begins a saga and runs it; gives its id, or that of the one that prevents it. */
+/** Begins a saga and runs it; returns its id, or that of the one that prevents it. */
 async function begin(store: SagaStore, owner: SagaOwner, saga: NewSaga): Promise<string> {
   for (;;) {
     if (await store.begin(saga)) {

@@ -92,7 +92,7 @@ export class SagaRetries {
     if (this.#ports.monotonicMs() > this.#stepEndsMs) this.#reject?.(refuse({ reason: "DEADLINE_EXCEEDED", code: "deadline_exceeded" }));
   }
 
-  /** What the work gives, unless the attempt is interrupted or the step's time is over before. */
+  /** The result of the work, unless the attempt is interrupted or the step's time is over before. */
   async within<T>(work: Promise<T>): Promise<T> {
     const interrupted = Promise.withResolvers<never>();
     this.#reject = interrupted.reject;
@@ -135,7 +135,7 @@ export class SagaRetries {
     await this.within(pause(pauseMs));
   }
 
-  /** How long the saga is left alone after this attempt. */
+  /** How long the saga pauses after this attempt. */
   pauseBeforeNextAttemptMs(error: unknown): number {
     const { options, random } = this.#ports;
     const backoff = { pauseMsMin: options.pauseMs, pauseMsMax: options.pauseMsMax, jitter };

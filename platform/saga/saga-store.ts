@@ -57,7 +57,7 @@ export interface SagaStore {
   end(claim: SagaClaim, end: StoredEnd, now: Date): Promise<boolean>;
   /** Releases a live saga: any process takes it after the pause. */
   pause(claim: SagaClaim, pauseMs: number): Promise<boolean>;
-  /** Renews leases from now on; gives the ids of those still held. */
+  /** Renews leases from now on; returns the ids of those still held. */
   renew(claims: readonly SagaClaim[], leaseMs: number): Promise<string[]>;
   /** Takes live sagas whose lease or pause is over. */
   take(names: readonly string[], owner: string, leaseMs: number, limit: number): Promise<SagaRow[]>;

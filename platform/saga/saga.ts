@@ -6,9 +6,9 @@ import type { Call } from "../call/call.ts";
 /**
  * One step: what it does in another service, and how that is undone. Both are called with the idempotency key `<saga>/<step>`, and both may
  * be called more than once, by a former owner of the saga too. So the other service must reply to a repeated `do` with its first reply; and
- * an `undo` must store a mark under the do's key, even where nothing was done yet, by which a late `do` is refused.
+ * an `undo` must store a marker under the do's key, even where nothing was done yet, by which a late `do` is refused.
  *
- * The saga's fence is not sent along: it guards the saga's own row; the key and its mark guard the other services.
+ * The saga's fence is not sent along: it guards the saga's own row; the key and its marker guard the other services.
  */
 export interface SagaStep<State> {
   /** Unique within the saga, never changed: it is part of the key. */

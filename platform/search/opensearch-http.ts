@@ -142,6 +142,6 @@ function unavailable(cause: unknown): Error {
 
 function faultOf(error: errors.ResponseError, request: string): OpenSearchFault {
   const body = error.body as { readonly error?: { readonly type?: string; readonly reason?: string } } | undefined;
-  const { type = "unknown", reason = "no reason given" } = body?.error ?? {};
+  const { type = "unknown", reason = "no reason" } = body?.error ?? {};
   return new OpenSearchFault(error.statusCode ?? 0, type, `OpenSearch rejects ${request}: ${type}: ${reason}`, error);
 }

@@ -20,7 +20,7 @@ export function keyCountOf({ sort }: SearchQuery): number {
   return sort.reduce((count, { by }) => count + (by === "relevance" ? 2 : 1), 0);
 }
 
-/** The cursor of a position in the answer to this query. */
+/** The cursor of a position in the result of this query. */
 export function encodeCursor(index: string, query: SearchQuery, position: Position): string {
   const { keys, id, corrected } = position;
   const facts = corrected === undefined ? [keys, id] : [keys, id, corrected];

@@ -69,9 +69,9 @@ async function wordsInDocuments(
   words: readonly string[],
   stems: ReadonlyMap<string, string>,
 ): Promise<Set<string>> {
-  const asked = words.map((word) => anyWord(index, [stems.get(word) || word]));
+  const wanted = words.map((word) => anyWord(index, [stems.get(word) || word]));
   const rows = await queries.rows<{ word: string }>(sql`
-    select word from unnest(${words}::text[], ${asked}::text[]) as asked (word, query)
+    select word from unnest(${words}::text[], ${wanted}::text[]) as wanted (word, query)
     where exists (select from search_documents where terms @@ query::tsquery)`);
   return new Set(rows.map(({ word }) => word));
 }

@@ -1,4 +1,4 @@
-/** Words that say nothing, as PostgreSQL's English dictionary has them: left out of what is asked for, unless there are no others. */
+/** Words that say nothing, as PostgreSQL's English dictionary has them: left out of queries, unless there are no others. */
 export const stopWords: readonly string[] = (
   "i me my myself we our ours ourselves you your yours yourself yourselves he him his himself she her hers herself it its itself they " +
   "them their theirs themselves what which who whom this that these those am is are was were be been being have has had having do " +

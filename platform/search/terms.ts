@@ -3,7 +3,7 @@ import type { SearchDocument, SearchQuery } from "./search.ts";
 import { wordsOf } from "./words.ts";
 
 // A document's terms are a tsvector without positions: words as `<index>:<tier>:<word>`, keywords as `<index>:k:<name>=<value>`.
-// Tier a holds the words of text a, tier b also those of b, tier c all. So one index answers text, weights and filters at once.
+// Tier a holds the words of text a, tier b also those of b, tier c all. So one index serves text, weights and filters at once.
 
 const tiers = ["a", "b", "c"] as const;
 const keywordLengthMax = 200;

@@ -163,7 +163,7 @@ function checkDeclared({ name, subscriptions = [], queues = [] }: ServiceDefinit
   if (missing !== undefined) throw new Error(`${name} has not created its declared ${missing}`);
 }
 
-/** Resolves when all events are applied, all due tasks done and nothing is under way. One round may give work to another service, so there are rounds until one changes nothing. */
+/** Resolves when all events are applied, all due tasks done and nothing is under way. One round may cause work in another service, so there are rounds until one changes nothing. */
 export async function settleServices(hosted: readonly HostedService[], others: () => Promise<void> = async () => undefined): Promise<void> {
   let before = "";
   for (;;) {

@@ -73,7 +73,7 @@ export interface DeclaredQueue {
   readonly schema: DescMessage;
 }
 
-/** What `load` gives: usually the module `create-service.ts`. */
+/** What `load` returns: usually the module `create-service.ts`. */
 export interface ServiceModule<Settings = unknown> {
   createService(context: ServiceContext<Settings>): Service;
 }

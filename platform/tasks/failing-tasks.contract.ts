@@ -15,7 +15,7 @@ export function failingTasks({ app, effect, effectsOf, database }: TasksSetup): 
       t,
       async (task) => {
         tries.push(clock.now().getTime());
-        if (task.attempt < 5) throw refuse({ reason: "MAIL_SERVER_AWAY", code: "unavailable", message: "No answer" });
+        if (task.attempt < 5) throw refuse({ reason: "MAIL_SERVER_UNAVAILABLE", code: "unavailable", message: "No response" });
         return effect(task, `try ${task.attempt}`);
       },
       { retryDelayMs: 1_000, retryDelayMsMax: 5_000 },
@@ -28,7 +28,7 @@ export function failingTasks({ app, effect, effectsOf, database }: TasksSetup): 
     const delays: number[] = [];
     for (const [at, expectedMs] of [800, 2_400, 4_000, 4_500].entries()) {
       const [waiting] = await list("waiting");
-      assert.deepEqual([waiting?.attempts, waiting?.cause], [at + 1, "MAIL_SERVER_AWAY: No answer"]);
+      assert.deepEqual([waiting?.attempts, waiting?.cause], [at + 1, "MAIL_SERVER_UNAVAILABLE: No response"]);
       clock.advance(expectedMs - 1);
       await tasks.idle();
       assert.equal(tries.length, at + 1);
@@ -48,7 +48,7 @@ export function failingTasks({ app, effect, effectsOf, database }: TasksSetup): 
       async (task, taskCall) => {
         tries.push(taskCall);
         assert.ok(taskCall.remainingMs() > 0 && taskCall.remainingMs() <= 5_000);
-        if (task.attempt < 3) throw refuse({ reason: "MAIL_SERVER_AWAY", code: "unavailable", message: "No answer" });
+        if (task.attempt < 3) throw refuse({ reason: "MAIL_SERVER_UNAVAILABLE", code: "unavailable", message: "No response" });
       },
       { retryDelayMs: 1_000, timeoutMs: 5_000 },
     );

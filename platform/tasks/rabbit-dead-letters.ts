@@ -35,7 +35,7 @@ export function rabbitDeadLetters(needs: Needs): ReopeningChannel {
     const alert = { alert: "TASK_UNDELIVERED", task: message?.id, queue: routingKey, reason };
     if (message === undefined) return log.error(alert, "RabbitMQ could not deliver a message that belongs to no task");
     const [task] = await beginTasks(database, [message], leaseMs);
-    if (task === undefined) return log.error(alert, "RabbitMQ could not deliver a message whose task has gone on without it");
+    if (task === undefined) return log.error(alert, "RabbitMQ could not deliver a message whose task no longer waits for it");
     log.error(alert, "RabbitMQ could not deliver a task's message: this counts as a failed try");
     const error = refuse({
       reason: "DEPENDENCY_UNAVAILABLE",

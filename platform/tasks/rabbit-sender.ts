@@ -165,7 +165,7 @@ export class RabbitSender implements Dispatch {
     else this.#failing = false;
   }
 
-  /** Makes tasks due again that did not reach a queue, and claims due ones after a pause. */
+  /** Makes tasks due again that did not come to a queue, and claims due ones after a pause. */
   async #unsend(messages: readonly Claim[], error: unknown): Promise<void> {
     const { connection, database, log } = this.#needs;
     // A lost connection is logged by itself.

@@ -64,8 +64,10 @@ describe("tasks over rabbitmq", () => {
     await shop.engine().start();
     const management = new URL(engineAddress("ENGINE_RABBITMQ_MANAGEMENT"));
     const authorization = `Basic ${btoa(`${management.username}:${management.password}`)}`;
-    const answer = await fetch(new URL(`/api/queues/%2F/${shop.rabbit.nameOf("work")}`, management.origin), { headers: { authorization } });
-    const { durable, type, arguments: limits } = (await answer.json()) as Record<string, unknown>;
+    const response = await fetch(new URL(`/api/queues/%2F/${shop.rabbit.nameOf("work")}`, management.origin), {
+      headers: { authorization },
+    });
+    const { durable, type, arguments: limits } = (await response.json()) as Record<string, unknown>;
     assert.deepEqual([durable, type], [true, "quorum"]);
     assert.deepEqual(limits, {
       "x-queue-type": "quorum",
@@ -163,7 +165,7 @@ describe("tasks over rabbitmq", () => {
     await tasks.start();
     await shop.add(tasks, ["first"]);
     await work.entered;
-    await shop.add(tasks, ["moved", "skipped", "kept"]);
+    await shop.add(tasks, ["moved", "skipped", "unchanged"]);
     await eventually(async () => (await shop.rabbit.waitingIn(shop.rabbit.nameOf("work"))) === 3);
     const waiting = await shop.list("waiting");
     assert.deepEqual(
@@ -175,7 +177,7 @@ describe("tasks over rabbitmq", () => {
     assert.equal(await skipTask(shop.database, waiting.find(({ key }) => key === "skipped")!.id, new Date()), true);
     work.leave();
     await tasks.idle();
-    assert.deepEqual(ran, ["first", "kept"]);
+    assert.deepEqual(ran, ["first", "unchanged"]);
     assert.deepEqual(
       (await shop.list("waiting")).map(({ key, dueAt, attempts }) => [key, dueAt, attempts]),
       [["moved", later, 0]],
@@ -297,7 +299,7 @@ describe("tasks over rabbitmq", () => {
     await tasks.start();
     await tasks.idle();
     assert.equal((await shop.effects()).length, 1);
-    await rabbit.connection.queueDelete(rabbit.nameOf("work")); // somebody deletes what is in use
+    await rabbit.connection.queueDelete(rabbit.nameOf("work")); // deleted while it is in use
     await shop.add(tasks, ["2"]);
     await tasks.idle();
     assert.equal((await shop.effects()).length, 2);

@@ -54,7 +54,7 @@ export function insertTasks(tasks: readonly CausedTask[], now: Date): Sql {
 }
 
 /**
- * Claims due tasks of several queues, to begin them here or to send them to the process that begins them, and gives the next due time after
+ * Claims due tasks of several queues, to begin them here or to send them to the process that begins them, and returns the next due time after
  * them. One statement; it updates the rows by their `ctid`, because with a join a plan that was made while the table was small scans it whole,
  * long after it has grown.
  */
@@ -112,7 +112,7 @@ export async function beginTasks(queries: Queries, messages: readonly Claim[], l
   return rows.map(({ due_at: dueAt, ...row }) => ({ ...row, dueAt }));
 }
 
-/** Renews the leases of running tasks from now on; gives the ids of those whose claim is still valid. */
+/** Renews the leases of running tasks from now on; returns the ids of those whose claim is still valid. */
 export async function renewTasks(queries: Queries, claims: readonly Claim[], leaseMs: number): Promise<string[]> {
   const rows = await queries.rows<{ id: string }>(sql`
     update tasks set lease_until = clock_timestamp() + interval '1 millisecond' * ${leaseMs}::integer
@@ -126,7 +126,7 @@ export function unsendTasks(queries: Queries, messages: readonly Claim[]): Promi
   return queries.run(sql`update tasks set sent = false, lease_until = null, fence = fence + 1 where ${validClaims(messages)} and sent`);
 }
 
-/** Marks tasks as done, those whose claim is still valid; gives their ids. */
+/** Marks tasks as done, those whose claim is still valid; returns their ids. */
 export async function finishTasks(queries: Queries, claims: readonly Claim[], now: Date): Promise<string[]> {
   const rows = await queries.rows<{ id: string }>(sql`
     update tasks set state = 'done', ended_at = ${now}, lease_until = null, fence = fence + 1, cause = null
@@ -175,7 +175,7 @@ export function releaseTasks(queries: Queries, claims: readonly Claim[]): Promis
     where ${validClaims(claims)}`);
 }
 
-/** Moves a waiting task's due time, also when it was sent and nobody has begun it; a done, dead or running one stays as it is. */
+/** Moves a waiting task's due time, also when it was sent and no process has begun it; a done, dead or running one stays as it is. */
 export function moveTask(tx: Transaction, task: { readonly queue: string; readonly key: string; readonly dueAt: Date }): Promise<number> {
   return tx.run(sql`
     update tasks set due_at = ${task.dueAt}, sent = false, lease_until = null, fence = fence + sent::integer
@@ -190,7 +190,7 @@ export async function anyTaskDue(queries: Queries, queues: readonly string[], no
   return due;
 }
 
-/** Deletes tasks that were done before then, at most `limit`; gives how many. */
+/** Deletes tasks that were done before then, at most `limit`; returns how many. */
 export function sweepTasks(database: Database, before: Date, limit: number): Promise<number> {
   return database.run(sql`
     delete from tasks where ctid = any (array(

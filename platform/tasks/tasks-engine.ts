@@ -19,7 +19,7 @@ import type { NewTask, Queue, Tasks } from "./tasks.ts";
 export interface TasksInit {
   readonly service: string;
   readonly database: Database;
-  /** The queues, or a function that gives them: called once, at the first task or the start, because a service has its tasks before its queues. */
+  /** The queues, or a function that returns them: called once, at the first task or the start, because a service has its tasks before its queues. */
   readonly queues: readonly Queue[] | (() => readonly Queue[]);
   readonly clock: Clock;
   readonly ids: Ids;

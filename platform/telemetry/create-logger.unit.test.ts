@@ -174,7 +174,7 @@ describe("createLogger", () => {
     assert.deepEqual(rest, { ...fields, when: "1970-01-01T00:00:00.000Z" });
   });
 
-  it("bounds a line whatever it is handed", () => {
+  it("limits the length of a line, whatever is logged", () => {
     const { log, written } = setup();
     log.info(
       { text: "x".repeat(1e6), list: Array.from({ length: 1e4 }, (_, at) => at), error: new Error("y".repeat(1e6)) },

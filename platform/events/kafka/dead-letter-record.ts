@@ -3,7 +3,7 @@ import { recordOf } from "./event-record.ts";
 import type { ReceivedRecord } from "./event-record.ts";
 import type { DeadLetter } from "../subscriptions/dead-letter-store.ts";
 
-/** A longer value is left out: the event's position, or the record's offset, tells where it is. */
+/** A longer value is left out: the event's position, or the record's offset, shows where it is. */
 const valueBytesMax = 400_000;
 
 /** The record of a dead letter: the event's own record, and headers that say why it was parked. */

@@ -20,7 +20,7 @@ async function openProcess(options: Partial<KafkaOptions>) {
 }
 
 describe("events: Kafka with TLS", () => {
-  it("SEC-05: reach a subscriber over encrypted connections only, with the configured authority", async () => {
+  it("SEC-05: come to a subscriber over encrypted connections only, with the configured authority", async () => {
     const server = await openTlsBroker(broker);
     const { process, lines } = await openProcess({ brokers: [`127.0.0.1:${server.port}`], tls: true, ca: server.ca });
     const watching = await process.subscribe([recording("watch")], quick);

@@ -27,7 +27,7 @@ export interface PartitionWindow {
   readonly topic: string;
   readonly partition: number;
   readonly listeners: Set<RecordListener>;
-  /** The topic's id: undefined until the cluster has been asked for the partition's end. */
+  /** The topic's id: undefined until the partition's end has been read from the cluster. */
   id: string | undefined;
   from: number;
   to: number;
@@ -77,7 +77,7 @@ export function notifyListeners(window: PartitionWindow, received: readonly Rece
   for (const listener of window.listeners) listener(received);
 }
 
-/** The records of a window from an offset on, which must lie in the window. */
+/** The records of a window from an offset on, which must be in the window. */
 export function fromWindow({ records, to }: PartitionWindow, id: string, offset: number): Chunk {
   let [low, high] = [0, records.length];
   while (low < high) {

@@ -26,7 +26,7 @@ async function openSilentBroker() {
 const timers = () => process.getActiveResourcesInfo().filter((name) => name === "Timeout").length;
 
 describe("events: a broker that never responds", () => {
-  it("R10: does not hold up the stop of a process, nor whoever waits for events, and leaves no timer behind", async () => {
+  it("R10: does not delay the stop of a process, nor callers that wait for events, and leaves no timer behind", async () => {
     const broker = await openSilentBroker();
     const installation = await openTestInstallation({ broker: (log) => createKafkaEvents({ brokers: [broker.address], log }) });
     const before = timers();

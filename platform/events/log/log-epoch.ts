@@ -14,7 +14,7 @@ interface Found {
 
 /**
  * Raises the epoch when the database has moved to another server, or its transaction ids went back, since the log was last opened: old and
- * new ids cannot be compared then. `ahead` is a reader's position that this log has not reached: the log must have lost events.
+ * new ids cannot be compared then. `ahead` is a reader's position beyond the end of this log: the log must have lost events.
  */
 export async function checkEpoch(database: Database, ahead?: Position): Promise<void> {
   if (ahead === undefined) {

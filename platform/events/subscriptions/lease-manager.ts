@@ -12,7 +12,7 @@ import { baseName } from "./partition-name.ts";
 import type { SubscriptionLoop } from "./subscription-loop.ts";
 
 const roundMs = 1_000;
-/** A lease beyond the fair share that stays free for so long is taken all the same, and such surplus is kept for `keepSurplusMs`. */
+/** A lease beyond the fair share that stays free for so long is taken all the same, and such surplus is held for `keepSurplusMs`. */
 const unclaimedMs = 900;
 const keepSurplusMs = 30_000;
 
@@ -170,7 +170,10 @@ export class LeaseManager {
       await releaseLeases(database, [lease]);
       await database.notify(leaseChannel);
     } catch (error) {
-      log.warn({ error, service, subscription: lease.name }, "a lease could not be handed over, it expires after its time-out");
+      log.warn(
+        { error, service, subscription: lease.name },
+        "a lease could not be released for another process, it expires after its time-out",
+      );
     }
   }
 

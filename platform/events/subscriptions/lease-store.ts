@@ -39,7 +39,7 @@ export function takeLeases(database: Database, owner: string, names: readonly st
     returning name, fence, epoch, xid, position::text as position, offsets`);
 }
 
-/** Extends leases; returns the names of those still held. An expired lease is lost even when nobody has taken it yet. */
+/** Extends leases; returns the names of those still held. An expired lease is lost even when no process has taken it yet. */
 export async function renewLeases(database: Database, leases: readonly Lease[], leaseMs: number): Promise<string[]> {
   const names = leases.map(({ name }) => name);
   const fences = leases.map(({ fence }) => fence);

@@ -48,7 +48,7 @@ export interface RunningNeeds {
   /** Aborted when the service stops. */
   readonly stopping: AbortSignal;
   readonly onParked: () => void;
-  /** Called when the broker cannot say how many partitions there are: it is asked again until it can. */
+  /** Called when the broker cannot say how many partitions there are: the request is repeated until it can. */
   readonly onStartFailure: (error: unknown, subscription: Subscription) => void;
 }
 

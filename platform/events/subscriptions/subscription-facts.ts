@@ -52,7 +52,7 @@ export function parkedStreams(subscriber: Queries, row: string, limit: number): 
 }
 
 /**
- * A table for a statement of the subscriber over what it derives from events: for each stream, as `stream`, the checkpoint of whoever reads
+ * A table for a statement of the subscriber over what it derives from events: for each stream, as `stream`, the checkpoint of what reads
  * it (`epoch`, `xid`, `position`), and whether the stream is `parked`. What was derived and how far it was read are then of one moment.
  */
 export async function checkpointsOf(subscriber: Queries, subscription: string, streams: readonly string[]): Promise<Sql> {

@@ -14,7 +14,7 @@ async function ask(params, signal) {
   const response = await fetch(`/api/v1/messages?${new URLSearchParams({ limit: pageSize, ...(query && { query }), ...params })}`, {
     signal,
   });
-  if (!response.ok) throw new Error(`the mailbox answered ${response.status}`);
+  if (!response.ok) throw new Error(`the mailbox responded with ${response.status}`);
   return response.json();
 }
 
@@ -55,8 +55,8 @@ async function choose(id) {
   for (const button of list.querySelectorAll("button")) button.setAttribute("aria-current", String(button.dataset.id === id));
   const path = `/api/v1/messages/${encodeURIComponent(id)}`;
   const [parsed, source] = await Promise.all([
-    fetch(path).then((answer) => answer.json()),
-    fetch(`${path}/raw`).then((answer) => answer.text()),
+    fetch(path).then((response) => response.json()),
+    fetch(`${path}/raw`).then((response) => response.text()),
   ]);
   if (chosen !== id) return;
   element("subject").textContent = parsed.subject || "(no subject)";
@@ -95,7 +95,7 @@ function complain(error) {
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Fills the list anew and then asks for what is newer, each question waiting at the server until there is something. */
+/** Fills the list anew and then requests what is newer; each request waits at the server until there is something. */
 async function watch() {
   watching.abort();
   const { signal } = (watching = new AbortController());
