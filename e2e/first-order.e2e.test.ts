@@ -1,4 +1,4 @@
 import { firstOrder } from "./first-order.scenarios.ts";
-import { cluster, oneProcess, overGrpc } from "./topologies.ts";
+import { cluster, oneProcess, overGrpc, overHttp } from "./topologies.ts";
 
-for (const topology of [oneProcess, overGrpc, cluster]) firstOrder(topology);
+for (const topology of [oneProcess, overGrpc, overHttp, cluster]) firstOrder(topology);

@@ -3,6 +3,7 @@ import type { Operator } from "./operator.ts";
 import { startShop } from "./shop-process.ts";
 import type { ShopProcess } from "./shop-process.ts";
 import { Shopper } from "./shopper.ts";
+import type { Topology } from "./topologies.ts";
 
 /** A shop with one of everything that a path can name, and people who may and may not see it. */
 export interface ShopWithData {
@@ -18,12 +19,14 @@ export interface ShopWithData {
 
 export interface ShopWithDataOptions {
   readonly env?: Readonly<Record<string, string>>;
+  /** One process by default. */
+  readonly topology?: Topology;
   /** What else is to be made through the services themselves, without the gateway. */
   readonly prepare?: (operator: Operator, shop: ShopProcess) => Promise<void>;
 }
 
-export async function openShopWithData({ env = {}, prepare }: ShopWithDataOptions = {}): Promise<ShopWithData> {
-  const shop = await startShop(env);
+export async function openShopWithData({ env = {}, topology, prepare }: ShopWithDataOptions = {}): Promise<ShopWithData> {
+  const shop = await startShop(env, topology);
   const [admin, ada, eve, sku] = await asOperator(shop.environment, async (operator) => {
     const [boss] = await operator.shoppers(shop, 1, ["admin"]);
     const [first, second] = await operator.shoppers(shop, 2);

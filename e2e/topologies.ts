@@ -22,17 +22,22 @@ const nothing = async () => ({});
 
 export const oneProcess: Topology = { name: "one process", command: ["start"], environment: nothing, embedded: true };
 
-/** Everything in one process, and every call over a wire. */
-export const overGrpc: Topology = {
-  name: "one process over gRPC",
+/** Everything in one process, and every call between services over a wire. */
+const overWire = (name: string, scheme: "grpc" | "http"): Topology => ({
+  name,
   command: ["start"],
   embedded: true,
   environment: async () => {
     const [port] = await freePorts(1);
-    const here = `grpc://127.0.0.1:${port}`;
-    return { KONTOR_RPC: here, ...Object.fromEntries(serviceNames.map((name) => [variableOf(name, "URL"), here])) };
+    const address = `${scheme}://127.0.0.1:${port}`;
+    return { KONTOR_RPC: address, ...Object.fromEntries(serviceNames.map((service) => [variableOf(service, "URL"), address])) };
   },
-};
+});
+
+export const overGrpc = overWire("one process over gRPC", "grpc");
+
+/** The wire is the Connect protocol, for networks that let only HTTP/1.1 through. */
+export const overHttp = overWire("one process over HTTP", "http");
 
 export const cluster: Topology = { name: "a process per service", command: ["cluster"], environment: nothing, embedded: true };
 
