@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Shopper } from "./shopper.ts";
 
-/** What a shopper was told of an order: whatever the shop has acknowledged must be there afterwards. */
+/** What was confirmed to a shopper about an order: whatever the shop has acknowledged must be there afterwards. */
 export interface AcknowledgedOrder {
   readonly key: string;
   readonly cart: string;
@@ -18,7 +18,7 @@ export interface AcknowledgedOrder {
 
 const ends = { no: ["PAID"], requested: ["PAID", "CANCELLED"], confirmed: ["CANCELLED"] } as const;
 
-/** Orders one unit, pays, looks, and cancels some of those that are paid: notes in `attempts` what it is told. Throws at the first answer that is not as it should be. */
+/** Orders one unit, pays, looks, and cancels some of those that are paid: records in `attempts` what was confirmed. Throws at the first response that is not as it should be. */
 export async function orderAndPay(shopper: Shopper, sku: string, attempts: AcknowledgedOrder[]): Promise<void> {
   const cart = await shopper.expect(201, "POST", "/v1/carts", { json: { currency: "EUR", lines: [{ sku, quantity: 1 }] } });
   const attempt: AcknowledgedOrder = { key: randomUUID(), cart: cart.body.id, paid: false, seenPaid: false, cancelled: "no" };

@@ -10,7 +10,7 @@ import type { Topology } from "./topologies.ts";
 import { readEvents, watch } from "./server-sent-events.ts";
 import { Shopper } from "./shopper.ts";
 
-/** A shopper's way from registration to the confirmation mail, as the README shows it. */
+/** A shopper's path from registration to the confirmation mail, as the README shows it. */
 export function firstOrder(topology: Topology): void {
   describe(`a first order, as the README shows it: ${topology.name}`, { timeout: suiteTimeoutMs }, () => {
     let shop: ShopProcess;
@@ -48,13 +48,13 @@ export function firstOrder(topology: Topology): void {
     it("ORD-04 CART-03 R5: the same key gives the same bytes, another key the same order, another body a refusal", async () => {
       const cart = await ada.expect(201, "POST", "/v1/carts", { json: { currency: "EUR", lines: [{ sku, quantity: 1 }] } });
       const key = randomUUID();
-      const answers = await Promise.all(
+      const responses = await Promise.all(
         Array.from({ length: 5 }, () => ada.call("POST", "/v1/orders", { json: { cart: cart.body.id }, key })),
       );
-      assert.deepEqual(new Set(answers.map(({ status }) => status)), new Set([201]));
-      assert.equal(new Set(answers.map(({ text }) => text)).size, 1);
+      assert.deepEqual(new Set(responses.map(({ status }) => status)), new Set([201]));
+      assert.equal(new Set(responses.map(({ text }) => text)).size, 1);
       const other = await ada.expect(201, "POST", "/orders", { json: { cart: cart.body.id }, key: randomUUID() });
-      assert.equal(other.body.id, answers[0]!.body.id);
+      assert.equal(other.body.id, responses[0]!.body.id);
       const reused = await ada.expect(422, "POST", "/v1/orders", { json: { lines: [{ sku, quantity: 1 }], currency: "EUR" }, key });
       assert.equal(reused.body.reason, "IDEMPOTENCY_KEY_REUSED");
       await ada.expect(400, "POST", "/v1/orders", { json: { cart: cart.body.id } });
@@ -76,7 +76,7 @@ export function firstOrder(topology: Topology): void {
       );
     });
 
-    it("PAY-06 R6: a duplicate callback pays once, and one that never comes is asked for by the shopper's return", async () => {
+    it("PAY-06 R6: a duplicate callback pays once, and for one that never comes the shopper's return queries the provider", async () => {
       for (const card of ["4000000000000259", "4000000000000341"]) {
         const { body: order } = await ada.order([{ sku, quantity: 1 }]);
         const paid = await ada.pay(order.payment.url, card);
@@ -125,7 +125,7 @@ export function firstOrder(topology: Topology): void {
       }
     });
 
-    it("SEC-06 PAY-01 ID-03: what is a secret or about a person is in no log, event, task or answer kept, a card's number nowhere", async () => {
+    it("SEC-06 PAY-01 ID-03: what is a secret or about a person is in no log, event, task or stored response, a card's number nowhere", async () => {
       const cart = await ada.expect(201, "POST", "/v1/carts", { json: { currency: "EUR", lines: [{ sku, quantity: 1 }] } });
       const { body: order } = await ada.order([{ sku, quantity: 1 }]);
       const paymentSecret = new URL(order.payment.url).pathname.split("/").at(-1)!;
@@ -149,7 +149,7 @@ export function firstOrder(topology: Topology): void {
           .filter((one) => one.what === what)
           .map(({ table }) => table)
           .toSorted();
-      // The mails themselves are no part of the shop: they stand for what has left it. Their content is encoded.
+      // The mailbox is no part of the shop: its mails have left it. Their content is encoded.
       assert.deepEqual(
         Object.keys(nowhere).map((what) => [what, where(what).filter((table) => table !== "mailbox.mails")]),
         Object.keys(nowhere).map((what) => [what, []]),
@@ -159,7 +159,7 @@ export function firstOrder(topology: Topology): void {
       for (const table of where("the payment's secret")) assert.doesNotMatch(table, /\.(events|tasks)$/);
     });
 
-    it("NTF-08 ORD-06 API-04: who watches an order hears of each change at once, in order, and goes on where the connection broke", async () => {
+    it("NTF-08 ORD-06 API-04: a watch of an order sends each change at once, in order, and continues where the connection broke", async () => {
       const { body: order } = await ada.order([{ sku, quantity: 1 }]);
       const watching = await watch(ada, order.id);
       assert.equal(watching.status, 200);
@@ -169,9 +169,9 @@ export function firstOrder(topology: Topology): void {
       assert.deepEqual([first.id, first.data.status], ["1", "PENDING"]);
       await ada.pay(order.payment.url);
       const paid = (await events.next()).value!;
-      const heardMs = Date.now();
+      const receivedMs = Date.now();
       assert.deepEqual([paid.id, paid.data.status], ["2", "PAID"]);
-      assert.ok(heardMs - Date.parse(paid.data.at) < 1_000, "within a second of the change");
+      assert.ok(receivedMs - Date.parse(paid.data.at) < 1_000, "within a second of the change");
       await events.return(undefined);
       await ada.expect(200, "POST", `/v1/orders/${order.id}/cancel`, { json: {} });
       const again = readEvents(await watch(ada, order.id, "2"));
@@ -204,7 +204,7 @@ export function firstOrder(topology: Topology): void {
       assert.equal(code, 0, output);
     });
 
-    it("RES-08: told to stop, it stops with 0", async () => {
+    it("RES-08: on SIGTERM it exits with 0", async () => {
       assert.equal(await shop.stop(), 0);
     });
   });

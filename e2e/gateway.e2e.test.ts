@@ -35,7 +35,7 @@ describe("the way in", () => {
     return answer;
   }
 
-  /** Anybody with a token of their own: what they do to their session troubles nobody else. */
+  /** A shopper with a token of their own: ending its session affects no other test. */
   async function anybody(like: Shopper): Promise<Shopper> {
     const { email, password } = like;
     return Object.assign(new Shopper(fixture.shop), { email, password }).login();

@@ -30,7 +30,7 @@ describe("the services over gRPC", () => {
     ops = `http://127.0.0.1:${port}`;
   });
 
-  it("API-02 PAY-07 NTF-12 TST-03: each answers its own contract, and nobody without a token of this installation", async () => {
+  it("API-02 PAY-07 NTF-12 TST-03: each serves its own contract, and refuses callers without a token of this installation", async () => {
     const log = createLogger({ service: "test", level: "silent" });
     const { remotes: services } = placementOf(readConfiguration(shop.environment));
     const key = await masterKeyOf(undefined, shop.folder);
@@ -50,7 +50,7 @@ describe("the services over gRPC", () => {
             (error: unknown) => refusalIn(error) ?? assert.fail(String(error)),
           );
           const about = `${service} ${method.name}: ${refusal?.reason} ${refusal?.message}`;
-          // What is asked with nothing is answered, or refused by the method itself: it is there.
+          // An empty request is served, or refused by the method itself: the method exists.
           if (known) assert.ok(!["DEPENDENCY_UNAVAILABLE", "INTERNAL_ERROR", "DEADLINE_EXCEEDED"].includes(refusal?.reason ?? ""), about);
           else assert.equal(refusal?.reason, "UNAUTHENTICATED", about);
         }

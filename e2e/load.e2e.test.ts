@@ -64,7 +64,7 @@ describe("a shop under load", () => {
     await until(async () => (await observer.connections()) < connections);
   });
 
-  it("OBS-16: while PostgreSQL stands still the shop lives and is not ready, and is ready when it goes on", async () => {
+  it("OBS-16: while PostgreSQL is suspended the shop lives and is not ready, and is ready when it goes on", async () => {
     const postmaster = fixture.shop.postgresPid;
     // It first, so that it starts no others.
     process.kill(postmaster, "SIGSTOP");
@@ -82,7 +82,7 @@ describe("a shop under load", () => {
     assert.equal(placed.status, 201, placed.text);
   });
 
-  it("RES-08: told to stop under load, it finishes what it has begun, takes no more, and ends with 0 within 10 s", async () => {
+  it("RES-08: on SIGTERM under load it finishes what it has begun, accepts no more, and exits with 0 within 10 s", async () => {
     const unlock = await observer.lock("carts");
     // These are in the middle of it when the signal comes.
     const begun = Array.from({ length: 10 }, () => fixture.ada.call("GET", `/v1/carts/${fixture.ids["cart"]}`));
@@ -117,7 +117,7 @@ describe("a shop under load", () => {
     const code = await fixture.shop.ended;
     await load;
     await assert.rejects(unlock());
-    assert.equal(code, 1, "so that whoever watches over it starts it again");
+    assert.equal(code, 1, "so that its supervisor starts it again");
     assert.ok(fixture.shop.lines.some((text) => text.includes("PostgreSQL has ended") && text.includes('"level":"error"')));
     await fixture.shop.start();
     assert.equal((await fixture.ada.expect(200, "GET", `/v1/orders/${order.id}`)).body.status, "PENDING");

@@ -13,7 +13,7 @@ export interface Observer {
   connections(): Promise<number>;
   /** How many of the shop's statements are under way in this service's database, waiting for locks included. */
   statements(service: string): Promise<number>;
-  /** Locks all tables of a service, so that whoever needs one waits, until the function that it gives is called. */
+  /** Locks all tables of a service, so that every statement on one waits until the returned function is called. */
   lock(service: string): Promise<() => Promise<void>>;
 }
 

@@ -22,7 +22,7 @@ export interface Hands {
   readonly order: { readonly id: string; readonly paymentUrl: string };
 }
 
-/** In how long whatever works must be answered, whatever does not must be refused, and who is to come later be told so. */
+/** How long a response may take: from what works, as a refusal of what does not, or as advice to retry later. */
 const answerWithinMs = Number(process.env["KONTOR_ANSWER_MS"] ?? 3_000);
 /** In how long what was late must be done once everything is back. */
 const doneWithinMs = 20_000;

@@ -121,7 +121,7 @@ function answerIn(error: unknown): number | undefined | "none" {
 }
 
 /**
- * The shop is well again: what it has told its shoppers is so, each paid order has its one confirmation mail, nothing lies in dead letters, and every
+ * The shop has recovered: what it has confirmed to its shoppers is so, each paid order has its one confirmation mail, there are no dead letters, and every
  * invariant holds. `mailsWithinMs` is in how long the last confirmation must have come.
  */
 export async function assertHealthy(shop: ShopProcess, { acknowledged }: Traffic, mailsWithinMs = 20_000): Promise<void> {
@@ -132,7 +132,7 @@ export async function assertHealthy(shop: ShopProcess, { acknowledged }: Traffic
   await assertConsistent(shop);
 }
 
-/** Nothing lies in dead letters, and every invariant holds. */
+/** There are no dead letters, and every invariant holds. */
 export async function assertConsistent(shop: ShopProcess): Promise<void> {
   assert.equal((await shop.run(["tasks", "list"])).output, "No task is dead.\n");
   assert.equal((await shop.run(["parked", "list"])).output, "Nothing is parked.\n");

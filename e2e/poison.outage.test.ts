@@ -99,7 +99,7 @@ async function removePoison({ app }: Operator): Promise<void> {
   await app.databases.get("notifications")!.maintenance((tx) => tx.script("drop trigger poison on notifications; drop function poison()"));
 }
 
-/** An event of payments' log whose data nobody can read. Gives its id. */
+/** An event of payments' log whose data cannot be decoded. Returns its id. */
 async function recordUndecodable({ app }: Operator): Promise<string> {
   const { id } = await app.databases.get("payments")!.one<{ id: string }>(sql`
     insert into events (epoch, xid, id, stream, version, type, data, actor, trace, correlation, causation, at)

@@ -31,7 +31,7 @@ describe("a shop whose PostgreSQL server is killed", () => {
       const { shop, shoppers } = open;
       const pid = shop.pid;
       let hurt = false;
-      // No 500: who is told that something is broken for good does not ask again. No broken connection either: the shop itself lives on.
+      // No 500: a client that is told of a permanent fault does not retry. No broken connection either: the shop itself lives on.
       const traffic = startTraffic({ ...open, mayFail: (status) => hurt && (status === 503 || status === 504 || status === 202) });
       for (const awayMs of awaysMs) {
         await traffic.more(orders, 20_000);

@@ -44,7 +44,7 @@ export function races(topology: Topology): void {
           .one<{ on_hand: number; reserved: number }>(sql`select on_hand, reserved from stock where sku = ${sku}`),
       );
 
-    it(`R1 R4 INV-05: ${buyers} checkouts at once for the last unit, ${lastUnits} times: one gets it, the others are told so`, async () => {
+    it(`R1 R4 INV-05: ${buyers} checkouts at once for the last unit, ${lastUnits} times: one gets it, the others are refused with that reason`, async () => {
       const skus = await keep((operator) => operator.products(Array.from({ length: lastUnits }, () => 1)));
       for (const sku of skus) {
         const carts = await Promise.all(
@@ -119,7 +119,7 @@ export function races(topology: Topology): void {
       assert.equal((await stockOf(sku)).reserved, checkouts);
     });
 
-    it(`R6 PAY-06: ${payments} payments, each paid twice, completed thrice and told 0 to 5 times, all at once: one charge, one order`, async () => {
+    it(`R6 PAY-06: ${payments} payments, each paid twice, completed thrice with 0 to 5 webhooks, all at once: one charge, one order`, async () => {
       const [sku] = (await keep((operator) => operator.products([10_000]))) as [string];
       const paid = await Promise.all(
         Array.from({ length: payments }, async (_, nth) => {

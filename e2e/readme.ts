@@ -11,7 +11,7 @@ export interface ReadmeOrder {
 
 export const readme: string = readFileSync(new URL("../README.md", import.meta.url), "utf8");
 
-/** The README's "first order with curl", as somebody reads it who types it in. */
+/** The README's "first order with curl", as a reader types it in. */
 export function readmeOrder(): ReadmeOrder {
   const block = [...readme.matchAll(/^```sh\n([^]*?)^```$/gm)].map((match) => match[1]!).find((text) => text.includes("curl"));
   if (block === undefined) throw new Error("the README has no block of curl calls");

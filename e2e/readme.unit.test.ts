@@ -16,7 +16,7 @@ const read = (path: string): string => readFileSync(join(root, path), "utf8");
 const pages = globSync(["README.md", "CONTRIBUTING.md", "docs/**/*.md"], { cwd: root });
 const { scripts } = JSON.parse(read("package.json")) as { readonly scripts: Readonly<Record<string, string>> };
 
-/** What pages tell to type, each once: in blocks and in between backticks. */
+/** The commands that pages tell readers to type, each once: in blocks and in between backticks. */
 function commands(page: string): string[] {
   const text = page.replace(/^```sh\n[^]*?^```$/gm, (block) => block.replaceAll("\\\n", " "));
   return [...new Set(Array.from(text.matchAll(/(?<=^|`)((?:npm|npx|node) [^`\n]+?)(?=\s+#|`|$)/gm), (match) => match[1]!))];
@@ -29,7 +29,7 @@ async function help(command: string): Promise<{ readonly code: number; readonly 
   return { code, text };
 }
 
-describe("what the pages tell to type", () => {
+describe("the commands in the pages", () => {
   for (const page of pages)
     for (const command of commands(read(page)))
       it(`DOC-02: ${page.replaceAll("\\", "/")} is right about ${command.replace(/[A-Z]+-\d+/g, "…")}`, async () => {

@@ -3,13 +3,13 @@ import { Readable } from "node:stream";
 import type { ReadableStream } from "node:stream/web";
 import type { Shopper } from "./shopper.ts";
 
-/** A change of an order as a browser's EventSource would hear of it. */
+/** A change of an order as a browser's EventSource would receive it. */
 export interface ReceivedEvent {
   readonly id: string;
   readonly data: { readonly version: number; readonly status: string; readonly at: string };
 }
 
-/** Asks for what happens to an order, from the start or after what was heard last. */
+/** Requests the changes of an order, from the start or after the last event received. */
 export function watch({ places, token }: Shopper, order: string, lastEventId?: string): Promise<Response> {
   return fetch(`${places.api}/v1/orders/${order}/events`, {
     headers: { authorization: `Bearer ${token}`, ...(lastEventId !== undefined && { "last-event-id": lastEventId }) },

@@ -35,7 +35,7 @@ export interface ShopProcess {
   readonly processes: readonly string[];
   /** SIGTERM; gives the exit code. */
   stop(): Promise<number | null>;
-  /** Resolves with the exit code when it has ended, told to or not. */
+  /** Resolves with the exit code when it has ended, stopped or by itself. */
   readonly ended: Promise<number | null>;
   /** Runs another command of kontor on the same data. */
   run(args: readonly string[]): Promise<CommandResult>;
@@ -46,7 +46,7 @@ export interface CommandResult {
   readonly output: string;
 }
 
-/** Starts a shop, without goods unless told otherwise; it and its data are gone after the test or suite that asked. */
+/** Starts a shop, without products by default; it is stopped and its data deleted after the test or suite that started it. */
 export async function startShop(env: Readonly<Record<string, string>> = {}, topology: Topology = oneProcess): Promise<ShopProcess> {
   const folder = await testFolder();
   const [port, mailbox, smtp, provider] = await freePorts(4);
@@ -97,7 +97,7 @@ export async function startShop(env: Readonly<Record<string, string>> = {}, topo
       );
     });
     await Promise.race([ready, failed]);
-    failed.catch(() => undefined); // from now on its end is the test's affair
+    failed.catch(() => undefined); // from now on the test decides what its end means
   };
   const end = async (signal: NodeJS.Signals): Promise<number | null> => {
     const running = child;

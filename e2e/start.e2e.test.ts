@@ -69,7 +69,7 @@ describe("a start that cannot be", { concurrency: 2 }, () => {
     assert.match(await failedStart({ KONTOR_DATA: kept, ...ports }), /master\.key/);
   });
 
-  it("INF-17: a word too many or an option that is unknown is told, with the usage", async () => {
+  it("INF-17: a superfluous argument or an unknown option is reported, with the usage", async () => {
     for (const args of [["start", "now"], ["start", "--port", "80"], ["begin"]]) {
       const { code, output } = await runCommand(args, { KONTOR_DATA: join(folder, "never") });
       assert.equal(code, 2, output);
@@ -145,7 +145,7 @@ describe("a start on data that are there", () => {
     assert.equal(code, 0, output);
   });
 
-  it("data that are damaged are told from all else, with what can be done", async () => {
+  it("damaged data are distinguished from other failures, with what can be done", async () => {
     assert.equal(await shop.stop(), 0);
     const data = await dataIn(shop.folder);
     await truncate(join(data!, "global", "pg_control"), 0);

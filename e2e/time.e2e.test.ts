@@ -103,7 +103,8 @@ describe("an app whose clock is moved", () => {
       passed = hours;
     }
     const [last] = await ada.inbox();
-    for (const told of [placed.id, "39.98 EUR", placed.payment.url]) assert.ok(last!.text.includes(told), `${told} in ${last!.text}`);
+    for (const expected of [placed.id, "39.98 EUR", placed.payment.url])
+      assert.ok(last!.text.includes(expected), `${expected} in ${last!.text}`);
     await pass(2 * hourMs - minuteMs, ada);
     assert.equal((await ada.expect(200, "GET", `/v1/orders/${placed.id}`)).body.status, "PENDING");
     await pass(minuteMs, ada);

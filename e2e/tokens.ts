@@ -32,7 +32,7 @@ export async function badTokens(shop: ShopProcess, good: string): Promise<Readon
     "of a stranger's key": signed(header, claims),
     "of a stranger's key that it brings along": signed({ ...header, jwk: createPublicKey(stranger).export({ format: "jwk" }) }, claims),
     "that names its own key's place": signed({ ...header, jku: "https://keys.example/jwks.json" }, claims),
-    "of a key that nobody has": signed({ ...header, kid: "another" }, claims),
+    "of an unknown key": signed({ ...header, kid: "another" }, claims),
     "with alg none": `${encoded({ ...header, alg: "none" })}.${body}.`,
     "with alg none and a signature": `${encoded({ ...header, alg: "none" })}.${body}.${signature}`,
     "HS256 with the public key in PEM": hmac(publicKey.export({ type: "spki", format: "pem" })),

@@ -29,7 +29,7 @@ interface Location {
 }
 
 /**
- * The comments of our contracts by fully qualified name, sorted: `kontor.orders.v1.Order.status`. A value of an enum stands below
+ * The comments of our contracts by fully qualified name, sorted: `kontor.orders.v1.Order.status`. A value of an enum is listed below
  * its enum, a method below its service.
  */
 export function docsOf(files: readonly FileImage[]): Readonly<Record<string, string>> {

@@ -15,6 +15,6 @@ export function swallowedErrors(sources: readonly Source[]): Problem[] {
       return [...text.matchAll(silent)]
         .map((match) => lineAt(text, match.index))
         .filter((line) => !/\/\/ \S/.test(lines[line - 1] ?? "") && !/^\s*\/\/ \S/.test(lines[line - 2] ?? ""))
-        .map((line) => ({ path, line, message: "drops an error: handle it, or say beside it who has been told" }));
+        .map((line) => ({ path, line, message: "drops an error: handle it, or say beside it where it is handled" }));
     });
 }

@@ -1,4 +1,4 @@
-// npm test: runs the tests against one embedded PostgreSQL. `node tools/test.ts --help` tells how.
+// npm test: runs the tests against one embedded PostgreSQL. `node tools/test.ts --help` lists the options.
 import { globSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { constants, tmpdir } from "node:os";
 import { join, relative, resolve } from "node:path";

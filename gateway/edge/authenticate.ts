@@ -29,7 +29,7 @@ export function createAuthenticate({ tokens, isLive }: { readonly tokens: Tokens
     try {
       const found = tokens.verify(tokenIn(authorization));
       const verified = found instanceof Promise ? await found : found;
-      // Before the request is counted: the token of an ended session uses up nobody's rate limit.
+      // Before the request is counted: the token of an ended session does not use up the user's rate limit.
       if (!(await isLive(verified))) throw tokenRejected();
       return { user: verified.user, rejectedToken: undefined };
     } catch (error) {

@@ -27,7 +27,7 @@ describe("gateway: headers", { concurrency: true }, () => {
     }
   });
 
-  it("GW-05: tells browsers to stay on https where that is the address", async () => {
+  it("GW-05: sends Strict-Transport-Security where the shop's address is https", async () => {
     await using shop = await openTestShop({ gateway: { publicUrl: "https://shop.example" } });
     assert.match((await shop.get("/v1/products")).headers.get("strict-transport-security") ?? "", /max-age=31536000/);
   });

@@ -62,7 +62,7 @@ describe("rate limiter", () => {
   });
 
   it("does not find out the client where there is no limit", () => {
-    const never = () => assert.fail("nobody is counted");
+    const never = () => assert.fail("no request is counted");
     assert.equal(open("catalog=5/m")("identity", never), undefined);
     assert.equal(open("5/m,identity=off")("identity", never), undefined);
   });

@@ -18,7 +18,7 @@ export interface SessionsOptions {
 
 /**
  * Whether the session of a verified token has not ended: what the cache remembers, or what the identity service says when the cache does not
- * know. Tokens are accepted while neither can be reached: without identity nobody can sign out either. Never rejects.
+ * know. Tokens are accepted while both are unavailable: without identity no session can be ended either. Never rejects.
  */
 export type IsLive = (verified: Verified) => Promise<boolean>;
 

@@ -36,9 +36,9 @@ export function restRoutes(targets: Iterable<Target>): readonly RestRoute[] {
 function restRoute(target: Target, binding: HttpBinding): RestRoute {
   const { contract, isPublic } = target;
   const { rest, allow, method, streams } = contract;
-  // A path that nobody may use is a mistake in the contract; a response of 403 would hide it.
+  // A path that no client may call is a mistake in the contract; a response of 403 would hide it.
   if (allow.every((who) => who === Allow.INTERNAL))
-    throw new Error(`${method.parent.typeName}.${method.name} has a path but nobody at the edge may call it`);
+    throw new Error(`${method.parent.typeName}.${method.name} has a path but no client of the gateway may call it`);
   const names = new Set(method.input.fields.map((field) => field.name));
   for (const [, name = ""] of binding.path.matchAll(/\{([^}]+)\}/g))
     if (!names.has(name)) throw new Error(`${binding.path}: ${method.input.typeName} has no field ${name}`);

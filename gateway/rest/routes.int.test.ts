@@ -91,7 +91,7 @@ describe("gateway: routes", { concurrency: true }, () => {
     assert.match(other.headers.get("x-correlation-id") ?? "", /^[0-9a-f]{32}$/);
   });
 
-  it("does not start with a path that nobody at the edge may call", async () => {
+  it("does not start with a path that no client of the gateway may call", async () => {
     for (const allow of [[Allow.INTERNAL], []])
       await assert.rejects(
         openTestShop({
@@ -102,7 +102,7 @@ describe("gateway: routes", { concurrency: true }, () => {
             rpc.serve("hidden", [implement(service, { peek: async () => ({}) })]);
           },
         }),
-        /nobody at the edge may call it/,
+        /no client of the gateway may call it/,
       );
   });
 

@@ -83,7 +83,7 @@ class Watched {
   constructor(planned: PlannedProcess, options: Omit<SupervisorOptions, "processes">) {
     this.planned = planned;
     this.#options = options;
-    this.#ready.promise.catch(() => undefined); // told by start
+    this.#ready.promise.catch(() => undefined); // start() reports it
   }
 
   get status(): ProcessStatus {

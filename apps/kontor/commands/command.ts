@@ -27,7 +27,7 @@ export interface Command {
   run(args: readonly string[], context: Context): Promise<number>;
 }
 
-/** What went wrong, in a sentence for whoever called the command. */
+/** What went wrong, in a sentence for the person who ran the command. */
 export class CommandError extends Error {
   override readonly name = "CommandError";
 }

@@ -57,7 +57,7 @@ interface CsvRecord {
   readonly problem?: string;
 }
 
-/** The record that begins at `start`; undefined when more text is needed to tell. */
+/** The record that begins at `start`; undefined when more text is needed to decide. */
 function readRecord(
   text: string,
   start: number,

@@ -21,7 +21,7 @@ async function read(text: string): Promise<(readonly [number, string | readonly 
 }
 
 describe("reading CSV", () => {
-  it("takes quotes, doubled quotes, line breaks inside and any line ends, and tells the line on which each row begins", async () => {
+  it("takes quotes, doubled quotes, line breaks inside and any line ends, and gives the line on which each row begins", async () => {
     assert.deepEqual(await read('a,b\r\n"x\r\ny","say ""hi"""\r\n\r\n\r\n3,4\r\n5,'), [
       [1, ["a", "b"]],
       [2, ["x\r\ny", 'say "hi"']],

@@ -21,7 +21,7 @@ import { definitions } from "../roles.ts";
 
 export type CardName = "approve" | "decline" | "no-webhook";
 
-/** A whole house without its gateway, on test databases, with the provider and the mail catcher. */
+/** All services without the gateway, on test databases, with the built-in provider and the mailbox. */
 export interface TestShop {
   readonly app: TestServices;
   /** As `verify` takes them. */

@@ -34,7 +34,7 @@ describe("catalog: search while OpenSearch is unavailable", () => {
       ["cup", []],
     ] as const)
       assert.deepEqual(await timed(laterMs, () => find(q)), ids, q);
-    // It is tried again every few seconds, however long it takes, and never becomes somebody's affair.
+    // It is tried again every few seconds, however long it takes, and never needs an operator.
     const waiting = async () =>
       (await listTasks(hosted.database, { state: "waiting", limit: 100 })).filter(({ queue }) => queue === "index-products");
     for (let time = 0; time < 30; time++) await pass(120_000);
@@ -56,7 +56,7 @@ describe("catalog: search while OpenSearch is unavailable", () => {
     );
   });
 
-  it("RES-04: frozen, one query waits, and nobody else", async (t) => {
+  it("RES-04: frozen, one query waits, and no other", async (t) => {
     const { create, find, settle, pass, search, probed, openSearch } = await openSearchedCatalog();
     const shirt = await create(simple("a", { title: "Ocean Shirt" }));
     await settle();

@@ -24,7 +24,7 @@ export const catalogRebuild: ServiceRebuild = {
 
 /** Adds the task that fills the search index anew with all products; gives how many there are. */
 async function rebuildIndex(service: { readonly database: Database; readonly tasks: Tasks }, call: Call): Promise<number> {
-  // The correlation tells this rebuild from earlier ones: a queue makes no second task with a key that it knows.
+  // The correlation distinguishes this rebuild from earlier ones: a queue makes no second task with a key that it knows.
   await addRebuild(service, call, `requested/${call.correlation}`);
   const { count } = await service.database.one<{ count: number }>(sql`select count(*)::int as count from products`);
   return count;

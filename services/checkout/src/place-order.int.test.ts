@@ -77,7 +77,7 @@ describe("checkout: placing an order", () => {
     );
   });
 
-  it("refuses who has not verified the address, who is nobody, and requests that say too much or too little", async () => {
+  it("refuses users without a verified address, guests, and requests with too many or too few fields", async () => {
     const cart = await app.cart();
     await assert.rejects(app.checkout.placeOrder({ cart }, shopper("k1", { verified: false })), {
       reason: "EMAIL_NOT_VERIFIED",

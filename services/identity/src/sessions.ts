@@ -130,7 +130,7 @@ async function renew(needs: Needs, token: string, call: Call): Promise<IssuedTok
 
 /**
  * Ends a session of an account, and resolves when no gateway accepts its access tokens any more. Nothing happens when it is another's; when it
- * has ended already that is announced again, because whoever ended it may have been interrupted before.
+ * has ended already that is announced again, because the process that ended it may have stopped before it announced that.
  */
 export const endSession =
   (needs: Pick<Needs, "database" | "events" | "announceEnded">) =>

@@ -147,7 +147,7 @@ describe("stock ledger", () => {
     assert.throws(() => ledger.release("o1"), /A is not in the ledger/);
   });
 
-  it("tells which reservations changed, and what each was before", () => {
+  it("returns which reservations changed, and what each was before", () => {
     const ledger = ledgerOf({ A: 5 }, [{ order: "o1", status: "FREED", lines: [one("A")], expiresAt: later, refusal: null }]);
     ledger.claim("o1", [one("A")]);
     ledger.cancel("o1");

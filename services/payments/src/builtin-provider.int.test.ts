@@ -17,7 +17,7 @@ function clientOf(provider: TestProvider): Provider {
   return builtinProvider({ providerUrl: provider.url, apiKey, webhookSecret });
 }
 
-/** A thing whose outcome nobody knows. */
+/** A call whose outcome is unknown. */
 async function assertUnknown(outcome: Promise<unknown>): Promise<void> {
   await assert.rejects(
     outcome,

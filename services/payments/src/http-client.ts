@@ -8,7 +8,7 @@ export interface HttpResponse {
 
 /**
  * Sends JSON and gives the response, whatever its status. Throws when the connection fails, when nothing comes for `silenceMsMax`, when the
- * response is larger than 64 KiB, and as soon as the signal is aborted: then nobody knows whether it was executed.
+ * response is larger than 64 KiB, and as soon as the signal is aborted: then it is unknown whether it was executed.
  */
 export type HttpClient = (method: "GET" | "POST", path: string, body: object | undefined, signal: AbortSignal) => Promise<HttpResponse>;
 

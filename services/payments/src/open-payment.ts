@@ -10,7 +10,7 @@ import type { PaymentRecord } from "./payment.ts";
 import { findPayment, insertPaymentSql } from "./payment-store.ts";
 
 /**
- * Makes the record that an order is paid through, in one statement with its event. The id is the asker's: a repeat gets the payment that is
+ * Makes the record that an order is paid through, in one statement with its event. The caller chooses the id: a repeat gets the payment that is
  * there. Refuses with PAYMENT_STATE when it was closed before it came.
  */
 export const openPayment =

@@ -146,7 +146,7 @@ describe("importing a catalogue", () => {
     assert.deepEqual(await units("LAMP-S", "LAMP-L", "wick"), [3, 0, 5]);
   });
 
-  it("brings thousands of rows in batches, and tells how far it is", async () => {
+  it("imports thousands of rows in batches, and reports its progress", async () => {
     const { clients, products, units, settle } = await setup();
     const count = 1_500;
     async function* rows(): AsyncGenerator<string> {

@@ -4,7 +4,7 @@ import type { Output } from "../command.ts";
 export interface Progress {
   /** `part` of the whole, 0 to 1; `count` of what is counted. */
   at(part: number, count: number): void;
-  /** Takes the bar away, so that what is written next stands alone. */
+  /** Clears the bar, so that what is written next has the line to itself. */
   end(): void;
 }
 

@@ -19,7 +19,7 @@ export interface Faults {
   readonly error?: Fault;
   /** Executes it, then resets the connection: the response is lost. */
   readonly reset?: Fault;
-  /** Waits for `ms` (30,000), by the provider's clock, and then executes it, whether or not somebody still waits. */
+  /** Waits for `ms` (30,000), by the provider's clock, and then executes it, whether or not the caller still waits. */
   readonly stall?: Fault & { readonly ms?: number };
   /** The webhook of a decision is sent `times`: 0 is never. `on` has no meaning here. */
   readonly webhook?: Omit<Fault, "on"> & { readonly times: number };
@@ -67,7 +67,7 @@ export function faultScript(faults: Faults, random: () => number): FaultScript {
   };
 }
 
-/** Reads a script that somebody sent. Refuses what is none. */
+/** Reads a script of faults from a request. Refuses anything else. */
 export function readFaults(body: Readonly<Record<string, unknown>>): Faults {
   for (const [kind, fault] of Object.entries(body)) {
     if (!["error", "reset", "stall", "webhook"].includes(kind))

@@ -7,7 +7,7 @@ import { testCards } from "./test-cards.ts";
 
 export interface FormOptions {
   readonly merchant: string;
-  /** What the number's field holds: a test card's number, never what somebody typed. */
+  /** What the number's field holds: a test card's number, never what a visitor has typed. */
   readonly number: string;
   readonly problem: { readonly field: string; readonly message: string } | undefined;
 }

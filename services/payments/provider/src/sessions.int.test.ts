@@ -101,7 +101,7 @@ describe("provider: sessions", { concurrency: true }, () => {
     const rest = await Promise.all(Array.from({ length: 10 }, (_, at) => refund(`rfd_4_${at}`, "1.00")));
     assert.equal(rest.filter(({ body }) => (body as { status: string }).status === "succeeded").length, 7);
     assert.deepEqual((await refund("rfd_5", "0.99")).body, { status: "succeeded" });
-    assert.deepEqual((await refund("rfd_2", "8.00")).body, { status: "failed" }, "a repeat hears what was said before");
+    assert.deepEqual((await refund("rfd_2", "8.00")).body, { status: "failed" }, "a repeat gets the first response again");
     assert.equal((await refund("rfd_1", "11.00")).status, 409);
     assert.equal((await refund("rfd_6", "0.00")).status, 400);
     await provider.server.idle();
