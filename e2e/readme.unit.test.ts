@@ -13,7 +13,8 @@ import { curlCall, readme, readmeOrder } from "./readme.ts";
 
 const root = join(import.meta.dirname, "..");
 const read = (path: string): string => readFileSync(join(root, path), "utf8");
-const pages = globSync(["README.md", "CONTRIBUTING.md", "docs/**/*.md"], { cwd: root });
+// The requirements are a copy of a table that names commands of its own.
+const pages = globSync(["README.md", "CONTRIBUTING.md", "docs/**/*.md"], { cwd: root, exclude: ["docs/requirements.md"] });
 const { scripts } = JSON.parse(read("package.json")) as { readonly scripts: Readonly<Record<string, string>> };
 
 /** The commands that pages tell readers to type, each once: in blocks and in between backticks. */
