@@ -1,3 +1,5 @@
+import { parseRateLimits } from "@kontor/gateway/edge/rate-limits.ts";
+import type { RateLimits } from "@kontor/gateway/edge/rate-limits.ts";
 import { readCertificates } from "@kontor/platform/config/certificates-file.ts";
 import { ConfigError, readConfig } from "@kontor/platform/config/read-config.ts";
 import type { Config, ConfigProblem, Shape } from "@kontor/platform/config/read-config.ts";
@@ -25,20 +27,26 @@ type Variables = Config<typeof configuration>;
 export type Configuration = Variables & {
   /** What is in the file of KONTOR_SERVERS_CA. */
   readonly authorities: string | undefined;
+  /** What KONTOR_RATE_LIMITS says. */
+  readonly rates: RateLimits | undefined;
 };
 
 /** Reads the environment, and the file of KONTOR_SERVERS_CA. Throws a `ConfigError` that names every variable that is wrong. */
 export function readConfiguration(env: Readonly<Record<string, string | undefined>>): Configuration {
   const config = readConfig(configuration, env, { known: ["KONTOR_TEST_POSTGRES"] });
   const problems = config.requireTls ? plainAddressesIn(config) : [];
-  let authorities: string | undefined;
-  try {
-    if (config.serversCa !== undefined) authorities = readCertificates(config.serversCa);
-  } catch (error) {
-    problems.push({ variable: configuration.serversCa.variable, message: (error as Error).message });
-  }
+  const read = <T>({ variable }: Variable, value: string | undefined, parse: (value: string) => T): T | undefined => {
+    try {
+      return value === undefined ? undefined : parse(value);
+    } catch (error) {
+      problems.push({ variable, message: (error as Error).message });
+      return undefined;
+    }
+  };
+  const authorities = read(configuration.serversCa, config.serversCa, readCertificates);
+  const rates = read(configuration.rateLimits, config.rateLimits, parseRateLimits);
   if (problems.length > 0) throw new ConfigError(problems);
-  return { ...config, authorities };
+  return { ...config, authorities, rates };
 }
 
 /** The addresses of servers and of other services that are reached in plain text. */

@@ -128,3 +128,14 @@ describe("KONTOR_SERVERS_CA", () => {
     assert.deepEqual(Object.keys(problems).toSorted(), ["KONTOR_CACHE", "KONTOR_SERVERS_CA"]);
   });
 });
+
+describe("KONTOR_RATE_LIMITS", () => {
+  it("INF-17: is read with the other variables, and a wrong limit is named", () => {
+    const problems = problemsOf({ KONTOR_RATE_LIMITS: "catalog=3000" });
+    assert.deepEqual(Object.keys(problems), ["KONTOR_RATE_LIMITS"]);
+    assert.match(problems["KONTOR_RATE_LIMITS"]!, /"catalog=3000" is not a limit/);
+    const { rates } = readConfiguration({ KONTOR_RATE_LIMITS: "catalog=3000/m,brute-force=off" });
+    assert.deepEqual(rates, { byService: { catalog: { requests: 3_000, windowMs: 60_000 } }, bruteForce: "off" });
+    assert.equal(readConfiguration({}).rates, undefined);
+  });
+});

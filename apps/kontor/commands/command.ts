@@ -67,6 +67,8 @@ export function subcommand<Name extends string>(args: readonly string[], names: 
   const [first, ...rest] = args;
   const name = names.find((one) => one === first);
   if (name === undefined)
-    throw new UsageError(first === undefined ? `say which: ${names.join(", ")}` : `"${first}" is none of ${names.join(", ")}`);
+    throw new UsageError(
+      first === undefined ? `the next word must be one of: ${names.join(", ")}` : `"${first}" is not known here, only: ${names.join(", ")}`,
+    );
   return [name, rest];
 }

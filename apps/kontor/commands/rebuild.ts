@@ -43,7 +43,8 @@ differs. Beside a running shop or without one.
 async function loadRebuilds(names: readonly string[]): Promise<ReadonlyMap<string, ServiceRebuild>> {
   const able = definitions.filter(({ rebuild: load }) => load !== undefined);
   const unknown = names.find((name) => !able.some((definition) => definition.name === name));
-  if (unknown !== undefined) throw new UsageError(`"${unknown}" is none of ${able.map(({ name }) => name).join(", ")}`);
+  if (unknown !== undefined)
+    throw new UsageError(`"${unknown}" has nothing to rebuild; these have: ${able.map(({ name }) => name).join(", ")}`);
   const wanted = able.filter(({ name }) => names.length === 0 || names.includes(name));
   return new Map(await Promise.all(wanted.map(async ({ name, rebuild: load }) => [name, await load!()] as const)));
 }

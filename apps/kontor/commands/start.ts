@@ -56,7 +56,7 @@ function rolesIn(args: readonly string[]): readonly Role[] | undefined {
   const { positionals } = parsedArgs(args, {});
   const roles = positionals.map((word) => {
     const role = allRoles.find((one) => one === word);
-    if (role === undefined) throw new UsageError(`"${word}" is none of ${allRoles.join(", ")}`);
+    if (role === undefined) throw new UsageError(`there is no service "${word}": ${allRoles.join(", ")}`);
     return role;
   });
   return roles.length === 0 ? undefined : roles;

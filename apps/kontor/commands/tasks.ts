@@ -34,7 +34,7 @@ ends it without executing it. list shows dead tasks by default.
     const { values, positionals: ids } = action === "list" ? readArgs(rest, options) : parsedArgs(rest, options);
     const { service, queue, all } = values;
     const state = states.find((one) => one === values.state);
-    if (state === undefined) throw new UsageError(`"${values.state}" is none of ${states.join(", ")}`);
+    if (state === undefined) throw new UsageError(`--state must be one of ${states.join(", ")}, not "${values.state}"`);
     const limit = Number(values.limit);
     if (!Number.isInteger(limit) || limit < 1) throw new UsageError(`--limit must be a whole number, not "${values.limit}"`);
     const everything = action === "replay" && all === true;

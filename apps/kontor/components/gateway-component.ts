@@ -1,6 +1,5 @@
 import type { Cache } from "@kontor/platform/cache/cache.ts";
 import type { Clock } from "@kontor/platform/clock/clock.ts";
-import { ConfigError } from "@kontor/platform/config/read-config.ts";
 import type { Component } from "@kontor/platform/lifecycle/lifecycle.ts";
 import type { Clients } from "@kontor/platform/rpc/rpc.ts";
 import type { Logger } from "@kontor/platform/telemetry/logger.ts";
@@ -26,10 +25,7 @@ const served = new Map(definitions.map(({ name, contracts }) => [name, contracts
 /** The gateway, which serves the contracts of all services, wherever they run. */
 export async function gatewayComponent(needs: Needs): Promise<Component> {
   const { config, alone, clientsFor, cache, publicUrl, addresses, clock, ready, log } = needs;
-  const [{ createGateway }, { parseRateLimits }] = await Promise.all([
-    import("@kontor/gateway/gateway.ts"),
-    import("@kontor/gateway/edge/rate-limits.ts"),
-  ]);
+  const { createGateway } = await import("@kontor/gateway/gateway.ts");
   const gateway = createGateway({
     rpc: { served: () => served, clientsFor },
     log: log.child({ service: "gateway" }),
@@ -38,7 +34,7 @@ export async function gatewayComponent(needs: Needs): Promise<Component> {
     publicUrl,
     shopName: config.shopName,
     timeoutMs: config.requestTimeoutMs,
-    ...(config.rateLimits !== undefined && { rates: readVariable("KONTOR_RATE_LIMITS", () => parseRateLimits(config.rateLimits!)) }),
+    ...(config.rates !== undefined && { rates: config.rates }),
     proxies: config.proxies,
     // Alone, nobody else can end a session without this process knowing.
     ...(alone && { sessionLeaseMs: 60_000 }),
@@ -55,13 +51,4 @@ export async function gatewayComponent(needs: Needs): Promise<Component> {
     start: async () => void (await gateway.start(config.port, config.host, { shared: config.sharePort })),
     stop: () => gateway.stop(),
   };
-}
-
-/** Reads a variable's text. Throws a `ConfigError` that names it, with what was wrong. */
-function readVariable<T>(variable: string, read: () => T): T {
-  try {
-    return read();
-  } catch (error) {
-    throw new ConfigError([{ variable, message: error instanceof Error ? error.message : String(error) }]);
-  }
 }
