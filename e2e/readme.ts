@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 
-/** A step of the README's first order: a call, or a value that the reader takes from the answer before. */
+/** A step of the README's first order: a call, or a value that the reader takes from the response before. */
 export type ReadmeStep = { readonly curl: string } | { readonly take: string; readonly field: string };
 
 export interface ReadmeOrder {
@@ -18,7 +18,7 @@ export function readmeOrder(): ReadmeOrder {
   const variables: Record<string, string> = {};
   const steps: ReadmeStep[] = [];
   for (const line of block.replaceAll("\\\n", " ").split("\n")) {
-    const placeholder = /^(\w+)=…\s+# (\w+) of the answer$/.exec(line);
+    const placeholder = /^(\w+)=…\s+# (\w+) of the response$/.exec(line);
     if (placeholder !== null) steps.push({ take: placeholder[1]!, field: placeholder[2]! });
     else if (/^\w+=/.test(line)) for (const part of line.split(/;\s*/)) addVariable(variables, part);
     else if (line.startsWith("curl ")) steps.push({ curl: line.replace(/\s+#.*$/, "") });
@@ -40,7 +40,7 @@ export interface CurlCall {
   readonly body: string | undefined;
 }
 
-/** What a curl command asks, with these variables. Knows `-H` and `-d`. */
+/** What a curl command requests, with these variables. Knows `-H` and `-d`. */
 export function curlCall(command: string, variables: Readonly<Record<string, string>>): CurlCall {
   const expanded = (text: string): string => text.replace(/\$(\w+)/g, (_, name: string) => variables[name] ?? "");
   const words = Array.from(command.matchAll(/'([^']*)'|"((?:\\.|[^"\\])*)"|(\S+)/g), ([, plain, quoted, bare]) =>
