@@ -16,7 +16,7 @@ export const move: Command = {
 Copies the shop in KONTOR_DATA to the PostgreSQL of KONTOR_DATABASE_URL (or of each KONTOR_<SERVICE>_DATABASE_URL), and its documents to
 KONTOR_<SERVICE>_DOCUMENTS where that is set, then checks the copy as kontor verify does. The shop must not run, and the servers must not have one.
 Events and tasks continue where they were. Afterwards: the same variables, KONTOR_MASTER_KEY with the content of master.key, and kontor start or
-kontor cluster; with KONTOR_SEARCH, kontor rebuild catalog once. The data folder stays as it is, and cannot be started again by mistake.`,
+kontor cluster; with KONTOR_SEARCH the index is filled by itself. The data folder stays as it is, and cannot be started again by mistake.`,
   async run(args, context) {
     readArgs(args, {});
     const { env, stdout } = context;
