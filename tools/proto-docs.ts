@@ -63,6 +63,8 @@ export function docsOf(files: readonly FileImage[]): Readonly<Record<string, str
     };
     messages(file.messageType, name, "4");
     enums(file.enumType, name, "5");
+    // A service without a comment of its own has its package's, which is at the top of the file.
+    file.service?.forEach((service) => note(`${name}.${service.name}`, "2"));
     all(file.service, name, "6");
     file.service?.forEach((service, index) => all(service.method, `${name}.${service.name}`, `6.${index}.2`));
   }

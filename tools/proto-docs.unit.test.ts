@@ -29,6 +29,7 @@ describe("the comments of the contracts", () => {
           location([4, 0, 4, 0, 2, 0], " A value."),
           location([6, 0, 2, 0], " A method."),
           location([6, 0], " "),
+          location([2], " A package."),
         ],
       },
     };
@@ -38,6 +39,7 @@ describe("the comments of the contracts", () => {
       "kontor.a.v1.M.N.g": "Deeper.",
       "kontor.a.v1.M.f": "A field.",
       "kontor.a.v1.M.o": "One of.",
+      "kontor.a.v1.S": "A package.",
       "kontor.a.v1.S.Do": "A method.",
     });
   });

@@ -2,7 +2,7 @@
 // @generated from file kontor/notifications/v1/notifications.proto (package kontor.notifications.v1, syntax proto3)
 /* eslint-disable */
 
-// What the shop tells its customers.
+// Mails to customers, and which of them were sent.
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";

@@ -2,7 +2,7 @@
 // @generated from file kontor/notifications/v1/notifications.proto (package kontor.notifications.v1, syntax proto3)
 /* eslint-disable */
 
-// What the shop tells its customers.
+// Mails to customers, and which of them were sent.
 
 import { enumDesc, fileDesc, messageDesc, serviceDesc, tsEnum } from "@bufbuild/protobuf/codegenv2";
 import { file_google_api_annotations } from "../../../google/api/annotations_pb.js";

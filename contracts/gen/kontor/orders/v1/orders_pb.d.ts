@@ -2,7 +2,7 @@
 // @generated from file kontor/orders/v1/orders.proto (package kontor.orders.v1, syntax proto3)
 /* eslint-disable */
 
-// What was ordered, and what became of it.
+// What was ordered, and how far each order is.
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";

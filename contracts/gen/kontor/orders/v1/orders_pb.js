@@ -2,7 +2,7 @@
 // @generated from file kontor/orders/v1/orders.proto (package kontor.orders.v1, syntax proto3)
 /* eslint-disable */
 
-// What was ordered, and what became of it.
+// What was ordered, and how far each order is.
 
 import { enumDesc, fileDesc, messageDesc, serviceDesc, tsEnum } from "@bufbuild/protobuf/codegenv2";
 import { file_google_api_annotations } from "../../../google/api/annotations_pb.js";

@@ -2,7 +2,7 @@
 // @generated from file kontor/payments/v1/payments.proto (package kontor.payments.v1, syntax proto3)
 /* eslint-disable */
 
-// Money in and money back.
+// Payments and refunds, carried out by a payment provider.
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";

@@ -2,7 +2,7 @@
 // @generated from file kontor/payments/v1/payments.proto (package kontor.payments.v1, syntax proto3)
 /* eslint-disable */
 
-// Money in and money back.
+// Payments and refunds, carried out by a payment provider.
 
 import { enumDesc, fileDesc, messageDesc, serviceDesc, tsEnum } from "@bufbuild/protobuf/codegenv2";
 import { file_google_api_annotations } from "../../../google/api/annotations_pb.js";
