@@ -3,7 +3,7 @@ import type { ChildProcess } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { inherited } from "./environment.ts";
 
-/** A process of the bench that does what it is told and answers. */
+/** A process of the bench that executes commands and responds. */
 export interface Child<Order> {
   readonly pid: number;
   readonly ready: unknown;

@@ -25,7 +25,7 @@ export function newFolder(): string {
   return folder;
 }
 
-/** What every shop of a bench is told, and ports for those that need more. */
+/** The environment of every shop of a bench, and ports for those that need more. */
 export async function environment(folder: string) {
   const [port, mailbox, smtp, provider, rpcPort] = await freePorts(5);
   return {

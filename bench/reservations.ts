@@ -46,7 +46,7 @@ export interface ReservationsFigures {
 }
 
 /**
- * Measures how many orders a second get a unit of one hot SKU, at the service's own door in this process, with a PostgreSQL of its own.
+ * Measures how many orders a second get a unit of one hot SKU, by calling the service in this process, with a PostgreSQL of its own.
  * Throws when a single unit too many or too few is sold.
  */
 export async function measureReservations(options: ReservationsOptions): Promise<ReservationsFigures> {

@@ -5,7 +5,7 @@ import { createInProcessRpc } from "@kontor/platform/rpc/in-process.ts";
 import { tokenCallers } from "@kontor/platform/rpc/callers.ts";
 import { greeter, silent } from "./rpc-greeter.ts";
 
-// Serves the desk over each wire, and says what CPU that took so far.
+// Serves the test service over each wire, and says what CPU that took so far.
 
 const masterKey = randomBytes(32);
 const rpc = createInProcessRpc({ log: silent });

@@ -6,7 +6,7 @@ import { createLogger } from "@kontor/platform/telemetry/create-logger.ts";
 import { fill, shoppers } from "./compose-shop.ts";
 import { serveParent } from "./serve-parent.ts";
 
-// The measured process: a whole shop with its own PostgreSQL, told by messages what to do.
+// The measured process: a whole shop with its own PostgreSQL, controlled by messages.
 
 /** What the bench asks of the shop. */
 export type Order =

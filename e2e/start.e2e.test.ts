@@ -150,7 +150,7 @@ describe("a start on data that are there", () => {
     const data = await dataIn(shop.folder);
     await truncate(join(data!, "global", "pg_control"), 0);
     const output = await failedStart(shop.environment);
-    assert.match(output, /may be damaged\. Restore a backup, or begin anew with kontor reset/);
+    assert.match(output, /may be damaged\. Restore a backup, or start over with kontor reset/);
     assert.match(output, /PostgreSQL's last lines:/);
     assert.deepEqual(await postgresOn(shop.folder), []);
   });

@@ -100,7 +100,7 @@ function adviceFor(status: number): string {
   if (status === 403) return "The same request will be refused again for this account.";
   if (status === 404) return "It does not exist, or this account may not see it.";
   if (status === 409)
-    return "The state forbids it. Read it again and decide anew; when the response has Retry-After, the same request may succeed later.";
+    return "The state forbids it. Read it again and decide again; when the response has Retry-After, the same request may succeed later.";
   if (status === 429 || status === 503) return "Wait as long as Retry-After says, then repeat with the same Idempotency-Key.";
   if (status === 500 || status === 504) return "The outcome may be unknown. Repeat with the same Idempotency-Key: nothing happens twice.";
   return "The request itself has to change. The problem's detail and errors say where.";

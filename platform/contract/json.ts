@@ -23,7 +23,7 @@ export interface DecodeOptions {
   readonly from?: Source;
 }
 
-/** JSON of one message, in proto3's form with our manners. */
+/** The JSON of one message, in proto3's mapping with the rules of this API. */
 export interface JsonCodec<M extends Message = Message> {
   /**
    * Builds the message from a parsed body; undefined is an empty one. Refuses with INVALID_REQUEST and every problem's field:

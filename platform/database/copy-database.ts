@@ -9,7 +9,7 @@ export type CopiedRows = Readonly<Record<string, number>>;
 
 interface Table {
   readonly name: string;
-  /** The columns that are stored, in the table's order. The others are computed anew. */
+  /** The columns that are stored, in the table's order. The others are computed by the target. */
   readonly columns: readonly string[];
   /** Tables that its rows refer to. */
   readonly after: readonly string[];

@@ -43,11 +43,11 @@ function advice(failure: Failure, home: string): string {
     case "already running":
       return `Another PostgreSQL works on ${home} and does not respond. Wait until it has stopped, or end it, then start again.`;
     case "other version":
-      return `The data in ${home} was made by another version of PostgreSQL. Start with the Kontor that made it, or begin anew with kontor reset.`;
+      return `The data in ${home} was made by another version of PostgreSQL. Start with the Kontor that made it, or start over with kontor reset.`;
     case "bad settings":
       return `PostgreSQL does not accept its settings (its data is in ${home}). Correct or leave out the one named below, then start again.`;
     case "corrupt":
-      return `PostgreSQL cannot start on its data in ${home}: it may be damaged. Restore a backup, or begin anew with kontor reset (which deletes everything).`;
+      return `PostgreSQL cannot start on its data in ${home}: it may be damaged. Restore a backup, or start over with kontor reset (which deletes everything).`;
   }
 }
 

@@ -73,7 +73,7 @@ async function read(path: string): Promise<Home> {
   const folder = (await pointed(path)) ?? join(path, "data");
   if (!(await isFolder(folder)))
     throw new Error(
-      `The data of this shop was stored in ${folder}, which does not exist any more. Restore a backup, or begin anew with kontor reset.`,
+      `The data of this shop was stored in ${folder}, which does not exist any more. Restore a backup, or start over with kontor reset.`,
     );
   const data = await realpath(folder);
   const password = await readFile(join(path, "password"), "utf8").catch((error: unknown) => {

@@ -154,7 +154,7 @@ test("data of another version, or damaged, stops the start with what to do", asy
   await assert.rejects(start(shop), /made by another version[^]*made by PostgreSQL 17, this is PostgreSQL 18/);
   await writeFile(join(data, "PG_VERSION"), "18\n");
   await rename(join(data, "global", "pg_control"), join(data, "global", "pg_control.away"));
-  await assert.rejects(start(shop), /Restore a backup, or begin anew with kontor reset[^]*pg_control/);
+  await assert.rejects(start(shop), /Restore a backup, or start over with kontor reset[^]*pg_control/);
   await rename(join(data, "global", "pg_control.away"), join(data, "global", "pg_control"));
   await (await start(shop)).stop();
 });

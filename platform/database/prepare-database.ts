@@ -25,7 +25,7 @@ export async function prepareDatabase(database: PostgresDatabase): Promise<void>
   const { version, encoding, creates, name, role } = found;
   const what = `The database of ${database.name} ("${name}")`;
   if (version < versionMin) throw new Error(`${what} is on a PostgreSQL that is too old: Kontor needs ${versionMin / 10_000} or later`);
-  if (encoding !== "UTF8") throw new Error(`${what} has the encoding ${encoding}: make it anew with encoding 'UTF8'`);
+  if (encoding !== "UTF8") throw new Error(`${what} has the encoding ${encoding}: create it with encoding 'UTF8'`);
   if (!creates)
     throw new Error(`${what} does not let ${role} make tables: have its owner run  grant usage, create on schema public to "${role}"`);
   for (const extension of extensions.filter((needed) => !found.extensions.includes(needed))) {

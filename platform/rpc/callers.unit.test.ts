@@ -22,7 +22,7 @@ describe("callers by token", () => {
     ["none", "orders", undefined, "UNAUTHENTICATED"],
     ["an empty one", "orders", "", "UNAUTHENTICATED"],
     ["another service's", "orders", callers.token("catalog"), "UNAUTHENTICATED"],
-    ["another house's", "orders", tokenCallers(Buffer.alloc(32, 2)).token("orders"), "UNAUTHENTICATED"],
+    ["another installation's", "orders", tokenCallers(Buffer.alloc(32, 2)).token("orders"), "UNAUTHENTICATED"],
     ["one that is longer", "orders", `${token}x`, "UNAUTHENTICATED"],
     ["one in capitals", "orders", token?.toUpperCase(), "UNAUTHENTICATED"],
     ["no name", "", callers.token(""), "UNAUTHENTICATED"],

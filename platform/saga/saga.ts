@@ -67,7 +67,7 @@ export interface Sagas {
   /**
    * Begins a saga, or joins the one that has the key or the subject, and waits for its end until the call's deadline; past it, or while a
    * service that it needs is unavailable, the saga goes on by itself and is "running". One that is undone because a service was unavailable
-   * is refused at once, and begins anew with the same key after it has been undone. Refuses with IDEMPOTENCY_KEY_REUSED when the key came with another fingerprint, and with
+   * is refused at once, and begins again with the same key after it has been undone. Refuses with IDEMPOTENCY_KEY_REUSED when the key came with another fingerprint, and with
    * OVERLOADED when this process is stopping.
    *
    * The key of a refusal that is not stored (such as not found) is free again.

@@ -18,7 +18,7 @@ export function isUnavailable({ code }: StoredRefusal): boolean {
   return code === "unavailable";
 }
 
-/** Whether a repeat with the same key gets this refusal again. After others it runs anew: what was missing or forbidden may have changed. */
+/** Whether a repeat with the same key gets this refusal again. After others it runs again: what was missing or forbidden may have changed. */
 export function isStoredForKey({ code }: Pick<Refusal, "code">): boolean {
   return code === "failed_precondition" || code === "aborted" || code === "already_exists";
 }

@@ -58,7 +58,7 @@ type ListedRow = Omit<ListedTask, "dueAt" | "createdAt" | "endedAt" | "cause"> &
   readonly cause: string | null;
 };
 
-/** Makes a dead task due now, with its attempts counted anew; false when there is no such dead task. Workers are notified. */
+/** Makes a dead task due now, with its attempts counted from zero; false when there is no such dead task. Workers are notified. */
 export async function replayTask(database: Database, id: string, now: Date): Promise<boolean> {
   const replayed = await database.run(sql`
     update tasks set state = 'waiting', due_at = ${now}, attempts = 0, lease_until = null, sent = false, fence = fence + 1, ended_at = null

@@ -23,7 +23,7 @@ interface Needs {
 const backoff = { pauseMsMin: 100, pauseMsMax: 2_000 };
 const closeMs = 1_000;
 
-/** A channel that is opened anew whenever it closes, with all that its `setUp` does. */
+/** A channel that is opened again whenever it closes, with all that its `setUp` does. */
 export class ReopeningChannel {
   readonly #needs: Needs;
   readonly #first = Promise.withResolvers<void>();

@@ -29,7 +29,7 @@ export class RabbitQueues {
   }
 
   /**
-   * Declares all of them once for all channels, and anew after one of those channels was lost. A consumer that subscribes while another
+   * Declares all of them once for all channels, and again after one of those channels was lost. A consumer that subscribes while another
    * channel still declares its queue closes the whole connection (RabbitMQ 3.10).
    */
   async ensure(channel: Channel): Promise<void> {

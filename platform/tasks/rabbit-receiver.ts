@@ -33,7 +33,7 @@ interface Delivery {
 
 /**
  * Begins the tasks of one queue whose messages arrive here, and acknowledges a message when the try has ended. A message whose task has been
- * begun, moved, skipped or sent anew is acknowledged without effect, so a redelivery while the task runs elsewhere runs nothing: when the
+ * begun, moved, skipped or sent again is acknowledged without effect, so a redelivery while the task runs elsewhere runs nothing: when the
  * lease ends, the task is sent again. While its database is unavailable it receives no messages.
  */
 export class RabbitReceiver {

@@ -152,7 +152,7 @@ export class RabbitSender implements Dispatch {
       await within(confirmMs, Promise.race([Promise.all(confirms), opened.closed]));
       if (unconfirmed.size > 0 && opened.channel.active) {
         failure ??= new Error(
-          `no confirm within ${confirmMs} ms: a queue that stays stuck can be deleted: it is declared anew and no task is lost`,
+          `no confirm within ${confirmMs} ms: a queue that stays stuck can be deleted: it is declared again and no task is lost`,
         );
         this.#channel.reopen();
       }

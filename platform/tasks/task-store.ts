@@ -101,7 +101,7 @@ type ClaimedRow = { readonly next_due: Date | null } & (
 
 /**
  * Begins tasks that were sent, under the fences that their messages carry: from here on they are leased to this process. Those that have
- * been begun, moved, skipped or sent anew since are left out.
+ * been begun, moved, skipped or sent again since are left out.
  */
 export async function beginTasks(queries: Queries, messages: readonly Claim[], leaseMs: number): Promise<ClaimedTask[]> {
   const rows = await queries.rows<Omit<ClaimedTask, "dueAt"> & { readonly due_at: Date }>(sql`
@@ -143,7 +143,7 @@ function validClaims(claims: readonly Claim[]): Sql {
     select from unnest(${ids}::text[], ${fences}::integer[]) as claims (id, fence) where claims.id = tasks.id and claims.fence = tasks.fence)`;
 }
 
-/** Makes a claimed task due again with its attempts counted anew; false when the claim is no longer valid. */
+/** Makes a claimed task due again with its attempts counted from zero; false when the claim is no longer valid. */
 export async function continueTask(queries: Queries, claim: Claim, dueAt: Date): Promise<boolean> {
   const rowCount = await queries.run(sql`
     update tasks set due_at = ${dueAt}, attempts = 0, lease_until = null, fence = fence + 1, cause = null

@@ -172,7 +172,7 @@ export class TaskWorker {
     if (this.#nextDue !== undefined)
       void this.#needs.clock.until(this.#nextDue, resting.signal).then(() => {
         if (resting.signal.aborted) return;
-        // The next claim sets it anew. A time that has passed would end each wait at once while there is no room for tasks.
+        // The next claim sets it again. A time that has passed would end each wait at once while there is no room for tasks.
         this.#nextDue = undefined;
         this.wake();
       });

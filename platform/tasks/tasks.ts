@@ -31,7 +31,7 @@ export interface Task<Payload extends Message = Message> {
 export interface TaskResult {
   /** Written in the transaction that marks the task done. */
   readonly effect?: (tx: Transaction) => Promise<void>;
-  /** The same row is due again then, with its attempts counted anew. */
+  /** The same row is due again then, with its attempts counted from zero. */
   readonly again?: Date;
 }
 

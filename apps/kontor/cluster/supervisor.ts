@@ -21,7 +21,7 @@ export interface SupervisorOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** A line that a process has printed. */
   readonly line: (name: string, text: string) => void;
-  /** Told of each change. */
+  /** Called with each change of a process. */
   readonly changed: (status: ProcessStatus, cause: string) => void;
 }
 

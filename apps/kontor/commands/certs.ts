@@ -21,7 +21,7 @@ export const certs: Command = {
 
 Makes a certificate authority (ca.crt, ca.key), and a key and a certificate that it has signed for each service named, or for all of them:
 orders.crt, orders.key. A certificate names its service as spiffe://kontor/orders, and the hosts localhost and orders. An authority that is
-there already is used again; keys and certificates are made anew, and running processes take them over by themselves.
+there already is used again; keys and certificates are replaced, and running processes load the new ones by themselves.
 
   SERVICE        ${allRoles.slice(0, 5).join(", ")}, …; ${allRoles.slice(-3).join(", ")}. Joined with + it is one
                  certificate for a process that is both: carts+orders
@@ -29,7 +29,7 @@ there already is used again; keys and certificates are made anew, and running pr
   --hosts HOST   further names or IP addresses at which the services are reached, with commas or several times
   --days DAYS    how long the certificates are valid
 
-Whoever has ca.key can pass for every service: it is for one machine, and its authority for development.`,
+Whoever has ca.key can impersonate every service: use the authority for development only, on one machine.`,
   async run(args, { env, stdout }) {
     const options = {
       out: { type: "string" },
@@ -69,7 +69,7 @@ Whoever has ca.key can pass for every service: it is for one machine, and its au
 async function readAuthority(folder: string, now: Date): Promise<KeyPair | undefined> {
   const [certificate, key] = await Promise.all(["ca.crt", "ca.key"].map((name) => readIfThere(join(folder, name))));
   if (certificate === undefined && key === undefined) return undefined;
-  const startOver = "remove ca.crt and ca.key to begin with a new authority, and make all certificates anew";
+  const startOver = "remove ca.crt and ca.key to begin with a new authority, and make all certificates again";
   if (certificate === undefined || key === undefined)
     throw new CommandError(
       `${folder} has ${certificate === undefined ? "ca.key but no ca.crt" : "ca.crt but no ca.key"}: bring it back, or ${startOver}`,

@@ -70,7 +70,7 @@ describe("commands on a data folder of their own", () => {
   it("CON-03: rebuilds what is derived from events, and says what differs from them", async () => {
     assert.equal(
       await succeeds("rebuild"),
-      "catalog    search index filled anew with 42 products; stock figures read anew\n" +
+      "catalog    search index rebuilt with 42 products; stock figures read again\n" +
         "catalog    42 products compared: all as their events say\n" +
         "inventory  67 SKUs compared: all as their events say\n" +
         "orders     0 orders compared: all as their events say\n",

@@ -22,7 +22,7 @@ const admin = () => testCall({ user: { id: "usr_admin", roles: ["admin"] } });
 const all = 1_000;
 
 describe("rebuilding from events", () => {
-  it("CON-03: fills the emptied search index and the copy of the stock figures anew", async () => {
+  it("CON-03: rebuilds the emptied search index and the copy of the stock figures", async () => {
     const { clients, settle, services } = await openTestServices({ services: [catalog, inventory, silentOrders], registry: contracts });
     const { database, tasks } = services.get("catalog")!;
     assert.equal(await isUntouched(database), true);
@@ -42,7 +42,7 @@ describe("rebuilding from events", () => {
     for (let time = 1; time <= 2; time++) {
       const call = testCall({ timeoutMs: 60_000 });
       const filled = await catalogRebuild.refill!({ database, tasks }, call);
-      assert.match(filled, /^search index filled anew with 41 products;/, `time ${time}`);
+      assert.match(filled, /^search index rebuilt with 41 products;/, `time ${time}`);
       await settle();
       assert.deepEqual(await look(), before);
     }

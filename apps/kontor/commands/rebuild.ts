@@ -18,10 +18,10 @@ const pollMs = 100;
 
 export const rebuild: Command = {
   name: "rebuild",
-  summary: "fill what is derived from events anew, and compare the rest with them",
+  summary: "rebuild what is derived from events, and compare the rest with them",
   usage: `Usage: kontor rebuild [SERVICE …] [--check]
 
-Fills anew what services derive from events (catalog's search index, while the old one is searched, and its copy of the stock figures, of which
+Rebuilds what services derive from events (catalog's search index, while the old one is searched, and its copy of the stock figures, of which
 some are missing for a moment). Then compares their state with what their events say (products, stock, orders), and exits with 1 when something
 differs. Beside a running shop or without one.
 

@@ -69,7 +69,7 @@ export function indexQueueOf({ database, clock, index, indexed }: QueueNeeds): Q
   });
 }
 
-/** Fills the index anew with all products, while the old one is searched. A process that takes over from one that crashed begins again. */
+/** Rebuilds the index with all products, while the old one is searched. A process that takes over from one that crashed begins again. */
 export function rebuildQueueOf({ database, clock, index, indexed }: QueueNeeds): Queue {
   return queue({
     ...rebuildQueue,
@@ -94,12 +94,12 @@ export function rebuildQueueOf({ database, clock, index, indexed }: QueueNeeds):
   });
 }
 
-/** Has the index filled anew by a task, of which there is one for a key. */
+/** Has the index rebuilt by a task, of which there is one for a key. */
 export async function addRebuild({ database, tasks }: Pick<ServiceContext, "database" | "tasks">, call: Call, key: string): Promise<void> {
   await database.transaction((tx) => tasks.add(tx, call, [{ queue: rebuildQueue.name, key, payload: create(IndexProductsSchema) }]));
 }
 
-/** Has the index filled anew when its engine has lost it. It is called again until that is done, so a failure is only logged. */
+/** Has the index rebuilt when its engine has lost it. It is called again until that is done, so a failure is only logged. */
 export function rebuildWhenLost(needs: Pick<ServiceContext, "database" | "tasks" | "log">): IndexLost {
   return (gap) => {
     addRebuild(needs, rootCall({ caller: "catalog", timeoutMs: 5_000 }), `lost/${gap}`).catch((error: unknown) =>

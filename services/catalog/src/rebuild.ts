@@ -11,18 +11,18 @@ import type { Tasks } from "@kontor/platform/tasks/tasks.ts";
 import { stockEvents } from "./channels.ts";
 import { addRebuild } from "./product-index.ts";
 
-/** The search index is filled anew while the old one is searched; the copy of the stock figures is emptied first. */
+/** The search index is rebuilt while the old one is searched; the copy of the stock figures is emptied first. */
 export const catalogRebuild: ServiceRebuild = {
   compares: "products",
   compare: compareProducts,
   refill: async (service, call) => {
     const products = await rebuildIndex(service, call);
     await rebuildAvailability(service.database);
-    return `search index filled anew with ${products.toLocaleString("en")} products; stock figures read anew`;
+    return `search index rebuilt with ${products.toLocaleString("en")} products; stock figures read again`;
   },
 };
 
-/** Adds the task that fills the search index anew with all products; gives how many there are. */
+/** Adds the task that rebuilds the search index with all products; gives how many there are. */
 async function rebuildIndex(service: { readonly database: Database; readonly tasks: Tasks }, call: Call): Promise<number> {
   // The correlation distinguishes this rebuild from earlier ones: a queue makes no second task with a key that it knows.
   await addRebuild(service, call, `requested/${call.correlation}`);
@@ -30,7 +30,7 @@ async function rebuildIndex(service: { readonly database: Database; readonly tas
   return count;
 }
 
-/** Empties the copy of inventory's figures; the subscription then reads them anew from the beginning of inventory's log. */
+/** Empties the copy of inventory's figures; the subscription then reads them again from the beginning of inventory's log. */
 async function rebuildAvailability(database: Database): Promise<void> {
   await resetSubscription(database, stockEvents.name, async (tx) => void (await tx.run(sql`delete from availability`)));
 }

@@ -91,7 +91,7 @@ export async function savePayment(
 
 /**
  * Decides on a payment and stores that, in a read and a single statement: no lock is held over a round trip. The version is what is locked
- * on: when another transaction has written meanwhile, nothing is stored, and the decision is made anew on what it has written. Refuses with NOT_FOUND.
+ * on: when another transaction has written meanwhile, nothing is stored, and the decision is made again on what it has written. Refuses with NOT_FOUND.
  */
 export async function changePayment(
   seams: Pick<ServiceContext, "database" | "events" | "tasks">,

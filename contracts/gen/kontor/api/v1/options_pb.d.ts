@@ -349,7 +349,7 @@ export enum Idempotency {
   REQUIRED = 1,
 
   /**
-   * A key has no effect: a read, or a write whose repeat is done or refused anew, because its reply holds secrets, which are not stored.
+   * A key has no effect: a read, or a write whose repeat is executed or refused again, because its reply holds secrets, which are not stored.
    *
    * @generated from enum value: NONE = 2;
    */

@@ -70,7 +70,7 @@ export declare type CartLine = Message<"kontor.carts.v1.CartLine"> & {
 export declare const CartLineSchema: GenMessage<CartLine>;
 
 /**
- * Priced anew each time it is read.
+ * Priced again each time it is read.
  *
  * @generated from message kontor.carts.v1.Cart
  */
