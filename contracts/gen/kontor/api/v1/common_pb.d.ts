@@ -141,7 +141,7 @@ export enum Reason {
   INVALID_CURSOR = 18,
 
   /**
-   * A mail that no mail server would take: trying again does not help.
+   * A mail that no mail server would accept: a retry does not help.
    *
    * @generated from enum value: MAIL_INVALID = 20;
    */

@@ -158,7 +158,7 @@ export declare type Outcome = Message<"kontor.api.v1.Outcome"> & {
 export declare const OutcomeSchema: GenMessage<Outcome>;
 
 /**
- * What a field may hold, in JSON Schema's words.
+ * What a field may hold, in JSON Schema's keywords.
  *
  * @generated from message kontor.api.v1.Rules
  */
@@ -356,7 +356,7 @@ export enum Idempotency {
   NONE = 2,
 
   /**
-   * A key has no effect, and none is needed: the request says what shall be (an id that the caller chose, a state), and a repeat finds it so.
+   * A key has no effect, and none is needed: the request names the result (an id that the caller chose, a state), and a repeat finds it done.
    *
    * @generated from enum value: NATURAL = 3;
    */

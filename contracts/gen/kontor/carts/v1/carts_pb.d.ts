@@ -34,7 +34,7 @@ export declare type CartLine = Message<"kontor.carts.v1.CartLine"> & {
   quantity: number;
 
   /**
-   * The catalogue's words and price now; absent when it cannot be bought any more.
+   * The catalogue's title and price now; absent when it cannot be bought any more.
    *
    * @generated from field: string title = 4;
    */
@@ -76,7 +76,7 @@ export declare const CartLineSchema: GenMessage<CartLine>;
  */
 export declare type Cart = Message<"kontor.carts.v1.Cart"> & {
   /**
-   * A secret: who knows it holds the cart, until an account has taken it.
+   * A secret: whoever knows it can use the cart, until an account has taken it over.
    *
    * @generated from field: string id = 1;
    */
@@ -287,14 +287,14 @@ export declare const DeleteCartRequestSchema: GenMessage<DeleteCartRequest>;
  */
 export declare type MergeCartRequest = Message<"kontor.carts.v1.MergeCartRequest"> & {
   /**
-   * The cart that is kept: the caller's own from then on.
+   * The cart that remains: the caller's own from then on.
    *
    * @generated from field: string cart = 1;
    */
   cart: string;
 
   /**
-   * The cart whose lines come over; it is gone afterwards.
+   * The cart whose lines are added to the other; it is deleted.
    *
    * @generated from field: string from = 2;
    */
@@ -324,13 +324,13 @@ export declare type GetCartForCheckoutRequest = Message<"kontor.carts.v1.GetCart
 export declare const GetCartForCheckoutRequestSchema: GenMessage<GetCartForCheckoutRequest>;
 
 /**
- * A cart's content for an order, under the name that others may keep.
+ * A cart's content for an order, under an id that others may store.
  *
  * @generated from message kontor.carts.v1.CartForCheckout
  */
 export declare type CartForCheckout = Message<"kontor.carts.v1.CartForCheckout"> & {
   /**
-   * The hashed id: it names the cart without opening it.
+   * The hashed id: it identifies the cart without giving access to it.
    *
    * @generated from field: string key = 1;
    */
@@ -460,7 +460,7 @@ export declare const CartsService: GenService<{
     output: typeof EmptySchema;
   },
   /**
-   * Brings another cart's lines over, after signing in for example.
+   * Adds another cart's lines to this one, after signing in for example.
    *
    * @generated from rpc kontor.carts.v1.CartsService.MergeCart
    */
@@ -470,7 +470,7 @@ export declare const CartsService: GenService<{
     output: typeof CartSchema;
   },
   /**
-   * The cart as it is, for its owner's checkout: takes a guest's cart for the caller, refuses another's.
+   * The cart as it is, for its owner's checkout: assigns a guest's cart to the caller, refuses another's.
    *
    * @generated from rpc kontor.carts.v1.CartsService.GetCartForCheckout
    */

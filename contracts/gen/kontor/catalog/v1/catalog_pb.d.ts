@@ -15,7 +15,7 @@ import type { Money } from "../../api/v1/common_pb.js";
 export declare const file_kontor_catalog_v1_catalog: GenFile;
 
 /**
- * A place in the tree of categories.
+ * A category in the tree of categories.
  *
  * @generated from message kontor.catalog.v1.Category
  */
@@ -263,7 +263,7 @@ export declare type Image = Message<"kontor.catalog.v1.Image"> & {
   url: string;
 
   /**
-   * What is to be seen, for those who do not see it.
+   * The alternative text.
    *
    * @generated from field: string alt = 2;
    */
@@ -532,7 +532,7 @@ export declare type ListProductsRequest = Message<"kontor.catalog.v1.ListProduct
   cursor: string;
 
   /**
-   * Words, in any inflection, typing errors forgiven.
+   * Words, in any inflection, typing errors are tolerated.
    *
    * @generated from field: string q = 3;
    */
@@ -585,7 +585,7 @@ export declare type ListProductsRequest = Message<"kontor.catalog.v1.ListProduct
   createdAfter?: Timestamp | undefined;
 
   /**
-   * Fields with commas between, "-" before one that falls: price, createdAt, title is not one. Relevance when q is given, else newest first.
+   * Fields separated by commas, "-" before one in descending order: price, createdAt. Without it by relevance when q is set, otherwise newest first.
    *
    * @generated from field: string sort = 12;
    */
@@ -657,7 +657,7 @@ export declare type ListProductsResponse = Message<"kontor.catalog.v1.ListProduc
   nextCursor?: string | undefined;
 
   /**
-   * By "category", "tag", "vendor", when asked for.
+   * By "category", "tag", "vendor", when requested.
    *
    * @generated from field: map<string, kontor.catalog.v1.Facet> facets = 3;
    */
@@ -725,7 +725,7 @@ export declare type UpdateProductRequest = Message<"kontor.catalog.v1.UpdateProd
   options: Option[];
 
   /**
-   * All variants; one that was there before keeps its id by its SKU.
+   * All variants; one whose SKU existed before has the same id.
    *
    * @generated from field: repeated kontor.catalog.v1.Variant variants = 11;
    */
@@ -890,7 +890,7 @@ export declare type PriceLinesRequest = Message<"kontor.catalog.v1.PriceLinesReq
 export declare const PriceLinesRequestSchema: GenMessage<PriceLinesRequest>;
 
 /**
- * A variant as an order line remembers it.
+ * A variant as an order line stores it.
  *
  * @generated from message kontor.catalog.v1.PricedVariant
  */
@@ -934,7 +934,7 @@ export declare const PricedVariantSchema: GenMessage<PricedVariant>;
  */
 export declare type PriceLinesResponse = Message<"kontor.catalog.v1.PriceLinesResponse"> & {
   /**
-   * In the order asked for; a SKU that cannot be bought now is left out.
+   * In the requested order; a SKU that cannot be bought now is left out.
    *
    * @generated from field: repeated kontor.catalog.v1.PricedVariant variants = 1;
    */
@@ -1088,7 +1088,7 @@ export enum ProductStatus {
   PUBLISHED = 2,
 
   /**
-   * Kept for its history; cannot be bought.
+   * Stored for its history; cannot be bought.
    *
    * @generated from enum value: ARCHIVED = 3;
    */

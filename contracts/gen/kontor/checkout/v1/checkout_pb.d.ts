@@ -16,7 +16,7 @@ import type { NewLine } from "../../carts/v1/carts_pb.js";
 export declare const file_kontor_checkout_v1_checkout: GenFile;
 
 /**
- * Why a checkout was refused, as the problem that POST /v1/orders answers with.
+ * Why a checkout was refused, as the problem in the response to POST /v1/orders.
  *
  * @generated from message kontor.checkout.v1.CheckoutProblem
  */
@@ -151,7 +151,7 @@ export declare type GetCheckoutRequest = Message<"kontor.checkout.v1.GetCheckout
 export declare const GetCheckoutRequestSchema: GenMessage<GetCheckoutRequest>;
 
 /**
- * What the saga starts from: priced lines and the ids of what it will make.
+ * The saga's input: priced lines and the ids of what it will create.
  *
  * @generated from message kontor.checkout.v1.PlaceOrderInput
  */
@@ -210,7 +210,7 @@ export enum CheckoutStatus {
   CHECKOUT_STATUS_UNSPECIFIED = 0,
 
   /**
-   * Still under way: ask again.
+   * Still in progress: poll again.
    *
    * @generated from enum value: RUNNING = 1;
    */
@@ -274,7 +274,7 @@ export declare const CheckoutReasonSchema: GenEnum<CheckoutReason>;
  */
 export declare const CheckoutService: GenService<{
   /**
-   * Places an order: sets its units aside, makes it, opens its payment. One live order a cart: another key gets the same order.
+   * Places an order: reserves its units, creates it, opens its payment. One active order per cart: another key gets the same order.
    *
    * @generated from rpc kontor.checkout.v1.CheckoutService.PlaceOrder
    */
@@ -284,7 +284,7 @@ export declare const CheckoutService: GenService<{
     output: typeof PlaceOrderResponseSchema;
   },
   /**
-   * How a checkout that outlived its request goes on.
+   * The state of a checkout that took longer than its request.
    *
    * @generated from rpc kontor.checkout.v1.CheckoutService.GetCheckout
    */

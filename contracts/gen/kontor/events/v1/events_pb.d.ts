@@ -53,7 +53,7 @@ export declare type Event = Message<"kontor.events.v1.Event"> & {
   id: string;
 
   /**
-   * The thing that it happened to: "ord_…".
+   * The entity that changed: "ord_…".
    *
    * @generated from field: string stream = 2;
    */

@@ -41,7 +41,7 @@ export declare type AccountRegistered = Message<"kontor.identity.v1.AccountRegis
 export declare const AccountRegisteredSchema: GenMessage<AccountRegistered>;
 
 /**
- * A code is to be mailed. The code itself is asked for when the mail is sent.
+ * A code is to be mailed. The code itself is requested when the mail is sent.
  *
  * @generated from message kontor.identity.v1.VerificationRequested
  */

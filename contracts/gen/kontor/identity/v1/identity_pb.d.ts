@@ -129,13 +129,13 @@ export declare type ResendVerificationRequest = Message<"kontor.identity.v1.Rese
 export declare const ResendVerificationRequestSchema: GenMessage<ResendVerificationRequest>;
 
 /**
- * The same answer whether the address is known or not.
+ * The same response whether the address is known or not.
  *
  * @generated from message kontor.identity.v1.ResendVerificationResponse
  */
 export declare type ResendVerificationResponse = Message<"kontor.identity.v1.ResendVerificationResponse"> & {
   /**
-   * When another mail may be asked for.
+   * When another mail may be requested.
    *
    * @generated from field: google.protobuf.Timestamp next_at = 1;
    */
@@ -181,7 +181,7 @@ export declare type Tokens = Message<"kontor.identity.v1.Tokens"> & {
   accessToken: string;
 
   /**
-   * Good for one refresh.
+   * Valid for one refresh.
    *
    * @generated from field: string refresh_token = 2;
    */
@@ -249,7 +249,7 @@ export declare type GetMeRequest = Message<"kontor.identity.v1.GetMeRequest"> & 
 export declare const GetMeRequestSchema: GenMessage<GetMeRequest>;
 
 /**
- * A sign-in that lasts: what one refresh token family stands for.
+ * A sign-in that lasts: one family of refresh tokens.
  *
  * @generated from message kontor.identity.v1.Session
  */
@@ -275,7 +275,7 @@ export declare type Session = Message<"kontor.identity.v1.Session"> & {
   expiresAt?: Timestamp | undefined;
 
   /**
-   * Whether it is the one that asks.
+   * Whether it is the caller's.
    *
    * @generated from field: bool current = 5;
    */
@@ -653,7 +653,7 @@ export declare const IdentityService: GenService<{
     output: typeof AccountSchema;
   },
   /**
-   * Verifies the e-mail address with the code from the mail. A code is good once, for ten minutes and five tries.
+   * Verifies the e-mail address with the code from the mail. A code is valid once, for ten minutes and five attempts.
    *
    * @generated from rpc kontor.identity.v1.IdentityService.VerifyEmail
    */
@@ -733,7 +733,7 @@ export declare const IdentityService: GenService<{
     output: typeof EmptySchema;
   },
   /**
-   * The keys that access tokens are checked with.
+   * The keys that access tokens are verified with.
    *
    * @generated from rpc kontor.identity.v1.IdentityService.GetJwks
    */
@@ -743,7 +743,7 @@ export declare const IdentityService: GenService<{
     output: typeof JwksSchema;
   },
   /**
-   * Which of these sessions are live: asked by the edge, for many requests at once, when the cache does not say.
+   * Which of these sessions are active: called by the gateway, for many requests at once, when the cache does not know.
    *
    * @generated from rpc kontor.identity.v1.IdentityService.CheckSessions
    */
@@ -753,7 +753,7 @@ export declare const IdentityService: GenService<{
     output: typeof CheckSessionsResponseSchema;
   },
   /**
-   * Makes a verified account with roles: the command line's way.
+   * Creates a verified account with roles, for the command line.
    *
    * @generated from rpc kontor.identity.v1.IdentityService.CreateAccount
    */
@@ -763,7 +763,7 @@ export declare const IdentityService: GenService<{
     output: typeof AccountSchema;
   },
   /**
-   * Asked by who writes to a customer, when it writes.
+   * Called by the service that writes to a customer, when it writes.
    *
    * @generated from rpc kontor.identity.v1.IdentityService.GetContact
    */
@@ -773,7 +773,7 @@ export declare const IdentityService: GenService<{
     output: typeof ContactSchema;
   },
   /**
-   * Asked by who sends the verification mail, when it sends.
+   * Called by the service that sends the verification mail, when it sends.
    *
    * @generated from rpc kontor.identity.v1.IdentityService.GetVerificationMail
    */

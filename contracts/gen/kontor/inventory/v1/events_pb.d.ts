@@ -123,7 +123,7 @@ export declare type StockClaimed = Message<"kontor.inventory.v1.StockClaimed"> &
 export declare const StockClaimedSchema: GenMessage<StockClaimed>;
 
 /**
- * Stream: the order's id. A paid order's units were gone when it came to claim them: the payment is to be given back.
+ * Stream: the order's id. A paid order's units were no longer available when they were claimed: the payment is to be refunded.
  *
  * @generated from message kontor.inventory.v1.ClaimRefused
  */

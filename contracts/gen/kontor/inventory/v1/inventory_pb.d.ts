@@ -2,7 +2,7 @@
 // @generated from file kontor/inventory/v1/inventory.proto (package kontor.inventory.v1, syntax proto3)
 /* eslint-disable */
 
-// How many units there are, and for whom they are set aside.
+// How many units there are, and for whom they are reserved.
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
@@ -32,7 +32,7 @@ export declare type Stock = Message<"kontor.inventory.v1.Stock"> & {
   onHand: number;
 
   /**
-   * Units of them that are set aside for orders.
+   * Units of them that are reserved for orders.
    *
    * @generated from field: int32 reserved = 3;
    */
@@ -274,7 +274,7 @@ export declare type ReservationLine = Message<"kontor.inventory.v1.ReservationLi
 export declare const ReservationLineSchema: GenMessage<ReservationLine>;
 
 /**
- * Units set aside for one order. Its id is the order's.
+ * Units reserved for one order. Its id is the order's.
  *
  * @generated from message kontor.inventory.v1.Reservation
  */
@@ -311,14 +311,14 @@ export declare const ReservationSchema: GenMessage<Reservation>;
  */
 export declare type ReserveRequest = Message<"kontor.inventory.v1.ReserveRequest"> & {
   /**
-   * One reservation an order: a repeat gets the first one's answer, refusals too.
+   * One reservation an order: a repeat gets the first one's response, refusals too.
    *
    * @generated from field: string order = 1;
    */
   order: string;
 
   /**
-   * A SKU may stand in several lines.
+   * A SKU may be in several lines.
    *
    * @generated from field: repeated kontor.inventory.v1.ReservationLine lines = 2;
    */
@@ -500,7 +500,7 @@ export enum ReservationStatus {
   HELD = 1,
 
   /**
-   * Refused: there were too few units. Kept, so that a repeat gets the same answer.
+   * Refused: there were too few units. Stored, so that a repeat gets the same response.
    *
    * @generated from enum value: REFUSED = 2;
    */
@@ -514,7 +514,7 @@ export enum ReservationStatus {
   SOLD = 3,
 
   /**
-   * The units are free again; also the tombstone of a hold that never came.
+   * The units are free again; also the tombstone of a reservation that was never requested.
    *
    * @generated from enum value: FREED = 4;
    */
@@ -584,7 +584,7 @@ export declare const InventoryService: GenService<{
     output: typeof ListMovementsResponseSchema;
   },
   /**
-   * Sets units aside for an order, all lines or none.
+   * Reserves units for an order, all lines or none.
    *
    * @generated from rpc kontor.inventory.v1.InventoryService.Reserve
    */
@@ -594,7 +594,7 @@ export declare const InventoryService: GenService<{
     output: typeof ReservationSchema;
   },
   /**
-   * Frees what is held for an order. Leaves a tombstone, so that a late Reserve is refused.
+   * Frees what is reserved for an order. Stores a tombstone, so that a late Reserve is refused.
    *
    * @generated from rpc kontor.inventory.v1.InventoryService.Release
    */

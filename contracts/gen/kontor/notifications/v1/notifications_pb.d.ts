@@ -14,7 +14,7 @@ import type { Timestamp } from "@bufbuild/protobuf/wkt";
 export declare const file_kontor_notifications_v1_notifications: GenFile;
 
 /**
- * A message to a customer. Its words are made when it is sent and kept nowhere.
+ * A message to a customer. Its text is composed when it is sent and not stored.
  *
  * @generated from message kontor.notifications.v1.Notification
  */

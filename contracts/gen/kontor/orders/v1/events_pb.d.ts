@@ -148,7 +148,7 @@ export declare type OrderReminderDue = Message<"kontor.orders.v1.OrderReminderDu
 export declare const OrderReminderDueSchema: GenMessage<OrderReminderDue>;
 
 /**
- * A paid order is to be taken back: its refund is under way, and it can no longer be fulfilled.
+ * A paid order is to be cancelled: its refund is in progress, and it can no longer be fulfilled.
  *
  * @generated from message kontor.orders.v1.OrderCancelRequested
  */
@@ -225,7 +225,7 @@ export declare type OrderCompleted = Message<"kontor.orders.v1.OrderCompleted"> 
 export declare const OrderCompletedSchema: GenMessage<OrderCompleted>;
 
 /**
- * The payload of the task that wakes an order at 4, 12, 22 and 24 hours.
+ * The payload of the task that is due for an order at 4, 12, 22 and 24 hours.
  *
  * @generated from message kontor.orders.v1.OrderClock
  */
@@ -261,7 +261,7 @@ export declare type OrderTakeBack = Message<"kontor.orders.v1.OrderTakeBack"> & 
   cause: string;
 
   /**
-   * Who asked.
+   * Who requested it.
    *
    * @generated from field: string actor = 3;
    */

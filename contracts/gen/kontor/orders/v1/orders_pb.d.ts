@@ -206,7 +206,7 @@ export declare type Order = Message<"kontor.orders.v1.Order"> & {
   fulfilments: Fulfilment[];
 
   /**
-   * A paid order whose refund is under way.
+   * A paid order whose refund is in progress.
    *
    * @generated from field: bool cancelling = 10;
    */
@@ -474,7 +474,7 @@ export declare const CreateFulfilmentRequestSchema: GenMessage<CreateFulfilmentR
  */
 export declare type CreateOrderRequest = Message<"kontor.orders.v1.CreateOrderRequest"> & {
   /**
-   * Made by the one who places it; a repeat gets the order that is there.
+   * Chosen by the caller; a repeat gets the same order.
    *
    * @generated from field: string order = 1;
    */
@@ -558,7 +558,7 @@ export enum OrderStatus {
   ORDER_STATUS_UNSPECIFIED = 0,
 
   /**
-   * Waits for its payment; the units are set aside.
+   * Waits for its payment; the units are reserved.
    *
    * @generated from enum value: PENDING = 1;
    */
@@ -577,7 +577,7 @@ export enum OrderStatus {
   COMPLETED = 3,
 
   /**
-   * Not paid in time, or taken back; what was paid is refunded.
+   * Not paid in time, or cancelled; what was paid is refunded.
    *
    * @generated from enum value: CANCELLED = 4;
    */
@@ -687,7 +687,7 @@ export declare const OrdersService: GenService<{
     output: typeof OrderSchema;
   },
   /**
-   * Undoes CreateOrder. Leaves a tombstone, so that a late CreateOrder is refused.
+   * Compensates CreateOrder. Stores a tombstone, so that a late CreateOrder is refused.
    *
    * @generated from rpc kontor.orders.v1.OrdersService.VoidOrder
    */

@@ -181,7 +181,7 @@ export declare type PaymentCaptured = Message<"kontor.payments.v1.PaymentCapture
 export declare const PaymentCapturedSchema: GenMessage<PaymentCaptured>;
 
 /**
- * The provider took the money a second time; that was given back.
+ * The provider took the money a second time; that was refunded.
  *
  * @generated from message kontor.payments.v1.AttemptReturned
  */
@@ -283,7 +283,7 @@ export declare type RefundFailed = Message<"kontor.payments.v1.RefundFailed"> & 
 export declare const RefundFailedSchema: GenMessage<RefundFailed>;
 
 /**
- * The payload of a task that asks the provider how an attempt went.
+ * The payload of a task that queries the provider for the outcome of an attempt.
  *
  * @generated from message kontor.payments.v1.AttemptCheck
  */
@@ -306,7 +306,7 @@ export declare type AttemptCheck = Message<"kontor.payments.v1.AttemptCheck"> & 
 export declare const AttemptCheckSchema: GenMessage<AttemptCheck>;
 
 /**
- * The payload of a task that gives money back at the provider.
+ * The payload of a task that refunds money at the provider.
  *
  * @generated from message kontor.payments.v1.RefundWork
  */

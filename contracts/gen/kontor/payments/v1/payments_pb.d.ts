@@ -15,7 +15,7 @@ import type { Money } from "../../api/v1/common_pb.js";
 export declare const file_kontor_payments_v1_payments: GenFile;
 
 /**
- * One try to pay, at one provider.
+ * One attempt to pay, at one provider.
  *
  * @generated from message kontor.payments.v1.Attempt
  */
@@ -36,14 +36,14 @@ export declare type Attempt = Message<"kontor.payments.v1.Attempt"> & {
   provider: string;
 
   /**
-   * The provider's page: in the answer to the one who makes the attempt.
+   * The provider's page: in the response to the one who makes the attempt.
    *
    * @generated from field: optional string url = 4;
    */
   url?: string | undefined;
 
   /**
-   * The provider's word when declined: "card_declined".
+   * The provider's code when declined: "card_declined".
    *
    * @generated from field: string decline_code = 5;
    */
@@ -358,7 +358,7 @@ export declare const PageResponseSchema: GenMessage<PageResponse>;
  */
 export declare type OpenPaymentRequest = Message<"kontor.payments.v1.OpenPaymentRequest"> & {
   /**
-   * Made by the one who asks; a repeat gets the payment that is there.
+   * Chosen by the caller; a repeat gets the same payment.
    *
    * @generated from field: string payment = 1;
    */
@@ -396,7 +396,7 @@ export declare const OpenPaymentRequestSchema: GenMessage<OpenPaymentRequest>;
  */
 export declare type ClosePaymentRequest = Message<"kontor.payments.v1.ClosePaymentRequest"> & {
   /**
-   * The payment's id. One that is not there yet gets a tombstone, so that a late OpenPayment is refused.
+   * The payment's id. One that does not exist yet gets a tombstone, so that a late OpenPayment is refused.
    *
    * @generated from field: string payment = 1;
    */
@@ -442,7 +442,7 @@ export enum PaymentStatus {
   OPEN = 1,
 
   /**
-   * The money is ours.
+   * The money is captured.
    *
    * @generated from enum value: CAPTURED = 2;
    */
@@ -456,7 +456,7 @@ export enum PaymentStatus {
   CLOSED = 3,
 
   /**
-   * All of it was given back.
+   * All of it was refunded.
    *
    * @generated from enum value: REFUNDED = 4;
    */
@@ -504,7 +504,7 @@ export enum AttemptStatus {
   ABANDONED = 4,
 
   /**
-   * A second capture, given back.
+   * A second capture, refunded.
    *
    * @generated from enum value: RETURNED = 5;
    */
@@ -536,7 +536,7 @@ export enum RefundStatus {
   REFUND_DONE = 2,
 
   /**
-   * The provider would not; an operator has to see to it.
+   * The provider refused it; an operator has to act.
    *
    * @generated from enum value: REFUND_FAILED = 3;
    */
@@ -603,7 +603,7 @@ export declare const PaymentsService: GenService<{
     output: typeof PaymentSchema;
   },
   /**
-   * A try to pay: the answer has the provider's page.
+   * An attempt to pay: the response has the provider's page.
    *
    * @generated from rpc kontor.payments.v1.PaymentsService.CreateAttempt
    */
@@ -613,7 +613,7 @@ export declare const PaymentsService: GenService<{
     output: typeof AttemptSchema;
   },
   /**
-   * Asks the provider now, for a shopper who has come back before the provider's webhook.
+   * Queries the provider now, for a shopper who has come back before the provider's webhook.
    *
    * @generated from rpc kontor.payments.v1.PaymentsService.CompletePayment
    */
@@ -623,7 +623,7 @@ export declare const PaymentsService: GenService<{
     output: typeof PaymentSchema;
   },
   /**
-   * Gives money back.
+   * Refunds money.
    *
    * @generated from rpc kontor.payments.v1.PaymentsService.CreateRefund
    */
@@ -633,7 +633,7 @@ export declare const PaymentsService: GenService<{
     output: typeof RefundSchema;
   },
   /**
-   * What a provider has to say, signed by it.
+   * A notification of a provider, signed by it.
    *
    * @generated from rpc kontor.payments.v1.PaymentsService.ReceiveWebhook
    */
@@ -653,7 +653,7 @@ export declare const PaymentsService: GenService<{
     output: typeof OpenPaymentPageResponseSchema;
   },
   /**
-   * Where the provider sends the shopper back to: asks the provider, and shows how it went.
+   * Where the provider sends the shopper back to: queries the provider, and shows the outcome.
    *
    * @generated from rpc kontor.payments.v1.PaymentsService.FinishPaymentPage
    */
@@ -673,8 +673,8 @@ export declare const PaymentsService: GenService<{
     output: typeof PaymentSchema;
   },
   /**
-   * Sees to it that it cannot be paid any more, at the provider first. The answer is CLOSED, or CAPTURED when the money came before;
-   * DEPENDENCY_UNAVAILABLE while the provider does not say.
+   * Closes it, at the provider first, so that it cannot be paid any more. The reply is CLOSED, or CAPTURED when the money came before;
+   * DEPENDENCY_UNAVAILABLE while the outcome at the provider is not known.
    *
    * @generated from rpc kontor.payments.v1.PaymentsService.ClosePayment
    */
@@ -684,7 +684,7 @@ export declare const PaymentsService: GenService<{
     output: typeof PaymentSchema;
   },
   /**
-   * Gives everything back. The answer is REFUNDED; DEPENDENCY_UNAVAILABLE while the provider does not say.
+   * Refunds everything. The reply is REFUNDED; DEPENDENCY_UNAVAILABLE while the outcome at the provider is not known.
    *
    * @generated from rpc kontor.payments.v1.PaymentsService.RefundPayment
    */

@@ -649,7 +649,7 @@ export declare type ListThingsResponse = Message<"kontor.testing.v1.ListThingsRe
 export declare const ListThingsResponseSchema: GenMessage<ListThingsResponse>;
 
 /**
- * One of several answers.
+ * One of several responses.
  *
  * @generated from message kontor.testing.v1.PlaceThingResponse
  */
