@@ -48,6 +48,8 @@ describe("the README's first order, typed in", () => {
         order = answers.at(-1)!;
         assert.deepEqual([status, body["status"]], [201, "PENDING"]);
         assert.equal((await typed(command, shell)).text, order.text, "the same key gives the same answer");
+        const page = await (await fetch(body["payment"].url)).text();
+        assert.match(page, />Kontor</, "the payment page names the shop");
         assert.equal((await new Shopper(shop).pay(body["payment"].url, cardOf(readme))).status, 303);
       }
     }

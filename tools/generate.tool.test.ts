@@ -9,7 +9,7 @@ const generate = async (...args: readonly string[]): Promise<void> => {
 };
 
 describe("generate", () => {
-  it("API-03: what is generated anew is what is stored", () => generate("--check"));
+  it("API-03: what is generated again is what is stored", () => generate("--check"));
 
   it("API-01: the contracts keep what main promises", () => generate("--breaking"));
 });

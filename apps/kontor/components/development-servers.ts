@@ -57,6 +57,7 @@ export async function openDevelopmentServers({
     port: config.settings.payments.providerPort,
     apiKey,
     webhookSecret,
+    merchant: config.shopName,
     webhookUrl: `${roles.has("gateway") ? addressesOf(config).api : installation.publicUrl}/v1/payments/webhooks/builtin`,
     clock,
   });
