@@ -35,7 +35,7 @@ export interface GetsDone {
 
 /** An answer that must not be: the run is worth nothing then. */
 function expect(status: number, wanted: number, what: string, text: string): void {
-  if (status !== wanted) throw new Error(`${what} answered ${status} instead of ${wanted}: ${text.slice(0, 300)}`);
+  if (status !== wanted) throw new Error(`${what} responded with ${status} instead of ${wanted}: ${text.slice(0, 300)}`);
 }
 
 interface Token {

@@ -59,7 +59,7 @@ describe("the way in", () => {
     assert.ok(reached.size > 35);
   });
 
-  it("GW-01: every route that reads is answered for its owner", async () => {
+  it("GW-01: every route that reads responds to its owner", async () => {
     for (const operation of operations.filter(({ binding }) => binding.verb === "GET")) {
       const { status, text } = await at(operation.forRoles ? fixture.admin : fixture.ada, operation);
       // A checkout that has answered at once has no address of its own.
@@ -68,7 +68,7 @@ describe("the way in", () => {
     }
   });
 
-  it("GW-03 TST-07 S6: every route that is not public answers 401 to no token and to every bad one", async () => {
+  it("GW-03 TST-07 S6: every route that is not public responds with 401 to no token and to every bad one", async () => {
     const bad = await badTokens(fixture.shop, fixture.admin.token!);
     const bodies = new Set<string>();
     for (const operation of operations.filter(({ isPublic }) => !isPublic)) {
@@ -100,7 +100,7 @@ describe("the way in", () => {
     await one.expect(401, "GET", "/v1/me");
   });
 
-  it("S2 ID-10: every route for a role answers 403 to a shopper, and no path takes another verb", async () => {
+  it("S2 ID-10: every route for a role responds with 403 to a shopper, and no path takes another verb", async () => {
     for (const operation of operations.filter(({ forRoles }) => forRoles)) {
       const { status, body } = await at(fixture.ada, operation, operation.takesJson ? { json: {} } : {});
       assert.deepEqual([status, body.reason], [403, "PERMISSION_DENIED"], operation.name);
@@ -135,7 +135,7 @@ describe("the way in", () => {
     assert.equal(status, 200, "what is one still answers");
   });
 
-  it("GW-05: answers, errors and pages carry the headers that protect a browser", async () => {
+  it("GW-05: responses, errors and pages carry the headers that protect a browser", async () => {
     for (const path of [
       "/",
       "/docs",

@@ -35,7 +35,7 @@ describe("a shop under load", () => {
     () => fixture.ada.call("POST", "/v1/orders", { json: { currency: "EUR", lines: [line()] }, key: randomUUID() }),
   ];
 
-  it(`DAT-08: ${concurrent} requests at once are answered or refused in good form, over ${connections} connections at most, which are given back`, async (t) => {
+  it(`DAT-08: ${concurrent} requests at once are served or refused in good form, over ${connections} connections at most, which are released`, async (t) => {
     let most = 0;
     const over = { yet: false };
     const watching = (async () => {

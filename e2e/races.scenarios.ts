@@ -67,7 +67,7 @@ export function races(topology: Topology): void {
       }
     });
 
-    it("R3 INV-05 INV-04: carts of several things in any order, 100 at once for 60 units: as many are sold as are asked for and there", async () => {
+    it("R3 INV-05 INV-04: carts of several things in any order, 100 at once for 60 units: as many are sold as are ordered and in stock", async () => {
       const skus = await keep((operator) => operator.products([30, 20, 10]));
       const answers = await Promise.all(
         Array.from({ length: 100 }, async (_, nth) => {
@@ -160,7 +160,7 @@ export function races(topology: Topology): void {
       }
     });
 
-    it("RES-02 PAY-02: a try whose answer is lost is not repeated behind the shopper's back, and the next goes on with the same one", async () => {
+    it("RES-02 PAY-02: an attempt whose response is lost is not repeated without the shopper, and the next try continues the same attempt", async () => {
       const [sku] = (await keep((operator) => operator.products([10]))) as [string];
       for (const fault of ["error", "reset"] as const) {
         const { body: order } = await someone(0).order([{ sku, quantity: 1 }]);
@@ -180,7 +180,7 @@ export function races(topology: Topology): void {
       }
     });
 
-    it(`R7 PAY-02 I11: the provider fails, loses answers and stalls, and ${payments} orders are paid, or cancelled, all the same`, async () => {
+    it(`R7 PAY-02 I11: the provider fails, loses responses and stalls, and ${payments} orders are paid, or cancelled, all the same`, async () => {
       const [sku] = (await keep((operator) => operator.products([10_000]))) as [string];
       const usual = ["open", "read", "close", "refund"] as const;
       await control.faults({

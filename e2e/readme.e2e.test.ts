@@ -25,7 +25,7 @@ describe("the README's first order, typed in", () => {
     shop = await startShop({ KONTOR_SEED: "demo" });
   });
 
-  it("DOC-02 TST-06: each call answers as the README says, and the order is paid", async () => {
+  it("DOC-02 TST-06: each call responds as the README says, and the order is paid", async () => {
     const { variables, steps } = readmeOrder();
     const shell = new Map(Object.entries({ ...variables, api: shop.api }));
     const answers: Answer[] = [];

@@ -57,7 +57,7 @@ describe("the commands in the pages", () => {
           return;
         }
         const script = words[0] === "run" ? words[1]! : words[0]!;
-        assert.ok(["ci", "cit", "install", "ls"].includes(script) || script in scripts, "there is such a script");
+        assert.ok(["audit", "ci", "cit", "install", "ls"].includes(script) || script in scripts, "there is such a script");
       });
 
   it("DOC-02: every script of the package has its program", () => {

@@ -14,7 +14,7 @@ const table: Readonly<Record<string, Partial<Record<Route, Outcome>>>> = {
   notifications: { mail: "late" },
 };
 
-describe("degradation: one service after the other is killed and stays away", () => {
+describe("degradation: one service after the other is killed and stays down", () => {
   let open: OutageShop;
 
   before(

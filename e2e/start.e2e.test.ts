@@ -59,7 +59,7 @@ describe("a start that cannot be", { concurrency: 2 }, () => {
     assert.equal(await dataIn(join(folder, "never")), undefined);
   });
 
-  it("INF-17: a master key that is none is named, whether it is given or kept", async () => {
+  it("INF-17: an invalid master key is reported, whether it is set or stored", async () => {
     const given = await failedStart({ KONTOR_DATA: join(folder, "key"), KONTOR_MASTER_KEY: "abc" });
     assert.match(given, /KONTOR_MASTER_KEY/);
     assert.doesNotMatch(given, /abc\b/);

@@ -167,7 +167,7 @@ describe("an app whose clock is moved", () => {
     await ada.expect(409, "POST", `/v1/orders/${placed.id}/cancel`, { json: {} });
   });
 
-  it("ORD-09: after a night in which the shop was away there is one reminder, not three", async () => {
+  it("ORD-09: after a night in which the shop was stopped there is one reminder, not three", async () => {
     const { ada, placed } = await order();
     await pass(23 * hourMs, ada);
     assert.deepEqual(await subjects(ada), [reminder]);
@@ -188,7 +188,7 @@ describe("an app whose clock is moved", () => {
     assert.deepEqual(await stock(sku), { onHand: 5, reserved: 0 });
   });
 
-  it(`ORD-15: ${races} orders are paid in the moment that they expire: each is kept with its money, or cancelled without`, async (t) => {
+  it(`ORD-15: ${races} orders are paid in the moment that they expire: each is paid and stays, or cancelled and not charged`, async (t) => {
     const all: Awaited<ReturnType<typeof order>>[] = [];
     while (all.length < races) all.push(await order()); // passwords are hashed a few at a time
     const pages = await Promise.all(

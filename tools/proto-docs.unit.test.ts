@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import { docsOf } from "./proto-docs.ts";
 
 describe("the comments of the contracts", () => {
-  it("are found by the full name of what they stand at", () => {
+  it("are found by the full name of what they describe", () => {
     const location = (path: readonly number[], leadingComments: string): { path: readonly number[]; leadingComments: string } => ({
       path,
       leadingComments,

@@ -9,7 +9,7 @@ import { runTests } from "./run-tests.ts";
 import { root } from "./sources.ts";
 
 describe("rows", () => {
-  it("stand in the names of tests as words of their own", () => {
+  it("occur in the names of tests as words of their own", () => {
     assert.deepEqual([...rowsIn("INV-04 INV-05: two units")], ["INV-04", "INV-05"]);
     assert.deepEqual([...rowsIn("R8, I1: (S30) saga")], ["R8", "I1", "S30"]);
     assert.deepEqual([...rowsIn("XORD-09x ORD-091b MY-ORD-09 ORD-09-b SHA256x utf-8 x")], []);

@@ -48,7 +48,7 @@ describe("the workspace", () => {
     );
   });
 
-  it("DEV-01: what is installed is what is asked for: nothing missing, invalid or extraneous", () => {
+  it("DEV-01: what is installed is what is declared: nothing missing, invalid or extraneous", () => {
     // The npm that runs this, or the one on the path.
     const [command, args] = process.env["npm_execpath"] === undefined ? ["npm", []] : [process.execPath, [process.env["npm_execpath"]]];
     const { stdout, stderr, error } = spawnSync(command, [...args, "ls", "--all", "--json"], {

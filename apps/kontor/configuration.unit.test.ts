@@ -76,7 +76,7 @@ describe("KONTOR_REQUIRE_TLS", () => {
     assert.equal(readConfiguration({}).requireTls, false);
   });
 
-  it("knows the ways in which an address is protected", () => {
+  it("distinguishes how an address is protected", () => {
     const refused = (variable: string, url: string): boolean => variable in problemsOf({ [variable]: url, KONTOR_REQUIRE_TLS: "true" });
     const cases: readonly (readonly [variable: string, url: string, refused: boolean])[] = [
       ["KONTOR_CARTS_DOCUMENTS", "redis://carts", true],

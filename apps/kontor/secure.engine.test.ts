@@ -21,7 +21,7 @@ function secured(plain: string, { port }: TlsServer, scheme: string): string {
 }
 
 describe("a shop whose servers speak TLS alone", () => {
-  it("SEC-05: reaches all of them with one file of authorities, and nothing in plain text", async () => {
+  it("SEC-05: connects to all of them with one file of authorities, and nothing in plain text", async () => {
     const folder = await mkdtemp(join(tmpdir(), "kontor-secure-"));
     afterTests(() => rm(folder, { recursive: true }));
     const plain = {

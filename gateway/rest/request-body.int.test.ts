@@ -23,7 +23,7 @@ function problemInText(response: string, status: number): { reason: string } {
 }
 
 describe("gateway: request bodies", { concurrency: true }, () => {
-  it("GW-08: a body with wrong or unknown fields is refused by name, and reaches no service", async () => {
+  it("GW-08: a body with wrong or unknown fields is refused by name, and no service is called", async () => {
     await using shop = await openTestShop();
     const cases: [verb: string, path: string, body: unknown, fields: string[]][] = [
       ["POST", "/v1/register", { email: "no address", password: "short", name: "Ann" }, ["email", "password"]],

@@ -9,7 +9,7 @@ import { problemIn } from "../test-problem.ts";
 import { openTestShop, tokenOf } from "../test-shop.ts";
 
 describe("gateway: routes", { concurrency: true }, () => {
-  it("GW-01: reaches every public route of every service, under every path that the contract gives it", async () => {
+  it("GW-01: serves every public route of every service, under every path of its contract", async () => {
     await using shop = await openTestShop({
       handlers: { "CheckoutService.placeOrder": async () => ({ outcome: { case: "order", value: { id: "ord_1" } } }) },
     });

@@ -48,7 +48,7 @@ describe("reservations", () => {
     await checkLedger(hosted[0]!);
   });
 
-  it("INV-04: a repeat reserves once and gets the same answer, refusals too, also when it comes at the same time", async () => {
+  it("INV-04: a repeat reserves once and gets the same response, refusals too, also when it comes at the same time", async () => {
     const { reserve: ask, units, check, deliver, client } = await openTestInventory();
     await deliver({ A: 5 });
     const [first, ...repeats] = await Promise.all(Array.from({ length: 10 }, () => ask("ord_1", [one("A", 3), one("A", 1)])));
@@ -153,7 +153,7 @@ describe("reservations", () => {
     assert.equal("held" in last, items[0]!.available > 0);
   });
 
-  it("R3: orders that are asked for with different lines at two replicas at a time are one reservation each, without deadlock", async () => {
+  it("R3: orders that two replicas reserve with different lines at the same time are one reservation each, without deadlock", async () => {
     const time = clock();
     const { clients, hosted } = await openReplicas(2, time);
     await deliver(clients[0]!, { A: 1_000, B: 1_000 });

@@ -42,7 +42,7 @@ describe("stock ledger", () => {
     );
   });
 
-  it("INV-04: a repeat gets the first answer, a refusal too, whatever has happened since", () => {
+  it("INV-04: a repeat gets the first response, a refusal too, whatever has happened since", () => {
     const ledger = ledgerOf({ A: 1 });
     const held = ledger.reserve("o1", [one("A")], later);
     const refused = ledger.reserve("o2", [one("A")], later);
@@ -80,7 +80,7 @@ describe("stock ledger", () => {
     assert.deepEqual(units(ledger, "A"), [0, 0]);
   });
 
-  it("R4: a claim after expiry takes free units again; when they are gone it is refused once and for good", () => {
+  it("R4: a claim after expiry takes free units again; when none are free it is refused for good", () => {
     const ledger = ledgerOf({ A: 2 });
     ledger.reserve("o1", [one("A", 2)], later);
     ledger.release("o1");

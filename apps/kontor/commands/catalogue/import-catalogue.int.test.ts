@@ -178,7 +178,7 @@ describe("importing a catalogue", () => {
     );
   });
 
-  it("asks again when it does not know whether a call had its effect", async () => {
+  it("repeats a call when it is unknown whether it had its effect", async () => {
     const { clients, units } = await setup();
     const unknown = () => refuse({ reason: "DEPENDENCY_UNAVAILABLE", code: "unavailable" });
     let lost = 0;

@@ -11,7 +11,7 @@ function drawn(isTTY: boolean, columns = 80) {
 }
 
 describe("progress", () => {
-  it("draws one line again and again on a terminal, no wider than it, and takes it away at the end", () => {
+  it("draws one line again and again on a terminal, no wider than it, and clears it at the end", () => {
     const { progress, at, text } = drawn(true, 60);
     at(1_000, 0.5, 1_500);
     at(1_050, 0.6, 1_600);

@@ -21,7 +21,7 @@ describe("test cards", () => {
       assert.equal(fieldOf({ number }), "number", number);
   });
 
-  it("expiry and security code are optional, and checked when they are given", () => {
+  it("expiry and security code are optional, and checked when they are present", () => {
     for (const expiry of ["", "03/26", "3/26", "12/30", "12/2030", " 12 / 30 "]) assert.equal(fieldOf({ expiry }), undefined, expiry);
     for (const expiry of ["02/26", "12/25", "13/30", "00/30", "1230", "12/3", "x"]) assert.equal(fieldOf({ expiry }), "expiry", expiry);
     for (const cvc of ["", "123", "1234"]) assert.equal(fieldOf({ cvc }), undefined, cvc);
