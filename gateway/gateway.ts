@@ -98,7 +98,7 @@ export interface Gateway {
 /** The one way in: REST and Connect's protocol in front of every method that has a path, and the gateway's own pages. Throws for contracts that cannot be routed. */
 export function createGateway(options: GatewayOptions): Gateway {
   const { rpc, log, publicUrl, shopName, ready = () => true } = options;
-  const { stopMs = 10_000, drainMs = 0, arrivalMs = 15_000 } = options;
+  const { stopMs = 10_000, drainMs = 0, arrivalMs = 15_000, timeoutMs = 10_000 } = options;
   let draining = false;
   const services = [...new Set([...rpc.served().values()].flatMap((served) => served.map(({ service }) => service)))];
   const reasons = reasonsOf(services);
@@ -117,7 +117,8 @@ export function createGateway(options: GatewayOptions): Gateway {
   const connect = new ConnectBinding({ edge, bodies, streams, responder, cors });
   const table = createRouteTable([...pages, ...routes.map(rest), ...connectRoutes(targets).map((route) => connect.route(route))]);
   const handle = createHandler({ routes: table, responder, cors });
-  const server = createHttpServer({ handle, arrivalMs, securityHeaders: security.api, reasons, log });
+  const stalledMs = timeoutMs + 60_000;
+  const server = createHttpServer({ handle, arrivalMs, stalledMs, securityHeaders: security.api, reasons, log });
 
   let stopping: Promise<void> | undefined;
   return {

@@ -17,6 +17,8 @@ export interface HttpServerOptions {
   readonly handle: Handler;
   /** How long a request may take to arrive. */
   readonly arrivalMs: number;
+  /** A connection on which nothing moves for so long during a request is cut: its client does not read. Longer than any request takes. */
+  readonly stalledMs: number;
   /** The headers of the response to what is not HTTP, and the reasons it may give. */
   readonly securityHeaders: readonly string[];
   readonly reasons: ReadonlyMap<string, Reason>;
@@ -32,11 +34,12 @@ export interface HttpServer {
 }
 
 /** Node's server, with a problem as the response to what its parser refuses. */
-export function createHttpServer({ handle, arrivalMs, securityHeaders, reasons, log }: HttpServerOptions): HttpServer {
+export function createHttpServer({ handle, arrivalMs, stalledMs, securityHeaders, reasons, log }: HttpServerOptions): HttpServer {
   // A missing Host is refused by the handler: node's own refusal has no body and none of our headers.
   const server = createServer({ requireHostHeader: false, connectionsCheckingInterval: 1000, keepAliveTimeout: 65_000 });
   server.headersTimeout = Math.min(10_000, arrivalMs);
   server.requestTimeout = arrivalMs;
+  server.timeout = stalledMs;
   const serve = (...[request, response]: Parameters<Handler>): void => void handle(request, response);
   server.on("request", serve);
   // The client is told to send its body when the body is read, so a refused request need not send it.

@@ -4,6 +4,8 @@ import { refuse } from "@kontor/platform/errors/refusal.ts";
 /** How long a stream may be open: then its client connects again and resumes. */
 export const streamMs = 300_000;
 const streamsMax = 2_000;
+/** Longer than a stream may go without a message: only a client that does not read lets a connection rest for so long. */
+const stalledMs = 2 * streamMs;
 
 /** The responses that are streams: a bounded number, whatever their protocol, and all end when the gateway stops. */
 export class OpenStreams {
@@ -16,6 +18,7 @@ export class OpenStreams {
     const stream = new AbortController();
     this.#open.set(stream, response);
     response.once("close", () => stream.abort());
+    response.setTimeout(stalledMs, () => response.destroy());
     return stream;
   }
 
