@@ -67,7 +67,10 @@ describe("in-process rpc", () => {
     const admitted = [gateway.manage(tea, call), other.greet(tea, call)];
     await assert.rejects(other.manage(tea, call), { reason: "UNAUTHENTICATED" });
     // One limit for the gateway of this process and for those of others.
-    for (const client of [gateway, other]) await assert.rejects(client.greet(tea, call), { reason: "OVERLOADED" });
+    for (const client of [gateway, other]) {
+      await assert.rejects(client.greet(tea, call), { reason: "OVERLOADED" });
+      await assert.rejects(Array.fromAsync(client.watch(tea, call)), { reason: "OVERLOADED" });
+    }
     await assert.rejects(gateway.manage({ sku: "", quantity: 1 }, call), { reason: "INVALID_REQUEST" });
     await assert.rejects(gateway.manage(tea, call.with({ deadlineMs: performance.now() - 1 })), { reason: "DEADLINE_EXCEEDED" });
     release.resolve();

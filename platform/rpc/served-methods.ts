@@ -88,7 +88,7 @@ export class ServedMethods {
     const message = (admitted ? method.admitted : method.all).check(request, call);
     if (this.#stopping) throw notServed(method.name);
     if (this.#streams.size >= streamsMax) throw refuse({ reason: "OVERLOADED", code: "unavailable", retryAfterMs: 1000 });
-    if (call.caller === edgeCaller && !admitted) method.limiter.refuseWhenFull(method.urgent);
+    if (call.caller === edgeCaller) method.limiter.refuseWhenFull(method.urgent);
     const end = new AbortController();
     this.#streams.add(end);
     const own = call.with({ idempotencyKey: call.idempotencyKey, signal: AbortSignal.any([call.signal, end.signal]) });
