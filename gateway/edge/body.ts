@@ -57,7 +57,7 @@ export class BodyReader {
 function readBody(request: IncomingMessage, { bytesMax, budget }: { bytesMax: number; budget: BodyBudget }): Promise<Buffer> {
   if (Number(request.headers["content-length"] ?? 0) > bytesMax) return Promise.reject(tooLarge(bytesMax));
   return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
+    let bytes: Buffer = nothing;
     let size = 0;
     const stopListening = (): void => void request.off("data", onData).off("end", onEnd).off("close", onCut).off("error", onCut);
     const fail = (error: unknown): void => {
@@ -72,16 +72,29 @@ function readBody(request: IncomingMessage, { bytesMax, budget }: { bytesMax: nu
       } catch (error) {
         return fail(error);
       }
+      bytes = appended(bytes, size, chunk, bytesMax);
       size += chunk.length;
-      chunks.push(chunk);
     };
     const onEnd = (): void => {
       stopListening();
-      resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, size));
+      resolve(bytes.subarray(0, size));
     };
     const onCut = (): void => fail(refuse({ reason: "INVALID_REQUEST", code: "invalid_argument", message: "The body was cut off" }));
     request.on("data", onData).on("end", onEnd).on("close", onCut).on("error", onCut);
   });
+}
+
+const nothing = Buffer.alloc(0);
+
+/** The first `size` of the bytes and then the chunk, in one piece: many small chunks would occupy many times what they hold. */
+function appended(bytes: Buffer, size: number, chunk: Buffer, bytesMax: number): Buffer {
+  if (size === 0) return chunk;
+  const needed = size + chunk.length;
+  // The first chunk is the connection's memory and is not written to.
+  const grown = needed <= bytes.length ? bytes : Buffer.allocUnsafe(Math.min(bytesMax, needed * 2));
+  if (grown !== bytes) bytes.copy(grown, 0, 0, size);
+  chunk.copy(grown, size);
+  return grown;
 }
 
 /** Discards the rest of a body, for a bounded time and size; then the connection is cut. */
