@@ -5,6 +5,7 @@ import { describeError } from "./describe-error.ts";
 import type { LogFields, Logger } from "./logger.ts";
 import { prettyLine } from "./pretty-line.ts";
 import { maskText, setRedacted, shorten } from "./redact.ts";
+import { openStandardOutput } from "./standard-output.ts";
 
 export type LogLevel = "debug" | "info" | "warn" | "error" | "silent";
 
@@ -45,11 +46,6 @@ export function createLogger({ service, level = "info", format, stream, clock = 
 
 /** One for all loggers: two that write to the same pipe could interleave their lines. Its buffer is written when the process exits. */
 let standardOutput: DestinationStream | undefined;
-
-/** An error, such as that the reader has ended, is that of `process.stdout` too: pino would drop it with all further lines. */
-function openStandardOutput(): DestinationStream {
-  return pino.destination({ fd: 1, sync: false }).on("error", (error: Error) => process.stdout.emit("error", error));
-}
 
 function destination(form: "json" | "pretty", stream: LoggerOptions["stream"]): DestinationStream {
   if (form === "json")
