@@ -31,7 +31,7 @@ test("a full or closed disk is explained, other errors stay as they are", () => 
   const message = (error: unknown): string => String(explainFile(error, "/shop"));
   assert.match(message(failed("ENOSPC")), /No space is left on the disk of \/shop/);
   assert.match(message(failed("EROFS")), /\/shop cannot be written.*another folder/);
-  assert.match(message(failed("ENOTDIR")), /a file of that name is in the way/);
+  assert.match(message(failed("ENOTDIR")), /a file of that name exists/);
   const other = failed("EIO");
   assert.equal(explainFile(other, "/shop"), other);
 });
