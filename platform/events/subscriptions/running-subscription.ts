@@ -95,7 +95,7 @@ export class RunningSubscription {
     const log = await transport.logProgress(this.#subscription.publisher, stopping);
     await this.#opened.promise;
     while (!stopping.aborted) {
-      const progress = this.#progress(await this.#row());
+      const progress = this.#progress(this.#loops, await this.#row());
       const behind = this.#loops.filter((_, nth) => !hasCaughtUp(progress[nth]!, log));
       if (behind.length === 0) return;
       for (const { loop } of behind) loop.wake();
@@ -104,10 +104,12 @@ export class RunningSubscription {
   }
 
   async status(): Promise<SubscriptionStatus> {
+    // Before the row is read: a partition that is opened meanwhile is not in that row.
+    const loops = this.#loops;
     const row = await this.#row();
     const { name, publisher, applied, parked, skipped } = row;
     const log = await this.#needs.transport.logProgress(publisher);
-    const progress = this.#loops.length === 0 ? [{ partition: undefined, checkpoint: row }] : this.#progress(row);
+    const progress = loops.length === 0 ? [{ partition: undefined, checkpoint: row }] : this.#progress(loops, row);
     const positions = progress.map(({ partition, checkpoint }) => reachedPosition(checkpoint, partition, log.relayed));
     return {
       name,
@@ -176,8 +178,8 @@ export class RunningSubscription {
   }
 
   /** The checkpoint of each loop: its own progress while it holds the lease, or the stored checkpoint. */
-  #progress(row: SubscriptionTotals): PartitionProgress[] {
-    return this.#loops.map(({ partition, loop }) => {
+  #progress(loops: readonly PartitionLoop[], row: SubscriptionTotals): PartitionProgress[] {
+    return loops.map(({ partition, loop }) => {
       const stored = partition === undefined ? row : row.partitions.find((each) => each.partition === partition);
       if (stored === undefined) throw new Error(`${loop.name} has not been started`);
       if (loop.progress !== undefined && loop.lease?.fence === stored.fence) return { partition, checkpoint: loop.progress };
