@@ -93,10 +93,7 @@ describe("a start that cannot be", { concurrency: 2 }, () => {
   it("a folder that cannot be written, or is none, is named", async () => {
     await writeFile(join(folder, "file"), "");
     assert.match(await failedStart({ KONTOR_DATA: join(folder, "file"), ...ports }), /file of that name exists/);
-    assert.match(
-      await failedStart({ KONTOR_DATA: join(folder, "file", "below"), ...ports }),
-      /file of that name exists|cannot be used/,
-    );
+    assert.match(await failedStart({ KONTOR_DATA: join(folder, "file", "below"), ...ports }), /file of that name exists|cannot be used/);
     // Modes mean nothing to root, but not even root may write there.
     const closed = process.getuid?.() === 0 ? "/sys/kontor" : join(folder, "closed", "kontor");
     if (closed.startsWith(folder)) await mkdir(join(folder, "closed"), { mode: 0o500 });
