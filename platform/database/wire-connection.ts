@@ -184,7 +184,7 @@ export class WireConnection {
       // All that is sent until this turn of the event loop ends goes out in one write.
       this.#corked = true;
       this.#socket.cork();
-      process.nextTick(this.#uncork);
+      setImmediate(this.#uncork);
     }
     if (this.inFlight++ === 0) this.headSinceMs = performance.now();
     // pg needs nothing of a query but `submit` and the handlers, but its types describe another connection.
