@@ -2,6 +2,7 @@ import { Socket } from "node:net";
 import { performance } from "node:perf_hooks";
 import { connect as connectTls } from "node:tls";
 import pg from "pg";
+import { afterTurn } from "../clock/turn.ts";
 import type { Target } from "./endpoints.ts";
 import { ReadOnlyServer } from "./endpoints.ts";
 import { sessionOptions } from "./session-options.ts";
@@ -184,7 +185,7 @@ export class WireConnection {
       // All that is sent until this turn of the event loop ends goes out in one write.
       this.#corked = true;
       this.#socket.cork();
-      setImmediate(this.#uncork);
+      afterTurn(this.#uncork);
     }
     if (this.inFlight++ === 0) this.headSinceMs = performance.now();
     // pg needs nothing of a query but `submit` and the handlers, but its types describe another connection.

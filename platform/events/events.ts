@@ -37,9 +37,9 @@ export interface EventLog {
   append(tx: Transaction, call: Call, streams: readonly NewEvents[]): Promise<void>;
   /**
    * The same as an SQL fragment, `insert into events … returning stream, version`, for the `with` of a statement that also writes
-   * the state. The caller must call `wake` after the commit.
+   * the state. With `written`, a query for ids, only the events of these streams are recorded. The caller must call `wake` after the commit.
    */
-  appendSql(call: Call, streams: readonly NewEvents[]): Sql;
+  appendSql(call: Call, streams: readonly NewEvents[], written?: Sql): Sql;
   /** Signals readers that there may be new events. */
   wake(): void;
   /** A stream's events in order, from version 1. */

@@ -14,9 +14,10 @@ export interface TaskRow {
   readonly dueAt: Date;
 }
 
-/** A task that is to be written, with the call that caused it. */
+/** A task that is to be written, with the call that caused it and the id of what it is about. */
 export interface CausedTask extends TaskRow {
   readonly call: Call;
+  readonly of?: string | undefined;
 }
 
 /** Identifies a claim: each write about the task names it, and changes nothing when another process has claimed the task since. */
@@ -39,8 +40,9 @@ export interface ClaimRequest {
   readonly leaseMs: number;
 }
 
-/** The insert of tasks; one with a key that its queue has is not written. */
-export function insertTasks(tasks: readonly CausedTask[], now: Date): Sql {
+/** The insert of tasks; one with a key that its queue has is not written, nor one that is about something which is not among those `written`. */
+export function insertTasks(tasks: readonly CausedTask[], now: Date, written?: Sql): Sql {
+  const about = written === undefined ? sql`` : sql`where new.of in (${written})`;
   return sql`
     insert into tasks (id, queue, key, type, payload, due_at, correlation, trace, causation, created_at)
     select id, queue, key, type, payload, due_at, correlation, trace, causation, ${now}::timestamptz
@@ -48,8 +50,10 @@ export function insertTasks(tasks: readonly CausedTask[], now: Date): Sql {
       ${tasks.map((task) => task.id)}::text[], ${tasks.map((task) => task.queue)}::text[], ${tasks.map((task) => task.key)}::text[],
       ${tasks.map((task) => task.type)}::text[], ${tasks.map((task) => task.payload)}::bytea[],
       ${tasks.map((task) => task.dueAt)}::timestamptz[], ${tasks.map(({ call }) => call.correlation)}::text[],
-      ${tasks.map(({ call }) => formatTrace(call.trace))}::text[], ${tasks.map(({ call }) => call.causation ?? null)}::text[]
-    ) as new (id, queue, key, type, payload, due_at, correlation, trace, causation)
+      ${tasks.map(({ call }) => formatTrace(call.trace))}::text[], ${tasks.map(({ call }) => call.causation ?? null)}::text[],
+      ${tasks.map((task) => task.of ?? null)}::text[]
+    ) as new (id, queue, key, type, payload, due_at, correlation, trace, causation, of)
+    ${about}
     on conflict do nothing`;
 }
 

@@ -104,7 +104,7 @@ export function createEngine(init: TasksInit, kind: (parts: EngineParts) => Engi
     worker.wake();
     wakeups.send();
   };
-  const addSql: Tasks["addSql"] = (call, tasks) => {
+  const addSql: Tasks["addSql"] = (call, tasks, written) => {
     const now = clock.now();
     const rows = tasks.map((task) => {
       const queue = queues().get(task.queue);
@@ -116,9 +116,10 @@ export function createEngine(init: TasksInit, kind: (parts: EngineParts) => Engi
         ...payloadOf(queue, task),
         dueAt: task.dueAt ?? now,
         call: task.call ?? call,
+        of: task.of,
       };
     });
-    return insertTasks(rows, now);
+    return insertTasks(rows, now, written);
   };
   const stop = async () => {
     await wakeups.stop();

@@ -14,6 +14,8 @@ export interface NewTask {
   readonly dueAt?: Date;
   /** The call that caused it, when it is not the one of all tasks. */
   readonly call?: Call;
+  /** The id of the thing that it is about: for `addSql` with `written`. */
+  readonly of?: string;
 }
 
 export interface Task<Payload extends Message = Message> {
@@ -68,8 +70,11 @@ export function queue<S extends DescMessage>(
 export interface Tasks {
   /** Writes tasks inside the caller's transaction, in one statement; the worker is woken after the commit. */
   add(tx: Transaction, call: Call, tasks: readonly NewTask[]): Promise<void>;
-  /** The same as a fragment for a `with` clause. The caller calls `wake` after the commit. */
-  addSql(call: Call, tasks: readonly NewTask[]): Sql;
+  /**
+   * The same as a fragment for a `with` clause. With `written`, a query for ids, only the tasks of these things are written. The caller calls `wake`
+   * after the commit.
+   */
+  addSql(call: Call, tasks: readonly NewTask[], written?: Sql): Sql;
   /** Makes a waiting task due at another time; nothing happens when it is done or running. */
   reschedule(tx: Transaction, queue: string, key: string, dueAt: Date): Promise<void>;
   /** Notifies the worker of tasks that were added, the first of them due at `dueAt`: at once by default. */

@@ -13,8 +13,8 @@ export interface InsertionNeeds {
   readonly schemas: EventSchemas;
 }
 
-/** `insert into events … returning stream, version`: inserts nothing for a stream whose version is not the expected one. */
-export function eventInsertion({ clock, ids, schemas }: InsertionNeeds, call: Call, streams: readonly NewEvents[]): Sql {
+/** `insert into events … returning stream, version`: inserts nothing for a stream whose version is not the expected one, or that is not among those `written`. */
+export function eventInsertion({ clock, ids, schemas }: InsertionNeeds, call: Call, streams: readonly NewEvents[], written?: Sql): Sql {
   const eventIds: string[] = [];
   const names: string[] = [];
   const previous: number[] = [];
@@ -48,7 +48,7 @@ export function eventInsertion({ clock, ids, schemas }: InsertionNeeds, call: Ca
     left join lateral (
       select p.epoch, p.xid from events p where p.stream = n.stream and p.version = n.previous limit 1
     ) p on true
-    where n.previous = 0 or p.epoch is not null
+    where (n.previous = 0 or p.epoch is not null)${written === undefined ? sql`` : sql` and n.stream in (${written})`}
     order by n.nth
     returning stream, version`;
 }

@@ -46,7 +46,7 @@ export interface HostedEventLog extends EventLog {
 export function createEventLog({ service, database, clock, ids, registry, wakeups, log }: EventLogNeeds): HostedEventLog {
   const schemas = eventSchemas(eventMessages(registry));
   const reader = readEvents({ service, database, wakeups });
-  const insertion = (call: Call, streams: readonly NewEvents[]) => eventInsertion({ clock, ids, schemas }, call, streams);
+  const insertion: EventLog["appendSql"] = (call, streams, written) => eventInsertion({ clock, ids, schemas }, call, streams, written);
   const wake = () => wakeups.signal(service);
   let started = false;
 

@@ -1,48 +1,63 @@
 import { create } from "@bufbuild/protobuf";
-import type { CreateOrderRequest } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
+import type { Message } from "@bufbuild/protobuf";
 import { OrderClockSchema } from "@kontor/contracts/gen/kontor/orders/v1/events_pb.js";
-import { sqlState } from "@kontor/platform/database/database.ts";
-import { sql } from "@kontor/platform/database/sql.ts";
-import { refuse } from "@kontor/platform/errors/refusal.ts";
+import type { CreateOrderRequest } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
+import { createBatch } from "@kontor/platform/batch/batch.ts";
+import type { BatchItem } from "@kontor/platform/batch/batch.ts";
+import { writeAll } from "@kontor/platform/batch/write-all.ts";
 import type { Call } from "@kontor/platform/call/call.ts";
+import { refuse } from "@kontor/platform/errors/refusal.ts";
 import type { ServiceContext } from "@kontor/platform/service/service.ts";
 import { orderClockQueue } from "./channels.ts";
 import { place, reminderHours } from "./order.ts";
-import { insertOrderSql, readOrderOrVoid } from "./order-store.ts";
+import { insertOrdersSql, readOrdersOrVoid } from "./order-store.ts";
 import type { StoredOrder } from "./order-store.ts";
 
 type Needs = Pick<ServiceContext, "database" | "events" | "tasks" | "clock">;
 
+/** An order as its rule has decided it. */
+interface Placed extends StoredOrder {
+  readonly events: readonly Message[];
+}
+
 /**
- * Makes an order, PENDING, in one statement with its event and its clock. The id is the caller's: a repeat gets the existing
- * order, whatever became of it. Refuses with ORDER_VOID when it was voided before.
+ * Makes orders, PENDING: those that come at the same time in one statement, each with its event and its clock. The id is the caller's: a repeat gets
+ * the existing order, whatever became of it. Refuses with ORDER_VOID when it was voided before.
  */
-export const createOrder =
-  ({ database, events, tasks, clock }: Needs) =>
-  async (request: CreateOrderRequest, call: Call): Promise<StoredOrder> => {
-    const at = clock.now();
-    const { state, events: placed } = place(request, { actor: request.customer, at });
-    const clockTask = {
-      queue: orderClockQueue.name,
-      key: request.order,
-      payload: create(OrderClockSchema, { order: request.order }),
-      dueAt: new Date(at.getTime() + reminderHours[0] * 3_600_000),
-    };
-    try {
-      await database.run(
-        sql`with made as (${insertOrderSql(state, request.paymentSecret)}),
-          recorded as (${events.appendSql(call, [{ stream: request.order, expectedVersion: 0, events: placed }])}),
-          clocked as (${tasks.addSql(call, [clockTask])})
-          select 1 as made from made`,
-      );
-      events.wake();
-      tasks.wake(clockTask.dueAt);
-      return { id: request.order, version: 1, state, paymentSecret: request.paymentSecret, updatedAt: at };
-    } catch (error) {
-      // The id is taken, by the order or by its tombstone: then neither event nor clock is written either.
-      if (sqlState(error) !== "23505") throw error;
-    }
-    const order = await readOrderOrVoid(database, request.order);
-    if (order === "VOID") throw refuse({ reason: "ORDER_VOID", code: "failed_precondition", message: "The order was taken back" });
-    return order;
+export function createOrder(needs: Needs): (request: CreateOrderRequest, call: Call) => Promise<StoredOrder> {
+  const batch = createBatch<Placed, StoredOrder>({
+    name: "orders.create",
+    keyOf: ({ id }) => id,
+    sizeOf: ({ state }) => state.lines.length,
+    execute: (items) => insertAll(needs, items),
+  });
+  return async (request, call) => {
+    const { order: id, paymentSecret, customer } = request;
+    const at = needs.clock.now();
+    return batch.run({ id, version: 1, paymentSecret, updatedAt: at, ...place(request, { actor: customer, at }) }, call);
   };
+}
+
+async function insertAll(needs: Needs, items: readonly BatchItem<Placed>[]): Promise<(StoredOrder | Error)[]> {
+  const made = await writeAll(needs, {
+    state: insertOrdersSql(items.map(({ request }) => request)),
+    streams: items.map(({ request: { id, events }, call }) => ({ stream: id, expectedVersion: 0, events, call })),
+    tasks: items.map(({ request: { id, updatedAt }, call }) => ({
+      queue: orderClockQueue.name,
+      key: id,
+      of: id,
+      payload: create(OrderClockSchema, { order: id }),
+      dueAt: new Date(updatedAt.getTime() + reminderHours[0] * 3_600_000),
+      call,
+    })),
+    call: items[0]!.call,
+  });
+  const taken = items.flatMap(({ request: { id } }) => (made.has(id) ? [] : [id]));
+  const there = await readOrdersOrVoid(needs.database, taken);
+  return items.map(({ request: { events: _, ...order } }) => {
+    if (made.has(order.id)) return order;
+    const found = there.get(order.id);
+    if (found === undefined) return new Error(`order ${order.id} is neither made nor there`);
+    return found === "VOID" ? refuse({ reason: "ORDER_VOID", code: "failed_precondition", message: "The order was taken back" }) : found;
+  });
+}

@@ -8,7 +8,7 @@ import { attemptCheckQueue, giveBackQueue } from "./channels.ts";
 import type { PaymentNeeds } from "./needs.ts";
 import { amountOf, applySession, isLive, liveAttempt, startAttempt, wrongState } from "./payment.ts";
 import type { AttemptRecord, PaymentRecord } from "./payment.ts";
-import { changePayment, readPayment } from "./payment-store.ts";
+import type { Decide } from "./payment-batches.ts";
 import type { Session } from "./provider.ts";
 
 // When no webhook has come by then, the provider is queried.
@@ -20,20 +20,21 @@ const triesMax = 3;
 const refusedMs = 3_600_000;
 
 /**
- * An attempt to pay, with the provider's page. An attempt that is under way is continued; while the provider does not report how the last one
+ * An attempt to pay a payment that has just been read, with the provider's page. An attempt that is under way is continued; while the provider does not report how the last one
  * ended, there is no other: ATTEMPT_UNKNOWN. Refuses with PAYMENT_STATE unless the payment is open, and with PROVIDER_REFUSED when every
  * attempt is over as soon as it is opened.
  */
 export const createAttempt =
   (needs: PaymentNeeds) =>
-  async (paymentId: string, call: Call): Promise<AttemptRecord & { readonly url: string }> => {
+  async (read: PaymentRecord, call: Call): Promise<AttemptRecord & { readonly url: string }> => {
+    let after = read;
     for (let tries = 1; tries <= triesMax; tries++) {
       call.check();
-      const payment = await begin(needs, paymentId, call);
+      const payment = await begin(needs, after, call);
       const attempt = liveAttempt(payment)!;
       const session = await open(needs, payment, attempt, call);
       if (session.status === "open") return { ...attempt, url: session.url };
-      const after = await recordSession(needs, paymentId, session, call);
+      after = await recordSession(needs, payment.id, session, call);
       if (after.status !== "OPEN") throw wrongState(after);
       if (after.attempts.some((one) => one.id === attempt.id && isLive(one))) throw attemptUnknown();
       // That one is over: declined or closed. The shopper gets another.
@@ -53,23 +54,23 @@ export function attemptUnknown(): Error {
 /** Records what the provider reports of one of a payment's attempts: by a webhook, to a shopper who came back, or to a check. */
 export function recordSession(needs: PaymentNeeds, paymentId: string, session: Session, call: Call): Promise<PaymentRecord> {
   const at = needs.clock.now();
-  return changePayment(needs, paymentId, call, (payment) => {
+  const decide: Decide = (payment) => {
     const decision = applySession(payment, session, at);
     if (decision === undefined) return undefined;
     const { giveBack } = decision;
     return { decision, at, tasks: giveBack === undefined ? [] : [attemptTask(giveBackQueue.name, payment.id, giveBack, at)] };
-  });
+  };
+  return needs.payments.change(paymentId, decide, call);
 }
 
 /** Reads the state of the payment's live attempt from the provider, and records it. */
 export const completePayment =
   (needs: PaymentNeeds) =>
-  async (paymentId: string, call: Call): Promise<PaymentRecord> => {
-    const payment = await readPayment(needs.database, paymentId);
+  async (payment: PaymentRecord, call: Call): Promise<PaymentRecord> => {
     const attempt = liveAttempt(payment);
     if (attempt === undefined) return payment;
     const session = await needs.provider.read(attempt.id, call.signal);
-    return session === undefined ? payment : recordSession(needs, paymentId, session, call);
+    return session === undefined ? payment : recordSession(needs, payment.id, session, call);
   };
 
 /**
@@ -79,7 +80,7 @@ export const completePayment =
 export const checkAttempt =
   (needs: PaymentNeeds) =>
   async ({ payment: id, attempt: attemptId }: AttemptCheck, call: Call): Promise<TaskResult> => {
-    let payment = await completePayment(needs)(id, call);
+    let payment = await completePayment(needs)(await needs.payments.read(id, call), call);
     const stillLive = () => payment.attempts.find((one) => one.id === attemptId && isLive(one));
     if (payment.status !== "OPEN" && stillLive() !== undefined)
       payment = await recordSession(needs, id, await needs.provider.close(attemptId, call.signal), call);
@@ -94,7 +95,7 @@ export const checkAttempt =
 export const giveAttemptBack =
   (needs: PaymentNeeds) =>
   async ({ payment: id, attempt }: AttemptCheck, call: Call): Promise<TaskResult> => {
-    const payment = await readPayment(needs.database, id);
+    const payment = await needs.payments.read(id, call);
     if (payment.amount === 0n) return {};
     const outcome = await needs.provider.refund({ key: attempt, session: attempt, amount: amountOf(payment) }, call.signal);
     if (outcome === "succeeded") return {};
@@ -103,14 +104,16 @@ export const giveAttemptBack =
   };
 
 /** The payment with a live attempt: the one that it has, or a new one. */
-function begin(needs: PaymentNeeds, id: string, call: Call): Promise<PaymentRecord> {
+function begin(needs: PaymentNeeds, read: PaymentRecord, call: Call): Promise<PaymentRecord> {
+  const { id } = read;
   const at = needs.clock.now();
   const attempt = needs.ids.next("att");
-  return changePayment(needs, id, call, (payment) => {
+  const decide: Decide = (payment) => {
     if (payment.status === "OPEN" && liveAttempt(payment) !== undefined) return undefined;
     const decision = startAttempt(payment, { id: attempt, provider: needs.provider.name, at });
     return { decision, at, tasks: [attemptTask(attemptCheckQueue.name, id, attempt, new Date(at.getTime() + firstCheckMs))] };
-  });
+  };
+  return needs.payments.change(id, decide, call, read);
 }
 
 function open({ provider, config }: PaymentNeeds, payment: PaymentRecord, attempt: AttemptRecord, call: Call): Promise<Session> {

@@ -4,6 +4,7 @@ import { checkAttempt, giveAttemptBack } from "./attempt.ts";
 import { builtinProvider } from "./builtin-provider.ts";
 import { attemptCheckQueue, giveBackQueue, refundQueue } from "./channels.ts";
 import type { PaymentNeeds } from "./needs.ts";
+import { createPaymentBatches } from "./payment-batches.ts";
 import { providerConnection } from "./provider-connection.ts";
 import type { Provider } from "./provider.ts";
 import { doRefund } from "./refund.ts";
@@ -20,7 +21,7 @@ export function createService(context: ServiceContext<PaymentsSettings>): Servic
 
 /** Payments with any provider. */
 export function createPayments(context: ServiceContext, provider: Provider): Service {
-  const needs: PaymentNeeds = { ...context, provider };
+  const needs: PaymentNeeds = { ...context, provider, payments: createPaymentBatches(context) };
   const check = checkAttempt(needs);
   const giveBack = giveAttemptBack(needs);
   const refund = doRefund(needs);

@@ -1,6 +1,8 @@
 import type { ServiceContext } from "@kontor/platform/service/service.ts";
+import type { PaymentBatches } from "./payment-batches.ts";
 import type { Provider } from "./provider.ts";
 
 export type PaymentNeeds = Pick<ServiceContext, "database" | "events" | "tasks" | "clock" | "ids" | "config" | "log"> & {
   readonly provider: Provider;
+  readonly payments: PaymentBatches;
 };

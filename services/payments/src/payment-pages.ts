@@ -4,21 +4,20 @@ import { completePayment, createAttempt } from "./attempt.ts";
 import type { PaymentNeeds } from "./needs.ts";
 import { resultPage } from "./page.ts";
 import type { PaymentRecord } from "./payment.ts";
-import { readPayment, readPaymentBySecret } from "./payment-store.ts";
 
 /** Where a shopper who opens `payment.url` is sent: the provider's page, or the result when there is nothing to pay any more. */
 export const openPage =
   (needs: PaymentNeeds) =>
   async (secret: string, call: Call): Promise<string> => {
-    const { database, config } = needs;
-    const payment = await readPaymentBySecret(database, secret);
+    const { payments, config } = needs;
+    const payment = await payments.readBySecret(secret, call);
     const result = `${config.publicUrl}/pay/${secret}/done`;
     if (payment.status !== "OPEN") return result;
     try {
-      return (await createAttempt(needs)(payment.id, call)).url;
+      return (await createAttempt(needs)(payment, call)).url;
     } catch (error) {
       // It may have been paid or closed meanwhile: the result says which.
-      if ((await readPayment(database, payment.id)).status !== "OPEN") return result;
+      if ((await payments.read(payment.id, call)).status !== "OPEN") return result;
       throw error;
     }
   };
@@ -27,14 +26,14 @@ export const openPage =
 export const finishPage =
   (needs: PaymentNeeds) =>
   async (secret: string, call: Call): Promise<string> => {
-    const payment = await readPaymentBySecret(needs.database, secret);
+    const payment = await needs.payments.readBySecret(secret, call);
     return resultPage(await completeIfKnown(needs, payment, call), needs.config.shopName);
   };
 
 async function completeIfKnown(needs: PaymentNeeds, payment: PaymentRecord, call: Call): Promise<PaymentRecord> {
   try {
     const soon = call.with({ deadlineMs: call.deadlineMs - Math.min(1_000, call.remainingMs() / 4) });
-    return await completePayment(needs)(payment.id, soon);
+    return await completePayment(needs)(payment, soon);
   } catch (error) {
     if (!outcomeUnknown(error)) throw error;
     needs.log.warn({ call, error, payment: payment.id }, "the provider did not respond for a shopper who came back");

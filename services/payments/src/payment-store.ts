@@ -1,7 +1,8 @@
+import { writeAllIn } from "@kontor/platform/batch/write-all.ts";
+import type { Writing } from "@kontor/platform/batch/write-all.ts";
 import type { Queries, Transaction } from "@kontor/platform/database/database.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import type { Sql } from "@kontor/platform/database/sql.ts";
-import { isVersionTaken } from "@kontor/platform/events/version-taken.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import type { Call } from "@kontor/platform/call/call.ts";
 import type { ServiceContext } from "@kontor/platform/service/service.ts";
@@ -37,10 +38,17 @@ export async function lockPaymentIfThere(tx: Transaction, id: string): Promise<P
   return row?.status === "VOID" ? "VOID" : row && present(row);
 }
 
-/** The payment, or "VOID" for a tombstone, or undefined. */
-export async function findPayment(queries: Queries, id: string): Promise<PaymentRecord | "VOID" | undefined> {
-  const row = await queries.maybe<Row>(sql`select ${columns} from payments where id = ${id}`);
-  return row?.status === "VOID" ? "VOID" : row && present(row);
+/** Those of the payments that are there, "VOID" for a tombstone. */
+export async function findPayments(queries: Queries, ids: readonly string[]): Promise<Map<string, PaymentRecord | "VOID">> {
+  if (ids.length === 0) return new Map();
+  const rows = await queries.rows<Row>(sql`select ${columns} from payments where id = any(${ids}::text[])`);
+  return new Map(rows.map((row) => [row.id, row.status === "VOID" ? "VOID" : present(row)]));
+}
+
+/** Those of the payments that are there, by the secret in the address of each one's page. */
+export async function findPaymentsBySecret(queries: Queries, secrets: readonly string[]): Promise<Map<string, PaymentRecord>> {
+  const rows = await queries.rows<Row>(sql`select ${columns} from payments where secret = any(${secrets}::text[])`);
+  return new Map(rows.map((row) => [row.secret!, present(row)]));
 }
 
 /** Refuses with NOT_FOUND. */
@@ -48,17 +56,31 @@ export async function readPayment(queries: Queries, id: string): Promise<Payment
   return present(await queries.maybe<Row>(sql`select ${columns} from payments where id = ${id}`));
 }
 
-/** The payment whose page has this secret in its address. Refuses with NOT_FOUND. */
-export async function readPaymentBySecret(queries: Queries, secret: string): Promise<PaymentRecord> {
-  return present(await queries.maybe<Row>(sql`select ${columns} from payments where secret = ${secret}`));
+/** `insert into payments … returning id`; none for an id that is taken. Inserted in the order of their ids, so that two batches cannot wait for each other. */
+export function insertPaymentsSql(payments: readonly PaymentRecord[]): Sql {
+  const sorted = payments.toSorted((a, b) => (a.id < b.id ? -1 : 1));
+  return sql`insert into payments (id, version, order_id, customer, status, currency, amount, captured, refunded, secret, attempts, refunds, created_at, updated_at)
+    select id, 1, order_id, customer, 'OPEN', currency, amount, 0, 0, secret, '[]', '[]', created_at, created_at
+    from unnest(${sorted.map(({ id }) => id)}::text[], ${sorted.map(({ order }) => order)}::text[], ${sorted.map(({ customer }) => customer)}::text[],
+      ${sorted.map(({ currency }) => currency)}::text[], ${sorted.map(({ amount }) => amount)}::bigint[], ${sorted.map(({ secret }) => secret)}::text[],
+      ${sorted.map(({ createdAt }) => createdAt)}::timestamptz[]) as new (id, order_id, customer, currency, amount, secret, created_at)
+    on conflict (id) do nothing
+    returning id`;
 }
 
-/** `insert into payments … returning id`. Fails on an id that is taken, with everything in the same statement. */
-export function insertPaymentSql(payment: PaymentRecord): Sql {
-  return sql`insert into payments (id, version, order_id, customer, status, currency, amount, captured, refunded, secret, attempts, refunds, created_at, updated_at)
-    values (${payment.id}, ${payment.version}, ${payment.order}, ${payment.customer}, ${payment.status}, ${payment.currency}, ${payment.amount}, 0, 0,
-      ${payment.secret}, '[]', '[]', ${payment.createdAt}, ${payment.createdAt})
-    returning id`;
+/** `update payments … returning id` of those that are at the version that was decided on. Locked in the order of their ids, so that two batches cannot wait for each other. */
+export function updatePaymentsSql(decisions: readonly Saving[]): Sql {
+  const after = decisions.map(({ decision: { payment } }) => payment);
+  return sql`update payments p set version = c.version, status = c.status, captured = c.captured, refunded = c.refunded,
+      attempts = c.attempts::jsonb, refunds = c.refunds::jsonb, updated_at = c.at
+    from unnest(${after.map(({ id }) => id)}::text[], ${after.map(({ version }) => version)}::int[], ${decisions.map(versionAfter)}::int[],
+        ${after.map(({ status }) => status)}::text[], ${after.map(({ captured }) => captured)}::bigint[], ${after.map(({ refunded }) => refunded)}::bigint[],
+        ${after.map(({ attempts }) => JSON.stringify(attempts))}::text[],
+        ${after.map(({ refunds }) => JSON.stringify(refunds.map((refund) => ({ ...refund, amount: String(refund.amount) }))))}::text[],
+        ${decisions.map(({ at }) => at)}::timestamptz[]) as c (id, seen, version, status, captured, refunded, attempts, refunds, at)
+      join (select id from payments where id = any(${after.map(({ id }) => id)}::text[]) order by id for no key update) locked on locked.id = c.id
+    where p.id = c.id and p.version = c.seen
+    returning p.id`;
 }
 
 /** Marks the id of a payment that must never be opened. Gives false when there is a payment already. */
@@ -70,10 +92,31 @@ export async function insertTombstone(tx: Transaction, id: string, at: Date): Pr
   return inserted === 1;
 }
 
-interface Saving {
-  readonly call: Call;
+/** A decision about a payment, with the tasks that it leads to, to be stored at a time. */
+export interface Saving {
+  readonly decision: Decision;
   readonly at: Date;
   readonly tasks?: readonly NewTask[];
+}
+
+/** What is written of decisions, and on whose calls. */
+export function writingOf(savings: readonly (Saving & { readonly call: Call })[]): Writing {
+  return {
+    state: updatePaymentsSql(savings),
+    streams: savings.map(({ decision: { payment, events }, call }) => ({
+      stream: payment.id,
+      expectedVersion: payment.version,
+      events,
+      call,
+    })),
+    tasks: savings.flatMap(({ decision: { payment }, tasks = [], call }) => tasks.map((task) => ({ ...task, of: payment.id, call }))),
+    call: savings[0]!.call,
+  };
+}
+
+/** The payment as stored by a decision. */
+export function savedPayment(saving: Saving): PaymentRecord {
+  return { ...saving.decision.payment, version: versionAfter(saving), updatedAt: saving.at };
 }
 
 /** Stores a decision about a payment that the transaction has locked, with its events and tasks, in one statement. Gives the payment as stored. */
@@ -81,68 +124,25 @@ export async function savePayment(
   seams: Pick<ServiceContext, "events" | "tasks">,
   tx: Transaction,
   decision: Decision,
-  saving: Saving,
+  { call, at, tasks = [] }: Omit<Saving, "decision"> & { readonly call: Call },
 ): Promise<PaymentRecord> {
-  const saved = await save(seams, tx, decision, saving);
-  if (saved === undefined) throw new Error(`payment ${decision.payment.id} was not locked`);
-  tx.afterCommit(() => wake(seams, saving));
-  return saved;
+  const saving = { decision, at, tasks, call };
+  const written = await writeAllIn(tx, seams, writingOf([saving]));
+  if (written.size !== 1) throw new Error(`payment ${decision.payment.id} was not locked`);
+  return savedPayment(saving);
 }
 
-/**
- * Decides on a payment and stores that, in a read and a single statement: no lock is held over a round trip. The version is what is locked
- * on: when another transaction has written meanwhile, nothing is stored, and the decision is made again on what it has written. Refuses with NOT_FOUND.
- */
-export async function changePayment(
-  seams: Pick<ServiceContext, "database" | "events" | "tasks">,
-  id: string,
-  call: Call,
-  decide: (payment: PaymentRecord) => (Omit<Saving, "call"> & { readonly decision: Decision }) | undefined,
-): Promise<PaymentRecord> {
-  for (;;) {
-    call.check();
-    const payment = await readPayment(seams.database, id);
-    const decided = decide(payment);
-    if (decided === undefined) return payment;
-    const saving = { ...decided, call };
-    const saved = await save(seams, seams.database, decided.decision, saving).catch((error: unknown) => {
-      if (isVersionTaken(error)) return undefined;
-      throw error;
-    });
-    if (saved === undefined) continue;
-    wake(seams, saving);
-    return saved;
-  }
+function versionAfter({ decision: { payment, events } }: Pick<Saving, "decision">): number {
+  return payment.version + events.length;
 }
 
-/** Undefined when the payment is at another version than was decided on. */
-async function save(
-  { events, tasks }: Pick<ServiceContext, "events" | "tasks">,
-  queries: Queries,
-  { payment, events: happened }: Decision,
-  { call, at, tasks: work = [] }: Saving,
-): Promise<PaymentRecord | undefined> {
-  const version = payment.version + happened.length;
-  const tasked = work.length > 0 ? sql`, tasked as (${tasks.addSql(call, work)})` : sql``;
-  const { saved, recorded } = await queries.one<{ saved: number; recorded: number }>(
-    sql`with saved as (update payments set version = ${version}, status = ${payment.status}, captured = ${payment.captured}, refunded = ${payment.refunded},
-        attempts = ${JSON.stringify(payment.attempts)}, refunds = ${JSON.stringify(payment.refunds.map((refund) => ({ ...refund, amount: String(refund.amount) })))},
-        updated_at = ${at} where id = ${payment.id} and version = ${payment.version} returning 1),
-      recorded as (${events.appendSql(call, [{ stream: payment.id, expectedVersion: payment.version, events: happened }])})${tasked}
-      select (select count(*) from saved)::int as saved, (select count(*) from recorded)::int as recorded`,
-  );
-  if (recorded !== saved * happened.length) throw new Error(`payment ${payment.id} and its events are not at one version`);
-  return saved === 1 ? { ...payment, version, updatedAt: at } : undefined;
-}
-
-function wake({ events, tasks }: Pick<ServiceContext, "events" | "tasks">, { tasks: work = [] }: Saving): void {
-  events.wake();
-  for (const { dueAt } of work) tasks.wake(dueAt);
+/** The refusal of a payment that is not there. */
+export function noSuchPayment(): Error {
+  return refuse({ reason: "NOT_FOUND", code: "not_found", message: "There is no such payment" });
 }
 
 function present(row: Row | undefined): PaymentRecord {
-  if (row === undefined || row.status === "VOID")
-    throw refuse({ reason: "NOT_FOUND", code: "not_found", message: "There is no such payment" });
+  if (row === undefined || row.status === "VOID") throw noSuchPayment();
   return {
     ...row,
     status: row.status,

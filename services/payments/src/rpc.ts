@@ -27,8 +27,8 @@ export function paymentsRoute(needs: PaymentNeeds): Route {
 
   return implement(PaymentsService, {
     getPayment: async (request, call) => reply(await visiblePayment(needs, request.payment, call)),
-    createAttempt: async (request, call) => attemptMessage(await attempt((await visiblePayment(needs, request.payment, call)).id, call)),
-    completePayment: async (request, call) => reply(await complete((await visiblePayment(needs, request.payment, call)).id, call)),
+    createAttempt: async (request, call) => attemptMessage(await attempt(await visiblePayment(needs, request.payment, call), call)),
+    completePayment: async (request, call) => reply(await complete(await visiblePayment(needs, request.payment, call), call)),
     createRefund: keyed((request, call, tx) => createRefund(needs, tx, request, call)),
     receiveWebhook: async (request, call) => {
       await receive(request, call);
