@@ -1,4 +1,5 @@
 import { performance } from "node:perf_hooks";
+import { rootCall } from "../call/call.ts";
 import type { Call } from "../call/call.ts";
 import { atTurnEnd } from "../clock/turn.ts";
 import { forbidInTransaction, outsideTransaction } from "../database/in-transaction.ts";
@@ -40,9 +41,9 @@ export interface Batch<Request, Result> {
   /**
    * Executes a request together with all that wait. Rejects with the item's own error; with what `execute` throws, where that fails for this
    * item alone or its outcome is unknown; with DEADLINE_EXCEEDED, having done nothing, when the call is over before its turn comes; with OVERLOADED
-   * when too many wait.
+   * when too many wait. Without a call there is no deadline.
    */
-  run(request: Request, call: Call): Promise<Result>;
+  run(request: Request, call?: Call): Promise<Result>;
   /** Resolves when no request is waiting or under way. */
   idle(): Promise<void>;
 }
@@ -69,6 +70,7 @@ export function createBatch<Request, Result>(options: BatchOptions<Request, Resu
   let begunMs = 0;
   let beginning = false;
   let idle: PromiseWithResolvers<void> | undefined;
+  const unlimited = rootCall({ caller: name, timeoutMs: Infinity });
 
   /** At the end of this turn of the event loop, so that requests which arrive together share the batch. */
   function beginSoon(): void {
@@ -135,7 +137,7 @@ export function createBatch<Request, Result>(options: BatchOptions<Request, Resu
       const outcome = outcomes[at]!;
       if (outcome === again) repeated.push(item);
       else if (outcome instanceof Error) item.reject(outcome);
-      else item.resolve(outcome as Result); // neither of the others
+      else item.resolve(outcome);
     }
     return repeated;
   }
@@ -147,7 +149,7 @@ export function createBatch<Request, Result>(options: BatchOptions<Request, Resu
   }
 
   return {
-    async run(request, call) {
+    async run(request, call = unlimited) {
       forbidInTransaction(name);
       if (waiting.length >= waitingMax)
         throw refuse({ reason: "OVERLOADED", code: "unavailable", message: "The shop is busy; try again", retryAfterMs: 1_000 });

@@ -4,7 +4,7 @@ import { createBatch } from "./batch.ts";
 /** Finds things by their ids; all that are looked for at the same time are found by one statement. */
 export interface Lookup<Value> {
   /** As it was at some moment after this call: undefined when it was not there. Rejects as `Batch.run` does. */
-  find(id: string, call: Call): Promise<Value | undefined>;
+  find(id: string, call?: Call): Promise<Value | undefined>;
 }
 
 /** `findAll` gets each id once, and gives those that are there. */

@@ -1,9 +1,11 @@
+import { createBatch } from "../batch/batch.ts";
+import { createLookup } from "../batch/lookup.ts";
 import type { Database } from "../database/database.ts";
 import type { MigrationSet } from "../database/migrate.ts";
 import { sql } from "../database/sql.ts";
 import { refuse } from "../errors/refusal.ts";
 import { collectionName } from "./documents.ts";
-import type { Collection, Document, Documents } from "./documents.ts";
+import type { Collection, Document, Documents, PutOptions } from "./documents.ts";
 
 /** What the service's database needs for it. */
 export const documentsMigrations: MigrationSet = { scope: "documents", folder: new URL("./migrations/", import.meta.url) };
@@ -14,36 +16,35 @@ export interface PostgresDocumentsOptions {
   readonly database: Database;
 }
 
-/** Documents as jsonb in the service's own database. Each operation is one statement; a refused `put` and a `sweep` may take more. */
+/** Documents as jsonb in the service's own database. Those that are read or put at the same time share a statement. */
 export function createPostgresDocuments({ database }: PostgresDocumentsOptions): Documents {
   return { collection: (name) => createCollection(database, collectionName(name)) };
 }
 
 function createCollection<Body extends object>(database: Database, collection: string): Collection<Body> {
+  const documents = createLookup(`documents of ${collection}`, (ids) => readAll<Body>(database, collection, ids));
+  const puts = createBatch<Put, number | undefined>({
+    name: `documents of ${collection}`,
+    keyOf: ({ id }) => id,
+    execute: async (items) => {
+      const written = await putAll(
+        database,
+        collection,
+        items.map(({ request }) => request),
+      );
+      return items.map(({ request: { id } }) => written.get(id));
+    },
+  });
   return {
     async get(id, now) {
-      const row = await database.maybe<{ version: number; body: Body; expiresAt: Date | null }>(sql`
-        select version, body, expires_at as "expiresAt" from documents
-        where collection = ${collection} and id = ${id} and (expires_at is null or expires_at > ${now})`);
-      if (row === undefined) return undefined;
-      return { id, version: row.version, body: row.body, expiresAt: row.expiresAt ?? undefined } satisfies Document<Body>;
+      const document = await documents.find(id);
+      return document?.expiresAt !== undefined && document.expiresAt <= now ? undefined : document;
     },
 
-    async put(id, body, { expectedVersion, expiresAt, startsAt = 1 }) {
-      const text = JSON.stringify(body);
-      const written = await database.maybe<{ version: number }>(
-        expectedVersion === 0
-          ? sql`
-              insert into documents (collection, id, version, body, expires_at)
-              values (${collection}, ${id}, ${startsAt}, ${text}, ${expiresAt ?? null})
-              on conflict do nothing returning version`
-          : sql`
-              update documents set version = version + 1, body = ${text}, expires_at = ${expiresAt ?? null}
-              where collection = ${collection} and id = ${id} and version = ${expectedVersion} returning version`,
-      );
-      if (written !== undefined) return written.version;
-      const current = await database.maybe<{ version: number }>(sql`
-        select version from documents where collection = ${collection} and id = ${id}`);
+    async put(id, body, options) {
+      const version = await puts.run({ ...options, id, body: JSON.stringify(body) });
+      if (version !== undefined) return version;
+      const current = await documents.find(id);
       throw refuse({ reason: "VERSION_CONFLICT", code: "aborted", details: { version: current?.version ?? 0 } });
     },
 
@@ -62,4 +63,41 @@ function createCollection<Body extends object>(database: Database, collection: s
       }
     },
   };
+}
+
+/** A document to be put, its body as JSON. */
+interface Put extends PutOptions {
+  readonly id: string;
+  readonly body: string;
+}
+
+async function readAll<Body>(database: Database, collection: string, ids: readonly string[]): Promise<Map<string, Document<Body>>> {
+  const rows = await database.rows<{ id: string; version: number; body: Body; expiresAt: Date | null }>(sql`
+    select id, version, body, expires_at as "expiresAt" from documents where collection = ${collection} and id = any(${ids}::text[])`);
+  return new Map(rows.map((row) => [row.id, { ...row, expiresAt: row.expiresAt ?? undefined }]));
+}
+
+/** Puts documents of different ids; gives the new versions of those that had the version expected. In the order of their ids, so that two batches cannot wait for each other. */
+async function putAll(database: Database, collection: string, puts: readonly Put[]): Promise<Map<string, number>> {
+  const sorted = puts.toSorted((a, b) => (a.id < b.id ? -1 : 1));
+  const ids = sorted.map(({ id }) => id);
+  const rows = await database.rows<{ id: string; version: number }>(sql`
+    with put as materialized (
+      select * from unnest(
+        ${ids}::text[], ${sorted.map(({ body }) => body)}::text[], ${sorted.map(({ expectedVersion }) => expectedVersion)}::int[],
+        ${sorted.map(({ startsAt = 1 }) => startsAt)}::int[], ${sorted.map(({ expiresAt }) => expiresAt ?? null)}::timestamptz[]
+      ) as put (id, body, expected, starts_at, expires_at)
+    ), inserted as (
+      insert into documents (collection, id, version, body, expires_at)
+      select ${collection}, id, starts_at, body::jsonb, expires_at from put where expected = 0
+      on conflict do nothing returning id, version
+    ), updated as (
+      update documents d set version = d.version + 1, body = put.body::jsonb, expires_at = put.expires_at
+      from put join (
+        select id from documents where collection = ${collection} and id = any(${ids}::text[]) order by id for no key update
+      ) locked on locked.id = put.id
+      where d.collection = ${collection} and d.id = put.id and d.version = put.expected returning d.id, d.version
+    )
+    select id, version from inserted union all select id, version from updated`);
+  return new Map(rows.map(({ id, version }) => [id, version]));
 }

@@ -1,3 +1,4 @@
+import { createBatch } from "../batch/batch.ts";
 import type { Database } from "../database/database.ts";
 import { sql } from "../database/sql.ts";
 import type { User } from "../call/call.ts";
@@ -45,7 +46,10 @@ export interface SagaRow extends SagaClaim {
 
 export type StoredEnd = { readonly reply: Uint8Array } | { readonly refusal: StoredRefusal; readonly keepKey: boolean };
 
-/** Where sagas are stored. Every method is one statement and its own transaction; those with a claim say whether it was still valid. */
+/**
+ * Where sagas are stored. Every method is one statement and its own transaction, which the sagas that begin or end at the same time share; those with
+ * a claim say whether it was still valid.
+ */
 export interface SagaStore {
   /** False when there is already one with this key, for this subject, or of this id. */
   begin(saga: NewSaga): Promise<boolean>;
@@ -69,18 +73,34 @@ const columns = sql`id, name, subject, key, fingerprint, input, call, status, re
 const later = (ms: number) => sql`clock_timestamp() + ${ms}::integer * interval '1 millisecond'`;
 const live = sql`status in ('RUNNING', 'UNDOING')`;
 
+interface Ending {
+  readonly claim: SagaClaim;
+  readonly end: StoredEnd;
+  readonly now: Date;
+}
+
 /** Sagas in a service's own PostgreSQL. */
 export function createSagaStore(database: Database): SagaStore {
   const changed = async (rowCount: Promise<number>) => (await rowCount) === 1;
-  return {
-    begin: (saga) =>
-      changed(
-        database.run(sql`
-          insert into sagas (id, name, subject, key, fingerprint, input, call, owner, lease_until, created_at)
-          values (${saga.id}, ${saga.name}, ${saga.subject ?? null}, ${saga.key ?? null}, ${saga.fingerprint}, ${saga.input},
-            ${JSON.stringify(saga.call)}, ${saga.owner}, ${later(saga.leaseMs)}, ${saga.now})
-          on conflict do nothing`),
+  const beginnings = createBatch<NewSaga, boolean>({
+    name: "sagas.begin",
+    execute: (items) =>
+      insertSagas(
+        database,
+        items.map(({ request }) => request),
       ),
+  });
+  const endings = createBatch<Ending, boolean>({
+    name: "sagas.end",
+    keyOf: ({ claim }) => claim.id,
+    execute: (items) =>
+      endSagas(
+        database,
+        items.map(({ request }) => request),
+      ),
+  });
+  return {
+    begin: (saga) => beginnings.run(saga),
     conflictsWith: ({ id, name, subject = null, key = null }) =>
       database.rows(sql`
         select ${columns} from sagas
@@ -93,19 +113,7 @@ export function createSagaStore(database: Database): SagaStore {
           update sagas set status = 'UNDOING', refusal = ${JSON.stringify(refusal)}
           where id = ${id} and fence = ${fence} and status = 'RUNNING'`),
       ),
-    end: ({ id, fence }, end, now) =>
-      changed(
-        database.run(
-          "reply" in end
-            ? sql`
-              update sagas set status = 'DONE', reply = ${end.reply}, ended_at = ${now}, owner = null, lease_until = null
-              where id = ${id} and fence = ${fence} and status = 'RUNNING'`
-            : sql`
-              update sagas set status = 'REFUSED', refusal = ${JSON.stringify(end.refusal)}, key = case when ${end.keepKey} then key end,
-                ended_at = ${now}, owner = null, lease_until = null
-              where id = ${id} and fence = ${fence} and ${live}`,
-        ),
-      ),
+    end: (claim, end, now) => endings.run({ claim, end, now }),
     pause: ({ id, fence }, pauseMs) =>
       changed(
         database.run(sql`update sagas set owner = null, lease_until = ${later(pauseMs)} where id = ${id} and fence = ${fence} and ${live}`),
@@ -135,4 +143,41 @@ export function createSagaStore(database: Database): SagaStore {
       return any;
     },
   };
+}
+
+/** Says of each whether it was inserted. In the order of their keys, so that two batches seldom wait for each other; where they do, PostgreSQL refuses one, which is tried again. */
+async function insertSagas(database: Database, sagas: readonly NewSaga[]): Promise<boolean[]> {
+  const sorted = sagas.toSorted((a, b) => ((a.key ?? a.id) < (b.key ?? b.id) ? -1 : 1));
+  const rows = await database.rows<{ id: string }>(sql`
+    insert into sagas (id, name, subject, key, fingerprint, input, call, owner, lease_until, created_at)
+    select id, name, subject, key, fingerprint, input, call::jsonb, owner, clock_timestamp() + lease_ms * interval '1 millisecond', created_at
+    from unnest(
+      ${sorted.map(({ id }) => id)}::text[], ${sorted.map(({ name }) => name)}::text[], ${sorted.map(({ subject }) => subject ?? null)}::text[],
+      ${sorted.map(({ key }) => key ?? null)}::text[], ${sorted.map(({ fingerprint }) => fingerprint)}::text[], ${sorted.map(({ input }) => input)}::bytea[],
+      ${sorted.map(({ call }) => JSON.stringify(call))}::text[], ${sorted.map(({ owner }) => owner)}::text[], ${sorted.map(({ leaseMs }) => leaseMs)}::int[],
+      ${sorted.map(({ now }) => now)}::timestamptz[]
+    ) as new (id, name, subject, key, fingerprint, input, call, owner, lease_ms, created_at)
+    on conflict do nothing returning id`);
+  const inserted = new Set(rows.map(({ id }) => id));
+  return sagas.map(({ id }) => inserted.delete(id)); // of two with one id, one was
+}
+
+/** Says of each whether its claim was valid. */
+async function endSagas(database: Database, endings: readonly Ending[]): Promise<boolean[]> {
+  const sorted = endings.toSorted((a, b) => (a.claim.id < b.claim.id ? -1 : 1));
+  const ids = sorted.map(({ claim }) => claim.id);
+  const rows = await database.rows<{ id: string }>(sql`
+    update sagas set status = case when e.reply is null then 'REFUSED' else 'DONE' end, reply = e.reply, refusal = coalesce(e.refusal::jsonb, sagas.refusal),
+      key = case when e.keep_key then sagas.key end, ended_at = e.at, owner = null, lease_until = null
+    from unnest(
+        ${ids}::text[], ${sorted.map(({ claim }) => claim.fence)}::bigint[],
+        ${sorted.map(({ end }) => ("reply" in end ? end.reply : null))}::bytea[],
+        ${sorted.map(({ end }) => ("reply" in end ? null : JSON.stringify(end.refusal)))}::text[],
+        ${sorted.map(({ end }) => "reply" in end || end.keepKey)}::boolean[], ${sorted.map(({ now }) => now)}::timestamptz[]
+      ) as e (id, fence, reply, refusal, keep_key, at)
+      join (select id from sagas where id = any(${ids}::text[]) order by id for no key update) locked on locked.id = e.id
+    where sagas.id = e.id and sagas.fence = e.fence and (status = 'RUNNING' or (status = 'UNDOING' and e.reply is null))
+    returning sagas.id`);
+  const ended = new Set(rows.map(({ id }) => id));
+  return endings.map(({ claim }) => ended.has(claim.id));
 }

@@ -6,7 +6,6 @@ import { sql } from "../../database/sql.ts";
 import { refuse } from "../../errors/refusal.ts";
 import type { Refusal } from "../../errors/refusal.ts";
 import type { Ids } from "../../ids/ids.ts";
-import type { Call } from "../../call/call.ts";
 import { implement } from "../../rpc/rpc.ts";
 import type { Route } from "../../rpc/rpc.ts";
 import type { Logger } from "../../telemetry/logger.ts";

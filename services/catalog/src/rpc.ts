@@ -10,7 +10,7 @@ import type { ServiceContext } from "@kontor/platform/service/service.ts";
 import { createCategory, deleteCategory, listCategories, readCategory, updateCategory } from "./category.ts";
 import { productChanges } from "./change-product.ts";
 import { importProducts } from "./import-products.ts";
-import { priceLines } from "./price-lines.ts";
+import { createPriceLines } from "./price-lines.ts";
 import type { ProductCache } from "./product-cache.ts";
 import { notFound } from "./product-store.ts";
 import { viewProduct, viewProducts } from "./view-product.ts";
@@ -44,6 +44,7 @@ function categoryMethods(needs: Needs) {
 function readingMethods(needs: Needs) {
   const { database, events } = needs;
   const view = viewProduct(needs);
+  const priceLines = createPriceLines(database);
   return {
     getProduct: (request, call) => view(request.product, call),
     listProducts: viewProducts(needs),
@@ -61,7 +62,7 @@ function readingMethods(needs: Needs) {
         })),
       };
     },
-    priceLines: async ({ skus }) => ({ variants: await priceLines(database, skus) }),
+    priceLines: async ({ skus }, call) => ({ variants: await priceLines(skus, call) }),
   } satisfies Methods;
 }
 
