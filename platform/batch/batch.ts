@@ -1,4 +1,3 @@
-import { performance } from "node:perf_hooks";
 import { rootCall } from "../call/call.ts";
 import type { Call } from "../call/call.ts";
 import { atTurnEnd } from "../clock/turn.ts";
@@ -31,7 +30,7 @@ export interface BatchOptions<Request, Result> {
   readonly sizeOf?: (request: Request) => number;
   /** Requests a batch: 500 by default. More would make the transaction, and so the wait of those behind it, long. */
   readonly itemsMax?: number;
-  /** 5,000 by default. */
+  /** 5,000 by default. A request that is larger goes alone. */
   readonly sizeMax?: number;
   /** How many may wait; the next one is refused. 10,000 by default. */
   readonly waitingMax?: number;
@@ -50,16 +49,17 @@ export interface Batch<Request, Result> {
 
 interface Waiting<Request, Result> extends BatchItem<Request> {
   readonly key: string | undefined;
+  readonly size: number;
   readonly resolve: (result: Result) => void;
   readonly reject: (error: unknown) => void;
 }
 
-/** When a batch has been under way for so long, as it waits for a lock, those that come now go into another one. */
+/** When a batch has been under way for so long, as it waits for a lock, those behind it go into another one. */
 const stalledMs = 100;
 const underWayMax = 4;
 
 /**
- * Executes requests in batches: while one is under way, all that come wait and make up the next one. Nobody waits for a timer. A request
+ * Executes requests in batches: while one is under way, all that come wait and make up the next one. Nobody waits for others to come. A request
  * that comes alone is executed at once; the more come, the more share a statement, a commit and a wake-up.
  */
 export function createBatch<Request, Result>(options: BatchOptions<Request, Result>): Batch<Request, Result> {
@@ -67,14 +67,15 @@ export function createBatch<Request, Result>(options: BatchOptions<Request, Resu
   let waiting: Waiting<Request, Result>[] = [];
   const busyKeys = new Set<string>();
   let underWay = 0;
-  let begunMs = 0;
+  /** Those of them that have not stalled: the next one waits for these. */
+  let lively = 0;
   let beginning = false;
   let idle: PromiseWithResolvers<void> | undefined;
   const unlimited = rootCall({ caller: name, timeoutMs: Infinity });
 
-  /** At the end of this turn of the event loop, so that requests which arrive together share the batch. */
+  /** Begins the next batch, if it need not wait, at the end of this turn of the event loop, so that requests which arrive together share it. */
   function beginSoon(): void {
-    if (beginning) return;
+    if (beginning || waiting.length === 0 || lively > 0 || underWay >= underWayMax) return;
     beginning = true;
     // The turn may end in the context of somebody's transaction.
     atTurnEnd(() => outsideTransaction(begin));
@@ -89,13 +90,22 @@ export function createBatch<Request, Result>(options: BatchOptions<Request, Resu
 
   async function work(batch: readonly Waiting<Request, Result>[]): Promise<void> {
     underWay++;
-    begunMs = performance.now();
+    lively++;
+    let stalled = false;
+    // Those that wait cannot know of the lock, and perhaps nobody comes after them.
+    const timer = setTimeout(() => {
+      stalled = true;
+      lively--;
+      beginSoon();
+    }, stalledMs);
     const repeated = await settle(batch);
+    clearTimeout(timer);
     underWay--;
+    if (!stalled) lively--;
     for (const { key } of batch) if (key !== undefined) busyKeys.delete(key);
     if (repeated.length > 0) waiting = [...repeated, ...waiting];
-    if (waiting.length > 0) beginSoon();
-    else settleIdle();
+    beginSoon();
+    settleIdle();
   }
 
   /** The next batch, in the order of arrival; without those about something that is under way, which stay, and those whose call is over. */
@@ -103,14 +113,21 @@ export function createBatch<Request, Result>(options: BatchOptions<Request, Resu
     const batch: Waiting<Request, Result>[] = [];
     const left: Waiting<Request, Result>[] = [];
     let size = 0;
+    let full = false;
     for (const item of waiting) {
-      if (batch.length >= itemsMax || size >= sizeMax || (item.key !== undefined && busyKeys.has(item.key))) {
+      if (full || (item.key !== undefined && busyKeys.has(item.key))) {
         left.push(item);
         continue;
       }
       if (!isWanted(item)) continue;
+      // Nothing smaller takes its place, so that it is the first of the next batch.
+      full = batch.length >= itemsMax || (batch.length > 0 && size + item.size > sizeMax);
+      if (full) {
+        left.push(item);
+        continue;
+      }
       if (item.key !== undefined) busyKeys.add(item.key);
-      size += sizeOf(item.request);
+      size += item.size;
       batch.push(item);
     }
     waiting = left;
@@ -154,8 +171,8 @@ export function createBatch<Request, Result>(options: BatchOptions<Request, Resu
       if (waiting.length >= waitingMax)
         throw refuse({ reason: "OVERLOADED", code: "unavailable", message: "The shop is busy; try again", retryAfterMs: 1_000 });
       return new Promise((resolve, reject) => {
-        waiting.push({ request, call, key: keyOf?.(request), resolve, reject });
-        if (underWay === 0 || (underWay < underWayMax && performance.now() - begunMs > stalledMs)) beginSoon();
+        waiting.push({ request, call, key: keyOf?.(request), size: sizeOf(request), resolve, reject });
+        beginSoon();
       });
     },
     async idle() {
