@@ -30,6 +30,8 @@ export interface TestReplicaOptions {
   readonly cache?: Cache;
   /** The system's by default. */
   readonly clock?: Clock;
+  /** By default warnings and errors are printed. */
+  readonly log?: Logger;
 }
 
 export interface TestReplica {
@@ -45,17 +47,17 @@ export interface TestReplica {
  * events and runs no tasks, and has no mail.
  */
 export async function openTestReplica(definition: ServiceDefinition, options: TestReplicaOptions): Promise<TestReplica> {
-  const { registry, connection, replica, clock = systemClock } = options;
+  const { registry, connection, replica, clock = systemClock, log = loud } = options;
   const { name } = definition;
   const budget = createConnectionBudget({ connections: 8, background: 2 });
-  const database = openDatabase({ name, connection, ...(replica && { replica }), budget, log: quiet });
+  const database = openDatabase({ name, connection, ...(replica && { replica }), budget, log });
   const own = definition.migrations === undefined ? [] : [{ scope: name, folder: definition.migrations }];
   await migrate(database, [...platformMigrations, ...own]);
-  const rpc = createInProcessRpc({ log: quiet, freeze: true });
+  const rpc = createInProcessRpc({ log, freeze: true });
   const hosted = await hostService(definition, {
     database,
     rpc,
-    wakeups: createWakeups({ log: quiet }),
+    wakeups: createWakeups({ log }),
     cache: options.cache ?? createUnsharedCache(createMemoryCache({ maxEntries: 1 })),
     mail: { send: async () => undefined },
     clock,
@@ -67,7 +69,7 @@ export async function openTestReplica(definition: ServiceDefinition, options: Te
       masterKey: new Uint8Array(32).fill(7),
     },
     registry,
-    log: quiet,
+    log,
   });
   let stopped: Promise<void> | undefined;
   const stop = async (): Promise<void> => {
@@ -82,10 +84,10 @@ export async function openTestReplica(definition: ServiceDefinition, options: Te
   return { hosted, database, clientsFor: (caller) => rpc.clientsFor(caller), stop: () => (stopped ??= stop()) };
 }
 
-const quiet: Logger = {
+const loud: Logger = {
   debug: () => undefined,
   info: () => undefined,
   warn: (fields, message) => console.warn(message, fields),
   error: (fields, message) => console.error(message, fields),
-  child: () => quiet,
+  child: () => loud,
 };
