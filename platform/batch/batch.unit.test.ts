@@ -55,8 +55,15 @@ describe("batches: what is executed together", () => {
       await turn();
     }
     assert.deepEqual(await Promise.all([...all, ...late].map(async (done) => (await done).slice(4))), [
-      "a1", "a2", "b1", "a3", "b2", "c1", "a4", "d1",
-    ]); // prettier-ignore
+      "a1",
+      "a2",
+      "b1",
+      "a3",
+      "b2",
+      "c1",
+      "a4",
+      "d1",
+    ]);
   });
 
   it("begins outside of whatever transaction the turn ends in, and refuses one who has a transaction open", async () => {
