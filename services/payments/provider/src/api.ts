@@ -9,7 +9,7 @@ import { badRequest, HttpProblem, jsonResponse } from "./http.ts";
 import type { HttpResponse } from "./http.ts";
 import { insertRefund, lockSession, refundSituation } from "./refund-store.ts";
 import type { RefundStatus } from "./refund-store.ts";
-import { closeOpenSession, findSession, insertSession, sessionJson } from "./session-store.ts";
+import { sessionJson } from "./session-store.ts";
 import type { NewSession, SessionRow } from "./session-store.ts";
 
 export interface ApiNeeds extends DecideNeeds {
@@ -22,7 +22,7 @@ type Body = Readonly<Record<string, unknown>>;
 const keyForm = /^[\x21-\x7e]{1,200}$/;
 
 /** Opens a session: 201. The one that has the key already, closed ones too: 200. Refuses a key that was used for something else: 409. */
-export async function openSession({ database, clock, publicUrl }: ApiNeeds, body: Body): Promise<HttpResponse> {
+export async function openSession({ sessions, clock, publicUrl }: ApiNeeds, body: Body): Promise<HttpResponse> {
   const session: NewSession = {
     key: textOf(body, "key", keyForm, "must be 1 to 200 visible ASCII characters"),
     amount: amountIn(body),
@@ -32,37 +32,25 @@ export async function openSession({ database, clock, publicUrl }: ApiNeeds, body
     at: clock.now(),
   };
   if (!URL.canParse(session.returnUrl)) throw badRequest("returnUrl", "must be an http or https address");
-  if (await insertSession(database, session)) {
-    const { key, page, reference, amount, returnUrl } = session;
-    const opened: SessionRow = {
-      key,
-      page,
-      reference,
-      status: "open",
-      currency: amount.currency,
-      amount: amount.minor,
-      returnUrl,
-      declineCode: "",
-    };
-    return jsonResponse(201, sessionJson(opened, publicUrl()));
-  }
-  const existing = sessionOf(await findSession(database, session.key));
+  const stored = await sessions.open(session);
+  if (stored.page === session.page) return jsonResponse(201, sessionJson(stored, publicUrl()));
   const { currency, minor } = session.amount;
-  if (existing.page !== null && (existing.amount !== minor || existing.currency !== currency || existing.reference !== session.reference))
+  if (stored.page !== null && (stored.amount !== minor || stored.currency !== currency || stored.reference !== session.reference))
     throw keyReused();
-  return jsonResponse(200, sessionJson(existing, publicUrl()));
+  return jsonResponse(200, sessionJson(stored, publicUrl()));
 }
 
 /** A session as it is, or 404. */
-export async function readSession({ database, publicUrl }: ApiNeeds, key: string): Promise<HttpResponse> {
-  return jsonResponse(200, sessionJson(sessionOf(await findSession(database, key)), publicUrl()));
+export async function readSession({ sessions, publicUrl }: ApiNeeds, key: string): Promise<HttpResponse> {
+  // One that no session can have is not looked up: the database might refuse it, and with it all that are looked up together.
+  const found = keyForm.test(key) ? await sessions.find(key) : undefined;
+  return jsonResponse(200, sessionJson(sessionOf(found), publicUrl()));
 }
 
 /** Closes a session unless it is decided or being decided; one that was never opened too. Gives it as it then is. */
-export async function closeSession({ database, clock, publicUrl }: ApiNeeds, key: string): Promise<HttpResponse> {
+export async function closeSession({ sessions, clock, publicUrl }: ApiNeeds, key: string): Promise<HttpResponse> {
   if (!keyForm.test(key)) throw badRequest("key", "must be 1 to 200 visible ASCII characters");
-  const closed = await closeOpenSession(database, key, clock.now());
-  return jsonResponse(200, sessionJson(closed ?? sessionOf(await findSession(database, key)), publicUrl()));
+  return jsonResponse(200, sessionJson(await sessions.close({ key, at: clock.now() }), publicUrl()));
 }
 
 /** Refunds money, once per refund key: failed when it is more than is left of the charge. */

@@ -4,7 +4,8 @@ import type { Ids } from "@kontor/platform/ids/ids.ts";
 import type { EntryIds } from "./ledger.ts";
 import type { Scheduler } from "./scheduler.ts";
 import type { FaultScript } from "./faults.ts";
-import { decideSession, settlingSessions } from "./session-store.ts";
+import type { SessionBatches } from "./session-batches.ts";
+import { settlingSessions } from "./session-store.ts";
 import type { Decision, SessionRow, Undecided } from "./session-store.ts";
 import type { Outcome } from "./test-cards.ts";
 import type { WebhookSender } from "./webhook-sender.ts";
@@ -23,6 +24,7 @@ export const usualDelays: Delays = { timeoutMs: 30_000, approvalMs: 10_000, appr
 
 export interface DecideNeeds {
   readonly database: Database;
+  readonly sessions: SessionBatches;
   readonly clock: Clock;
   readonly ids: Ids;
   readonly charges: EntryIds;
@@ -32,7 +34,7 @@ export interface DecideNeeds {
   readonly delays: Delays;
 }
 
-type Verdict = Pick<Decision, "status" | "declineCode" | "last4" | "settles"> & { readonly webhooks: number };
+type Verdict = Pick<Decision, "status" | "declineCode" | "settles"> & { readonly webhooks: number };
 
 /** Decides by a card. Gives the session as it then is, or undefined when the page has no open session. */
 export async function decideByCard(
@@ -42,7 +44,7 @@ export async function decideByCard(
 ): Promise<SessionRow | undefined> {
   const at = needs.clock.now();
   const verdict = verdictOf(card.outcome, needs.delays, at);
-  const decided = await decide(needs, { page }, { ...verdict, last4: card.last4 }, at);
+  const decided = await decide(needs, "open", { ...verdict, of: page, last4: card.last4 }, at);
   if (decided !== undefined && verdict.settles !== undefined) needs.settling.wakeAt(verdict.settles.at);
   return decided;
 }
@@ -65,25 +67,35 @@ function verdictOf(outcome: Outcome, { timeoutMs, approvalMs }: Delays, at: Date
   }
 }
 
-/** Decides the sessions whose processing is over. Gives the time of the next. */
+/** Decides the sessions whose processing is over, together. Gives the time of the next. Throws when one could not be decided, having tried all. */
 export async function settleSessions(needs: DecideNeeds): Promise<Date | undefined> {
-  for (const { key, at, to } of await settlingSessions(needs.database, 100)) {
-    const now = needs.clock.now();
-    if (at > now) return at;
-    await decide(needs, { processing: key }, { status: to, declineCode: to === "declined" ? "timeout" : "", webhooks: 1 }, now);
-  }
+  const now = needs.clock.now();
+  const processing = await settlingSessions(needs.database, 100);
+  const due = processing.filter(({ at }) => at <= now);
+  const settled = await Promise.allSettled(
+    due.map(({ key, to }) => {
+      const verdict = { status: to, declineCode: to === "declined" ? "timeout" : "", webhooks: 1 };
+      return decide(needs, "processing", { ...verdict, of: key }, now);
+    }),
+  );
+  for (const outcome of settled) if (outcome.status === "rejected") throw outcome.reason;
   // Perhaps there are more.
-  return (await settlingSessions(needs.database, 1))[0]?.at;
+  return (processing[due.length] ?? (await settlingSessions(needs.database, 1))[0])?.at;
 }
 
-async function decide(needs: DecideNeeds, which: Undecided, verdict: Verdict, at: Date): Promise<SessionRow | undefined> {
-  const { database, ids, charges, webhooks, faults } = needs;
+async function decide(
+  needs: DecideNeeds,
+  undecided: Undecided,
+  verdict: Verdict & Pick<Decision, "of" | "last4">,
+  at: Date,
+): Promise<SessionRow | undefined> {
+  const { sessions, ids, charges, webhooks, faults } = needs;
   const times = verdict.status === "processing" ? 1 : (faults.drawWebhookTimes() ?? verdict.webhooks);
   const webhook = { id: ids.next("evt"), times };
   webhooks.hold(webhook.id);
   let decided: SessionRow | undefined;
   try {
-    decided = await charges.use((chargeId) => decideSession(database, which, { ...verdict, chargeId, webhook, at }));
+    decided = await charges.use((chargeId) => sessions.decide(undecided, { ...verdict, chargeId, webhook, at }));
   } catch (error) {
     webhooks.release(webhook.id, { uncertain: true });
     throw error;

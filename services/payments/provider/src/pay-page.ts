@@ -4,7 +4,6 @@ import type { DecideNeeds } from "./decide-by-card.ts";
 import { HttpProblem } from "./http.ts";
 import type { HttpResponse } from "./http.ts";
 import { formPage, messagePage, spaced, statePage } from "./page-html.ts";
-import { findSessionByPage } from "./session-store.ts";
 import type { SessionRow } from "./session-store.ts";
 import { readCard, testCards } from "./test-cards.ts";
 
@@ -57,8 +56,8 @@ function redirectBack({ returnUrl }: SessionRow): HttpResponse {
   return { status: 303, headers: ["Location", returnUrl, ...alwaysHeaders], body: "" };
 }
 
-async function pageSession({ database }: PageNeeds, page: string): Promise<SessionRow> {
-  const session = pageForm.test(page) ? await findSessionByPage(database, page) : undefined;
+async function pageSession({ sessions }: PageNeeds, page: string): Promise<SessionRow> {
+  const session = pageForm.test(page) ? await sessions.findByPage(page) : undefined;
   if (session === undefined) throw new HttpProblem(404, "not_found", "There is no such page");
   return session;
 }

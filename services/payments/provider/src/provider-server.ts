@@ -15,6 +15,7 @@ import { faultScript } from "./faults.ts";
 import type { Faults } from "./faults.ts";
 import { createHandler } from "./create-handler.ts";
 import { inFlightCounter } from "./in-flight-counter.ts";
+import { createSessionBatches } from "./session-batches.ts";
 import { WebhookSender } from "./webhook-sender.ts";
 
 export type { Delays } from "./decide-by-card.ts";
@@ -89,6 +90,7 @@ export function createProviderServer(options: ProviderServerOptions): ProviderSe
   const settling: Scheduler = new Scheduler({ name: "deciding what was processing", clock, log, work: () => settleSessions(deciding) });
   const deciding: DecideNeeds = {
     database,
+    sessions: createSessionBatches(database),
     clock,
     ids,
     webhooks,

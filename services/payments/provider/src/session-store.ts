@@ -2,7 +2,6 @@ import { moneyTo } from "@kontor/contracts/money.ts";
 import type { Money } from "@kontor/contracts/money.ts";
 import type { Queries } from "@kontor/platform/database/database.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
-import type { Sql } from "@kontor/platform/database/sql.ts";
 
 export type SessionStatus = "open" | "processing" | "succeeded" | "declined" | "closed";
 
@@ -46,6 +45,10 @@ export function amountOf({ currency, amount }: Pick<SessionRow, "currency" | "am
 /** A session's columns, also for statements of others that join it as `s`. */
 export const sessionColumns = sql`s.key, s.page, s.reference, s.status, s.currency, s.amount, s.return_url as "returnUrl", s.decline_code as "declineCode"`;
 
+const decidedColumns = sql`key, page, reference, status, currency, amount, "returnUrl", "declineCode"`;
+
+type Rows = Pick<Queries, "rows">;
+
 export interface NewSession {
   readonly key: string;
   readonly page: string;
@@ -55,35 +58,55 @@ export interface NewSession {
   readonly at: Date;
 }
 
-/** Stores a new session. Gives false when the key is taken. */
-export async function insertSession(queries: Queries, { key, page, amount, reference, returnUrl, at }: NewSession): Promise<boolean> {
-  const inserted = await queries.run(sql`
+/** Stores new sessions whose keys are not taken; of two with the same key, one. Gives the pages of those that it has stored. In the order of their keys, so that two batches cannot wait for each other. */
+export async function insertSessions(queries: Rows, sessions: readonly NewSession[]): Promise<ReadonlySet<string>> {
+  const rows = await queries.rows<{ page: string }>(sql`
     insert into sessions (key, page, reference, status, currency, amount, return_url, decline_code, created_at, updated_at)
-    values (${key}, ${page}, ${reference}, 'open', ${amount.currency}, ${amount.minor}, ${returnUrl}, '', ${at}, ${at}) on conflict (key) do nothing`);
-  return inserted === 1;
+    select key, page, reference, 'open', currency, amount, return_url, '', at, at
+    from unnest(${sessions.map(({ key }) => key)}::text[], ${sessions.map(({ page }) => page)}::text[],
+      ${sessions.map(({ reference }) => reference)}::text[], ${sessions.map(({ amount }) => amount.currency)}::text[],
+      ${sessions.map(({ amount }) => amount.minor)}::bigint[], ${sessions.map(({ returnUrl }) => returnUrl)}::text[],
+      ${sessions.map(({ at }) => at)}::timestamptz[]) as new (key, page, reference, currency, amount, return_url, at)
+    order by key
+    on conflict (key) do nothing
+    returning page`);
+  return new Set(rows.map(({ page }) => page));
 }
 
-export function findSession(queries: Queries, key: string): Promise<SessionRow | undefined> {
-  return queries.maybe<SessionRow>(sql`select ${sessionColumns} from sessions s where key = ${key}`);
+/** Sessions by their keys: those that are there. */
+export async function findSessions(queries: Rows, keys: readonly string[]): Promise<ReadonlyMap<string, SessionRow>> {
+  if (keys.length === 0) return new Map();
+  const rows = await queries.rows<SessionRow>(sql`select ${sessionColumns} from sessions s where key = any(${keys}::text[])`);
+  return new Map(rows.map((row) => [row.key, row]));
 }
 
-export function findSessionByPage(queries: Queries, page: string): Promise<SessionRow | undefined> {
-  return queries.maybe<SessionRow>(sql`select ${sessionColumns} from sessions s where page = ${page}`);
+/** Sessions by their pages: those that are there. */
+export async function findSessionsByPage(queries: Rows, pages: readonly string[]): Promise<ReadonlyMap<string, SessionRow>> {
+  const rows = await queries.rows<SessionRow>(sql`select ${sessionColumns} from sessions s where page = any(${pages}::text[])`);
+  return new Map(rows.map((row) => [row.page!, row])); // found by it
 }
 
-/** Closes a session that is open, or that never was. Gives it, or undefined when it was no longer open. */
-export function closeOpenSession(queries: Queries, key: string, at: Date): Promise<SessionRow | undefined> {
-  return queries.maybe<SessionRow>(sql`
+/** Closes sessions that are open, or that never were; each key once. Gives those that it has closed, by their keys. Locked in the order of their keys. */
+export async function closeOpenSessions(
+  queries: Rows,
+  closings: readonly { readonly key: string; readonly at: Date }[],
+): Promise<ReadonlyMap<string, SessionRow>> {
+  const rows = await queries.rows<SessionRow>(sql`
     insert into sessions as s (key, reference, status, return_url, decline_code, created_at, updated_at)
-    values (${key}, '', 'closed', '', '', ${at}, ${at})
+    select key, '', 'closed', '', '', at, at
+    from unnest(${closings.map(({ key }) => key)}::text[], ${closings.map(({ at }) => at)}::timestamptz[]) as closing (key, at)
+    order by key
     on conflict (key) do update set status = 'closed', updated_at = excluded.updated_at where s.status = 'open'
     returning ${sessionColumns}`);
+  return new Map(rows.map((row) => [row.key, row]));
 }
 
-/** Which session is decided: the open one of a page, or one that has been processing. */
-export type Undecided = { readonly page: string } | { readonly processing: string };
+/** Which sessions are decided: open ones, named by their pages; or those that have been processing, by their keys. */
+export type Undecided = "open" | "processing";
 
 export interface Decision {
+  /** The page or key of what is decided. */
+  readonly of: string;
   readonly status: "succeeded" | "declined" | "processing";
   readonly declineCode: string;
   /** When the card is known. */
@@ -96,27 +119,39 @@ export interface Decision {
 }
 
 /**
- * Decides a session, with its charge and its webhook, in one statement. Gives the session as it then is, or undefined when there is no such
- * session, or another request has decided it.
+ * Decides sessions, each once, with their charges and webhooks, in one statement. Gives them as they then are, by the page or key that they were
+ * named by; without those that are not there, or that another request has decided. Locked in the order of their keys.
  */
-export function decideSession(queries: Queries, which: Undecided, decision: Decision): Promise<SessionRow | undefined> {
-  const { status, declineCode, settles, chargeId, webhook, at } = decision;
-  const found: Sql =
-    "page" in which ? sql`page = ${which.page} and status = 'open'` : sql`key = ${which.processing} and status = 'processing'`;
-  return queries.maybe<SessionRow>(sql`
-    with decided as (
-      update sessions s set status = ${status}, decline_code = ${declineCode}, card_last4 = coalesce(${decision.last4}, card_last4),
-        settles_at = ${settles?.at}, settles_to = ${settles?.to}, updated_at = ${at}
-      where ${found} returning ${sessionColumns}
+export async function decideSessions(
+  queries: Rows,
+  undecided: Undecided,
+  decisions: readonly Decision[],
+): Promise<ReadonlyMap<string, SessionRow>> {
+  const name = undecided === "open" ? sql`s.page` : sql`s.key`;
+  const rows = await queries.rows<SessionRow & { readonly of: string }>(sql`
+    with locked as (
+      select s.key, ${name} as of from sessions s where ${name} = any(${decisions.map(({ of }) => of)}::text[]) and s.status = ${undecided}
+      order by s.key for no key update
+    ), decided as (
+      update sessions s set status = d.status, decline_code = d.decline_code, card_last4 = coalesce(d.last4, s.card_last4),
+        settles_at = d.settles_at, settles_to = d.settles_to, updated_at = d.at
+      from locked join unnest(${decisions.map(({ of }) => of)}::text[], ${decisions.map(({ status }) => status)}::text[],
+          ${decisions.map(({ declineCode }) => declineCode)}::text[], ${decisions.map(({ last4 }) => last4 ?? null)}::text[],
+          ${decisions.map(({ settles }) => settles?.at ?? null)}::timestamptz[], ${decisions.map(({ settles }) => settles?.to ?? null)}::text[],
+          ${decisions.map(({ chargeId }) => chargeId)}::text[], ${decisions.map(({ webhook }) => webhook.id)}::text[],
+          ${decisions.map(({ webhook }) => webhook.times)}::int[], ${decisions.map(({ at }) => at)}::timestamptz[])
+        as d (of, status, decline_code, last4, settles_at, settles_to, charge_id, webhook_id, times, at) on d.of = locked.of
+      where s.key = locked.key
+      returning ${sessionColumns}, d.of, d.charge_id, d.webhook_id, d.times, d.at
     ), charged as (
       insert into charges (id, session_key, reference, currency, amount, refunded, at)
-      select ${chargeId}, key, reference, currency, amount, 0, ${at}::timestamptz from decided where status = 'succeeded'
+      select charge_id, key, reference, currency, amount, 0, at from decided where status = 'succeeded'
     ), webhook as (
       insert into webhooks (id, session_key, type, times, at, due_at)
-      select ${webhook.id}, key, 'session.' || status, ${webhook.times}::int, ${at}::timestamptz, ${webhook.times > 0 ? at : null}::timestamptz
-      from decided where status <> 'processing'
+      select webhook_id, key, 'session.' || status, times, at, case when times > 0 then at end from decided where status <> 'processing'
     )
-    select * from decided`);
+    select of, ${decidedColumns} from decided`);
+  return new Map(rows.map(({ of, ...session }) => [of, session]));
 }
 
 export interface Settling {
@@ -126,7 +161,7 @@ export interface Settling {
 }
 
 /** The sessions whose processing ends at some time, the earliest first. */
-export function settlingSessions(queries: Queries, limit: number): Promise<Settling[]> {
+export function settlingSessions(queries: Rows, limit: number): Promise<Settling[]> {
   return queries.rows<Settling>(
     sql`select key, settles_at as at, settles_to as "to" from sessions where settles_at is not null order by settles_at limit ${limit}`,
   );

@@ -2,6 +2,7 @@ import { createServer } from "node:http";
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { ManualClock } from "@kontor/platform/clock/clock.ts";
+import type { Database } from "@kontor/platform/database/database.ts";
 import type { PostgresDatabase } from "@kontor/platform/database/postgres.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import type { Logger } from "@kontor/platform/telemetry/logger.ts";
@@ -148,6 +149,23 @@ export async function openTestProvider(options: Partial<ProviderServerOptions> =
         shop.closeAllConnections();
       });
     },
+  };
+}
+
+/** A database as a plain object, for a test to put something around one of its functions. */
+export function delegating(database: Database): Database {
+  return {
+    name: database.name,
+    rows: (query) => database.rows(query),
+    maybe: (query) => database.maybe(query),
+    one: (query) => database.one(query),
+    run: (query) => database.run(query),
+    transaction: (work, options) => database.transaction(work, options),
+    listen: (channel, notified) => database.listen(channel, notified),
+    notify: (channel, payload) => database.notify(channel, payload),
+    reads: (...keys) => database.reads(...keys),
+    changed: (...keys) => database.changed(...keys),
+    replicaLagMs: database.replicaLagMs,
   };
 }
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { sql } from "@kontor/platform/database/sql.ts";
 import { Webhook } from "standardwebhooks";
-import { openTestProvider, webhookSecret } from "./test-provider.ts";
+import { delegating, openTestProvider, webhookSecret } from "./test-provider.ts";
 
 const hourMs = 3_600_000;
 
@@ -114,17 +114,8 @@ describe("provider: webhooks", { concurrency: true }, () => {
     await provider.restart({
       publicUrl: "https://pay.example",
       database: {
-        name: database.name,
-        rows: (query) => database.rows(query),
-        maybe: (query) => database.maybe(query),
-        one: (query) => database.one(query),
+        ...delegating(database),
         run: (query) => (failures-- > 0 ? Promise.reject(new Error("unavailable")) : database.run(query)),
-        transaction: (work, options) => database.transaction(work, options),
-        listen: (channel, notified) => database.listen(channel, notified),
-        notify: (channel, payload) => database.notify(channel, payload),
-        reads: (...keys) => database.reads(...keys),
-        changed: (...keys) => database.changed(...keys),
-        replicaLagMs: database.replicaLagMs,
       },
     });
     const pay = ({ url }: { url: string }) => provider.pay(provider.url + new URL(url).pathname, "4242424242424242");
