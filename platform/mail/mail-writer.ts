@@ -1,3 +1,4 @@
+import { createBatch } from "../batch/batch.ts";
 import type { Database } from "../database/database.ts";
 import { sql } from "../database/sql.ts";
 
@@ -11,50 +12,33 @@ export interface CaughtMail {
   readonly raw: Buffer;
 }
 
-const batchMax = 500;
-const batchBytesMax = 8 * 1024 * 1024;
+const bytesMax = 8 * 1024 * 1024;
 
 /**
- * Inserts mails; each resolves when it is committed. One insert runs at a time; mails that arrive meanwhile are inserted together by the next.
- * `stored` is called after each insert.
+ * Inserts mails; each resolves when it is committed. One insert runs at a time; mails that arrive meanwhile are inserted together by the next,
+ * whether or not their senders still wait. `stored` is called after each insert.
  */
-export function createMailWriter(database: Database, stored: () => void): (mail: CaughtMail) => Promise<void> {
-  const waiting: { mail: CaughtMail; resolve: () => void; reject: (error: unknown) => void }[] = [];
-  let inserting = false;
-
-  async function insertWaiting(): Promise<void> {
-    inserting = true;
-    for (let batch = nextBatch(); batch.length > 0; batch = nextBatch()) {
-      try {
-        await insert(
-          database,
-          batch.map(({ mail }) => mail),
-        );
-        for (const { resolve } of batch) resolve();
-        stored();
-      } catch (error) {
-        for (const { reject } of batch) reject(error);
-      }
-    }
-    inserting = false;
-  }
-
-  function nextBatch() {
-    let bytes = 0;
-    let count = 0;
-    while (count < waiting.length && count < batchMax && (count === 0 || bytes < batchBytesMax)) bytes += waiting[count++]!.mail.raw.length;
-    return waiting.splice(0, count);
-  }
-
-  return (mail) =>
-    new Promise((resolve, reject) => {
-      waiting.push({ mail, resolve, reject });
-      if (!inserting) void insertWaiting();
-    });
+export function createMailWriter(database: Pick<Database, "run">, stored: () => void): (mail: CaughtMail) => Promise<void> {
+  let last: Promise<unknown> = Promise.resolve();
+  const batch = createBatch<CaughtMail, void>({
+    name: "mailbox.store",
+    sizeOf: ({ raw }) => raw.length,
+    sizeMax: bytesMax,
+    execute: async (items) => {
+      const mails = items.map(({ request }) => request);
+      // Also when an insert takes so long that another batch is begun: positions become visible in order.
+      const inserted = last.then(() => insert(database, mails));
+      last = inserted.catch(() => undefined); // it is the batch's
+      await inserted;
+      stored();
+      return items.map(() => undefined);
+    },
+  });
+  return (mail) => batch.run(mail);
 }
 
 /** The messages are sent as one parameter, split by the server: an array of them would be sent as hexadecimal text. */
-async function insert(database: Database, mails: readonly CaughtMail[]): Promise<void> {
+async function insert(database: Pick<Database, "run">, mails: readonly CaughtMail[]): Promise<void> {
   let end = 0;
   const starts = mails.map(({ raw }) => (end += raw.length) - raw.length + 1);
   await database.run(sql`
