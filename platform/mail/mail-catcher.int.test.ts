@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { request } from "node:http";
+import { connect } from "node:net";
 import { before, describe, it } from "node:test";
 import SMTPConnection from "nodemailer/lib/smtp-connection";
 import { afterTests } from "../testing/postgres.ts";
@@ -99,6 +101,33 @@ describe("createMailCatcher", () => {
     await Promise.all(Array.from({ length: 200 }, () => sender.send(mail({ to: "many@example.com" }))));
     assert.equal((await counting.list({ to: "many@example.com", limit: "1000" })).messages.length, 200);
     assert.ok(statements < 100, `${statements} statements`);
+  });
+
+  it("responds in order to commands that are sent together", async () => {
+    const { hostname, port } = new URL(shared.smtpUrl);
+    const socket = connect(Number(port), hostname);
+    let replies = "";
+    const expect = async (codes: RegExp): Promise<void> => {
+      while (!codes.test(replies)) replies += String((await once(socket, "data"))[0]);
+      replies = "";
+    };
+    await expect(/^220 .*\r\n$/);
+    socket.write("EHLO here\r\n");
+    await expect(/^250 .*\r\n$/m);
+    const to = "pipelined@example.com";
+    for (const id of ["one", "two"]) {
+      socket.write(`MAIL FROM:<a@example.com>\r\nRCPT TO:<${to}>\r\nRCPT TO:<b@example.com>\r\nDATA\r\n`);
+      await expect(/^250 .*\r\n250 .*\r\n250 .*\r\n354 .*\r\n$/);
+      socket.write(`Message-ID: <${id}@pipelined>\r\n\r\nx\r\n.\r\nNOOP\r\n`);
+      await expect(/^250 .*\r\n250 .*\r\n$/);
+    }
+    socket.end("QUIT\r\n");
+    await expect(/^221 .*\r\n$/);
+    const { messages } = await shared.list({ to });
+    assert.deepEqual(
+      messages.map(({ id }) => id),
+      ["two@pipelined", "one@pipelined"],
+    );
   });
 
   it("does not acknowledge what it could not store", async () => {
