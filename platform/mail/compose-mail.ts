@@ -85,14 +85,26 @@ function encodedWords(text: string): string {
   return words.map((word) => `=?UTF-8?B?${Buffer.from(word).toString("base64")}?=`).join("\r\n ");
 }
 
+/** Servers cut lines of more than 998 characters. */
+const lineLengthMax = 990;
+
 /** Unchanged when every server can transport it, in base64 otherwise. */
 function part(type: "plain" | "html", content: string): string {
   const header = `Content-Type: text/${type}; charset=utf-8\r\nContent-Transfer-Encoding: `;
-  // "--=_" could be taken for a boundary; servers cut lines of more than 998 characters.
-  if (isAscii(content) && !content.includes("--=_") && !/[^\n]{990}|\r(?!\n)/.test(content))
+  // "--=_" could be taken for a boundary.
+  if (isAscii(content) && !content.includes("--=_") && !/\r(?!\n)/.test(content) && !hasLongLine(content))
     return `${header}7bit\r\n\r\n${content.replace(/\r?\n/g, "\r\n")}`;
   const encoded = Buffer.from(content.replace(/\r?\n/g, "\r\n")).toString("base64");
   return `${header}base64\r\n\r\n${encoded.replace(/.{76}(?=.)/g, "$&\r\n")}`;
+}
+
+/** By a regular expression, which would begin anew at each character, it would be most of the work for a mail. */
+function hasLongLine(text: string): boolean {
+  for (let start = 0, end = 0; end >= 0; start = end + 1) {
+    end = text.indexOf("\n", start);
+    if ((end < 0 ? text.length : end) - start >= lineLengthMax) return true;
+  }
+  return false;
 }
 
 function isAscii(text: string): boolean {

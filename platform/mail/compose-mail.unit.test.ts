@@ -74,6 +74,14 @@ describe("composeMail", () => {
     assert.equal(/[^\r]\n|\r[^\n]/.test(raw.toString("latin1")), false);
   });
 
+  it("sends text as it is unless a line is too long for some servers", () => {
+    const encodingOf = (text: string) => /text\/plain[^\0]*?Transfer-Encoding: (\S+)/.exec(compose({ text }).raw.toString("latin1"))?.[1];
+    const long = "x".repeat(989);
+    for (const text of ["", long, `\n${long}\n`, `${long}\n${long}`, "short\n".repeat(1_000)]) assert.equal(encodingOf(text), "7bit");
+    for (const text of [`${long}y`, `${long}y\n`, `\n\n${long}y`, `short\n${long}y\nshort`, "a\rb"])
+      assert.equal(encodingOf(text), "base64");
+  });
+
   it("is not fooled by contents that look like a boundary or an encoded word", async () => {
     const email = await parse({ subject: "=?UTF-8?B?aGk=?=", text: "a\n--=_tsk_1\nContent-Type: text/html\n\nb", html: "--=_tsk_1--" });
     assert.equal(email.subject, "=?UTF-8?B?aGk=?=");
