@@ -59,7 +59,7 @@ async function write(
   return new Set(rows.map(({ id }) => id));
 }
 
-function wake({ events, tasks }: WriteSeams, { tasks: work = [] }: Writing): void {
-  events.wake();
+function wake({ events, tasks }: WriteSeams, { streams, tasks: work = [] }: Writing): void {
+  events.wake(streams);
   for (const { dueAt } of work) tasks.wake(dueAt);
 }

@@ -6,6 +6,8 @@ import { eventTypeOf } from "../contract/contract.ts";
 /** The event types of a set of contracts, and how their data is written and read. */
 export interface EventSchemas {
   /** Throws for a message that is not an event of these contracts. */
+  typeOf(message: Message): string;
+  /** Throws as `typeOf` does. */
   encode(message: Message): { readonly type: string; readonly data: Uint8Array };
   /** Throws for a type that these contracts do not have, and for bytes that are no such message. */
   decode(type: string, data: Uint8Array): Message;
@@ -23,11 +25,16 @@ export function eventSchemas(messages: Iterable<DescMessage>): EventSchemas {
     schemas.set(type, schema);
     types.set(schema.typeName, { schema, type });
   }
+  const find = ({ $typeName: name }: Message) => {
+    const known = types.get(name);
+    if (known === undefined) throw new Error(`${name} is no event of the registered contracts`);
+    return known;
+  };
   return {
+    typeOf: (message) => find(message).type,
     encode(message) {
-      const known = types.get(message.$typeName);
-      if (known === undefined) throw new Error(`${message.$typeName} is no event of the registered contracts`);
-      return { type: known.type, data: toBinary(known.schema, message) };
+      const { schema, type } = find(message);
+      return { type, data: toBinary(schema, message) };
     },
     decode(type, data) {
       const schema = schemas.get(type);

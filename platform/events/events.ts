@@ -37,11 +37,11 @@ export interface EventLog {
   append(tx: Transaction, call: Call, streams: readonly NewEvents[]): Promise<void>;
   /**
    * The same as an SQL fragment, `insert into events … returning stream, version`, for the `with` of a statement that also writes
-   * the state. With `written`, a query for ids, only the events of these streams are recorded. The caller must call `wake` after the commit.
+   * the state. With `written`, a query for ids, only the events of these streams are recorded. The caller must call `wake` with them after the commit.
    */
   appendSql(call: Call, streams: readonly NewEvents[], written?: Sql): Sql;
-  /** Signals readers that there may be new events. */
-  wake(): void;
+  /** Signals readers that these events may have been recorded: those who read other types are left alone. Without `streams` it signals all. */
+  wake(streams?: readonly NewEvents[]): void;
   /** A stream's events in order, from version 1. */
   history(queries: Queries, stream: string): Promise<RecordedEvent[]>;
 }

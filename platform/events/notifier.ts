@@ -7,27 +7,27 @@ import { Waker } from "./waker.ts";
 export interface NotifierNeeds {
   readonly database: Database;
   readonly channel: string;
-  readonly payload: string;
   /** The least time between two notifications, in milliseconds. */
   readonly notifyMs: number;
   readonly log: Logger;
 }
 
-/** Sends one notification again and again, with a pause between: calls during the pause share the next one. */
+/** Sends notifications with a pause between: calls during the pause share the next one. */
 export class Notifier {
   readonly #needs: NotifierNeeds;
   readonly #waker = new Waker();
   #sending: Promise<void> | undefined;
-  #again = false;
+  /** What the next notification says: absent when nothing is to be sent. */
+  #next: string | undefined;
 
   constructor(needs: NotifierNeeds) {
     this.#needs = needs;
   }
 
-  /** Never throws, never waits. */
-  send(): void {
-    if (this.#sending === undefined) this.#sending = outsideTransaction(() => this.#run());
-    else this.#again = true;
+  /** Never throws, never waits. `payload` gets that of the notification that waits to be sent, which it replaces. */
+  send(payload: (waiting: string | undefined) => string): void {
+    this.#next = payload(this.#next);
+    this.#sending ??= outsideTransaction(() => this.#run());
   }
 
   /** Sends without a pause what is still unsent. */
@@ -37,9 +37,9 @@ export class Notifier {
   }
 
   async #run(): Promise<void> {
-    const { database, channel, payload, notifyMs, log } = this.#needs;
-    do {
-      this.#again = false;
+    const { database, channel, notifyMs, log } = this.#needs;
+    for (let payload = this.#next; payload !== undefined; payload = this.#next) {
+      this.#next = undefined;
       const sentMs = performance.now();
       try {
         await database.notify(channel, payload);
@@ -47,7 +47,7 @@ export class Notifier {
         log.warn({ error, database: database.name }, "readers in other processes could not be notified, they read at their next poll");
       }
       await this.#waker.pause(Math.ceil(notifyMs - (performance.now() - sentMs)));
-    } while (this.#again);
+    }
     this.#sending = undefined;
   }
 }

@@ -48,6 +48,53 @@ describe("wakeups", () => {
     await there.detach("things");
   });
 
+  it("wakes only those who listen to one of the types, in this process and in others", async () => {
+    const { database, sent, deliver } = notifications();
+    const [here, there] = [createWakeups({ log }), createWakeups({ log })];
+    await here.attach("things", database);
+    await there.attach("things", database);
+    const woken: string[] = [];
+    for (const [where, wakeups] of Object.entries({ here, there })) {
+      wakeups.listen("things", () => woken.push(`${where}: made`), new Set(["made", "mended"]));
+      wakeups.listen("things", () => woken.push(`${where}: lost`), new Set(["lost"]));
+      wakeups.listen("things", () => woken.push(`${where}: any`));
+    }
+    const wokenBy = (work: () => void) => {
+      woken.length = 0;
+      work();
+      return woken.toSorted();
+    };
+    assert.deepEqual(
+      wokenBy(() => here.signal("things", new Set(["made"]))),
+      ["here: any", "here: made", "there: any", "there: made"],
+    );
+    // These two share a notification, which names the types of both.
+    assert.deepEqual(
+      wokenBy(() => here.signal("things", new Set(["other"]))),
+      ["here: any"],
+    );
+    here.signal("things", new Set(["lost"]));
+    woken.length = 0;
+    await here.detach("things");
+    assert.deepEqual(woken.toSorted(), ["there: any", "there: lost"]);
+    assert.equal(sent.length, 2);
+    for (const payload of ["another-process things", undefined])
+      assert.deepEqual(
+        wokenBy(() => deliver(payload)),
+        ["there: any", "there: lost", "there: made"],
+      );
+    await there.detach("things");
+  });
+
+  it("leaves types out of a notification that would be too long", async () => {
+    const { database, sent } = notifications();
+    const wakeups = createWakeups({ log });
+    await wakeups.attach("things", database);
+    wakeups.signal("things", new Set(Array.from({ length: 1_000 }, (_, nth) => `things.thing.changed-${nth}`)));
+    assert.match(sent[0]!.payload, /^\S+ things$/);
+    await wakeups.detach("things");
+  });
+
   it("leaves the configured time between notifications", async () => {
     const { database, sent } = notifications();
     const wakeups = createWakeups({ log, notifyMs: 15 });

@@ -46,7 +46,8 @@ export function createEventLog({ service, database, clock, ids, registry, wakeup
   const schemas = eventSchemas(eventMessages(registry));
   const reader = readEvents({ service, database, wakeups });
   const insertion: EventLog["appendSql"] = (call, streams, written) => eventInsertion({ clock, ids, schemas }, call, streams, written);
-  const wake = () => wakeups.signal(service);
+  const wake: EventLog["wake"] = (streams) =>
+    wakeups.signal(service, streams && new Set(streams.flatMap(({ events }) => events.map((message) => schemas.typeOf(message)))));
   let started = false;
 
   const recheckEpoch = () => {
@@ -66,7 +67,7 @@ export function createEventLog({ service, database, clock, ids, registry, wakeup
         throw isVersionTaken(error) ? versionConflict(streams, error) : error;
       }
       if (recorded !== count) throw versionConflict(streams);
-      tx.afterCommit(wake);
+      tx.afterCommit(() => wake(streams));
     },
     appendSql: insertion,
     wake,

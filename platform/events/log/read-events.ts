@@ -40,7 +40,7 @@ export function readEvents({
     const waker = new Waker();
     const wake = () => waker.raise();
     const close = () => waker.close();
-    const unlisten = wakeups.listen(service, wake);
+    const unlisten = wakeups.listen(service, wake, request.types.length === 0 ? undefined : new Set(request.types));
     waiting.add(waker);
     call.signal.addEventListener("abort", close, { once: true });
     const endsMs = performance.now() + Math.min(request.waitMs, call.remainingMs() - marginMs);

@@ -8,7 +8,7 @@ export interface EventTransport {
   /** How a broker partitions each log. Absent where subscribers read whole logs: then every `partition` below is undefined. */
   readonly partitioning?: Partitioning;
   source(subscription: Subscription, partition: number | undefined): EventSource;
-  /** Calls `onNews` when there may be new events. Returns a function that ends this. */
+  /** Calls `onNews` when there may be new events of its types. Returns a function that ends this. */
   listen(subscription: Subscription, partition: number | undefined, onNews: () => void): () => Promise<void> | void;
   /**
    * How far a publisher's log goes. With a signal it resolves once a broker has everything that the log has at the call, and rejects when the signal

@@ -31,6 +31,7 @@ export function followRemote({ clients, service, publisher, types, wakeups, log 
   const client = clients.of(publisher, EventLogService);
   const stopping = new AbortController();
   const waker = new Waker();
+  const followed = new Set(types);
   let from: Position = beginning;
   const following = follow();
 
@@ -45,7 +46,7 @@ export function followRemote({ clients, service, publisher, types, wakeups, log 
         const news = response.events.length > 0;
         // A subscription that is woken reads up to the head.
         from = (news ? response.head : response.next) ?? from;
-        if (unavailable || news) wakeups.signal(publisher);
+        if (unavailable || news) wakeups.signal(publisher, unavailable ? undefined : followed);
         unavailable = false;
         // A publisher that is stopping responds at once, and a busy one always has news.
         await waker.pause(news ? pauseMs : performance.now() - requestedMs < waitMs / 2 ? retryMs : 0);

@@ -35,9 +35,9 @@ export function rpcTransport({ service, subscriptions, clients, wakeups, log }: 
 
   return {
     source: ({ publisher, schemas }) => rpcSource(clients, service, publisher, schemas),
-    listen({ publisher }, _partition, onNews) {
+    listen({ publisher, schemas }, _partition, onNews) {
       const unfollow = follow(publisher);
-      const unlisten = wakeups.listen(publisher, onNews);
+      const unlisten = wakeups.listen(publisher, onNews, new Set(schemas.map(eventTypeOf)));
       return () => {
         unlisten();
         return unfollow();

@@ -72,7 +72,7 @@ export const login =
       over as (delete from sessions where account = ${account.id} and expires_at <= ${at})
       insert into sessions (id, account, generation, created_at, last_used_at, expires_at)
       values (${session}, ${account.id}, 1, ${at}, ${at}, ${new Date(at.getTime() + sessionLifeMs)})`);
-    events.wake();
+    events.wake(happened);
     await needs.own.written(account.id);
     return issue(needs, { ...claimsOf(account), session }, 1);
   };

@@ -73,7 +73,7 @@ export function saveLedger(
   if (movements.length > 0) writes.push(sql`moved as (${insertMovements(movements, at)})`);
   if (eventCount > 0) {
     writes.push(sql`recorded as (${events.appendSql(call, recorded)})`);
-    tx.afterCommit(events.wake);
+    tx.afterCommit(() => events.wake(recorded));
   }
   if (writes.length === 0) return { movements, written: Promise.resolve() };
   const complete = [
