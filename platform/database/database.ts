@@ -17,6 +17,11 @@ export type Reads = Pick<Queries, "rows" | "maybe" | "one">;
 
 /** An open transaction, read committed. Nothing leaves the process while it is open: an rpc or a publish throws. */
 export interface Transaction extends Queries {
+  /**
+   * Runs a statement as the last one, once `work` has resolved: it goes out together with the commit, and by itself, without `begin` and `commit`, where it
+   * is the only one. When it fails, nothing is committed and `transaction` rejects with its error.
+   */
+  last(query: Sql): void;
   /** Runs when the transaction has committed, never when it rolls back. Must not throw. */
   afterCommit(hook: () => void): void;
   /** Runs `work` inside a savepoint: when it throws, only its own writes are rolled back. */

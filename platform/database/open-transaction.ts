@@ -2,7 +2,7 @@ import { performance } from "node:perf_hooks";
 import type { Transaction } from "./database.ts";
 import { onlyRow } from "./only-row.ts";
 import { compile } from "./sql.ts";
-import type { Sql } from "./sql.ts";
+import type { Sql, Statement } from "./sql.ts";
 import { databaseError, planIsStale, serverIsReadOnly, unavailable } from "./statement-error.ts";
 import type { WireQuery } from "./wire-query.ts";
 import { beginStatement } from "./wire-query.ts";
@@ -20,6 +20,7 @@ export class OpenTransaction implements Transaction {
   #expired: Error | undefined;
   #reject: ((error: Error) => void) | undefined;
   #hooks: (() => void)[] | undefined;
+  #last: Sql | undefined;
 
   constructor(database: string, wire: WireConnection, timeoutMs: number) {
     this.#database = database;
@@ -46,6 +47,12 @@ export class OpenTransaction implements Transaction {
   /** Runs a script: any number of statements without parameters. */
   async script(text: string): Promise<void> {
     await this.#send(() => this.#wire.script(this.#state === "unused" ? `${beginStatement.text}; ${text}` : text), text);
+  }
+
+  last(query: Sql): void {
+    this.#check();
+    if (this.#savepoints > 0) throw new Error("The last statement of a transaction is in none of its savepoints");
+    this.#last = query;
   }
 
   afterCommit(hook: () => void): void {
@@ -90,16 +97,21 @@ export class OpenTransaction implements Transaction {
   async commit(): Promise<void> {
     const begun = this.#state === "begun";
     if (!begun) this.#check();
+    const last = this.#last === undefined || this.#isFailed ? undefined : this.#run(compile(this.#last), false);
+    // It has a value that cannot be sent: a commit would commit the rest.
+    if (last !== undefined && this.#isFailed) await last;
     this.#state = "ended";
-    if (!begun) return;
-    let tag: string;
-    try {
-      tag = (await this.#wire.script("commit")).tag;
-    } catch (error) {
-      throw this.#expired ?? databaseError(error, this.#database, "commit");
-    }
+    if (begun) await this.#commit(last);
+    else await last;
+  }
+
+  /** Sends the commit behind the last statement, which is on its way. */
+  async #commit(last: Promise<WireQuery> | undefined): Promise<void> {
+    const [written, committed] = await Promise.allSettled([last, this.#wire.script("commit")]);
+    if (written.status === "rejected") throw this.#failed ?? written.reason;
+    if (committed.status === "rejected") throw this.#expired ?? databaseError(committed.reason, this.#database, "commit");
     // PostgreSQL rolls a failed transaction back at its commit, and reports that as a success.
-    if (tag !== "COMMIT") throw this.#failed ?? new Error("The transaction was rolled back: a statement in it had failed");
+    if (committed.value.tag !== "COMMIT") throw this.#failed ?? new Error("The transaction was rolled back: a statement in it had failed");
   }
 
   /** Rolls back what has begun. Never rejects: a connection on which that fails is aborted. */
@@ -129,9 +141,17 @@ export class OpenTransaction implements Transaction {
     }
   }
 
+  get #isFailed(): boolean {
+    return this.#failed !== undefined;
+  }
+
   #query(query: Sql): Promise<WireQuery> {
-    const statement = compile(query);
-    return this.#send(() => this.#wire.query(statement, this.#state === "unused"), statement.text);
+    if (this.#last !== undefined) throw new Error(`A statement comes after the last one of a transaction of ${this.#database}`);
+    return this.#run(compile(query), this.#state === "unused");
+  }
+
+  #run(statement: Statement, begin: boolean): Promise<WireQuery> {
+    return this.#send(() => this.#wire.query(statement, begin), statement.text);
   }
 
   async #send(send: () => Promise<WireQuery>, text: string): Promise<WireQuery> {

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { before, describe, test } from "node:test";
 import { refusalIn } from "../errors/refusal.ts";
 import { sqlState } from "./database.ts";
+import type { Transaction } from "./database.ts";
 import { forbidInTransaction } from "./in-transaction.ts";
 import { openTestDatabase } from "./open-test-database.ts";
 import type { OpenTestDatabase } from "./open-test-database.ts";
@@ -195,6 +196,53 @@ describe("transactions", () => {
       (error) => sqlState(error) === "22012",
     );
     assert.deepEqual(await names(321), []);
+  });
+
+  test("the last statement is committed with the rest, and alone where it is the only one", async () => {
+    const { database } = open;
+    const hooks: string[] = [];
+    await database.transaction(async (tx) => {
+      tx.afterCommit(() => hooks.push("hook"));
+      tx.last(sql`insert into things values (441, 'alone')`);
+      assert.deepEqual(await names(441), []);
+    });
+    await database.transaction(async (tx) => {
+      await tx.run(sql`insert into things values (442, 'first')`);
+      tx.last(sql`insert into things select 443, name || ' and last' from things where id = 442`);
+      await assert.rejects(tx.run(sql`select 1`), /after the last one/);
+    });
+    assert.deepEqual(await names(441), ["alone", "first", "first and last"]);
+    assert.deepEqual(hooks, ["hook"]);
+    await database.transaction(async (tx) => {
+      await tx.savepoint(async () => assert.throws(() => tx.last(sql`select`), /savepoint/));
+    });
+  });
+
+  test("a last statement that fails rolls back all, with the first error", async () => {
+    const { database } = open;
+    const first = sql`insert into things values (451, 'a')`;
+    const fails = (code: string | RegExp, work: (tx: Transaction) => Promise<void>) =>
+      assert.rejects(database.transaction(work), (error: Error) =>
+        typeof code === "string" ? sqlState(error) === code : code.test(error.message),
+      );
+    await fails("22012", async (tx) => tx.last(sql`with made as (insert into things values (451, 'a')) select 1 / 0`));
+    await fails("22012", async (tx) => {
+      await tx.run(first);
+      tx.last(sql`select 1 / 0`);
+    });
+    // The overlooked one fails while the last one and the commit are on their way.
+    await fails("42P01", async (tx) => {
+      await tx.run(first);
+      tx.run(sql`insert into nowhere values (1)`).catch(() => undefined);
+      tx.last(sql`insert into things values (452, 'b')`);
+    });
+    await fails(/Parameter \$1/, async (tx) => {
+      await tx.run(first);
+      tx.last(sql`select ${() => 1}::text`);
+    });
+    await fails(/Parameter \$1/, async (tx) => tx.last(sql`select ${() => 1}::text`));
+    assert.deepEqual(await names(451), []);
+    assert.equal(database.figures().transactions, 0);
   });
 
   test("a value that cannot be sent does not lose the begin", async () => {
