@@ -1,6 +1,7 @@
 import type { DescMessage, Message, MessageShape } from "@bufbuild/protobuf";
 import type { Queries, Transaction } from "../database/database.ts";
 import type { Sql } from "../database/sql.ts";
+import type { Writes } from "../database/writes.ts";
 import type { Call } from "../call/call.ts";
 
 /** An event to be recorded: a message of a type that has the option `(kontor.api.v1.event)`, made with `create`. */
@@ -62,9 +63,10 @@ export interface Subscription {
   /**
    * Applies a batch in log order (over a broker: in the order of each stream), in one transaction that also stores the checkpoint: each event has its effect once.
    * When it throws, the batch is rolled back and its events are applied one at a time; one that fails is parked with all
-   * that follows in its stream. It gets only `tx`: what must happen elsewhere is a task.
+   * that follows in its stream. It gets only `tx`: what must happen elsewhere is a task. What it writes last it may return: that goes out together with
+   * the checkpoint and the commit, as one statement, and without a transaction around it where nothing was run in `tx`.
    */
-  readonly apply: (tx: Transaction, events: readonly RecordedEvent[]) => Promise<void>;
+  readonly apply: (tx: Transaction, events: readonly RecordedEvent[]) => Promise<Writes | void>;
 }
 
 /** Declares a subscription, with the events typed by their schemas. */
@@ -73,7 +75,7 @@ export function subscription<const Schemas extends readonly DescMessage[]>(defin
   readonly publisher: string;
   readonly schemas: Schemas;
   readonly pauseMs?: number;
-  readonly apply: (tx: Transaction, events: readonly EventOf<Schemas>[]) => Promise<void>;
+  readonly apply: (tx: Transaction, events: readonly EventOf<Schemas>[]) => Promise<Writes | void>;
 }): Subscription {
   return definition as unknown as Subscription;
 }

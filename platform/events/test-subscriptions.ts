@@ -3,6 +3,7 @@ import { rootCall } from "../call/call.ts";
 import type { ManualClock } from "../clock/clock.ts";
 import type { Database, Transaction } from "../database/database.ts";
 import { sql } from "../database/sql.ts";
+import { writeSql } from "../database/writes.ts";
 import type { Subscription } from "./events.ts";
 import type { HostedEventLog } from "./log/event-log.ts";
 import type { LoopOptions } from "./subscriptions/subscription-loop.ts";
@@ -38,16 +39,30 @@ export function countFrom(name: string, otherwise: number): number {
 
 /** A subscription to Counted that records each event in the table effects, after `first`. */
 export function recording(name: string, first: Subscription["apply"] = async () => undefined): Subscription {
+  const subscription = returning(name, first);
+  return {
+    ...subscription,
+    apply: async (tx, events) => {
+      const writes = await subscription.apply(tx, events);
+      if (writes !== undefined) await tx.run(writeSql(writes));
+    },
+  };
+}
+
+/** The same, but it returns what it writes. */
+export function returning(name: string, first: Subscription["apply"] = async () => undefined): Subscription {
   return {
     name,
     publisher: "things",
     schemas: [CountedSchema],
     apply: async (tx, events) => {
       await first(tx, events);
-      await tx.run(sql`
+      const effects = sql`effects_written as (
         insert into effects (subscription, event, stream, version)
         select ${name}::text, * from unnest(
-          ${events.map(({ id }) => id)}::text[], ${events.map(({ stream }) => stream)}::text[], ${events.map(({ version }) => version)}::int[])`);
+          ${events.map(({ id }) => id)}::text[], ${events.map(({ stream }) => stream)}::text[], ${events.map(({ version }) => version)}::int[])
+        returning 1)`;
+      return { parts: [effects], complete: [sql`(select count(*) from effects_written) = ${events.length}::int`] };
     },
   };
 }

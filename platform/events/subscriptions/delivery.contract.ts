@@ -6,10 +6,10 @@ import { isEvent, subscription } from "../events.ts";
 import type { RecordedEvent } from "../events.ts";
 import { counted, CountedSchema, renamed, RenamedSchema } from "../test-events.ts";
 import type { Counted } from "../test-events.ts";
-import { append, applied, assertExactlyOnce, call, gate, quick, recording, until } from "../test-subscriptions.ts";
+import { append, applied, assertExactlyOnce, call, gate, quick, recording, returning, until } from "../test-subscriptions.ts";
 import type { EventsInstallation } from "../test-subscriptions.ts";
 import type { Database } from "../../database/database.ts";
-import { listParked } from "./parked.ts";
+import { listParked, replayParked } from "./parked.ts";
 
 export interface DeliveryCounts {
   /** For MSG-05: 10,000 by default. */
@@ -101,24 +101,41 @@ export function deliveryContract(
     await assertExactlyOnce(two.publisher, two.subscriber, "watch");
   });
 
-  it("a holder that hangs past its lease writes nothing when it continues", async () => {
-    const installation = await open();
-    const [one, two] = [await installation.process(), await installation.process()];
-    const [entered, released] = [gate(), gate()];
-    const hanging = recording("watch", async () => {
-      entered.open();
-      await released.passed;
-    });
-    await one.subscribe([hanging], { ...quick, leaseMs: 60_000 });
-    await append(one.publisher, one.log, "a", 0, 3);
-    await entered.passed;
-    await two.subscriber.run(sql`update subscriptions set lease_until = now() - interval '1 second'`);
-    const second = await two.subscribe([recording("watch")], quick);
-    await second.caughtUp();
-    released.open();
-    await append(two.publisher, two.log, "a", 3, 2);
-    await second.caughtUp();
-    await assertExactlyOnce(two.publisher, two.subscriber, "watch");
+  for (const [how, watch] of Object.entries({ "writes in its transaction": recording, "returns what it writes": returning }))
+    it(`a holder that hangs past its lease writes nothing when it continues: one that ${how}`, () => hangs(open, watch));
+
+  it("parks what a handler returns and PostgreSQL refuses, and applies the rest; a replay writes it", async () => {
+    const { log, publisher, subscriber, subscribe } = await (await open()).process();
+    let refused = true;
+    const watching = await subscribe(
+      [
+        {
+          ...returning("watch"),
+          apply: async (tx, events) => {
+            const { parts } = (await returning("watch").apply(tx, events))!;
+            const good = !refused || events.every(({ stream }) => stream !== "b");
+            return { parts, complete: [sql`${good}::boolean`] };
+          },
+        },
+      ],
+      { ...quick, attemptsMax: 1 },
+    );
+    await publisher.transaction((tx) =>
+      log.append(
+        tx,
+        call,
+        ["a", "b", "c"].map((stream) => ({ stream, expectedVersion: 0, events: [counted(1)] })),
+      ),
+    );
+    await watching.caughtUp();
+    assert.deepEqual(
+      (await listParked(subscriber)).map(({ stream }) => stream),
+      ["b"],
+    );
+    refused = false;
+    await replayParked(subscriber);
+    await until(async () => (await listParked(subscriber)).length === 0);
+    await assertExactlyOnce(publisher, subscriber, "watch");
   });
 
   it("MSG-09: a crash between effect and commit leaves one effect and parks nothing", async () => {
@@ -139,16 +156,8 @@ export function deliveryContract(
     const installation = await open();
     const [one, two] = [await installation.process(), await installation.process()];
     const names = ["watch", "count"];
-    const watching = [
-      await one.subscribe(
-        names.map((each) => recording(each)),
-        quick,
-      ),
-      await two.subscribe(
-        names.map((each) => recording(each)),
-        quick,
-      ),
-    ];
+    const subscriptions = [recording("watch"), returning("count")];
+    const watching = [await one.subscribe(subscriptions, quick), await two.subscribe(subscriptions, quick)];
     let writing = true;
     const writers = [one, two, one, two].map(async ({ publisher, log }, writer) => {
       for (let version = 0; writing;) {
@@ -170,6 +179,27 @@ export function deliveryContract(
     await Promise.all(watching.map((each) => each.caughtUp()));
     for (const each of names) await assertExactlyOnce(one.publisher, one.subscriber, each);
   });
+}
+
+async function hangs(open: () => Promise<EventsInstallation>, watch: typeof recording): Promise<void> {
+  const installation = await open();
+
+  const [one, two] = [await installation.process(), await installation.process()];
+  const [entered, released] = [gate(), gate()];
+  const hanging = watch("watch", async () => {
+    entered.open();
+    await released.passed;
+  });
+  await one.subscribe([hanging], { ...quick, leaseMs: 60_000 });
+  await append(one.publisher, one.log, "a", 0, 3);
+  await entered.passed;
+  await two.subscriber.run(sql`update subscriptions set lease_until = now() - interval '1 second'`);
+  const second = await two.subscribe([watch("watch")], quick);
+  await second.caughtUp();
+  released.open();
+  await append(two.publisher, two.log, "a", 3, 2);
+  await second.caughtUp();
+  await assertExactlyOnce(two.publisher, two.subscriber, "watch");
 }
 
 async function eventCount(publisher: Database): Promise<number> {

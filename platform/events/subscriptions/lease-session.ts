@@ -2,6 +2,7 @@ import { performance } from "node:perf_hooks";
 import type { Clock } from "../../clock/clock.ts";
 import type { Database } from "../../database/database.ts";
 import { sql } from "../../database/sql.ts";
+import { writeSql } from "../../database/writes.ts";
 import { refusalIn } from "../../errors/refusal.ts";
 import { backoffMs } from "../../retry/backoff.ts";
 import type { Logger } from "../../telemetry/logger.ts";
@@ -223,7 +224,8 @@ export class LeaseSession {
     });
     await database.transaction(
       async (tx) => {
-        await subscription.apply(tx, decoded);
+        const writes = await subscription.apply(tx, decoded);
+        if (writes !== undefined) await tx.run(writeSql(writes));
         await removeParked(tx, this.#lease, stream, events.at(-1)!.position, events.length);
       },
       { pool: "background" },

@@ -1,5 +1,9 @@
+import { sqlState } from "../../database/database.ts";
 import type { Database, Queries } from "../../database/database.ts";
 import { sql } from "../../database/sql.ts";
+import type { Sql } from "../../database/sql.ts";
+import { completeSql } from "../../database/writes.ts";
+import type { Writes } from "../../database/writes.ts";
 import type { Checkpoint } from "../checkpoint.ts";
 
 /** Notified in a subscriber's database when a lease has become free or an operator has acted. */
@@ -64,28 +68,41 @@ export async function releaseLeases(database: Database, leases: readonly Lease[]
     where s.name = held.name and s.fence = held.fence`);
 }
 
-/**
- * Moves the checkpoint on from that of the lease and counts what was applied, in one statement. It comes last in the transaction of the effect, so
- * that the row is locked only briefly. Throws `LeaseLost` when the row's fence or position is another.
- */
+/** Moves the checkpoint on from that of the lease and counts what was applied. Throws `LeaseLost` when the row's fence or position is another. */
 export async function advance(queries: Queries, lease: Lease, to: Checkpoint, applied: number, leaseMs: number): Promise<void> {
-  const moved = await queries.run(sql`
-    update subscriptions
-    set epoch = ${to.epoch}::int, xid = ${to.xid}::xid8, position = ${to.position}::bigint, offsets = ${to.offsets},
-      applied = applied + ${applied}::int, lease_until = now() + make_interval(secs => ${leaseMs / 1000}::float8)
-    where name = ${lease.name} and fence = ${lease.fence}::bigint
-      and epoch = ${lease.epoch}::int and xid = ${lease.xid}::xid8 and position = ${lease.position}::bigint`);
+  const moved = await queries.run(moveSql([{ lease, to, events: { length: applied } }], leaseMs));
   if (moved !== 1) throw new LeaseLost(lease.name);
 }
 
-/** The same for several leases at once. Throws `LeaseLost` when one of them is lost: the caller's transaction must then roll back. */
-export async function advanceAll(
-  queries: Queries,
-  moves: readonly { readonly lease: Lease; readonly to: Checkpoint; readonly events: readonly unknown[] }[],
-  leaseMs: number,
-): Promise<void> {
-  const of = <T>(pick: (move: (typeof moves)[number]) => T): T[] => moves.map(pick);
-  const moved = await queries.run(sql`
+/** A step of one subscription: from the checkpoint of its lease, over so many events that had their effect. */
+export interface Move {
+  readonly lease: Lease;
+  readonly to: Checkpoint;
+  readonly events: { readonly length: number };
+}
+
+/** SQLSTATE of the logarithm of zero, which nothing else computes. */
+const lostState = "2201E";
+
+/**
+ * The last statement of a transaction that applies events: what `apply` has returned, and the checkpoints. It fails when a lease is lost: only an error keeps
+ * the commit, sent right behind it, from being one.
+ */
+export function advanceSql({ parts = [], complete }: Partial<Writes> = {}, moves: readonly Move[], leaseMs: number): Sql {
+  const advanced = sql`checkpoints as (${moveSql(moves, leaseMs)} returning 1)`;
+  // A lost lease is told first: whoever has it may have applied the same events.
+  return sql`with ${sql.join([...parts, advanced])}
+    select ln(((select count(*) from checkpoints) = ${moves.length}::int)::int::float8) as held, ${completeSql(complete)} as complete`;
+}
+
+/** `LeaseLost` where that is why a statement of `advanceSql` has failed; any other error as it is. */
+export function leaseLostOr(error: unknown, moves: readonly Move[]): unknown {
+  return sqlState(error) === lostState ? new LeaseLost(moves.map(({ lease }) => lease.name).join(", ")) : error;
+}
+
+function moveSql(moves: readonly Move[], leaseMs: number): Sql {
+  const of = <T>(pick: (move: Move) => T): T[] => moves.map(pick);
+  return sql`
     update subscriptions s
     set epoch = m.epoch, xid = m.xid, position = m.position, offsets = m.offsets, applied = s.applied + m.applied,
       lease_until = now() + make_interval(secs => ${leaseMs / 1000}::float8)
@@ -95,6 +112,5 @@ export async function advanceAll(
       ${of(({ to }) => to.epoch)}::int[], ${of(({ to }) => to.xid)}::xid8[], ${of(({ to }) => to.position)}::bigint[],
       ${of(({ to }) => to.offsets)}::text[], ${of(({ events }) => events.length)}::int[]
     ) as m (name, fence, from_epoch, from_xid, from_position, epoch, xid, position, offsets, applied)
-    where s.name = m.name and s.fence = m.fence and s.epoch = m.from_epoch and s.xid = m.from_xid and s.position = m.from_position`);
-  if (moved !== moves.length) throw new LeaseLost(moves.map(({ lease }) => lease.name).join(", "));
+    where s.name = m.name and s.fence = m.fence and s.epoch = m.from_epoch and s.xid = m.from_xid and s.position = m.from_position`;
 }

@@ -3,7 +3,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Database, Transaction } from "../../database/database.ts";
 import type { Checkpoint } from "../checkpoint.ts";
 import type { RecordedEvent, Subscription } from "../events.ts";
-import { advance, advanceAll } from "./lease-store.ts";
+import { advance, advanceSql, leaseLostOr } from "./lease-store.ts";
 import type { Lease } from "./lease-store.ts";
 import { park } from "./parked-store.ts";
 import type { EventToPark } from "./parked-store.ts";
@@ -30,20 +30,28 @@ interface Waiting {
   readonly done: PromiseWithResolvers<void>;
 }
 
-/** Writes one step in a transaction of its own. Throws what the subscription's `apply` throws, and `LeaseLost`. */
-export async function writeStep(
-  { database, subscription, leaseMs }: Pick<SharedNeeds, "database" | "subscription" | "leaseMs">,
-  { lease, events, toPark, to }: Step,
-): Promise<void> {
-  if (events.length === 0 && toPark.length === 0) return advance(database, lease, to, 0, leaseMs);
-  await database.transaction(
-    async (tx: Transaction) => {
-      if (events.length > 0) await subscription.apply(tx, events);
-      if (toPark.length > 0) await park(tx, lease.name, toPark);
-      await advance(tx, lease, to, events.length, leaseMs);
-    },
-    { pool: "background" },
-  );
+type WriteNeeds = Pick<SharedNeeds, "database" | "subscription" | "leaseMs">;
+
+/** Writes one step by itself. Throws what the subscription's `apply` throws, and `LeaseLost`. */
+export async function writeStep(needs: WriteNeeds, step: Step): Promise<void> {
+  const { lease, events, toPark, to } = step;
+  if (events.length === 0 && toPark.length === 0) return advance(needs.database, lease, to, 0, needs.leaseMs);
+  await writeTogether(needs, [step]);
+}
+
+/** Writes steps in one transaction: the checkpoints come last, so that their rows are locked only briefly. */
+async function writeTogether({ database, subscription, leaseMs }: WriteNeeds, steps: readonly Step[]): Promise<void> {
+  const events = steps.flatMap((step) => step.events);
+  const work = async (tx: Transaction): Promise<void> => {
+    const writes = events.length > 0 ? await subscription.apply(tx, events) : undefined;
+    for (const { lease, toPark } of steps) if (toPark.length > 0) await park(tx, lease.name, toPark);
+    tx.last(advanceSql(writes ?? undefined, steps, leaseMs));
+  };
+  try {
+    await database.transaction(work, { pool: "background" });
+  } catch (error) {
+    throw leaseLostOr(error, steps);
+  }
 }
 
 /**
@@ -102,7 +110,11 @@ export class SharedBatches {
       const batch = this.#nextBatch();
       try {
         if (batch.length === 1) await writeStep(this.#needs, batch[0]!.step);
-        else await this.#writeTogether(batch.map(({ step }) => step));
+        else
+          await writeTogether(
+            this.#needs,
+            batch.map(({ step }) => step),
+          );
         for (const { done } of batch) done.resolve();
       } catch (error) {
         if (batch.length === 1) batch[0]!.done.reject(error);
@@ -118,19 +130,6 @@ export class SharedBatches {
     while (count < this.#waiting.length && (count === 0 || events < this.#needs.batchMax))
       events += this.#waiting[count++]!.step.events.length;
     return this.#waiting.splice(0, count);
-  }
-
-  async #writeTogether(steps: readonly Step[]): Promise<void> {
-    const { database, subscription, leaseMs } = this.#needs;
-    const events = steps.flatMap((step) => step.events);
-    await database.transaction(
-      async (tx) => {
-        if (events.length > 0) await subscription.apply(tx, events);
-        for (const { lease, toPark } of steps) if (toPark.length > 0) await park(tx, lease.name, toPark);
-        await advanceAll(tx, steps, leaseMs);
-      },
-      { pool: "background" },
-    );
   }
 
   async #writeEach(batch: readonly Waiting[]): Promise<void> {
