@@ -1,3 +1,5 @@
+import type { Sql } from "../database/sql.ts";
+
 /** A stored document: JSON with a version that rises by one at each write. */
 export interface Document<Body> {
   readonly id: string;
@@ -33,6 +35,8 @@ export interface Collection<Body> {
    * of the former document would write over the new one, so ids of documents that are deleted are best used once.
    */
   delete(...ids: readonly string[]): Promise<void>;
+  /** The same as an SQL fragment, `delete … returning id`, for a statement in the service's own database. Absent where the documents are in another store. */
+  readonly deleteSql?: (ids: readonly string[]) => Sql;
   /** Removes expired documents; returns how many. */
   sweep(now: Date): Promise<number>;
 }

@@ -35,6 +35,8 @@ function createCollection<Body extends object>(database: Database, collection: s
       return items.map(({ request: { id } }) => written.get(id));
     },
   });
+  const deleteSql = (ids: readonly string[]) =>
+    sql`delete from documents where collection = ${collection} and id = any(${ids}::text[]) returning id`;
   return {
     async get(id, now) {
       const document = await documents.find(id);
@@ -49,8 +51,9 @@ function createCollection<Body extends object>(database: Database, collection: s
     },
 
     async delete(...ids) {
-      await database.run(sql`delete from documents where collection = ${collection} and id = any(${ids}::text[])`);
+      await database.run(deleteSql(ids));
     },
+    deleteSql,
 
     async sweep(now) {
       for (let swept = 0; ;) {

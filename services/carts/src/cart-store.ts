@@ -1,3 +1,5 @@
+import { sql } from "@kontor/platform/database/sql.ts";
+import type { Writes } from "@kontor/platform/database/writes.ts";
 import { expectVersion } from "@kontor/platform/database/expect-version.ts";
 import type { Collection } from "@kontor/platform/documents/documents.ts";
 import { refuse, refusalIn } from "@kontor/platform/errors/refusal.ts";
@@ -44,6 +46,8 @@ export interface Carts {
   /** Nothing happens when it does not exist. Refuses with NOT_FOUND when it is another account's. */
   delete(holder: Holder): Promise<void>;
   deleteByKeys(keys: readonly string[]): Promise<void>;
+  /** The same for the end of a transaction: undefined where carts are in another store than its database. */
+  deletionByKeys(keys: readonly string[]): Writes | undefined;
   /** Removes the expired ones. */
   sweep(): Promise<number>;
 }
@@ -114,6 +118,7 @@ export function createCarts({ documents, clock }: Pick<ServiceContext, "document
       await collection.delete(cartKey(id));
     },
     deleteByKeys: (keys) => collection.delete(...keys),
+    deletionByKeys: (keys) => collection.deleteSql && { parts: [sql`cleared as (${collection.deleteSql(keys)})`] },
     sweep: () => collection.sweep(clock.now()),
   };
 }

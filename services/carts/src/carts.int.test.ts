@@ -5,6 +5,7 @@ import type { Documents } from "@kontor/platform/documents/documents.ts";
 import { refusalIn } from "@kontor/platform/errors/refusal.ts";
 import { cartKey } from "./cart.ts";
 import { guest, openTestCarts, user } from "./open-test-carts.ts";
+import type { TestCartsOptions } from "./open-test-carts.ts";
 
 const dayMs = 24 * 3_600_000;
 
@@ -255,25 +256,40 @@ describe("carts", () => {
     assert.deepEqual(await client.getCart({ cart: other.id }, user("usr_a")), other);
   });
 
-  it("a cart's id, which gives access to it, is nowhere in the database", async () => {
-    const { client, sell, paid, settle, database } = await openTestCarts();
-    sell("A", "1.00");
-    const lines = [{ sku: "A", quantity: 1 }];
-    const guests = await client.createCart({ currency: "EUR", lines }, guest());
-    const own = await client.createCart({ currency: "EUR", lines }, user("usr_a"));
-    const merged = await client.createCart({ currency: "EUR", lines }, guest());
-    await client.addLine({ cart: guests.id, sku: "A", quantity: 1 }, guest());
-    await client.mergeCart({ cart: own.id, from: merged.id }, user("usr_a"));
-    const { key } = await client.getCartForCheckout({ cart: own.id }, user("usr_a"));
-    await paid(key);
-    await settle();
-    const tables = await database.rows<{ name: string }>(
-      sql`select table_name as name from information_schema.tables where table_schema = 'public'`,
-    );
-    let found = "";
-    for (const { name } of tables) found += JSON.stringify(await database.rows(sql`select t::text as row from ${sql.name(name)} t`));
-    const holds = (text: string) => found.includes(text) || found.includes(Buffer.from(text).toString("hex"));
-    assert.ok(holds(cartKey(guests.id)) && holds(key), "the scan sees what is there");
-    for (const { id } of [guests, own, merged]) assert.equal(holds(id.slice(4)), false);
-  });
+  for (const [where, options] of Object.entries<TestCartsOptions>({ "in it": {}, "in another store": { documents: elsewhere } }))
+    it(`a cart's id, which gives access to it, is nowhere in the database, where carts are ${where}`, () => hidesIds(options));
 });
+
+/** The same documents, as if they were in another store than the service's tables. */
+function elsewhere(documents: Documents): Documents {
+  return {
+    collection: (name) => {
+      const { deleteSql: _deleteSql, ...collection } = documents.collection<never>(name);
+      return collection;
+    },
+  };
+}
+
+async function hidesIds(options: TestCartsOptions): Promise<void> {
+  const { client, sell, paid, settle, database } = await openTestCarts(options);
+  sell("A", "1.00");
+  const lines = [{ sku: "A", quantity: 1 }];
+  const guests = await client.createCart({ currency: "EUR", lines }, guest());
+  const own = await client.createCart({ currency: "EUR", lines }, user("usr_a"));
+  const merged = await client.createCart({ currency: "EUR", lines }, guest());
+  await client.addLine({ cart: guests.id, sku: "A", quantity: 1 }, guest());
+  await client.mergeCart({ cart: own.id, from: merged.id }, user("usr_a"));
+  const { key } = await client.getCartForCheckout({ cart: own.id }, user("usr_a"));
+  await paid(key);
+  await settle();
+  const tables = await database.rows<{ name: string }>(
+    sql`select table_name as name from information_schema.tables where table_schema = 'public'`,
+  );
+  let found = "";
+  for (const { name } of tables) found += JSON.stringify(await database.rows(sql`select t::text as row from ${sql.name(name)} t`));
+  const holds = (text: string) => found.includes(text) || found.includes(Buffer.from(text).toString("hex"));
+  assert.ok(holds(cartKey(guests.id)), "the scan sees what is there");
+  // Of the cart that was ordered nothing is left, but for the task that has removed it where that is one.
+  assert.equal(holds(key), options.documents !== undefined);
+  for (const { id } of [guests, own, merged]) assert.equal(holds(id.slice(4)), false);
+}

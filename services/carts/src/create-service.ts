@@ -1,6 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { EmptySchema } from "@bufbuild/protobuf/wkt";
 import { ClearCartsSchema } from "@kontor/contracts/gen/kontor/carts/v1/carts_pb.js";
+import { sql } from "@kontor/platform/database/sql.ts";
 import { callFor } from "@kontor/platform/events/call-for.ts";
 import { subscription } from "@kontor/platform/events/events.ts";
 import { rootCall } from "@kontor/platform/call/call.ts";
@@ -21,14 +22,16 @@ export function createService(context: ServiceContext): Service {
     subscriptions: [
       subscription({
         ...ordersEvents,
-        // Carts may live in another store than this transaction's, so removing them is a task: one for a batch.
         apply: async (tx, events) => {
           const [first] = events;
           const keys = events.map(({ data }) => data.order!.cart).filter((key) => key !== "");
-          if (first === undefined || keys.length === 0) return;
-          await tasks.add(tx, callFor(first, "carts"), [
-            { queue: clearCartsQueue.name, key: first.id, payload: create(ClearCartsSchema, { keys }) },
-          ]);
+          if (first === undefined || keys.length === 0) return undefined;
+          const deletion = store.deletionByKeys(keys);
+          if (deletion !== undefined) return deletion;
+          // In another store than this transaction's, removing them is a task: one for a batch.
+          const task = { queue: clearCartsQueue.name, key: first.id, payload: create(ClearCartsSchema, { keys }) };
+          tx.afterCommit(() => tasks.wake());
+          return { parts: [sql`tasked as (${tasks.addSql(callFor(first, "carts"), [task])})`] };
         },
       }),
     ],

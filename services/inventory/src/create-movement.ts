@@ -2,6 +2,7 @@ import type { CreateMovementRequest, ImportStockRequest, Movement } from "@konto
 import { MovementKind } from "@kontor/contracts/gen/kontor/inventory/v1/inventory_pb.js";
 import type { Transaction } from "@kontor/platform/database/database.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
+import { writeSql } from "@kontor/platform/database/writes.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import type { Call } from "@kontor/platform/call/call.ts";
 import { openLedger } from "./ledger-store.ts";
@@ -20,8 +21,8 @@ export async function createMovement(needs: LedgerNeeds, tx: Transaction, reques
   await ensureLevels(tx, [sku], needs.clock.now());
   const ledger = await openLedger(tx, [sku], []);
   ledger.move(kind === MovementKind.RECEIVED ? "RECEIVED" : "WRITTEN_OFF", { sku, quantity });
-  const { movements, written } = saveLedger(needs, tx, ledger, { call, note: request.note });
-  await written;
+  const { movements, writes } = saveLedger(needs, tx, ledger, { call, note: request.note });
+  await tx.run(writeSql(writes!)); // a movement always changes something
   return movements[0]!;
 }
 
@@ -47,7 +48,8 @@ export async function importStock(
     ledger.move(difference > 0 ? "RECEIVED" : "WRITTEN_OFF", { sku, quantity: Math.abs(difference) });
     booked++;
   }
-  await saveLedger(needs, tx, ledger, { call, note: request.note }).written;
+  const { writes } = saveLedger(needs, tx, ledger, { call, note: request.note });
+  if (writes !== undefined) await tx.run(writeSql(writes));
   return { booked, unchanged: wanted.size - booked };
 }
 

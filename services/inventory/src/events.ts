@@ -29,7 +29,7 @@ export function inventorySubscription(needs: LedgerNeeds): Subscription {
           events.findLast(({ data }) => data.order!.order === order)!,
           "inventory",
         );
-      await saveLedger(needs, tx, ledger, { call: callFor(events[0]!, "inventory"), callOf }).written;
+      return saveLedger(needs, tx, ledger, { call: callFor(events[0]!, "inventory"), callOf }).writes;
     },
   });
 }

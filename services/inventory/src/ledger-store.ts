@@ -1,6 +1,7 @@
 import { sqlState } from "@kontor/platform/database/database.ts";
 import type { PoolName, Queries, Transaction } from "@kontor/platform/database/database.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
+import { writeSql } from "@kontor/platform/database/writes.ts";
 import type { Call } from "@kontor/platform/call/call.ts";
 import type { ServiceContext } from "@kontor/platform/service/service.ts";
 import { StockLedger } from "./stock-ledger.ts";
@@ -30,8 +31,8 @@ export async function withLedger(
   const attempt = async (tx: Transaction): Promise<StockLedger> => {
     const ledger = await openLedger(tx, skus, orders);
     work(ledger);
-    // Not awaited: the commit follows it on the wire, and when it has failed, throws its error.
-    saveLedger(needs, tx, ledger, { call }).written.catch(() => undefined);
+    const { writes } = saveLedger(needs, tx, ledger, { call });
+    if (writes !== undefined) tx.last(writeSql(writes));
     return ledger;
   };
   for (let tries = 1; ; tries++)

@@ -11,7 +11,7 @@ export function notificationSubscriptions(needs: Pick<ServiceContext, "tasks" | 
   return [
     subscription({
       ...identityEvents,
-      apply: (tx, events) =>
+      apply: async (tx, events) =>
         notify(
           needs,
           tx,
@@ -20,7 +20,7 @@ export function notificationSubscriptions(needs: Pick<ServiceContext, "tasks" | 
     }),
     subscription({
       ...ordersEvents,
-      apply: (tx, events) =>
+      apply: async (tx, events) =>
         notify(
           needs,
           tx,
@@ -39,7 +39,7 @@ export function notificationSubscriptions(needs: Pick<ServiceContext, "tasks" | 
     }),
     subscription({
       ...paymentsEvents,
-      apply: (tx, events) =>
+      apply: async (tx, events) =>
         notify(
           needs,
           tx,

@@ -11,7 +11,7 @@ import type { CancelNeeds } from "./cancel-order.ts";
 import { startTakingBack } from "./cancel-order.ts";
 import { claimsEvents, paymentsEvents } from "./channels.ts";
 import { lockOrders } from "./order-store.ts";
-import { record } from "./record.ts";
+import { recording } from "./record.ts";
 
 /**
  * A partial refund, or the refund of an order that has left the warehouse, does not take the order back. One that is being taken back is
@@ -49,7 +49,7 @@ export function orderSubscriptions(needs: Pick<CancelNeeds, "events" | "tasks" |
           if (decision !== undefined)
             decided.set(order.id, { decision: { state: decision.state, events: [...(before?.events ?? []), ...decision.events] }, event });
         }
-        await record(
+        return recording(
           tx,
           needs.events,
           [...decided].map(([id, { decision, event }]) => ({ order: orders.get(id)!, decision, call: callFor(event, "orders") })),

@@ -119,16 +119,14 @@ export interface OrderChange {
   readonly events: number;
 }
 
-/** Stores changed orders, which the transaction has locked, in one statement. */
-export async function updateOrders(tx: Transaction, changes: readonly OrderChange[], at: Date): Promise<void> {
-  const updated = await tx.run(
-    sql`update orders set version = orders.version + change.events, status = change.status, state = change.state, updated_at = ${at}
+/** `update orders … returning id` for changed orders, which the transaction has locked. */
+export function updateOrdersSql(changes: readonly OrderChange[], at: Date): Sql {
+  return sql`update orders set version = orders.version + change.events, status = change.status, state = change.state, updated_at = ${at}
       from unnest(${changes.map(({ order }) => order.id)}::text[], ${changes.map(({ order }) => order.version)}::int[],
         ${changes.map(({ events }) => events)}::int[], ${changes.map(({ state }) => OrderStatus[state.status])}::text[],
         ${changes.map(({ state }) => toBinary(OrderStateSchema, state))}::bytea[]) as change (id, version, events, status, state)
-      where orders.id = change.id and orders.version = change.version`,
-  );
-  if (updated !== changes.length) throw new Error(`${changes.length} orders were to be stored and ${updated} were: they were not locked`);
+      where orders.id = change.id and orders.version = change.version
+      returning orders.id`;
 }
 
 function storedOrder(row: Row): StoredOrder {

@@ -1,4 +1,4 @@
-import type { EventLog, RecordedEvent } from "@kontor/platform/events/events.ts";
+import type { EventLog, NewEvents, RecordedEvent } from "@kontor/platform/events/events.ts";
 import { Waker } from "@kontor/platform/events/waker.ts";
 import type { ServiceContext } from "@kontor/platform/service/service.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
@@ -84,7 +84,10 @@ function wakeOnChanges({ database, cache, log }: Omit<Needs, "events">) {
 export function createOrderWatch({ database, cache, events, log }: Needs): OrderWatch {
   const changes = wakeOnChanges({ database, cache, log });
 
-  function announce(orders: readonly string[]): void {
+  function announce(streams: readonly NewEvents[]): void {
+    // Nobody watches an order before it is made.
+    const orders = streams.filter(({ expectedVersion }) => expectedVersion > 0).map(({ stream }) => stream);
+    if (orders.length === 0) return;
     cache
       .publish(channel, orders)
       .catch((error: unknown) => log.debug({ error }, "watchers in other processes were not notified; they poll"));
@@ -95,7 +98,11 @@ export function createOrderWatch({ database, cache, events, log }: Needs): Order
       ...events,
       async append(tx, call, streams) {
         await events.append(tx, call, streams);
-        tx.afterCommit(() => announce(streams.map(({ stream }) => stream)));
+        tx.afterCommit(() => announce(streams));
+      },
+      wake(streams) {
+        events.wake(streams);
+        announce(streams ?? []);
       },
     },
     async *follow(order, afterVersion, signal) {
