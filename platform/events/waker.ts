@@ -1,13 +1,22 @@
 /** Lets one loop wait for signals, without losing one that comes while the loop is busy. */
 export class Waker {
   #raised = false;
+  #hurried = false;
   #closed = false;
   #wake: ((signal: boolean) => void) | undefined;
+  #endPause: (() => void) | undefined;
 
   /** Ends the wait under way, or the next one. */
   raise(): void {
     this.#raised = true;
     this.#wake?.(true);
+  }
+
+  /** A signal that ends a pause too, the one under way or the next one. */
+  hurry(): void {
+    this.#hurried = true;
+    this.raise();
+    this.#endPause?.();
   }
 
   /** Clears a signal: for a loop that is about to look for what it announces. */
@@ -31,9 +40,10 @@ export class Waker {
     this.#raised = false;
   }
 
-  /** Resolves after `ms` or when the waker is closed; a signal stays for the next wait. */
+  /** Resolves after `ms`, when it is hurried, or when the waker is closed; a signal stays for the next wait. */
   async pause(ms: number): Promise<void> {
-    if (ms > 0) await this.#sleep(ms, false);
+    if (ms > 0 && !this.#hurried) await this.#sleep(ms, false);
+    this.#hurried = false;
   }
 
   #sleep(ms: number, endedBySignal: boolean): Promise<void> {
@@ -42,11 +52,12 @@ export class Waker {
       const wake = (signal: boolean) => {
         if (signal && !endedBySignal) return;
         clearTimeout(timer);
-        this.#wake = undefined;
+        this.#wake = this.#endPause = undefined;
         resolve();
       };
       const timer = setTimeout(wake, ms, false);
       this.#wake = wake;
+      this.#endPause = () => wake(false);
     });
   }
 }

@@ -31,4 +31,19 @@ describe("waker", () => {
     await waker.pause(long);
     assert.ok(waker.closed);
   });
+
+  it("hurrying ends a wait and the pause after it, or the pause under way, and no later one", async () => {
+    const waker = new Waker();
+    const waiting = waker.wait(long);
+    waker.hurry();
+    await waiting;
+    await waker.pause(long);
+    const pausing = waker.pause(long);
+    waker.hurry();
+    await pausing;
+    await waker.wait(long);
+    const before = performance.now();
+    await waker.pause(20);
+    assert.ok(performance.now() - before > 15);
+  });
 });

@@ -98,7 +98,7 @@ export class RunningSubscription {
       const progress = this.#progress(this.#loops, await this.#row());
       const behind = this.#loops.filter((_, nth) => !hasCaughtUp(progress[nth]!, log));
       if (behind.length === 0) return;
-      for (const { loop } of behind) loop.wake();
+      for (const { loop } of behind) loop.hurry();
       await Promise.race(behind.map(({ loop }) => loop.progressed(checkMs)));
     }
   }

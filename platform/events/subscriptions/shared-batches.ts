@@ -88,6 +88,11 @@ export class SharedBatches {
     return this.#nextRead.begun;
   }
 
+  /** Resolves what waits for the next read. */
+  hurry(): void {
+    this.#nextRead?.begin();
+  }
+
   /** Resolves what waits for the next read; from now on `nextRead` resolves at once. */
   close(): void {
     this.#closed = true;

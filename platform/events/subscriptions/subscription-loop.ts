@@ -136,6 +136,12 @@ export class SubscriptionLoop {
     this.#waker.raise();
   }
 
+  /** Has it read now, whatever its pause. */
+  hurry(): void {
+    this.#waker.hurry();
+    this.#needs.shared?.hurry();
+  }
+
   assign(lease: Lease): void {
     this.#assigned = lease;
     this.renewed();

@@ -22,6 +22,8 @@ export function createService(context: ServiceContext): Service {
     subscriptions: [
       subscription({
         ...ordersEvents,
+        // A cart that was paid is not needed any more: that it goes a moment later is seen by nobody.
+        pauseMs: 200,
         apply: async (tx, events) => {
           const [first] = events;
           const keys = events.map(({ data }) => data.order!.cart).filter((key) => key !== "");

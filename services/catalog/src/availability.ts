@@ -8,6 +8,8 @@ import { stockEvents } from "./channels.ts";
 export function availabilitySubscription(changed: (products: readonly Pick<Product, "id" | "handle">[]) => void): Subscription {
   return subscription({
     ...stockEvents,
+    // The copy may be two seconds old. Of a product that many order, each batch writes one figure and clears the caches once.
+    pauseMs: 1_000,
     apply: async (tx, events) => {
       const newest = new Map<string, { available: number; version: number }>();
       for (const { data } of events) {

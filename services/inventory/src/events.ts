@@ -11,6 +11,8 @@ import type { LedgerNeeds } from "./save-ledger.ts";
 export function inventorySubscription(needs: LedgerNeeds): Subscription {
   return subscription({
     ...ordersEvents,
+    // Until then the units stay reserved, so nobody waits for it: more orders share a transaction and the locks of their SKUs.
+    pauseMs: 200,
     apply: async (tx, events) => {
       const orders = events.map(({ data }) => data.order!);
       const skus = orders.flatMap(({ lines }) => lines.map(({ sku }) => sku));

@@ -6,6 +6,9 @@ import { identityEvents, ordersEvents, paymentsEvents } from "./channels.ts";
 import { notify } from "./notify.ts";
 import type { Kind, Notice } from "./notify.ts";
 
+/** A mail is on its way for longer than this; only for the code of a registration somebody waits. */
+const pauseMs = 200;
+
 /** The events of which customers are notified. */
 export function notificationSubscriptions(needs: Pick<ServiceContext, "tasks" | "clock" | "ids">): readonly Subscription[] {
   return [
@@ -20,6 +23,7 @@ export function notificationSubscriptions(needs: Pick<ServiceContext, "tasks" | 
     }),
     subscription({
       ...ordersEvents,
+      pauseMs,
       apply: async (tx, events) =>
         notify(
           needs,
@@ -39,6 +43,7 @@ export function notificationSubscriptions(needs: Pick<ServiceContext, "tasks" | 
     }),
     subscription({
       ...paymentsEvents,
+      pauseMs,
       apply: async (tx, events) =>
         notify(
           needs,
