@@ -1,14 +1,18 @@
 import { performance } from "node:perf_hooks";
-import { setImmediate as nextTurn, setTimeout as pause } from "node:timers/promises";
+import { setTimeout as pause } from "node:timers/promises";
 import type { Clock } from "../clock/clock.ts";
 import type { Database } from "../database/database.ts";
+import type { Sql } from "../database/sql.ts";
 import { refusalIn } from "../errors/refusal.ts";
+import { Waker } from "../events/waker.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { finishTasks } from "./task-store.ts";
 import type { ClaimedTask } from "./task-store.ts";
 import type { Queue, Task } from "./tasks.ts";
 
 const batchMax = 500;
+/** Nobody waits for the mark, and a lease lasts for seconds: tasks that end in this time are marked together. */
+const gatherMs = 20;
 const retryMs = 200;
 
 /** The lease of a running task; it is renewed while the task runs. */
@@ -36,14 +40,14 @@ interface Needs {
 }
 
 /**
- * Marks tasks without an effect of their own as done: while one write is under way the next ones gather, and are written together, with what
- * their queue settles for all of them. One that cannot be written while its lease lasts is dropped; the task runs again.
+ * Marks tasks without an effect of their own as done: those that end within a moment are written together, with what their queue settles for all of
+ * them. One that cannot be written while its lease lasts is dropped; the task runs again.
  */
 export class Completions {
   readonly #needs: Needs;
   #waiting: Completion[] = [];
   #writing: Promise<void> | undefined;
-  #closing = false;
+  readonly #waker = new Waker();
 
   constructor(needs: Needs) {
     this.#needs = needs;
@@ -54,20 +58,23 @@ export class Completions {
     this.#writing ??= this.#write();
   }
 
-  /** Resolves when all that has been added is written or dropped. */
+  /** Resolves when all that has been added is written, without waiting for more, or dropped. */
   async written(): Promise<void> {
-    while (this.#writing !== undefined) await this.#writing;
+    while (this.#writing !== undefined) {
+      this.#waker.hurry();
+      await this.#writing;
+    }
   }
 
   /** Writes what there is, without retries. */
   async close(): Promise<void> {
-    this.#closing = true;
+    this.#waker.close();
     await this.written();
   }
 
   async #write(): Promise<void> {
-    await nextTurn(); // tasks that end in this turn are written together
     while (this.#waiting.length > 0) {
+      await this.#waker.pause(gatherMs);
       const batch = this.#waiting.splice(0, batchMax);
       const plain = batch.filter(({ queue }) => queue.settle === undefined);
       if (plain.length > 0) await this.#attempt(plain, async () => this.#finish(plain));
@@ -85,7 +92,7 @@ export class Completions {
     try {
       await write();
     } catch (error) {
-      const retried = this.#closing ? [] : completions.filter(({ lease }) => lease.endsMs > performance.now());
+      const retried = this.#waker.closed ? [] : completions.filter(({ lease }) => lease.endsMs > performance.now());
       this.#needs.log.warn(
         { error, retried: retried.length, dropped: completions.length - retried.length },
         "tasks could not be marked as done",
@@ -100,20 +107,12 @@ export class Completions {
     this.#note(completions, new Set(await finishTasks(database, completions.map(rowOf), clock.now())));
   }
 
-  /** All in one transaction, or where that fails, each in its own, so that one bad task does not affect the others. */
+  /** All in one statement, or where that fails, each in its own, so that one bad task does not affect the others. */
   async #settle(queue: Queue, completions: readonly Completion[]): Promise<void> {
     const { database, clock, failed } = this.#needs;
     try {
-      const marked = await database.transaction(
-        async (tx) => {
-          const ids = new Set(await finishTasks(tx, completions.map(rowOf), clock.now()));
-          const valid = completions.filter(({ row }) => ids.has(row.id));
-          if (valid.length > 0) await queue.settle?.(tx, valid.map(taskOf));
-          return ids;
-        },
-        { pool: "background" },
-      );
-      this.#note(completions, marked);
+      const settle = (done: Sql) => queue.settle!(completions.map(taskOf), done);
+      this.#note(completions, new Set(await finishTasks(database, completions.map(rowOf), clock.now(), settle)));
     } catch (error) {
       const [first, ...others] = completions;
       if (first === undefined || refusalIn(error)?.code === "unavailable") throw error;

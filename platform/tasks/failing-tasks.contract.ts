@@ -1,11 +1,14 @@
 import assert from "node:assert/strict";
 import { it } from "node:test";
 import { sql } from "../database/sql.ts";
+import type { Sql } from "../database/sql.ts";
+import type { Writes } from "../database/writes.ts";
 import { refuse } from "../errors/refusal.ts";
 import type { Call } from "../call/call.ts";
 import { replayTask, skipTask } from "./admin.ts";
 import { byKey } from "./open-test-tasks.ts";
 import type { TasksSetup } from "./open-test-tasks.ts";
+import type { Task } from "./tasks.ts";
 
 /** Tasks that fail: retries, dead letters, effects that roll back. */
 export function failingTasks({ app, effect, effectsOf, database }: TasksSetup): void {
@@ -153,10 +156,10 @@ export function failingTasks({ app, effect, effectsOf, database }: TasksSetup): 
     };
     const { engine, add, clock, list } = app(t, endTogether, {
       concurrency: 20,
-      settle: async (tx, tasks) => {
+      settle: (tasks, done) => {
         batches.push(tasks.length);
-        await tx.run(sql`insert into effects (task, note) select unnest(${tasks.map((task) => task.id)}::text[]), 'settled'`);
         if (tasks.some((task) => task.key === "7" && task.attempt === 1)) throw new Error("a bad one");
+        return settled(tasks, done);
       },
     });
     const tasks = engine();
@@ -173,6 +176,46 @@ export function failingTasks({ app, effect, effectsOf, database }: TasksSetup): 
       await effectsOf(done.map((row) => row.id)),
       Array.from({ length: 20 }, () => "settled"),
     );
+  });
+
+  it("what a queue settles is written with the marks or not at all, and not for tasks that another process has claimed", async (t) => {
+    const ended = Promise.withResolvers<void>();
+    let refused = true;
+    const { engine, add, clock, list } = app(t, () => ended.promise, {
+      settle: (tasks, done) => ({ ...settled(tasks, done), complete: [sql`${!refused}::boolean`] }),
+    });
+    const tasks = engine();
+    await tasks.start();
+    await add(tasks, "1", "2");
+    ended.resolve();
+    await tasks.idle();
+    const failed = (await list("waiting")).toSorted(byKey);
+    assert.deepEqual([failed.map(({ attempts }) => attempts), await effectsOf(failed.map(({ id }) => id))], [[1, 1], []]);
+    refused = false;
+    clock.advance(1_200);
+    await tasks.idle();
+    assert.deepEqual(await effectsOf(failed.map(({ id }) => id)), ["settled", "settled"]);
+  });
+
+  it("settles nothing for a task that another process has claimed meanwhile", async (t) => {
+    const [entered, leave] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const { engine, add, list } = app(
+      t,
+      async () => {
+        entered.resolve();
+        await leave.promise;
+      },
+      { settle: settled },
+    );
+    const tasks = engine();
+    await tasks.start();
+    await add(tasks, "1");
+    await entered.promise;
+    const [running] = await list("waiting");
+    await database().run(sql`update tasks set fence = fence + 1 where id = ${running!.id}`);
+    leave.resolve();
+    await tasks.stop();
+    assert.deepEqual([(await list("waiting")).map(({ key }) => key), await effectsOf([running!.id])], [["1"], []]);
   });
 
   it("retries what takes longer than its timeout, and the late try writes nothing", async (t) => {
@@ -198,4 +241,14 @@ export function failingTasks({ app, effect, effectsOf, database }: TasksSetup): 
     await tasks.idle();
     assert.deepEqual(await effectsOf((await list("done")).map((row) => row.id)), ["second"]);
   });
+}
+
+/** Writes the effect "settled" of each task that was marked. */
+function settled(tasks: readonly Task[], done: Sql): Writes {
+  return {
+    parts: [
+      sql`settled as (
+        insert into effects (task, note) select id, 'settled' from unnest(${tasks.map((task) => task.id)}::text[]) as new (id) where id in (${done}))`,
+    ],
+  };
 }

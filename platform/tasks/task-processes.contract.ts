@@ -135,6 +135,30 @@ export function taskProcesses({ app, effect, effectsOf, database }: TasksSetup):
     assert.equal(await ran.promise, "from elsewhere");
   });
 
+  it("other processes take what the one that wrote it has no room for, without polling", async (t) => {
+    const { engine, add, list, queue } = app(t, async () => undefined, { concurrency: 2 });
+    const both = Promise.withResolvers<void>();
+    const workers = new Set<string>();
+    const [one, two] = ["one", "two"].map((worker) =>
+      engine({
+        options: { pollMs: 60_000 },
+        queue: {
+          ...queue,
+          run: async () => {
+            if (workers.add(worker).size === 2) both.resolve();
+            await both.promise;
+          },
+        },
+      }),
+    ) as [TasksEngine, TasksEngine];
+    await Promise.all([one.start(), two.start()]);
+    await Promise.all([one.idle(), two.idle()]);
+    await add(one, ...Array.from({ length: 6 }, (_, at) => String(at)));
+    await both.promise;
+    await Promise.all([one.idle(), two.idle()]);
+    assert.equal((await list("done")).length, 6);
+  });
+
   it("MSG-05: drains 1,000 tasks in batches, not a statement each", async (t) => {
     let running = 0;
     let most = 0;

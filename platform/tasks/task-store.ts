@@ -1,6 +1,8 @@
 import type { Database, Queries, Transaction } from "../database/database.ts";
 import { sql } from "../database/sql.ts";
 import type { Sql } from "../database/sql.ts";
+import { completeSql } from "../database/writes.ts";
+import type { Writes } from "../database/writes.ts";
 import type { Call } from "../call/call.ts";
 import { formatTrace } from "../call/trace.ts";
 
@@ -130,12 +132,21 @@ export function unsendTasks(queries: Queries, messages: readonly Claim[]): Promi
   return queries.run(sql`update tasks set sent = false, lease_until = null, fence = fence + 1 where ${validClaims(messages)} and sent`);
 }
 
-/** Marks tasks as done, those whose claim is still valid; returns their ids. */
-export async function finishTasks(queries: Queries, claims: readonly Claim[], now: Date): Promise<string[]> {
-  const rows = await queries.rows<{ id: string }>(sql`
+/** Marks tasks as done, those whose claim is still valid, and writes what `settle` gives for them; returns their ids. One statement. */
+export async function finishTasks(
+  queries: Queries,
+  claims: readonly Claim[],
+  now: Date,
+  settle: (done: Sql) => Writes = () => ({ parts: [] }),
+): Promise<string[]> {
+  const finished = sql`finished as (
     update tasks set state = 'done', ended_at = ${now}, lease_until = null, fence = fence + 1, cause = null
     where ${validClaims(claims)}
-    returning id`);
+    returning id)`;
+  const { parts, complete } = settle(sql`select id from finished`);
+  const rows = await queries.rows<{ id: string }>(
+    sql`with ${sql.join([finished, ...parts])} select id, ${completeSql(complete)} as complete from finished`,
+  );
   return rows.map((row) => row.id);
 }
 

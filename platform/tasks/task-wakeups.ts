@@ -6,7 +6,7 @@ import type { Logger } from "../telemetry/logger.ts";
 export const taskChannel = "tasks";
 const notifyEveryMs = 20;
 
-/** Notifies the workers of other processes on the same database of due tasks, at most every 20 ms. */
+/** Notifies the workers of other processes on the same database of due tasks that this one does not take, at most every 20 ms. */
 export class TaskWakeups {
   readonly #database: Database;
   readonly #log: Logger;
@@ -28,9 +28,11 @@ export class TaskWakeups {
     });
   }
 
+  /** Sends what is still unsent. */
   async stop(): Promise<void> {
+    const unsent = this.#timer !== undefined;
     clearTimeout(this.#timer);
-    this.#timer = undefined;
+    if (unsent) await this.#notify();
     const unlisten = this.#unlisten;
     this.#unlisten = undefined;
     await unlisten?.();
@@ -40,14 +42,16 @@ export class TaskWakeups {
   send(): void {
     if (this.#timer !== undefined) return;
     const waitMs = Math.max(0, this.#lastMs + notifyEveryMs - performance.now());
-    this.#timer = outsideTransaction(() => setTimeout(() => this.#notify(), waitMs));
+    this.#timer = outsideTransaction(() => setTimeout(() => void this.#notify(), waitMs));
   }
 
-  #notify(): void {
+  async #notify(): Promise<void> {
     this.#timer = undefined;
     this.#lastMs = performance.now();
-    this.#database.notify(taskChannel, this.#self).catch((error: unknown) => {
+    try {
+      await this.#database.notify(taskChannel, this.#self);
+    } catch (error) {
       this.#log.warn({ error }, "other workers could not be woken; they poll within seconds");
-    });
+    }
   }
 }

@@ -12,7 +12,7 @@ export interface TaskWorkerOptions {
   readonly pollMs: number;
   /** How long a lease on a running task lasts without renewal: 10,000. A shorter one takes over sooner, and too soon from a slow process. */
   readonly leaseMs: number;
-  /** The least pause between two claims that left no due task: 10. A longer one claims in bigger batches, later. */
+  /** The least pause between two claims that left no due task: 40. A longer one claims in bigger batches, later. */
   readonly claimPauseMs: number;
   /** How long a done task is stored, by the injected clock: a day. */
   readonly keepDoneMs: number;
@@ -23,7 +23,7 @@ export interface TaskWorkerOptions {
 export const taskWorkerDefaults: TaskWorkerOptions = {
   pollMs: 5_000,
   leaseMs: 10_000,
-  claimPauseMs: 10,
+  claimPauseMs: 40,
   keepDoneMs: 86_400_000,
   stopMs: 10_000,
 };
@@ -35,6 +35,8 @@ interface Needs {
   readonly options: TaskWorkerOptions;
   readonly dispatch: Dispatch;
   readonly runs: TaskRuns;
+  /** Called when tasks were written that this process does not take, so that others should. */
+  readonly leftOver: () => void;
 }
 
 /** A queue whose tasks this process claims. */
@@ -60,6 +62,9 @@ export class TaskWorker {
   #endPause: (() => void) | undefined;
   #nextDue: Date | undefined;
   #sweepAtMs = 0;
+  /** Whether this process has written tasks since its last claim. */
+  #ownTasks = false;
+  #retired = false;
 
   constructor(needs: Needs) {
     this.#needs = needs;
@@ -80,6 +85,24 @@ export class TaskWorker {
   wake(): void {
     for (const served of this.#served.values()) served.more = true;
     this.#wakeup.resolve();
+  }
+
+  /** This process has written due tasks. Others are told only when it does not take them all: a notification is a commit of its own. */
+  wakeForOwn(): void {
+    this.#ownTasks = true;
+    this.wake();
+    if (!this.#wanted()) this.#leave();
+  }
+
+  /** Leaves to others, from now on, what is written in this process and not claimed yet. */
+  retire(): void {
+    this.#retired = true;
+    if (this.#ownTasks) this.#leave();
+  }
+
+  #leave(): void {
+    this.#ownTasks = false;
+    this.#needs.leftOver();
   }
 
   /** There may be room again for due tasks. */
@@ -150,18 +173,22 @@ export class TaskWorker {
   }
 
   #roomOf(served: ServedQueue): number {
-    return served.more ? this.#needs.dispatch.roomFor(served.queue) : 0;
+    return served.more && !this.#retired ? this.#needs.dispatch.roomFor(served.queue) : 0;
   }
 
   async #claim(): Promise<void> {
     const { dispatch, clock } = this.#needs;
     const requests = [...this.#served.values()].map((served) => ({ served, queue: served.queue, room: this.#roomOf(served) }));
+    const full = requests.some(({ served, room }) => served.more && room === 0);
     for (const { served, room } of requests) if (room > 0) served.more = false; // a wake-up from here on sets it again
     // The statement may not see tasks that are announced while it runs.
     this.#nextDue = undefined;
+    const ownTasks = this.#ownTasks;
+    this.#ownTasks = false;
     const { found, nextDue } = await dispatch.dispatch(requests, clock.now());
     this.#nextDue = earlier(this.#nextDue, nextDue);
     for (const { served, queue, room } of requests) if (room > 0 && found.get(queue.name) === room) served.more = true;
+    if (ownTasks && (full || requests.some(({ queue, room }) => room > 0 && found.get(queue.name) === room))) this.#leave();
   }
 
   /** Waits until it is woken, the next task is due, or it is time to poll. */

@@ -97,12 +97,11 @@ export function createEngine(init: TasksInit, kind: (parts: EngineParts) => Engi
     wake: () => worker.wake(),
     capacityFreed: () => worker.capacityFreed(),
   });
-  const worker = new TaskWorker({ database, clock, log, options, runs, dispatch });
+  const worker = new TaskWorker({ database, clock, log, options, runs, dispatch, leftOver: () => wakeups.send() });
 
   const wake = (dueAt?: Date) => {
     if (dueAt !== undefined && dueAt > clock.now()) return worker.expectDue(dueAt);
-    worker.wake();
-    wakeups.send();
+    worker.wakeForOwn();
   };
   const addSql: Tasks["addSql"] = (call, tasks, written) => {
     const now = clock.now();
@@ -122,6 +121,7 @@ export function createEngine(init: TasksInit, kind: (parts: EngineParts) => Engi
     return insertTasks(rows, now, written);
   };
   const stop = async () => {
+    worker.retire();
     await wakeups.stop();
     life.retire?.();
     await worker.stop();

@@ -1,6 +1,7 @@
 import type { DescMessage, Message, MessageShape } from "@bufbuild/protobuf";
 import type { Transaction } from "../database/database.ts";
 import type { Sql } from "../database/sql.ts";
+import type { Writes } from "../database/writes.ts";
 import type { Call } from "../call/call.ts";
 
 /** Work to be done: a row written in the same transaction as its cause. */
@@ -51,8 +52,11 @@ export interface Queue {
   readonly timeoutMs?: number;
   /** Does the work, outside any transaction. When it throws, it is retried later. It may run more than once; its effect is written once. */
   readonly run: (task: Task, call: Call) => Promise<TaskResult | void>;
-  /** Written in the transaction that marks these tasks done, for all without `effect` and `again`: one transaction for many. */
-  readonly settle?: (tx: Transaction, tasks: readonly Task[]) => Promise<void>;
+  /**
+   * What the statement that marks these tasks done writes with it, for all without `effect` and `again`: one statement for many. `done` is a query for the ids
+   * of those that it marks: it must write nothing for the others, which another process has claimed.
+   */
+  readonly settle?: (tasks: readonly Task[], done: Sql) => Writes;
 }
 
 /** Declares a queue, with the payload typed by its schema. */
@@ -60,7 +64,7 @@ export function queue<S extends DescMessage>(
   definition: Omit<Queue, "run" | "schema" | "settle"> & {
     readonly schema: S;
     readonly run: (task: Task<MessageShape<S>>, call: Call) => Promise<TaskResult | void>;
-    readonly settle?: (tx: Transaction, tasks: readonly Task<MessageShape<S>>[]) => Promise<void>;
+    readonly settle?: (tasks: readonly Task<MessageShape<S>>[], done: Sql) => Writes;
   },
 ): Queue {
   return definition as unknown as Queue;

@@ -4,8 +4,9 @@ import { NotificationKind } from "@kontor/contracts/gen/kontor/notifications/v1/
 import type { SendNotification } from "@kontor/contracts/gen/kontor/notifications/v1/notifications_pb.js";
 import { OrderStatus } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
 import type { OrdersService } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
-import type { Transaction } from "@kontor/platform/database/database.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
+import type { Sql } from "@kontor/platform/database/sql.ts";
+import type { Writes } from "@kontor/platform/database/writes.ts";
 import type { Call } from "@kontor/platform/call/call.ts";
 import type { Client } from "@kontor/platform/rpc/rpc.ts";
 import type { ServiceContext } from "@kontor/platform/service/service.ts";
@@ -33,14 +34,16 @@ export const sendNotification =
     await needs.mail.send({ id: task.id, from: needs.settings.mailFrom, to: written.to, ...written.words });
   };
 
-/** Records which were sent, in one statement for a batch. */
+/** Records which were sent. */
 export const noteSent =
   ({ clock }: Pick<Needs, "clock">) =>
-  async (tx: Transaction, tasks: readonly Task<SendNotification>[]): Promise<void> => {
-    await tx.run(sql`update notifications set sent_at = ${clock.now()}, task = sent.task
-      from unnest(${tasks.map(({ payload }) => payload.notification)}::text[], ${tasks.map(({ id }) => id)}::text[]) as sent (id, task)
-      where notifications.id = sent.id`);
-  };
+  (tasks: readonly Task<SendNotification>[], done: Sql): Writes => ({
+    parts: [
+      sql`noted as (update notifications set sent_at = ${clock.now()}, task = sent.task
+        from unnest(${tasks.map(({ payload }) => payload.notification)}::text[], ${tasks.map(({ id }) => id)}::text[]) as sent (id, task)
+        where notifications.id = sent.id and sent.task in (${done}))`,
+    ],
+  });
 
 async function write(needs: Needs, payload: SendNotification, call: Call): Promise<{ to: string; words: Words } | undefined> {
   const { identity, orders, config } = needs;
