@@ -3,6 +3,8 @@ import { create } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { AccountSchema, AccountStatus } from "@kontor/contracts/gen/kontor/identity/v1/identity_pb.js";
 import type { Account } from "@kontor/contracts/gen/kontor/identity/v1/identity_pb.js";
+import { createLookup } from "@kontor/platform/batch/lookup.ts";
+import type { Call } from "@kontor/platform/call/call.ts";
 import type { Queries, Reads } from "@kontor/platform/database/database.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
@@ -41,7 +43,19 @@ export function lockAccountByEmail(queries: Queries, email: string): Promise<Acc
 
 /** Refuses with NOT_FOUND. */
 export async function readAccount(queries: Reads, id: string): Promise<AccountRecord> {
-  const account = await queries.maybe<AccountRecord>(sql`select ${columns} from accounts where id = ${id}`);
+  return present(await queries.maybe<AccountRecord>(sql`select ${columns} from accounts where id = ${id}`));
+}
+
+/** Finds accounts by their ids, those that are looked for at the same time in one statement. Refuses with NOT_FOUND. */
+export function accountLookup(queries: Reads): (id: string, call: Call) => Promise<AccountRecord> {
+  const { find } = createLookup<AccountRecord>("identity.find", async (ids) => {
+    const accounts = await queries.rows<AccountRecord>(sql`select ${columns} from accounts where id = any(${ids}::text[])`);
+    return new Map(accounts.map((account) => [account.id, account]));
+  });
+  return async (id, call) => present(await find(id, call));
+}
+
+function present(account: AccountRecord | undefined): AccountRecord {
   if (account === undefined) throw refuse({ reason: "NOT_FOUND", code: "not_found", message: "There is no such account" });
   return account;
 }

@@ -5,7 +5,7 @@ import { implement } from "@kontor/platform/rpc/rpc.ts";
 import type { Route } from "@kontor/platform/rpc/rpc.ts";
 import type { ServiceContext } from "@kontor/platform/service/service.ts";
 import type { AccessTokens } from "./access-tokens.ts";
-import { accountMessage, readAccount } from "./account-store.ts";
+import { accountLookup, accountMessage, readAccount } from "./account-store.ts";
 import type { AccountRecord } from "./account-store.ts";
 import type { Passwords } from "./passwords.ts";
 import { register, resendVerification, verificationMail, verifyEmail } from "./register.ts";
@@ -28,6 +28,7 @@ export function identityRoute(context: Needs): Route {
   const endOne = endSession(needs);
   const live = liveSessions(needs);
   const check = checkSessions(needs);
+  const find = accountLookup(database);
   const contact = ({ id, email, name }: AccountRecord) => ({ account: id, email, name });
 
   return implement(IdentityService, {
@@ -71,7 +72,7 @@ export function identityRoute(context: Needs): Route {
     getJwks: async () => ({ keys: [...accessTokens.publicKeys()] }),
     checkSessions: async ({ sessions }) => ({ live: await check(sessions) }),
     createAccount: async ({ email, password, name, roles }, call) => accountMessage(await signUp({ email, password, name, roles }, call)),
-    getContact: async ({ account }) => contact(await readAccount(database, account)),
+    getContact: async ({ account }, call) => contact(await find(account, call)),
     getVerificationMail: async ({ verification }) => {
       const { account, code, expiresAt } = await mailOf(verification);
       return { contact: contact(account), code, expiresAt: timestampFromDate(expiresAt) };

@@ -4,6 +4,8 @@ import { moneyFrom } from "@kontor/contracts/money.ts";
 import { OrderStateSchema } from "@kontor/contracts/gen/kontor/orders/v1/events_pb.js";
 import type { OrderState } from "@kontor/contracts/gen/kontor/orders/v1/events_pb.js";
 import { OrderStatus } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
+import { createLookup } from "@kontor/platform/batch/lookup.ts";
+import type { Call } from "@kontor/platform/call/call.ts";
 import { readPage } from "@kontor/platform/database/cursor.ts";
 import type { Page, PageRequest } from "@kontor/platform/database/cursor.ts";
 import type { Queries, Transaction } from "@kontor/platform/database/database.ts";
@@ -48,6 +50,15 @@ export async function lockOrders(tx: Transaction, ids: readonly string[]): Promi
 /** The order. Refuses with NOT_FOUND. */
 export async function readOrder(queries: Queries, id: string): Promise<StoredOrder> {
   return present(await queries.maybe<Row>(sql`select ${columns} from orders where id = ${id} and status <> 'VOID'`));
+}
+
+/** Finds orders by their ids, those that are looked for at the same time in one statement. Refuses with NOT_FOUND. */
+export function orderLookup(queries: Queries): (id: string, call: Call) => Promise<StoredOrder> {
+  const { find } = createLookup<StoredOrder>("orders.find", async (ids) => {
+    const rows = await queries.rows<Row>(sql`select ${columns} from orders where id = any(${ids}::text[]) and status <> 'VOID'`);
+    return new Map(rows.map((row) => [row.id, storedOrder(row)]));
+  });
+  return async (id, call) => (await find(id, call)) ?? refuseUnknown();
 }
 
 /** Those of the orders that exist, "VOID" for a tombstone. */
@@ -140,6 +151,9 @@ function storedOrder(row: Row): StoredOrder {
 }
 
 function present(row: Row | undefined): StoredOrder {
-  if (row === undefined) throw refuse({ reason: "NOT_FOUND", code: "not_found", message: "There is no such order" });
-  return storedOrder(row);
+  return row === undefined ? refuseUnknown() : storedOrder(row);
+}
+
+function refuseUnknown(): never {
+  throw refuse({ reason: "NOT_FOUND", code: "not_found", message: "There is no such order" });
 }

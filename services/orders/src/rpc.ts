@@ -10,7 +10,7 @@ import { createFulfilment } from "./create-fulfilment.ts";
 import { createOrder } from "./create-order.ts";
 import { changeMessage, orderMessage } from "./order-messages.ts";
 import type { OrderWatch } from "./order-watch.ts";
-import { readOrder } from "./order-store.ts";
+import { orderLookup, readOrder } from "./order-store.ts";
 import type { StoredOrder } from "./order-store.ts";
 import { visibleOrder, visibleOrders, watchVisibleOrder } from "./view-order.ts";
 import { voidOrder } from "./void-order.ts";
@@ -22,6 +22,7 @@ export function ordersRoute(needs: Needs): Route {
   const make = createOrder(needs);
   const undo = voidOrder(needs);
   const cancel = cancelVisibleOrder(needs);
+  const find = orderLookup(database);
   const reply = (order: StoredOrder): Order => orderMessage(order, config.publicUrl);
   return implement(OrdersService, {
     listOrders: async (request, call) => {
@@ -41,6 +42,6 @@ export function ordersRoute(needs: Needs): Route {
       await undo(request.order, call);
       return {};
     },
-    describeOrder: async (request) => reply(await readOrder(database, request.order)),
+    describeOrder: async (request, call) => reply(await find(request.order, call)),
   });
 }
