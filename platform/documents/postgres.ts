@@ -36,7 +36,9 @@ function createCollection<Body extends object>(database: Database, collection: s
     },
   });
   const deleteSql = (ids: readonly string[]) =>
-    sql`delete from documents where collection = ${collection} and id = any(${ids}::text[]) returning id`;
+    // Locked in the order of their ids, as they are written, so that two batches cannot wait for each other.
+    sql`delete from documents where collection = ${collection} and id = any(array(
+      select id from documents where collection = ${collection} and id = any(${ids}::text[]) order by id for update)) returning id`;
   return {
     async get(id, now) {
       const document = await documents.find(id);
