@@ -150,16 +150,25 @@ interface Load {
 }
 
 interface Entry<Value> {
+  readonly key: string;
   readonly value: Value;
   readonly version: number;
   readonly expiresAtMs: number;
+  /** Its neighbours: the one that was used before it, and the one that was used after it. */
+  older: Entry<Value> | undefined;
+  newer: Entry<Value> | undefined;
 }
 
-/** A bounded map of the most recently used. Expiry is checked on reading, so that no timer is needed. */
+/**
+ * A bounded map of the most recently used. Expiry is checked on reading, so that no timer is needed. The order of use is a linked list: moving an
+ * entry to the end of a map's own order makes the map grow with each read, and copy itself again and again.
+ */
 class RecentEntries<Value> {
   readonly #entries = new Map<string, Entry<Value>>();
   readonly #max: number;
   readonly #clock: () => number;
+  #oldest: Entry<Value> | undefined;
+  #newest: Entry<Value> | undefined;
 
   constructor(max: number, clock: () => number) {
     this.#max = max;
@@ -169,22 +178,49 @@ class RecentEntries<Value> {
   get(key: string): Entry<Value> | undefined {
     const entry = this.#entries.get(key);
     if (entry === undefined) return undefined;
-    this.#entries.delete(key);
-    if (entry.expiresAtMs <= this.#clock()) return undefined;
-    this.#entries.set(key, entry); // last in the map's order: used last
+    if (entry.expiresAtMs <= this.#clock()) {
+      this.#remove(entry);
+      return undefined;
+    }
+    if (entry !== this.#newest) {
+      this.#unlink(entry);
+      this.#append(entry);
+    }
     return entry;
   }
 
   set(key: string, value: Value, ttlMs: number, version = 0): Entry<Value> {
-    const entry = { value, version, expiresAtMs: this.#clock() + ttlMs };
-    this.#entries.delete(key);
+    this.delete(key);
+    const entry: Entry<Value> = { key, value, version, expiresAtMs: this.#clock() + ttlMs, older: undefined, newer: undefined };
     this.#entries.set(key, entry);
-    if (this.#entries.size > this.#max) for (const oldest of this.#entries.keys()) return (this.delete(oldest), entry);
+    this.#append(entry);
+    if (this.#entries.size > this.#max) this.#remove(this.#oldest!); // this one, if no other is there
     return entry;
   }
 
   delete(key: string): void {
-    this.#entries.delete(key);
+    const entry = this.#entries.get(key);
+    if (entry !== undefined) this.#remove(entry);
+  }
+
+  #remove(entry: Entry<Value>): void {
+    this.#entries.delete(entry.key);
+    this.#unlink(entry);
+  }
+
+  #append(entry: Entry<Value>): void {
+    entry.older = this.#newest;
+    entry.newer = undefined;
+    if (this.#newest === undefined) this.#oldest = entry;
+    else this.#newest.newer = entry;
+    this.#newest = entry;
+  }
+
+  #unlink({ older, newer }: Entry<Value>): void {
+    if (older === undefined) this.#oldest = newer;
+    else older.newer = newer;
+    if (newer === undefined) this.#newest = older;
+    else newer.older = older;
   }
 }
 
