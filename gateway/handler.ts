@@ -10,7 +10,7 @@ export type Handler = (request: IncomingMessage, response: ServerResponse) => Pr
 
 /** Serves every request by its route, and preflight requests; errors become problems. Never rejects. */
 export function createHandler({ routes, responder, cors }: { routes: RouteTable; responder: Responder; cors: Cors }): Handler {
-  async function serve(exchange: Exchange): Promise<void> {
+  function serve(exchange: Exchange): Promise<void> | undefined {
     const { request } = exchange;
     const { url = "/", method: verb = "GET" } = request;
     const queryAt = url.indexOf("?");
@@ -23,7 +23,7 @@ export function createHandler({ routes, responder, cors }: { routes: RouteTable;
     return route.serve(exchange, params, queryAt < 0 ? "" : url.slice(queryAt + 1));
   }
 
-  function preflight(exchange: Exchange, path: string): void {
+  function preflight(exchange: Exchange, path: string): undefined {
     const verbs = routes.verbsAt(path);
     if (verbs.length === 0) throw refuse({ reason: "ROUTE_NOT_FOUND", code: "not_found" });
     const allowed = cors.preflight(exchange.request.headers.origin, verbs.join(", "));

@@ -39,10 +39,10 @@ export class BodyReader {
   }
 
   /**
-   * Reads the whole body; undefined when none was sent. Its memory stays reserved until `release`. Refuses what `check` refuses, before a byte
-   * is read; `BODY_TOO_LARGE` as soon as the body is known to be too long; and `OVERLOADED` when there is no memory for it.
+   * Reads the whole body; undefined at once when none was sent. Its memory stays reserved until `release`. Refuses what `check` refuses, at once,
+   * before a byte is read; `BODY_TOO_LARGE` as soon as the body is known to be too long; and `OVERLOADED` when there is no memory for it.
    */
-  async read({ request, response }: Exchange, check: (request: IncomingMessage) => void): Promise<Buffer | undefined> {
+  read({ request, response }: Exchange, check: (request: IncomingMessage) => void): Promise<Buffer> | undefined {
     if (!hasBody(request)) return undefined;
     check(request);
     if (request.headers.expect?.toLowerCase() === "100-continue") response.writeContinue();

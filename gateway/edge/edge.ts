@@ -8,7 +8,7 @@ import type { Authenticate, Principal } from "./authenticate.ts";
 import type { BruteForceLimits } from "./brute-force-limits.ts";
 import { clientAddress } from "./client-address.ts";
 import type { Exchange } from "./exchange.ts";
-import type { RateLimiter } from "./rate-limits.ts";
+import type { Counted, RateLimiter } from "./rate-limits.ts";
 import type { Target } from "./target.ts";
 
 export interface EdgeOptions {
@@ -42,15 +42,16 @@ export interface Opening {
 
 /**
  * What every request passes on its way to a service, whichever protocol it came by. A binding admits it, reads its message, and invokes.
- * A binding that learns its targets from the body, or has several, identifies first and permits each.
+ * A binding that learns its targets from the body, or has several, identifies first and permits each. What has to wait for nothing gives its
+ * result without a promise, or throws.
  */
 export interface Edge {
   /** Identifies and permits, before the body is read. Refuses `OVERLOADED` first of all, while the service has no room even in its queue. */
-  admit(exchange: Exchange, target: Target, options: AdmissionOptions): Promise<Principal>;
+  admit(exchange: Exchange, target: Target, options: AdmissionOptions): Principal | Promise<Principal>;
   /** Whose request it is. A token that is not accepted makes a guest, with the reason: `permit` decides whether that suffices. */
   identify(exchange: Exchange): Principal | Promise<Principal>;
   /** Counts the request. Refuses `RATE_LIMITED`, a rejected token, and what the contract does not allow this principal. */
-  permit(exchange: Exchange, target: Target, principal: Principal, options: AdmissionOptions): Promise<void>;
+  permit(exchange: Exchange, target: Target, principal: Principal, options: AdmissionOptions): Promise<void> | undefined;
   /** Calls the method once its service has room. Refuses `OVERLOADED`, and `RATE_LIMITED` after too many wrong secrets from one address. */
   invoke(exchange: Exchange, target: Target, invocation: Invocation): Promise<Message>;
   /** Opens the method's stream. Streams are not counted by the concurrency limiters: they last, and mostly wait. */
@@ -70,30 +71,26 @@ export function createEdge({ authenticate, rateLimiter, bruteForceLimits, concur
     return authorization === undefined ? guest : authenticate(authorization);
   }
 
-  async function permit(
-    exchange: Exchange,
-    target: Target,
-    { user, rejectedToken }: Principal,
-    { readOnly }: AdmissionOptions,
-  ): Promise<void> {
-    const counting = rateLimiter(target.service, () => user?.id ?? clientAddress(exchange.request, proxies));
-    if (counting !== undefined) {
-      const { headers, refusal } = await counting;
-      exchange.rateLimitHeaders = headers;
-      if (refusal !== undefined) throw refusal;
-    }
-    if (rejectedToken !== undefined && !(readOnly && target.isPublic)) throw rejectedToken;
-    checkAccess(target.contract, { caller: edgeCaller, user });
+  function permit(exchange: Exchange, target: Target, principal: Principal, options: AdmissionOptions): Promise<void> | undefined {
+    const counting = rateLimiter(target.service, () => principal.user?.id ?? clientAddress(exchange.request, proxies));
+    if (counting !== undefined) return permitCounted(exchange, target, principal, options, counting);
+    checkPrincipal(target, principal, options);
+    return undefined;
+  }
+
+  function permitted(exchange: Exchange, target: Target, principal: Principal, options: AdmissionOptions): Principal | Promise<Principal> {
+    const counted = permit(exchange, target, principal, options);
+    return counted === undefined ? principal : counted.then(() => principal);
   }
 
   return {
     identify,
     permit,
-    async admit(exchange, target, options) {
+    admit(exchange, target, options) {
       limiterOf(target).refuseWhenFull(target.urgent);
-      const principal = target.ignoresToken ? guest : await identify(exchange);
-      await permit(exchange, target, principal, options);
-      return principal;
+      const principal = target.ignoresToken ? guest : identify(exchange);
+      if (principal instanceof Promise) return principal.then((identified) => permitted(exchange, target, identified, options));
+      return permitted(exchange, target, principal, options);
     },
     async invoke({ request, trace, correlation }, target, { principal, message, idempotencyKey, timeoutMs: clientMs = timeoutMs }) {
       // Whoever guesses a secret must wait for the result: one that came too late would not count as wrong.
@@ -116,4 +113,22 @@ export function createEdge({ authenticate, rateLimiter, bruteForceLimits, concur
       return target.open(message, new Call({ caller: edgeCaller, user: principal.user, deadlineMs, trace, correlation, signal }));
     },
   };
+}
+
+async function permitCounted(
+  exchange: Exchange,
+  target: Target,
+  principal: Principal,
+  options: AdmissionOptions,
+  counting: Promise<Counted>,
+): Promise<void> {
+  const { headers, refusal } = await counting;
+  exchange.rateLimitHeaders = headers;
+  if (refusal !== undefined) throw refusal;
+  checkPrincipal(target, principal, options);
+}
+
+function checkPrincipal({ isPublic, contract }: Target, { user, rejectedToken }: Principal, { readOnly }: AdmissionOptions): void {
+  if (rejectedToken !== undefined && !(readOnly && isPublic)) throw rejectedToken;
+  checkAccess(contract, { caller: edgeCaller, user });
 }

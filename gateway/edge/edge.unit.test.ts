@@ -84,7 +84,7 @@ describe("edge", () => {
       ],
     );
     await edge.permit(request, target("listProducts"), principal, read);
-    await assert.rejects(edge.permit(request, target("listProducts"), principal, read), refusedWith("RATE_LIMITED"));
+    await assert.rejects(async () => edge.permit(request, target("listProducts"), principal, read), refusedWith("RATE_LIMITED"));
     assert.match(request.rateLimitHeaders.join(), /"catalog";r=0/);
     await edge.permit(request, target("getMe"), principal, read);
   });
@@ -92,7 +92,7 @@ describe("edge", () => {
   it("admits guests where the contract does, and does not look at a token where it is ignored", async () => {
     const { edge, target, exchange, tokensSeen } = setup("100/h");
     assert.equal((await edge.admit(exchange(), target("listProducts"), read)).user, undefined);
-    await assert.rejects(edge.admit(exchange(), target("getMe"), read), refusedWith("UNAUTHENTICATED"));
+    await assert.rejects(async () => edge.admit(exchange(), target("getMe"), read), refusedWith("UNAUTHENTICATED"));
     await edge.admit(exchange("an old one"), target("login"), write);
     assert.equal(tokensSeen(), 0);
   });
@@ -110,7 +110,7 @@ describe("edge", () => {
   it("serves the sender of a rejected token as a guest in public reads alone, and blames the token for what is not found", async () => {
     const { edge, target, exchange, failWith } = setup("100/h");
     const request = exchange("an old one");
-    await assert.rejects(edge.admit(request, target("listProducts"), write), refusedWith("UNAUTHENTICATED"));
+    await assert.rejects(async () => edge.admit(request, target("listProducts"), write), refusedWith("UNAUTHENTICATED"));
     const principal = await edge.admit(request, target("listProducts"), read);
     assert.equal(principal.user, undefined);
     failWith(refuse({ reason: "NOT_FOUND", code: "not_found" }));

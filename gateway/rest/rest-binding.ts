@@ -9,11 +9,10 @@ import { invalidToken, isTokenRefusal } from "../edge/problem.ts";
 import { streamMs } from "../edge/open-streams.ts";
 import type { Responder } from "../edge/responder.ts";
 import type { Route } from "../route-table.ts";
-import { etagOf, matchesEtag } from "./etag.ts";
+import { matchesEtag } from "./etag.ts";
 import { resumedQuery } from "./event-stream.ts";
 import type { EventStreams } from "./event-stream.ts";
 import type { RestRoute } from "./rest-routes.ts";
-import type { RestResponse } from "./response-writer.ts";
 
 export interface RestBindingOptions {
   readonly edge: Edge;
@@ -30,11 +29,14 @@ export function createRestBinding({ edge, bodies, streams, responder, cors }: Re
   async function serve(exchange: Exchange, route: RestRoute, params: Readonly<Record<string, string>>, query: string): Promise<void> {
     const { request } = exchange;
     const { target } = route;
-    const principal = await edge.admit(exchange, target, route);
+    // Most requests wait for nothing here, so most of them make no promise.
+    const admitted = edge.admit(exchange, target, route);
+    const principal = admitted instanceof Promise ? await admitted : admitted;
     if (route.stream !== undefined) return serveStream(exchange, route, params, query, principal);
     const idempotencyKey = idempotencyKeyOf(request, target.keyRequired);
     // Before the call enters the concurrency limiter: a slow sender would occupy a slot.
-    const body = await bodies.read(exchange, route.checkBody);
+    const reading = bodies.read(exchange, route.checkBody);
+    const body = reading === undefined ? undefined : await reading;
     try {
       const message = route.read({ path: params, query, body, headers: request.headers });
       respond(exchange, route, principal, await edge.invoke(exchange, target, { principal, message, idempotencyKey }));
@@ -44,23 +46,21 @@ export function createRestBinding({ edge, bodies, streams, responder, cors }: Re
   }
 
   function respond(exchange: Exchange, route: RestRoute, principal: Principal, message: Message): void {
-    const response = route.write(message);
-    if (route.readOnly) return respondToRead(exchange, route, principal, response);
-    const { status, headers, body, page } = response;
+    if (route.readOnly) return respondToRead(exchange, route, principal, message);
+    const { status, headers, body, page } = route.write(message);
     responder.send(exchange, status, page ? "servicePage" : "api", [...headers, "Cache-Control", "no-store", ...varyOnWrite], body);
   }
 
-  function respondToRead(exchange: Exchange, route: RestRoute, { user, rejectedToken }: Principal, response: RestResponse): void {
-    const { status, headers, body, page } = response;
+  function respondToRead(exchange: Exchange, route: RestRoute, { user, rejectedToken }: Principal, message: Message): void {
+    const { status, headers, body, page, etag } = route.represent(message);
     const policy = page ? "servicePage" : "api";
     // What a signed-in caller sees may be private, at a public address too.
     const caching = ["Cache-Control", user === undefined ? route.cacheControl : "no-store", ...varyOnRead];
     if (rejectedToken !== undefined && isTokenRefusal(rejectedToken)) caching.push("WWW-Authenticate", invalidToken);
-    if (status !== 200 || body === undefined) return responder.send(exchange, status, policy, [...headers, ...caching], body);
-    const etag = etagOf(body);
-    const sent = exchange.request.headers["if-none-match"];
-    if (sent !== undefined && matchesEtag(sent, etag)) return responder.send(exchange, 304, policy, ["ETag", etag, ...caching], undefined);
-    return responder.send(exchange, 200, policy, [...headers, "ETag", etag, ...caching], body);
+    const sent = etag === undefined ? undefined : exchange.request.headers["if-none-match"];
+    if (etag !== undefined && sent !== undefined && matchesEtag(sent, etag))
+      return responder.send(exchange, 304, policy, ["ETag", etag, ...caching], undefined);
+    return responder.send(exchange, status, policy, [...headers, ...caching], body);
   }
 
   function serveStream(

@@ -5,6 +5,8 @@ import { requireIdentity, requireJson, requireNoBody } from "../edge/body.ts";
 import type { Target } from "../edge/target.ts";
 import { streamFields } from "./event-stream.ts";
 import type { StreamFields } from "./event-stream.ts";
+import { representationWriter } from "./representation.ts";
+import type { Represent } from "./representation.ts";
 import { requestReader } from "./request-message.ts";
 import type { ReadRequest } from "./request-message.ts";
 import { responseWriter } from "./response-writer.ts";
@@ -23,6 +25,8 @@ export interface RestRoute {
   readonly checkBody: (request: IncomingMessage) => void;
   readonly read: ReadRequest;
   readonly write: WriteResponse;
+  /** Writes the response to a read. */
+  readonly represent: Represent;
   /** For a method that streams its responses. */
   readonly stream: StreamFields | undefined;
   readonly cacheControl: string;
@@ -43,6 +47,8 @@ function restRoute(target: Target, binding: HttpBinding): RestRoute {
   for (const [, name = ""] of binding.path.matchAll(/\{([^}]+)\}/g))
     if (!names.has(name)) throw new Error(`${binding.path}: ${method.input.typeName} has no field ${name}`);
   const readOnly = binding.verb === "GET";
+  const write = responseWriter(contract);
+  const cacheControl = isPublic && rest !== undefined && rest.cacheControl !== "" ? rest.cacheControl : "no-store";
   return {
     target,
     verb: binding.verb,
@@ -52,8 +58,10 @@ function restRoute(target: Target, binding: HttpBinding): RestRoute {
     readOnly,
     checkBody: rest?.rawBody === true ? requireIdentity : binding.body === "*" ? requireJson : requireNoBody,
     read: requestReader(contract, binding),
-    write: responseWriter(contract),
+    write,
+    // What everybody gets alike is what services cache.
+    represent: representationWriter(write, { keeps: cacheControl !== "no-store" }),
     stream: streams ? streamFields(contract) : undefined,
-    cacheControl: isPublic && rest !== undefined && rest.cacheControl !== "" ? rest.cacheControl : "no-store",
+    cacheControl,
   };
 }
