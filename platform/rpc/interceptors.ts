@@ -14,6 +14,7 @@ import { deepFreeze } from "./freeze.ts";
 //
 //   `checks`        before a handler, in their order; the same for unary calls and streams
 //   `interceptors`  around a unary handler, outermost first
+//   `outcomeOf`     the handler itself, with its count, its errors and its slot of the limiter
 //   `honourKey`     (keyed.ts) innermost, for methods that honour an idempotency key
 //
 // The gateway checks access before it reads a body. What it then calls in its own process has been admitted, and that step is left out. The
@@ -49,7 +50,7 @@ export interface MethodInit {
 /** Refuses by throwing. */
 type Check = (method: MethodInit, message: Message, call: Call) => void;
 type Unary = (message: Message, call: Call) => Promise<Message>;
-/** Wraps the next step, once for each method: a call makes no closures of these. */
+/** Wraps the next step, once for each method: a call makes no closures of these, and as few promises as it can. */
 type Interceptor = (method: MethodInit, next: Unary) => Unary;
 
 /** What waits for others must not hold locks. */
@@ -68,43 +69,44 @@ const validation: Check = ({ validate }, message) => validate(message);
 /** The caller gets DEADLINE_EXCEEDED at the deadline; the handler may still be at work, and keeps its slot of the limiter. */
 const deadline: Interceptor = (_, next) => (message, call) => deadlines.within(call.deadlineMs, next(message, call));
 
-/** Limits what comes from the edge. Calls of services pass: they serve one that has been admitted, and would wait for its slot. */
+/**
+ * Limits what comes from the edge, until `outcomeOf` gives the slot back. Calls of services pass: they serve one that has been admitted, and would
+ * wait for its slot.
+ */
 const concurrency: Interceptor = ({ limiter, urgent, process, name }, next) => {
-  const admitted: Unary = async (message, call) => {
-    try {
-      return await next(message, call);
-    } finally {
-      limiter.leave();
-    }
-  };
   return (message, call) => {
     if (call.caller !== edgeCaller) return next(message, call);
     const wait = limiter.enter(urgent, call.deadlineMs);
-    if (wait === undefined) return admitted(message, call);
+    if (wait === undefined) return next(message, call);
     return wait.then(() => {
-      if (process.takesFrom(call.caller)) return admitted(message, call);
+      if (process.takesFrom(call.caller)) return next(message, call);
       limiter.leave();
       throw notServed(name);
     });
   };
 };
 
-/** Counts calls under way, so that stopping waits for them, and maps errors: a caller gets refusals, the log gets faults. */
-const outcome: Interceptor =
-  ({ process, name }, next) =>
-  async (message, call) => {
+/**
+ * Runs the handler. Counts calls under way, so that stopping waits for them; maps errors: a caller gets refusals, the log gets faults; and gives
+ * back the slot that `concurrency` has taken.
+ */
+function outcomeOf(method: MethodInit): Unary {
+  const { process, name, limiter } = method;
+  return async (message, call) => {
     process.begin();
     try {
-      return await next(message, call);
+      return replyOf(method, await (method.handle(message, call) as Promise<Fields>)); // the contract says that it is unary
     } catch (error) {
       throw refusalFor(error, { log: process.log, call, method: name });
     } finally {
       process.end();
+      if (call.caller === edgeCaller) limiter.leave();
     }
   };
+}
 
 const checks: readonly Check[] = [outsideTransaction, notStopping, beforeDeadline, access, validation];
-const interceptors: readonly Interceptor[] = [deadline, concurrency, outcome];
+const interceptors: readonly Interceptor[] = [deadline, concurrency];
 const deadlines = new Deadlines();
 
 export interface Steps {
@@ -124,9 +126,15 @@ export function stepsOf(method: MethodInit, { admitted }: { readonly admitted: b
     for (const each of ownChecks) each(method, message, call);
     return freeze ? deepFreeze(message) : message;
   };
-  const handle: Unary = async (message, call) => replyOf(method, await (method.handle(message, call) as Promise<Fields>)); // the contract says that it is unary
-  const intercepted = interceptors.reduceRight((next, wrap) => wrap(method, next), handle);
-  return { check, unary: async (request, call) => intercepted(check(request, call), call) };
+  const intercepted = interceptors.reduceRight((next, wrap) => wrap(method, next), outcomeOf(method));
+  const unary: Steps["unary"] = (request, call) => {
+    try {
+      return intercepted(check(request, call), call);
+    } catch (error) {
+      return Promise.reject(error as Error); // checks and the limiter refuse by throwing
+    }
+  };
+  return { check, unary };
 }
 
 /** What a handler gave, as the message that the contract names. */
