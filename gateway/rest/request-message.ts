@@ -31,10 +31,9 @@ export function requestReader({ method, rest }: MethodContract, { verb, body: bo
       return codec.decode(body === undefined ? undefined : parseJson(body), { path, fillMask });
     };
   }
-  return ({ path, query }) => codec.decodeQuery(query === "" ? none : new URLSearchParams(query), path);
+  return ({ path, query }) => (query === "" ? codec.decodeText(path) : codec.decodeQuery(new URLSearchParams(query), path));
 }
 
-const none: readonly (readonly [string, string])[] = [];
 /** Credentials are for the edge: a service gets the authenticated user, never the secret. */
 const edgeOnly = new Set(["authorization", "cookie", "proxy-authorization"]);
 

@@ -3,7 +3,7 @@ import type { DescMessage, Message, MessageShape } from "@bufbuild/protobuf";
 import { FieldMaskSchema } from "@bufbuild/protobuf/wkt";
 import { isUpdateMask } from "./element.ts";
 import { readerOf, textReadersOf } from "./json-decode.ts";
-import type { Draft } from "./json-decode.ts";
+import type { Draft, ReadField } from "./json-decode.ts";
 import { encoderOf } from "./json-encode.ts";
 import { Problems } from "./problems.ts";
 import type { Source } from "./read-scalar.ts";
@@ -54,21 +54,18 @@ function compile(schema: DescMessage): JsonCodec {
   const protoNames = new Map(schema.fields.map((field) => [field.jsonName, field.name]));
   const encode = encoderOf(schema);
 
-  const readTexts = (draft: Draft, values: Iterable<readonly [string, string | readonly string[]]>, problems: Problems): void => {
-    const fields = textReadersOf(schema);
-    for (const [name, value] of values) {
-      const field = fields.get(name);
-      if (field === undefined) {
-        problems.add("UNKNOWN_FIELD", "is not a parameter that is known here", name);
-        continue;
-      }
-      problems.enter(name);
-      field(draft, value, problems);
-      problems.leave();
-    }
+  let textFields: ReadonlyMap<string, ReadField> | undefined;
+  const readText = (draft: Draft, name: string, value: string | readonly string[], problems: Problems): void => {
+    const field = (textFields ??= textReadersOf(schema)).get(name);
+    if (field === undefined) return problems.add("UNKNOWN_FIELD", "is not a parameter that is known here", name);
+    problems.enter(name);
+    field(draft, value, problems);
+    problems.leave();
   };
-  const pathTexts = (path: TextValues): (readonly [string, string | readonly string[]])[] =>
-    Object.entries(path).map(([name, value]) => [jsonNames.get(name) ?? name, value]);
+  const jsonNameOf = (name: string): string => jsonNames.get(name) ?? name;
+  const readPath = (draft: Draft, path: TextValues, problems: Problems): void => {
+    for (const name of Object.keys(path)) readText(draft, jsonNameOf(name), path[name]!, problems);
+  };
 
   return {
     encode,
@@ -78,10 +75,9 @@ function compile(schema: DescMessage): JsonCodec {
       const draft = readerOf(schema, options?.from ?? "client").read(body, problems);
       if (draft === undefined) throw problems.refusal();
       if (options?.path !== undefined) {
-        const path = pathTexts(options.path);
-        for (const [name] of path)
+        for (const name of Object.keys(options.path).map(jsonNameOf))
           if (Object.hasOwn(body as object, name)) problems.add("UNKNOWN_FIELD", "is given in the path, not in the body", name);
-        readTexts(draft, path, problems);
+        readPath(draft, options.path, problems);
       }
       problems.check();
       if (options?.fillMask === true && mask !== undefined) {
@@ -93,14 +89,13 @@ function compile(schema: DescMessage): JsonCodec {
     decodeText(values) {
       const problems = new Problems();
       const draft = create(schema) as Draft;
-      readTexts(draft, pathTexts(values), problems);
+      readPath(draft, values, problems);
       problems.check();
       return draft;
     },
-    decodeQuery(query, path) {
+    decodeQuery(query, path = {}) {
       const problems = new Problems();
       const draft = create(schema) as Draft;
-      const fixed = path === undefined ? [] : pathTexts(path);
       const texts = new Map<string, string | string[]>();
       for (const [name, text] of query) {
         const before = texts.get(name);
@@ -108,9 +103,10 @@ function compile(schema: DescMessage): JsonCodec {
         else if (Array.isArray(before)) before.push(text);
         else texts.set(name, [before, text]);
       }
-      for (const [name] of fixed) if (texts.delete(name)) problems.add("UNKNOWN_FIELD", "is given in the path, not in the query", name);
-      readTexts(draft, fixed, problems);
-      readTexts(draft, texts, problems);
+      for (const name of Object.keys(path).map(jsonNameOf))
+        if (texts.delete(name)) problems.add("UNKNOWN_FIELD", "is given in the path, not in the query", name);
+      readPath(draft, path, problems);
+      for (const [name, value] of texts) readText(draft, name, value, problems);
       problems.check();
       return draft;
     },

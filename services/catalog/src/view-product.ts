@@ -25,10 +25,16 @@ export const viewProducts = (needs: Needs) => {
   const list = listProducts(needs);
   return (request: ListProductsRequest, call: Call): Promise<ListProductsResponse> => {
     const status = visibleStatus(request.status, call);
-    const key = `${status}:${Buffer.from(toBinary(ListProductsRequestSchema, request)).toString("base64url")}`;
-    return needs.products.list(key, () => list(request, status));
+    return needs.products.list(`${status}:${textOf(request)}`, () => list(request, status));
   };
 };
+
+/** Says everything that was asked for. JSON costs a third of protobuf's bytes in base64, but has no form for a time's seconds. */
+function textOf(request: ListProductsRequest): string {
+  return request.createdAfter === undefined
+    ? JSON.stringify(request)
+    : Buffer.from(toBinary(ListProductsRequestSchema, request)).toString("base64url");
+}
 
 /** Shoppers see what is published; those who manage the catalogue see what they ask for. */
 function visibleStatus(requested: ProductStatus, call: Call): ProductStatus {
