@@ -74,15 +74,16 @@ const deadline: Interceptor = (_, next) => (message, call) => deadlines.within(c
  * wait for its slot.
  */
 const concurrency: Interceptor = ({ limiter, urgent, process, name }, next) => {
+  const after = async (wait: Promise<void>, message: Message, call: Call): Promise<Message> => {
+    await wait;
+    if (process.takesFrom(call.caller)) return next(message, call);
+    limiter.leave();
+    throw notServed(name);
+  };
   return (message, call) => {
     if (call.caller !== edgeCaller) return next(message, call);
     const wait = limiter.enter(urgent, call.deadlineMs);
-    if (wait === undefined) return next(message, call);
-    return wait.then(() => {
-      if (process.takesFrom(call.caller)) return next(message, call);
-      limiter.leave();
-      throw notServed(name);
-    });
+    return wait === undefined ? next(message, call) : after(wait, message, call);
   };
 };
 
@@ -131,7 +132,7 @@ export function stepsOf(method: MethodInit, { admitted }: { readonly admitted: b
     try {
       return intercepted(check(request, call), call);
     } catch (error) {
-      return Promise.reject(error as Error); // checks and the limiter refuse by throwing
+      return Promise.reject(error); // checks and the limiter refuse by throwing
     }
   };
   return { check, unary };
