@@ -1,10 +1,11 @@
 import { getOption, hasOption } from "@bufbuild/protobuf";
-import type { DescMessage, DescMethod, DescMethodServerStreaming, DescMethodUnary, DescService } from "@bufbuild/protobuf";
+import type { DescField, DescMessage, DescMethod, DescMethodServerStreaming, DescMethodUnary, DescService } from "@bufbuild/protobuf";
 import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import { http as httpOption } from "@kontor/contracts/gen/google/api/annotations_pb.js";
 import type { HttpRule } from "@kontor/contracts/gen/google/api/http_pb.js";
 import { access, event, Idempotency, rest } from "@kontor/contracts/gen/kontor/api/v1/options_pb.js";
 import type { Allow, Rest } from "@kontor/contracts/gen/kontor/api/v1/options_pb.js";
+import { waitFieldOf } from "./wait-field.ts";
 
 export type Verb = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 
@@ -35,6 +36,8 @@ export interface MethodContract {
   readonly repeatableWithKey: boolean;
   /** Whether the edge refuses it without an Idempotency-Key. */
   readonly keyRequired: boolean;
+  /** The request's field by which the method waits for a change before it replies. */
+  readonly wait: DescField | undefined;
   readonly bindings: readonly HttpBinding[];
 }
 
@@ -69,6 +72,7 @@ export function contractOf(method: DescMethod): MethodContract {
     honoursKey: !reads && (idempotency === Idempotency.HONOURED || idempotency === Idempotency.REQUIRED),
     repeatableWithKey: idempotency !== Idempotency.NONE,
     keyRequired: idempotency === Idempotency.REQUIRED || idempotency === Idempotency.NATURAL_KEY_REQUIRED,
+    wait: waitFieldOf(method, { rest: restOption, reads }),
   };
   contracts.set(method, contract);
   return contract;

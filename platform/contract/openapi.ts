@@ -39,7 +39,8 @@ export function openApiDocument({ services, docs, info }: OpenApiInit): Readonly
   const inRequests = new Set<DescMessage>();
   const inResponses = new Set<DescMessage>();
   for (const { contract } of operations) {
-    for (const message of messagesWithin(contract.method.input)) if (message !== contract.method.input) inRequests.add(message);
+    for (const message of messagesWithin(contract.method.input))
+      if (message !== contract.method.input && message !== contract.wait?.message) inRequests.add(message);
     for (const message of responseMessagesOf(contract)) messagesWithin(message, inResponses);
   }
   const bodies = operations.filter(hasNamedBody).map(({ contract }) => contract.method.input);
@@ -171,8 +172,20 @@ function parametersOf({ contract, binding }: Operation, schemas: ApiSchemas): re
       schema: { type: "string", minLength: 1, maxLength: 255 },
     });
   }
+  if (contract.wait !== undefined) parameters.push(preferParameter);
   return parameters;
 }
+
+const preferParameter = {
+  name: "Prefer",
+  in: "header",
+  required: false,
+  description:
+    "wait=10: the response comes when the resource has changed, or after so many seconds, with what is there then. 1 to 10; more is cut to 10. " +
+    "With If-None-Match the wait ends as soon as the version is another than that ETag's. Without it, a resource for which nothing is awaited is " +
+    "responded with at once, and any other after its next change.",
+  schema: { type: "string", examples: ["wait=10"] },
+};
 
 function parameter(location: "path" | "query", name: string, { description, ...schema }: ApiSchema, required: boolean): unknown {
   return { name, in: location, required, ...(description !== undefined && { description }), schema };
@@ -196,7 +209,7 @@ function jsonBody(schema: ApiSchema, input: DescMessage, omitted: ReadonlySet<st
   return { required, content: { "application/json": { schema } } };
 }
 
-function responsesOf({ method, rest, streams }: MethodContract, binding: HttpBinding, schemas: ApiSchemas): unknown {
+function responsesOf({ method, rest, streams, wait }: MethodContract, binding: HttpBinding, schemas: ApiSchemas): unknown {
   const errors = { "4XX": { $ref: "#/components/responses/Problem" }, "5XX": { $ref: "#/components/responses/Problem" } };
   const status = rest === undefined || rest.status === 0 ? 200 : rest.status;
   if (streams) {
@@ -204,7 +217,8 @@ function responsesOf({ method, rest, streams }: MethodContract, binding: HttpBin
     const schema = schemas.ofMessage(method.output);
     return { 200: { description, content: { "text/event-stream": { schema } } }, 204: { description: "There is nothing more" }, ...errors };
   }
-  if (rest !== undefined && rest.redirect !== "") return { 303: { description: "Elsewhere", headers: headers(true) }, ...errors };
+  if (rest !== undefined && rest.redirect !== "")
+    return { 303: { description: "Elsewhere", headers: headers({ location: true }) }, ...errors };
   if (rest !== undefined && rest.outcomes.length > 0) {
     const outcomes = new Map<number, { readonly schemas: ApiSchema[]; location: boolean }>();
     for (const outcome of rest.outcomes) {
@@ -216,7 +230,7 @@ function responsesOf({ method, rest, streams }: MethodContract, binding: HttpBin
     }
     const responses = [...outcomes].map(([code, { schemas: several, location }]) => {
       const [only] = several;
-      return [code, response(code, several.length === 1 && only !== undefined ? only : { oneOf: several }, location)] as const;
+      return [code, response(code, several.length === 1 && only !== undefined ? only : { oneOf: several }, { location })] as const;
     });
     return { ...Object.fromEntries(responses), ...errors };
   }
@@ -225,24 +239,37 @@ function responsesOf({ method, rest, streams }: MethodContract, binding: HttpBin
     return { [status]: { description: meaning(status), content: { "*/*": { schema: {} } } }, ...errors };
   const tagged = binding.verb === "GET" && status === 200;
   return {
-    [status]: response(status, schemas.ofMessage(method.output), (rest?.location ?? "") !== "", tagged),
+    [status]: response(status, schemas.ofMessage(method.output), {
+      location: (rest?.location ?? "") !== "",
+      tagged,
+      waits: wait !== undefined,
+    }),
     ...(tagged && { 304: { description: "Not changed since the response whose ETag was sent in If-None-Match" } }),
     ...errors,
   };
 }
 
-function response(status: number, schema: ApiSchema, location: boolean, tagged = false): unknown {
+/** Which headers a response has. */
+interface ResponseHeaders {
+  readonly location?: boolean;
+  readonly tagged?: boolean;
+  readonly waits?: boolean;
+}
+
+function response(status: number, schema: ApiSchema, sent: ResponseHeaders): unknown {
   return {
     description: meaning(status),
-    ...((location || tagged) && { headers: headers(location, tagged) }),
+    ...((sent.location === true || sent.tagged === true) && { headers: headers(sent) }),
     content: { "application/json": { schema } },
   };
 }
 
-function headers(location: boolean, tagged = false): unknown {
+function headers({ location = false, tagged = false, waits = false }: ResponseHeaders): unknown {
+  const schema = { type: "string" };
   return {
-    ...(location && { Location: { description: "Where it is", schema: { type: "string" } } }),
-    ...(tagged && { ETag: { description: "A hash of the response", schema: { type: "string" } } }),
+    ...(location && { Location: { description: "Where it is", schema } }),
+    ...(tagged && { ETag: { description: "A hash of the response", schema } }),
+    ...(waits && { "Preference-Applied": { description: "The wait that was preferred, when it was honoured", schema } }),
   };
 }
 

@@ -90,6 +90,13 @@ const things = serviceOf({
     http: { pattern: { case: "delete", value: "/v1/things/{thing}" } },
     rest: { status: 204 },
   },
+  ReadThing: {
+    input: "ReadThing",
+    output: "Thing",
+    allow: [Allow.PUBLIC],
+    http: { pattern: { case: "get", value: "/v1/read/{sku}" } },
+    rest: { wait: "wait" },
+  },
   TakeRaw: {
     input: "RawThingRequest",
     output: "RawThingResponse",
@@ -128,6 +135,7 @@ describe("the OpenAPI document", () => {
       [
         ["/things", "post ThingsService_PlaceThing_2"],
         ["/v1/raw/{provider}", "post ThingsService_TakeRaw"],
+        ["/v1/read/{sku}", "get ThingsService_ReadThing"],
         ["/v1/shops/{shop}/things", "get ThingsService_ListThings"],
         ["/v1/things", "post ThingsService_PlaceThing"],
         ["/v1/things/{thing}", "delete ThingsService_DeleteThing", "patch ThingsService_UpdateThing"],
@@ -140,11 +148,12 @@ describe("the OpenAPI document", () => {
     );
   });
 
+  const parameters = (path: string, verb: string): string[] =>
+    (at("paths", path, verb, "parameters") as { name: string; in: string; required: boolean }[]).map(
+      (one) => `${one.in} ${one.name}${one.required ? "!" : ""}`,
+    );
+
   it("has parameters with their rules, and the key where it is honoured", () => {
-    const parameters = (path: string, verb: string): string[] =>
-      (at("paths", path, verb, "parameters") as { name: string; in: string; required: boolean }[]).map(
-        (one) => `${one.in} ${one.name}${one.required ? "!" : ""}`,
-      );
     assert.deepEqual(parameters("/v1/shops/{shop}/things", "get"), [
       "path shop!",
       "query limit",
@@ -165,6 +174,13 @@ describe("the OpenAPI document", () => {
       maximum: 100,
     });
     assert.deepEqual(at("paths", "/v1/shops/{shop}/things", "get", "parameters", 4, "schema"), { $ref: "#/components/schemas/Colour" });
+  });
+
+  it("has the header by which a read waits for a change, and not the field that takes it", () => {
+    assert.deepEqual(parameters("/v1/read/{sku}", "get"), ["path sku!", "header Prefer"]);
+    assert.ok(at("paths", "/v1/read/{sku}", "get", "responses", "200", "headers", "Preference-Applied"));
+    assert.equal(at("paths", "/v1/shops/{shop}/things", "get", "responses", "200", "headers", "Preference-Applied"), undefined);
+    assert.equal(at("components", "schemas", "Wait"), undefined);
   });
 
   it("has bodies without the fields of the path, and no mask", () => {

@@ -40,6 +40,35 @@ export declare type Money = Message<"kontor.api.v1.Money"> & {
 export declare const MoneySchema: GenMessage<Money>;
 
 /**
+ * How long a read waits for a change of what it reads, before it replies with what is there then. The gateway sets it, from `Prefer: wait=…` and
+ * If-None-Match.
+ *
+ * @generated from message kontor.api.v1.Wait
+ */
+export declare type Wait = Message<"kontor.api.v1.Wait"> & {
+  /**
+   * In milliseconds; 0: not at all.
+   *
+   * @generated from field: uint32 for_ms = 1;
+   */
+  forMs: number;
+
+  /**
+   * The version that the client has: the wait ends as soon as another is the current one. Without it, something that is final is replied with at
+   * once, and anything else after its next change.
+   *
+   * @generated from field: optional int32 after_version = 2;
+   */
+  afterVersion?: number | undefined;
+};
+
+/**
+ * Describes the message kontor.api.v1.Wait.
+ * Use `create(WaitSchema)` to create a new message.
+ */
+export declare const WaitSchema: GenMessage<Wait>;
+
+/**
  * Reasons that any service may give.
  *
  * @generated from enum kontor.api.v1.Reason

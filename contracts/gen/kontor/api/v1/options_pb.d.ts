@@ -119,6 +119,13 @@ export declare type Rest = Message<"kontor.api.v1.Rest"> & {
    * @generated from field: string resume_by = 10;
    */
   resumeBy: string;
+
+  /**
+   * The request's field of type Wait, of a read that waits for a change when its client prefers that: `Prefer: wait=10`.
+   *
+   * @generated from field: string wait = 11;
+   */
+  wait: string;
 };
 
 /**

@@ -9,6 +9,7 @@ import type { Message } from "@bufbuild/protobuf";
 import type { Order, OrderLine } from "../../orders/v1/orders_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import type { NewLine } from "../../carts/v1/carts_pb.js";
+import type { Wait } from "../../api/v1/common_pb.js";
 
 /**
  * Describes the file kontor/checkout/v1/checkout.proto.
@@ -142,6 +143,11 @@ export declare type GetCheckoutRequest = Message<"kontor.checkout.v1.GetCheckout
    * @generated from field: string checkout = 1;
    */
   checkout: string;
+
+  /**
+   * @generated from field: kontor.api.v1.Wait wait = 2;
+   */
+  wait?: Wait | undefined;
 };
 
 /**
@@ -210,7 +216,7 @@ export enum CheckoutStatus {
   CHECKOUT_STATUS_UNSPECIFIED = 0,
 
   /**
-   * Still in progress: poll again.
+   * Still in progress: read it again, with `Prefer: wait=10`.
    *
    * @generated from enum value: RUNNING = 1;
    */
@@ -284,7 +290,7 @@ export declare const CheckoutService: GenService<{
     output: typeof PlaceOrderResponseSchema;
   },
   /**
-   * The state of a checkout that took longer than its request.
+   * The state of a checkout that took longer than its request. `Prefer: wait=10` waits for its end while it is RUNNING.
    *
    * @generated from rpc kontor.checkout.v1.CheckoutService.GetCheckout
    */

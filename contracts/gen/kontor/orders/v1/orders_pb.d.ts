@@ -6,7 +6,7 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type { Money } from "../../api/v1/common_pb.js";
+import type { Money, Wait } from "../../api/v1/common_pb.js";
 import type { EmptySchema, Timestamp } from "@bufbuild/protobuf/wkt";
 
 /**
@@ -310,6 +310,11 @@ export declare type GetOrderRequest = Message<"kontor.orders.v1.GetOrderRequest"
    * @generated from field: string order = 1;
    */
   order: string;
+
+  /**
+   * @generated from field: kontor.api.v1.Wait wait = 2;
+   */
+  wait?: Wait | undefined;
 };
 
 /**
@@ -631,6 +636,8 @@ export declare const OrdersService: GenService<{
     output: typeof ListOrdersResponseSchema;
   },
   /**
+   * An order. `Prefer: wait=10` waits for its next change while it is PENDING or its cancellation is in progress.
+   *
    * @generated from rpc kontor.orders.v1.OrdersService.GetOrder
    */
   getOrder: {

@@ -7,7 +7,7 @@
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { EmptySchema, Timestamp } from "@bufbuild/protobuf/wkt";
-import type { Money } from "../../api/v1/common_pb.js";
+import type { Money, Wait } from "../../api/v1/common_pb.js";
 
 /**
  * Describes the file kontor/payments/v1/payments.proto.
@@ -193,6 +193,11 @@ export declare type GetPaymentRequest = Message<"kontor.payments.v1.GetPaymentRe
    * @generated from field: string payment = 1;
    */
   payment: string;
+
+  /**
+   * @generated from field: kontor.api.v1.Wait wait = 2;
+   */
+  wait?: Wait | undefined;
 };
 
 /**
@@ -595,6 +600,8 @@ export declare const PaymentsReasonSchema: GenEnum<PaymentsReason>;
  */
 export declare const PaymentsService: GenService<{
   /**
+   * A payment. `Prefer: wait=10` waits for its next change while it is OPEN or a refund is in progress.
+   *
    * @generated from rpc kontor.payments.v1.PaymentsService.GetPayment
    */
   getPayment: {

@@ -7,7 +7,7 @@
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { JsonObject, Message } from "@bufbuild/protobuf";
 import type { Duration, FieldMask, StringValue, Timestamp, Value } from "@bufbuild/protobuf/wkt";
-import type { Money } from "../../api/v1/common_pb.js";
+import type { Money, Wait } from "../../api/v1/common_pb.js";
 
 /**
  * Describes the file kontor/testing/v1/testing.proto.
@@ -323,6 +323,29 @@ export declare type Plain = Message<"kontor.testing.v1.Plain"> & {
  * Use `create(PlainSchema)` to create a new message.
  */
 export declare const PlainSchema: GenMessage<Plain>;
+
+/**
+ * A read that may wait for a change.
+ *
+ * @generated from message kontor.testing.v1.ReadThing
+ */
+export declare type ReadThing = Message<"kontor.testing.v1.ReadThing"> & {
+  /**
+   * @generated from field: string sku = 1;
+   */
+  sku: string;
+
+  /**
+   * @generated from field: kontor.api.v1.Wait wait = 2;
+   */
+  wait?: Wait | undefined;
+};
+
+/**
+ * Describes the message kontor.testing.v1.ReadThing.
+ * Use `create(ReadThingSchema)` to create a new message.
+ */
+export declare const ReadThingSchema: GenMessage<ReadThing>;
 
 /**
  * Every rule.
