@@ -2,7 +2,7 @@ import { performance } from "node:perf_hooks";
 import type { Database } from "../database/database.ts";
 import { outsideTransaction } from "../database/in-transaction.ts";
 import type { Logger } from "../telemetry/logger.ts";
-import { Waker } from "./waker.ts";
+import { Waker } from "../changes/waker.ts";
 
 export interface NotifierNeeds {
   readonly database: Database;

@@ -9,6 +9,7 @@ import { createInProcessRpc } from "./in-process.ts";
 import type { InProcessRpcOptions } from "./in-process.ts";
 import { implement } from "./rpc.ts";
 import { rpcContract } from "./rpc.contract.ts";
+import { ReadingService, readThing } from "./rpc-waits.contract.ts";
 import { greeterHandlers, GreeterService } from "./test-greeter.ts";
 import type { OpenRpc } from "./test-greeter.ts";
 
@@ -27,6 +28,21 @@ const silent = () => undefined;
 const log: Logger = { debug: silent, info: silent, warn: silent, error: silent, child: () => log };
 
 describe("in-process rpc", () => {
+  it("RES-08: stopping ends reads that wait, with what they have read", async () => {
+    const thing = readThing();
+    const rpc = createInProcessRpc({ log });
+    rpc.serve("reading", [thing.route]);
+    const read = thing.nextRead();
+    const call = rootCall({ caller: "gateway", timeoutMs: 20_000 });
+    const reply = rpc
+      .clientsFor("gateway")
+      .of("reading", ReadingService)
+      .read({ sku: "tea", wait: { forMs: 10_000 } }, call);
+    await read;
+    await rpc.stop();
+    assert.deepEqual([(await reply).version, thing.reads()], [1, 1]);
+  });
+
   it("freezes requests and responses in tests, so that changing one throws", async () => {
     const rpc = createInProcessRpc({ log, freeze: true });
     const greet = async (request: { sku: string }) => {

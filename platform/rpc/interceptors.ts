@@ -2,6 +2,7 @@ import { create, isMessage } from "@bufbuild/protobuf";
 import type { Message } from "@bufbuild/protobuf";
 import type { Call } from "../call/call.ts";
 import { Deadlines } from "../call/deadlines.ts";
+import type { Wait } from "@kontor/contracts/gen/kontor/api/v1/common_pb.js";
 import type { MethodContract } from "../contract/contract.ts";
 import { forbidInTransaction } from "../database/in-transaction.ts";
 import type { Logger } from "../telemetry/logger.ts";
@@ -9,6 +10,8 @@ import { checkAccess, edgeCaller } from "./access.ts";
 import type { ConcurrencyLimiter } from "./concurrency-limiter.ts";
 import { notServed, refusalFor } from "./faults.ts";
 import { deepFreeze } from "./freeze.ts";
+import { readOnceChanged } from "./waiting.ts";
+import type { OpenWaits, WaitingRead } from "./waiting.ts";
 
 // Everything between a caller and a handler, however the call came: in this process, over gRPC or over HTTP.
 //
@@ -31,6 +34,7 @@ export interface ServingProcess {
   readonly freeze: boolean;
   /** Whether a caller's new calls are taken: see `ServedMethods.takesFrom`. */
   takesFrom(caller: string): boolean;
+  readonly waits: OpenWaits;
   begin(): void;
   end(): void;
 }
@@ -42,6 +46,8 @@ export interface MethodInit {
   readonly contract: MethodContract;
   readonly validate: (message: Message) => void;
   readonly handle: Handle;
+  /** For a method that may wait for a change; `handle` is one read of it. */
+  readonly waiting: WaitingRead<Message, Fields, Message> | undefined;
   readonly limiter: ConcurrencyLimiter;
   readonly urgent: boolean;
   readonly process: ServingProcess;
@@ -68,6 +74,22 @@ const validation: Check = ({ validate }, message) => validate(message);
 
 /** The caller gets DEADLINE_EXCEEDED at the deadline; the handler may still be at work, and keeps its slot of the limiter. */
 const deadline: Interceptor = (_, next) => (message, call) => deadlines.within(call.deadlineMs, next(message, call));
+
+/** A call that waits for a change is several reads with pauses between them: the steps after this one are those of each read. */
+const wait: Interceptor = ({ waiting: handler, contract, process }, next) => {
+  if (handler === undefined || contract.wait === undefined) return next;
+  const field = contract.wait.localName;
+  return async (request, call) => {
+    const { [field]: sent } = request as unknown as Readonly<Record<string, Wait | undefined>>; // a message's fields are its properties
+    if (sent === undefined || sent.forMs === 0) return next(request, call);
+    process.begin();
+    try {
+      return await readOnceChanged({ handler, request, call, wait: sent, read: () => next(request, call), waits: process.waits });
+    } finally {
+      process.end();
+    }
+  };
+};
 
 /**
  * Limits what comes from the edge, until `outcomeOf` gives the slot back. Calls of services pass: they serve one that has been admitted, and would
@@ -107,7 +129,7 @@ function outcomeOf(method: MethodInit): Unary {
 }
 
 const checks: readonly Check[] = [outsideTransaction, notStopping, beforeDeadline, access, validation];
-const interceptors: readonly Interceptor[] = [deadline, concurrency];
+const interceptors: readonly Interceptor[] = [deadline, wait, concurrency];
 const deadlines = new Deadlines();
 
 export interface Steps {

@@ -8,6 +8,7 @@ import { insideTransaction } from "../database/in-transaction.ts";
 import { refuse } from "../errors/refusal.ts";
 import type { Refusal } from "../errors/refusal.ts";
 import { rpcStreams } from "./rpc-streams.contract.ts";
+import { rpcWaits } from "./rpc-waits.contract.ts";
 import { admin, ann, callOf, GreeterService, openGreeter, refusalOf, tea, turns } from "./test-greeter.ts";
 import type { OpenRpc } from "./test-greeter.ts";
 
@@ -271,6 +272,7 @@ export function rpcContract(engine: string, open: OpenRpc): void {
     });
 
     rpcStreams(open);
+    rpcWaits(open);
   });
 }
 

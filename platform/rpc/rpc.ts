@@ -2,6 +2,7 @@ import type { DescMethodServerStreaming, DescMethodUnary, DescService, MessageIn
 import type { Call } from "../call/call.ts";
 import type { KeyStore } from "../database/idempotency.ts";
 import type { KeyedHandler } from "./keyed.ts";
+import type { WaitingRead } from "./waiting.ts";
 
 /** The methods of a service, by their local (lowerCamelCase) names. */
 type Methods<S extends DescService> = S["method"];
@@ -9,13 +10,14 @@ type Methods<S extends DescService> = S["method"];
 /**
  * A method's implementation: gets the validated, deeply readonly request; replies with what `create` would take, once or as a stream.
  * A stream ends when `call.signal` aborts: at the deadline, or when it is not read any more. A method whose contract honours an
- * idempotency key has one of the forms in keyed.ts.
+ * idempotency key has one of the forms in keyed.ts; one whose caller may wait for a change has that in waiting.ts.
  */
 export type Handler<M> =
   M extends DescMethodUnary<infer I, infer O>
     ?
         | ((request: MessageShape<I>, call: Call) => Promise<MessageInitShape<O>>)
         | KeyedHandler<MessageShape<I>, MessageInitShape<O>, MessageShape<O>>
+        | WaitingRead<MessageShape<I>, MessageInitShape<O>, MessageShape<O>>
     : M extends DescMethodServerStreaming<infer I, infer O>
       ? (request: MessageShape<I>, call: Call) => AsyncIterable<MessageInitShape<O>>
       : never;

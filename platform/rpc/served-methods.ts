@@ -15,6 +15,8 @@ import type { Fields, Handle, MethodInit, ServingProcess, Steps } from "./interc
 import { checkKeyed, honourKey } from "./keyed.ts";
 import type { KeyedHandler } from "./keyed.ts";
 import type { Route } from "./rpc.ts";
+import { checkWaiting, isWaiting, OpenWaits } from "./waiting.ts";
+import type { WaitingRead } from "./waiting.ts";
 
 export interface ServedMethodsOptions {
   readonly log: Logger;
@@ -24,7 +26,7 @@ export interface ServedMethodsOptions {
   readonly freeze?: boolean;
 }
 
-type AnyHandler = Handle | KeyedHandler<Message, Fields, Message>;
+type AnyHandler = Handle | KeyedHandler<Message, Fields, Message> | WaitingRead<Message, Fields, Message>;
 
 /** A method as it is served here. */
 export interface ServedMethod extends MethodInit {
@@ -43,6 +45,7 @@ export class ServedMethods {
   readonly #routes = new Map<string, readonly Route[]>();
   readonly #limiters = new Map<string, ConcurrencyLimiter>();
   readonly #streams = new Set<AbortController>();
+  readonly #waits = new OpenWaits();
   #running = 0;
   #stopping = false;
   #idle: (() => void) | undefined;
@@ -110,9 +113,15 @@ export class ServedMethods {
     }
   }
 
-  /** Takes no more calls, ends streams, and waits for calls under way with those that they make. */
+  /** Ends what waits for a change, now and from now on: for a server that stops before the methods do. */
+  endWaits(): void {
+    this.#waits.end();
+  }
+
+  /** Takes no more calls, ends streams and waits, and waits for calls under way with those that they make. */
   async stop(): Promise<void> {
     this.#stopping = true;
+    this.endWaits();
     for (const stream of this.#streams) stream.abort();
     if (this.#running === 0) return;
     await new Promise<void>((resolve) => {
@@ -135,10 +144,22 @@ export class ServedMethods {
     const handlers = route.implementation as Readonly<Record<string, AnyHandler | undefined>>;
     const handler = handlers[localName];
     if (handler === undefined) throw new Error(`${service} does not implement ${name}`);
-    checkKeyed(handler, contract);
+    checkWaiting(handler, contract);
+    const waiting = isWaiting(handler) ? handler : undefined;
+    const plain = isWaiting(handler) ? handler.read : handler;
+    checkKeyed(plain, contract);
     // A handler in a keyed form is a unary method's: `checkKeyed` has seen to it.
-    const handle = typeof handler === "function" ? handler.bind(handlers) : honourKey(handler, contract.method as DescMethodUnary, store);
-    const init = { name, contract, validate: validatorOf(input), handle, limiter, urgent: isUrgent(contract), process: this.#process };
+    const handle = typeof plain === "function" ? plain.bind(handlers) : honourKey(plain, contract.method as DescMethodUnary, store);
+    const init = {
+      name,
+      contract,
+      validate: validatorOf(input),
+      handle,
+      waiting,
+      limiter,
+      urgent: isUrgent(contract),
+      process: this.#process,
+    };
     return { ...init, all: stepsOf(init, { admitted: false }), admitted: stepsOf(init, { admitted: true }) };
   }
 
@@ -148,6 +169,7 @@ export class ServedMethods {
       log,
       freeze,
       takesFrom: (caller) => this.takesFrom(caller),
+      waits: this.#waits,
       begin: () => void this.#running++,
       end: () => {
         if (--this.#running === 0) this.#idle?.();

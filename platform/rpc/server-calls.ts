@@ -90,7 +90,7 @@ export class ServerCalls {
     }
   }
 
-  /** Ends streams and closes the server; connections that are left after 10 s are cut. Stopping again waits for the first time. */
+  /** Ends streams and waits, and closes the server; connections that are left after 10 s are cut. Stopping again waits for the first time. */
   stop(server: { close(): Promise<void>; cut(): void }): Promise<void> {
     return (this.#stopped ??= this.#stop(server));
   }
@@ -98,6 +98,7 @@ export class ServerCalls {
   async #stop(server: { close(): Promise<void>; cut(): void }): Promise<void> {
     this.#stopping = true;
     for (const stream of this.#streams) stream.abort();
+    this.#options.methods.endWaits();
     const timer = setTimeout(() => server.cut(), stopMs);
     await server.close().finally(() => clearTimeout(timer));
   }

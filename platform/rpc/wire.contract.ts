@@ -3,10 +3,12 @@ import { monitorEventLoopDelay, performance } from "node:perf_hooks";
 import { describe, it } from "node:test";
 import type { Call } from "../call/call.ts";
 import { refusalIn, refuse } from "../errors/refusal.ts";
+import { createInProcessRpc } from "./in-process.ts";
 import { implement } from "./rpc.ts";
 import type { Clients } from "./rpc.ts";
 import { callOf, greeterHandlers, GreeterService, tea } from "./test-greeter.ts";
-import { serveOver } from "./test-wire.ts";
+import { ReadingService, readThing } from "./rpc-waits.contract.ts";
+import { remotesOver, serveOver, silentLog } from "./test-wire.ts";
 import type { WireProtocol } from "./test-wire.ts";
 import { serveGreeter, stopProcess, WireApp } from "./test-wire-app.ts";
 import { wireAccess } from "./wire-access.contract.ts";
@@ -47,6 +49,20 @@ export function wireContract(wire: WireUnderTest): void {
           );
       }
       delays.disable();
+    });
+
+    it("RES-08: a server that stops ends reads that wait, which get what is there", async () => {
+      const thing = readThing();
+      const served = await serveOver(protocol, { services: { reading: [thing.route] } });
+      const remotes = await remotesOver(protocol, { reading: [served.address] });
+      const read = thing.nextRead();
+      const client = createInProcessRpc({ log: silentLog, remotes }).clientsFor("gateway").of("reading", ReadingService);
+      const reply = client.read({ sku: "tea", wait: { forMs: 10_000 } }, callOf());
+      await read;
+      await served.stop();
+      assert.equal((await reply).version, 1);
+      await served.rpc.stop();
+      remotes.close();
     });
 
     it("RES-03: a caller that disconnects ends all work behind it", async () => {

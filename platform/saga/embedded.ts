@@ -6,6 +6,7 @@ import { forbidInTransaction } from "../database/in-transaction.ts";
 import type { MigrationSet } from "../database/migrate.ts";
 import { sql } from "../database/sql.ts";
 import { refuse } from "../errors/refusal.ts";
+import { createChanges } from "../changes/changes.ts";
 import type { Ids } from "../ids/ids.ts";
 import type { Call } from "../call/call.ts";
 import type { Logger } from "../telemetry/logger.ts";
@@ -49,8 +50,15 @@ export function createSagas(init: SagasInit): SagasEngine {
   const options = { ...sagasDefaults, ...init.options };
   const store = createSagaStore(database);
   const definitions = new Map(init.definitions.map((definition) => [definition.name, definition]));
-  const owner = new SagaOwner({ service, store, definitions, name: init.ids.next("own"), clock, log, random, options });
+  const changes = createChanges({ versionsOf, log });
+  const onEnd = (id: string) => changes.announce([id]);
+  const owner = new SagaOwner({ service, store, definitions, name: init.ids.next("own"), clock, log, random, options, onEnd });
   const outcomes = createSagaOutcomes({ service, store, definitions, owner });
+
+  async function versionsOf(ids: readonly string[]) {
+    const rows = await store.findAll(ids);
+    return rows.map((row) => ({ id: row.id, version: Number(outcomes.resultOf(row).status !== "running") }));
+  }
 
   const check = (definition: AnySaga, call: Call) => {
     forbidInTransaction("a saga");
@@ -87,6 +95,7 @@ export function createSagas(init: SagasInit): SagasEngine {
       if (row === undefined) return undefined;
       return { ...outcomes.resultOf(row), name: row.name, user: row.call.user?.id };
     },
+    watch: (id) => changes.watch(id),
     async release(tx, name, subject) {
       await tx.run(sql`
         update sagas set released_at = ${clock.now()}

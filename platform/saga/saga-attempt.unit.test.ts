@@ -124,6 +124,7 @@ async function simulate(plan: { readonly faults: readonly Fault[]; readonly step
     begin: unused,
     conflictsWith: unused,
     find: unused,
+    findAll: unused,
     renew: unused,
     take: unused,
     anyAtWork: unused,

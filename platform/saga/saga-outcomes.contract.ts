@@ -29,6 +29,26 @@ export function sagaOutcomes({ app, step, done, database }: SagasSetup): void {
     assert.equal(await one.find("nothing"), undefined);
   });
 
+  it("wakes who watches a saga when it has ended: at once where it runs, and by polling in another process", async (t) => {
+    const gate = Promise.withResolvers<void>();
+    const { engine, trip, request } = app(t, (record) => [step(record, "a", () => gate.promise)]);
+    const [here, there] = [engine(), engine()];
+    const made = request();
+    const result = here.run(trip, made);
+    for (const one of [here, there]) {
+      const watch = one.watch(made.id);
+      watch.version = 0;
+      gate.resolve();
+      while ((await one.find(made.id))?.status !== "done") await watch.waker.wait(60_000);
+      watch.close();
+    }
+    assert.equal((await result).status, "done");
+    const late = there.watch(made.id);
+    late.version = 0;
+    await late.waker.wait(60_000);
+    late.close();
+  });
+
   it("writes twice when it succeeds", async (t) => {
     const { engine, trip, request } = app(t, (record) => ["a", "b", "c", "d"].map((each) => step(record, each)));
     const counted = countingDatabase(database());

@@ -22,6 +22,8 @@ interface Needs {
   readonly log: Logger;
   readonly random: () => number;
   readonly options: SagasOptions;
+  /** Called when an attempt at a saga has ended, and perhaps the saga. */
+  readonly onEnd: (id: string) => void;
 }
 
 interface Held {
@@ -101,7 +103,7 @@ export class SagaOwner {
 
   /** Runs a saga whose row this process has claimed. */
   run(row: SagaRow): void {
-    const { definitions, options, log } = this.#needs;
+    const { definitions, options, log, onEnd } = this.#needs;
     const definition = definitions.get(row.name);
     if (definition === undefined) throw new Error(`there is no saga ${row.name}`);
     this.#running.get(row.id)?.attempt.interrupt("lost"); // this process had it before, and its lease ended
@@ -109,6 +111,7 @@ export class SagaOwner {
     const ended = attempt.run().then((end) => {
       if (this.#running.get(row.id)?.attempt === attempt) this.#running.delete(row.id);
       if (this.#taken.delete(row.id) && this.#takeAgain) void this.#takeOver();
+      onEnd(row.id);
       if (end.status === "lost") log.warn({ saga: row.id, fence: String(row.fence) }, "a saga was taken over by another owner");
       return end;
     });

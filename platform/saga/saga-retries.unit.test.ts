@@ -61,6 +61,7 @@ async function attempt(tries: readonly Try[], random: () => number) {
     begin: unused,
     conflictsWith: unused,
     find: unused,
+    findAll: unused,
     renew: unused,
     take: unused,
     anyAtWork: unused,

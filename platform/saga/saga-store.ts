@@ -56,6 +56,8 @@ export interface SagaStore {
   /** The sagas that prevent another from beginning: that of the key first, then that of the subject. */
   conflictsWith(saga: Pick<NewSaga, "id" | "name" | "subject" | "key">): Promise<SagaRow[]>;
   find(id: string): Promise<SagaRow | undefined>;
+  /** Those that there are of these. */
+  findAll(ids: readonly string[]): Promise<SagaRow[]>;
   /** Stores that it is to be undone, and why. */
   undo(claim: SagaClaim, refusal: StoredRefusal): Promise<boolean>;
   end(claim: SagaClaim, end: StoredEnd, now: Date): Promise<boolean>;
@@ -107,6 +109,7 @@ export function createSagaStore(database: Database): SagaStore {
         where key = ${key} or id = ${id} or (name = ${name} and subject = ${subject} and released_at is null and status <> 'REFUSED')
         order by coalesce(key = ${key}, false) desc, coalesce(subject = ${subject}, false) desc`),
     find: (id) => database.maybe(sql`select ${columns} from sagas where id = ${id}`),
+    findAll: (ids) => database.rows(sql`select ${columns} from sagas where id = any (${ids}::text[])`),
     undo: ({ id, fence }, refusal) =>
       changed(
         database.run(sql`

@@ -2,6 +2,7 @@ import type { DescMessage, Message, MessageInitShape, MessageShape } from "@bufb
 import type { Transaction } from "../database/database.ts";
 import type { Refusal } from "../errors/refusal.ts";
 import type { Call } from "../call/call.ts";
+import type { Watch } from "../changes/changes.ts";
 
 /**
  * One step: what it does in another service, and how that is undone. Both are called with the idempotency key `<saga>/<step>`, and both may
@@ -82,6 +83,8 @@ export interface Sagas {
     request: Pick<SagaRequest<I>, "fingerprint" | "call"> & { readonly key: string },
   ): Promise<SagaResult<MessageShape<O>> | undefined>;
   find(id: string): Promise<FoundSaga | undefined>;
+  /** Notices the end of a saga: at once when this process runs it. Its version is 0 while it is running and 1 afterwards. */
+  watch(id: string): Watch;
   /** Frees the subject, because what its saga created does not exist any more: a new saga may begin for it. */
   release(tx: Transaction, name: string, subject: string): Promise<void>;
 }

@@ -7,7 +7,7 @@ import { closeQuietly, hasProtocolError } from "./kafka-client.ts";
 import type { KafkaClient, TopicState } from "./kafka-client.ts";
 import { addRecords, fromWindow, notifyListeners, recordsFrom } from "./partition-window.ts";
 import type { Chunk, FetchResponse, PartitionWindow, RecordListener } from "./partition-window.ts";
-import { Waker } from "../waker.ts";
+import { Waker } from "../../changes/waker.ts";
 
 const waitMs = 500;
 const fetchBytes = 8 * 1_048_576;

@@ -10,7 +10,7 @@ import { advance, leaseChannel, LeaseLost, releaseLeases, renewLeases, takeLease
 import type { Lease } from "../subscriptions/lease-store.ts";
 import { registerSubscriptions } from "../subscriptions/subscription-store.ts";
 import { untilAborted } from "../until-aborted.ts";
-import { Waker } from "../waker.ts";
+import { Waker } from "../../changes/waker.ts";
 import type { Wakeups } from "../wakeups.ts";
 import { hasProtocolError } from "./kafka-client.ts";
 import type { KafkaClient } from "./kafka-client.ts";

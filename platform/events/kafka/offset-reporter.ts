@@ -1,6 +1,6 @@
 import type { Logger } from "../../telemetry/logger.ts";
 import type { KafkaClient } from "./kafka-client.ts";
-import { Waker } from "../waker.ts";
+import { Waker } from "../../changes/waker.ts";
 
 const intervalMs = 5_000;
 

@@ -11,7 +11,7 @@ import type { LogPage } from "./read-log.ts";
 import { beginning, comparePositions, positionOf } from "../position.ts";
 import type { Position } from "../position.ts";
 import { readRelayCheckpoint } from "./relay-checkpoint.ts";
-import { Waker } from "../waker.ts";
+import { Waker } from "../../changes/waker.ts";
 import type { Wakeups } from "../wakeups.ts";
 
 interface ReaderNeeds {

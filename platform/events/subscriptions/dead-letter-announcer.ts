@@ -2,7 +2,7 @@ import type { Database } from "../../database/database.ts";
 import { backoffMs } from "../../retry/backoff.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import { untilAborted } from "../until-aborted.ts";
-import { Waker } from "../waker.ts";
+import { Waker } from "../../changes/waker.ts";
 import { recordAnnounced, unannouncedDeadLetters } from "./dead-letter-store.ts";
 import type { DeadLetter } from "./dead-letter-store.ts";
 

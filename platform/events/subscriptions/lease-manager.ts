@@ -3,7 +3,7 @@ import { performance } from "node:perf_hooks";
 import { crc32 } from "node:zlib";
 import type { Database } from "../../database/database.ts";
 import type { Logger } from "../../telemetry/logger.ts";
-import { Waker } from "../waker.ts";
+import { Waker } from "../../changes/waker.ts";
 import { fairShare } from "./fair-share.ts";
 import { freeLeases, leaseChannel, releaseLeases, renewLeases, takeLeases } from "./lease-store.ts";
 import { registerMember, removeMember } from "./member-store.ts";

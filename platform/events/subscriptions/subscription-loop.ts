@@ -8,7 +8,7 @@ import { eventSchemas } from "../event-schemas.ts";
 import type { Subscription } from "../events.ts";
 import type { EventSource } from "../transport/event-source.ts";
 import { untilAborted } from "../until-aborted.ts";
-import { Waker } from "../waker.ts";
+import { Waker } from "../../changes/waker.ts";
 import { LeaseSession } from "./lease-session.ts";
 import type { LeaseSessionNeeds } from "./lease-session.ts";
 import { LeaseLost } from "./lease-store.ts";

@@ -5,7 +5,7 @@ import type { Clients } from "../../rpc/rpc.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import { beginning } from "../position.ts";
 import type { Position } from "../position.ts";
-import { Waker } from "../waker.ts";
+import { Waker } from "../../changes/waker.ts";
 import type { Wakeups } from "../wakeups.ts";
 
 const waitMs = 4_000;

@@ -102,9 +102,12 @@ describe("checkout: while a service is unavailable", () => {
     const { cart, id, recover } = await begun("unavailable", "orders.createOrder");
     assert.deepEqual((await app.checkout.getCheckout({ checkout: id }, shopper())).status, CheckoutStatus.RUNNING);
     const again = app.checkout.placeOrder({ cart }, shopper(`late ${cart}`));
+    const waiting = app.checkout.getCheckout({ checkout: id, wait: { forMs: 10_000 } }, shopper());
     recover();
     await app.settle();
     const checkout = await app.checkout.getCheckout({ checkout: id }, shopper());
+    assert.deepEqual(await waiting, checkout, "one who waits gets it when it has ended");
+    assert.deepEqual(await app.checkout.getCheckout({ checkout: id, wait: { forMs: 10_000 } }, shopper()), checkout);
     assert.equal(checkout.status, CheckoutStatus.PLACED);
     assert.deepEqual(orderOf(await again), checkout.order);
     assert.deepEqual(await app.orders.getOrder({ order: checkout.order!.id }, shopper()), checkout.order);

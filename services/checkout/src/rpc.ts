@@ -2,6 +2,7 @@ import { CheckoutService, CheckoutStatus } from "@kontor/contracts/gen/kontor/ch
 import { ownKey } from "@kontor/platform/rpc/keyed.ts";
 import { implement } from "@kontor/platform/rpc/rpc.ts";
 import type { Route } from "@kontor/platform/rpc/rpc.ts";
+import { waiting } from "@kontor/platform/rpc/waiting.ts";
 import { beginCheckout } from "./begin-checkout.ts";
 import type { CheckoutNeeds } from "./begin-checkout.ts";
 import { viewCheckout } from "./view-checkout.ts";
@@ -16,6 +17,10 @@ export function checkoutRoute(needs: CheckoutNeeds): Route {
       if (result.status === "done") return { outcome: { case: "order", value: result.reply } };
       return { outcome: { case: "checkout", value: { id: result.id, status: CheckoutStatus.RUNNING } } };
     }),
-    getCheckout: ({ checkout }, call) => viewCheckout(needs.sagas, checkout, call),
+    getCheckout: waiting({
+      read: ({ checkout }, call) => viewCheckout(needs.sagas, checkout, call),
+      isPending: ({ status }) => status === CheckoutStatus.RUNNING,
+      watch: ({ checkout }) => needs.sagas.watch(checkout),
+    }),
   });
 }

@@ -68,6 +68,11 @@ export async function readOrdersOrVoid(queries: Queries, ids: readonly string[])
   return new Map(rows.map((row) => [row.id, row.status === "VOID" ? "VOID" : storedOrder(row)]));
 }
 
+/** The versions of those of the orders that exist. */
+export function orderVersions(queries: Queries, ids: readonly string[]): Promise<{ id: string; version: number }[]> {
+  return queries.rows(sql`select id, version from orders where id = any(${ids}::text[])`);
+}
+
 export interface OrderFilter {
   readonly customer: string | undefined;
   readonly status: OrderStatus;

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { OrderStatus } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
 import type { OrderChange } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
+import { sql } from "@kontor/platform/database/sql.ts";
 import { refusalIn } from "@kontor/platform/errors/refusal.ts";
 import { testCall } from "@kontor/platform/testing/test-services.ts";
 import { openTestOrders } from "./open-test-orders.ts";
@@ -45,6 +46,50 @@ describe("watching an order", () => {
     const app = await openTestOrders();
     const order = await app.place();
     const reading = Array.fromAsync(app.orders.watchOrder({ order: order.id }, asCustomer("usr_other")));
+    await assert.rejects(reading, (error) => refusalIn(error)?.reason === "NOT_FOUND");
+  });
+});
+
+describe("waiting for an order", () => {
+  const wait = { forMs: 10_000 };
+
+  it("ORD-06 PAY-06: a read that waits gets the order when it is paid, and after its next change when it knows that version", async () => {
+    const app = await openTestOrders();
+    const order = await app.place();
+    const call = asCustomer(order.customer);
+    const paying = app.orders.getOrder({ order: order.id, wait }, call);
+    await app.pay(order);
+    const paid = await paying;
+    assert.deepEqual([paid.version, OrderStatus[paid.status]], [2, "PAID"]);
+    assert.deepEqual(await app.orders.getOrder({ order: order.id, wait }, call), paid, "a paid order waits for nothing");
+    const changing = app.orders.getOrder({ order: order.id, wait: { ...wait, afterVersion: 2 } }, call);
+    await app.orders.cancelOrder({ order: order.id }, call);
+    assert.ok((await changing).version > 2);
+    const cancelled = await app.orders.getOrder({ order: order.id, wait }, call);
+    assert.deepEqual([OrderStatus[cancelled.status], cancelled.cancelling], ["CANCELLED", false]);
+  });
+
+  it("ORD-06: a change of which no message came is found by polling", async () => {
+    const app = await openTestOrders();
+    const order = await app.place();
+    const changing = app.orders.getOrder({ order: order.id, wait }, asCustomer(order.customer));
+    await app.services.get("orders")!.database.run(sql`update orders set version = version + 1 where id = ${order.id}`);
+    assert.equal((await changing).version, 2);
+  });
+
+  it("ORD-06: reads of many orders wait together, each for its own", async () => {
+    const app = await openTestOrders();
+    const orders = await Promise.all(Array.from({ length: 20 }, () => app.place()));
+    const waiting = orders.map(({ id }) => app.orders.getOrder({ order: id, wait }, asCustomer("usr_test")));
+    for (const order of orders) await app.orders.cancelOrder({ order: order.id }, asCustomer("usr_test"));
+    for (const [nth, order] of (await Promise.all(waiting)).entries())
+      assert.deepEqual([order.id, OrderStatus[order.status]], [orders[nth]!.id, "CANCELLED"]);
+  });
+
+  it("shows an order to nobody else", async () => {
+    const app = await openTestOrders();
+    const order = await app.place();
+    const reading = app.orders.getOrder({ order: order.id, wait }, asCustomer("usr_other"));
     await assert.rejects(reading, (error) => refusalIn(error)?.reason === "NOT_FOUND");
   });
 });

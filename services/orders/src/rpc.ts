@@ -1,8 +1,9 @@
-import { OrdersService } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
+import { OrdersService, OrderStatus } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
 import type { Order } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
 import { keyed, keyedSteps } from "@kontor/platform/rpc/keyed.ts";
 import { implement } from "@kontor/platform/rpc/rpc.ts";
 import type { Route } from "@kontor/platform/rpc/rpc.ts";
+import { waiting } from "@kontor/platform/rpc/waiting.ts";
 import type { ServiceContext } from "@kontor/platform/service/service.ts";
 import { cancelVisibleOrder } from "./cancel-order.ts";
 import type { CancelNeeds } from "./cancel-order.ts";
@@ -29,7 +30,11 @@ export function ordersRoute(needs: Needs): Route {
       const { items, ...next } = await visibleOrders(database, request, call);
       return { items: items.map(reply), ...next };
     },
-    getOrder: async (request, call) => reply(await visibleOrder(database, request.order, call)),
+    getOrder: waiting({
+      read: async (request, call) => reply(await visibleOrder(database, request.order, call)),
+      isPending: ({ status, cancelling }) => status === OrderStatus.PENDING || cancelling,
+      watch: ({ order }) => needs.watch.watch(order),
+    }),
     getOrderHistory: async (request, call) => {
       const { id } = await visibleOrder(database, request.order, call);
       return { items: (await events.history(database, id)).map(changeMessage) };

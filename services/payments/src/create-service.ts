@@ -1,3 +1,4 @@
+import { createChanges } from "@kontor/platform/changes/changes.ts";
 import type { Service, ServiceContext } from "@kontor/platform/service/service.ts";
 import { queue } from "@kontor/platform/tasks/tasks.ts";
 import { checkAttempt, giveAttemptBack } from "./attempt.ts";
@@ -5,6 +6,7 @@ import { builtinProvider } from "./builtin-provider.ts";
 import { attemptCheckQueue, giveBackQueue, refundQueue } from "./channels.ts";
 import type { PaymentNeeds } from "./needs.ts";
 import { createPaymentBatches } from "./payment-batches.ts";
+import { paymentVersions } from "./payment-store.ts";
 import { providerConnection } from "./provider-connection.ts";
 import type { Provider } from "./provider.ts";
 import { doRefund } from "./refund.ts";
@@ -21,7 +23,10 @@ export function createService(context: ServiceContext<PaymentsSettings>): Servic
 
 /** Payments with any provider. */
 export function createPayments(context: ServiceContext, provider: Provider): Service {
-  const needs: PaymentNeeds = { ...context, provider, payments: createPaymentBatches(context) };
+  const { database, cache, log } = context;
+  const versionsOf = (payments: readonly string[]) => paymentVersions(database, payments);
+  const changes = createChanges({ versionsOf, messages: { cache, channel: "payments.changed" }, log });
+  const needs: PaymentNeeds = { ...context, provider, changes, payments: createPaymentBatches({ ...context, changes }) };
   const check = checkAttempt(needs);
   const giveBack = giveAttemptBack(needs);
   const refund = doRefund(needs);

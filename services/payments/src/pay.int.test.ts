@@ -69,6 +69,27 @@ describe("payments: paying", () => {
     assert.equal(refunded.version, 7);
   });
 
+  it("PAY-03: a read that waits gets the payment after its next change, at once when nothing is awaited", async () => {
+    const wait = { forMs: 10_000 };
+    const { payment, attempt } = await app.attempted();
+    const paying = app.client.getPayment({ payment, wait: { ...wait, afterVersion: 2 } }, shopper());
+    app.provider.pay(attempt);
+    await app.webhook(attempt);
+    const paid = await paying;
+    assert.deepEqual([paid.version, paid.status], [3, PaymentStatus.CAPTURED]);
+    assert.deepEqual(await app.client.getPayment({ payment, wait }, shopper()), paid);
+    app.provider.fault = (operation) => (operation === "refund" ? "unavailable" : undefined);
+    await app.client.createRefund({ payment }, admin());
+    const refunding = app.client.getPayment({ payment, wait }, shopper());
+    app.provider.fault = () => undefined;
+    await app.client.refundPayment({ payment }, testCall());
+    assert.equal((await refunding).status, PaymentStatus.REFUNDED);
+    const { id } = await app.open();
+    const closing = app.client.getPayment({ payment: id, wait }, shopper());
+    await app.client.closePayment({ payment: id }, testCall());
+    assert.equal((await closing).status, PaymentStatus.CLOSED);
+  });
+
   it("MSG-13: events name who acted and when: the shopper, the provider", async () => {
     const { payment, attempt } = await app.attempted();
     app.provider.pay(attempt);

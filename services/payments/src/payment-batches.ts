@@ -3,13 +3,14 @@ import type { BatchItem, Outcome } from "@kontor/platform/batch/batch.ts";
 import { createLookup } from "@kontor/platform/batch/lookup.ts";
 import { writeAll } from "@kontor/platform/batch/write-all.ts";
 import type { Call } from "@kontor/platform/call/call.ts";
+import type { Changes } from "@kontor/platform/changes/changes.ts";
 import type { ServiceContext } from "@kontor/platform/service/service.ts";
 import { opened } from "./payment.ts";
 import type { PaymentRecord } from "./payment.ts";
 import { findPayments, findPaymentsBySecret, insertPaymentsSql, noSuchPayment, savedPayment, writingOf } from "./payment-store.ts";
 import type { Saving } from "./payment-store.ts";
 
-type Needs = Pick<ServiceContext, "database" | "events" | "tasks">;
+type Needs = Pick<ServiceContext, "database" | "events" | "tasks"> & { readonly changes: Changes };
 
 /** Decides on a payment as it is: undefined when there is nothing to do. It may be called again, for a payment that was changed meanwhile. */
 export type Decide = (payment: PaymentRecord) => Saving | undefined;
@@ -81,7 +82,8 @@ async function changeAll(needs: Needs, items: readonly BatchItem<Change>[]): Pro
     return saving === undefined ? { payment } : { ...saving, call };
   });
   const savings = decided.filter((one) => "decision" in one);
-  const written = savings.length === 0 ? new Set() : await writeAll(needs, writingOf(savings));
+  const written = savings.length === 0 ? new Set<string>() : await writeAll(needs, writingOf(savings));
+  if (written.size > 0) needs.changes.announce([...written]);
   return decided.map((one) => {
     if (one instanceof Error) return one;
     if (!("decision" in one)) return one.payment;

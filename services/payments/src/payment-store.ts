@@ -1,5 +1,6 @@
 import { writeAllIn } from "@kontor/platform/batch/write-all.ts";
 import type { Writing } from "@kontor/platform/batch/write-all.ts";
+import type { Changes } from "@kontor/platform/changes/changes.ts";
 import type { Queries, Transaction } from "@kontor/platform/database/database.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import type { Sql } from "@kontor/platform/database/sql.ts";
@@ -54,6 +55,11 @@ export async function findPaymentsBySecret(queries: Queries, secrets: readonly s
 /** Refuses with NOT_FOUND. */
 export async function readPayment(queries: Queries, id: string): Promise<PaymentRecord> {
   return present(await queries.maybe<Row>(sql`select ${columns} from payments where id = ${id}`));
+}
+
+/** The versions of those of the payments that exist. */
+export function paymentVersions(queries: Queries, ids: readonly string[]): Promise<{ id: string; version: number }[]> {
+  return queries.rows(sql`select id, version from payments where id = any(${ids}::text[])`);
 }
 
 /** `insert into payments … returning id`; none for an id that is taken. Inserted in the order of their ids, so that two batches cannot wait for each other. */
@@ -121,7 +127,7 @@ export function savedPayment(saving: Saving): PaymentRecord {
 
 /** Stores a decision about a payment that the transaction has locked, with its events and tasks, in one statement. Gives the payment as stored. */
 export async function savePayment(
-  seams: Pick<ServiceContext, "events" | "tasks">,
+  seams: Pick<ServiceContext, "events" | "tasks"> & { readonly changes: Changes },
   tx: Transaction,
   decision: Decision,
   { call, at, tasks = [] }: Omit<Saving, "decision"> & { readonly call: Call },
@@ -129,6 +135,7 @@ export async function savePayment(
   const saving = { decision, at, tasks, call };
   const written = await writeAllIn(tx, seams, writingOf([saving]));
   if (written.size !== 1) throw new Error(`payment ${decision.payment.id} was not locked`);
+  tx.afterCommit(() => seams.changes.announce([decision.payment.id]));
   return savedPayment(saving);
 }
 

@@ -1,8 +1,9 @@
-import { PaymentsService, PaymentStatus } from "@kontor/contracts/gen/kontor/payments/v1/payments_pb.js";
+import { PaymentsService, PaymentStatus, RefundStatus } from "@kontor/contracts/gen/kontor/payments/v1/payments_pb.js";
 import type { Payment } from "@kontor/contracts/gen/kontor/payments/v1/payments_pb.js";
 import { keyed } from "@kontor/platform/rpc/keyed.ts";
 import { implement } from "@kontor/platform/rpc/rpc.ts";
 import type { Route } from "@kontor/platform/rpc/rpc.ts";
+import { waiting } from "@kontor/platform/rpc/waiting.ts";
 import { completePayment, createAttempt } from "./attempt.ts";
 import { closePayment } from "./close-payment.ts";
 import type { PaymentNeeds } from "./needs.ts";
@@ -26,7 +27,12 @@ export function paymentsRoute(needs: PaymentNeeds): Route {
   const reply = (payment: PaymentRecord): Payment => paymentMessage(payment, needs.config.publicUrl);
 
   return implement(PaymentsService, {
-    getPayment: async (request, call) => reply(await visiblePayment(needs, request.payment, call)),
+    getPayment: waiting({
+      read: async (request, call) => reply(await visiblePayment(needs, request.payment, call)),
+      isPending: ({ status, refunds }) =>
+        status === PaymentStatus.OPEN || refunds.some((refund) => refund.status === RefundStatus.REFUND_PENDING),
+      watch: ({ payment }) => needs.changes.watch(payment),
+    }),
     createAttempt: async (request, call) => attemptMessage(await attempt(await visiblePayment(needs, request.payment, call), call)),
     completePayment: async (request, call) => reply(await complete(await visiblePayment(needs, request.payment, call), call)),
     createRefund: keyed((request, call, tx) => createRefund(needs, tx, request, call)),
