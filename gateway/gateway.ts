@@ -16,6 +16,7 @@ import { createEdge } from "./edge/edge.ts";
 import type { Edge } from "./edge/edge.ts";
 import { identityKeys, identitySessions } from "./edge/identity-client.ts";
 import { OpenStreams } from "./edge/open-streams.ts";
+import { OpenWaits } from "./edge/open-waits.ts";
 import { reasonsOf } from "./edge/problem.ts";
 import { createRateLimiter, rateLimitDefaults } from "./edge/rate-limits.ts";
 import type { Count, RateLimits } from "./edge/rate-limits.ts";
@@ -74,6 +75,8 @@ export interface GatewayOptions {
   readonly limits?: Partial<ConcurrencyLimits>;
   /** How many requests may wait, for all services: 2,000; beyond that only within each service's share of them. */
   readonly waitingMax?: number;
+  /** How many reads may wait for a change: 2,000. Beyond that they are responded to at once. */
+  readonly waitsMax?: number;
   /** How long a request may take to arrive: 15 s. Slower senders get 408. */
   readonly arrivalMs?: number;
   /** Origins whose pages may call the API; none unless named. */
@@ -106,6 +109,7 @@ export function createGateway(options: GatewayOptions): Gateway {
   const cors = corsFor(options.origins ?? []);
   const responder = createResponder({ reasons, security, cors, log, draining: () => draining });
   const streams = new OpenStreams();
+  const waits = new OpenWaits(options.waitsMax);
   const budget = new BodyBudget(options.bodyBytesTotalMax ?? 64 * 1024 * 1024);
   const bodies = new BodyReader({ bytesMax: options.bodyBytesMax ?? 256 * 1024, budget });
   const isReady = async (): Promise<boolean> => !draining && (await ready());
@@ -113,7 +117,7 @@ export function createGateway(options: GatewayOptions): Gateway {
   const targets = [...targetsOf(rpc)];
   const routes = restRoutes(targets);
   const edge = edgeFor(options);
-  const rest = createRestBinding({ edge, bodies, streams: new EventStreams(streams), responder, cors });
+  const rest = createRestBinding({ edge, bodies, streams: new EventStreams(streams), waits, responder, cors });
   const connect = new ConnectBinding({ edge, bodies, streams, responder, cors });
   const table = createRouteTable([...pages, ...routes.map(rest), ...connectRoutes(targets).map((route) => connect.route(route))]);
   const handle = createHandler({ routes: table, responder, cors });
@@ -130,6 +134,7 @@ export function createGateway(options: GatewayOptions): Gateway {
         if (!server.listening) return;
         if (drainMs > 0) await new Promise((resolve) => setTimeout(resolve, drainMs));
         streams.end();
+        waits.end();
         await server.close(stopMs);
       })()),
   };

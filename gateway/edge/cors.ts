@@ -30,5 +30,5 @@ export function corsFor(origins: readonly string[]): Cors {
 }
 
 const allowed =
-  "Authorization, Connect-Protocol-Version, Connect-Timeout-Ms, Content-Type, Idempotency-Key, If-None-Match, X-Correlation-Id, Traceparent";
-const exposed = "ETag, Location, RateLimit, RateLimit-Policy, Retry-After, X-Correlation-Id, WWW-Authenticate";
+  "Authorization, Connect-Protocol-Version, Connect-Timeout-Ms, Content-Type, Idempotency-Key, If-None-Match, Prefer, X-Correlation-Id, Traceparent";
+const exposed = "ETag, Location, Preference-Applied, RateLimit, RateLimit-Policy, Retry-After, X-Correlation-Id, WWW-Authenticate";

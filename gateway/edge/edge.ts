@@ -32,7 +32,7 @@ export interface Invocation {
   readonly timeoutMs?: number;
 }
 
-/** A stream's request, open until the signal aborts or the time is over. */
+/** A request that lasts until the signal aborts or the time is over: of a stream, or of a read that waits for a change. */
 export interface Opening {
   readonly principal: Principal;
   readonly message: Message;
@@ -54,6 +54,11 @@ export interface Edge {
   permit(exchange: Exchange, target: Target, principal: Principal, options: AdmissionOptions): Promise<void> | undefined;
   /** Calls the method once its service has room. Refuses `OVERLOADED`, and `RATE_LIMITED` after too many wrong secrets from one address. */
   invoke(exchange: Exchange, target: Target, invocation: Invocation): Promise<Message>;
+  /**
+   * Calls a method that waits for a change. Waits are not counted by the concurrency limiters here, because they last and mostly wait; their
+   * reads are counted where the service runs.
+   */
+  wait(exchange: Exchange, target: Target, waiting: Opening): Promise<Message>;
   /** Opens the method's stream. Streams are not counted by the concurrency limiters: they last, and mostly wait. */
   open(exchange: Exchange, target: Target, opening: Opening): AsyncIterable<Message>;
 }
@@ -106,6 +111,14 @@ export function createEdge({ authenticate, rateLimiter, bruteForceLimits, concur
         throw blameRejectedToken(error, principal.rejectedToken);
       } finally {
         limiter.leave();
+      }
+    },
+    async wait({ trace, correlation }, target, { principal, message, durationMs, signal }) {
+      const deadlineMs = performance.now() + durationMs + timeoutMs;
+      try {
+        return await target.invoke(message, new Call({ caller: edgeCaller, user: principal.user, deadlineMs, trace, correlation, signal }));
+      } catch (error) {
+        throw blameRejectedToken(error, principal.rejectedToken);
       }
     },
     open({ trace, correlation }, target, { principal, message, durationMs, signal }) {

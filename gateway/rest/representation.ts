@@ -8,6 +8,12 @@ export interface Representation extends RestResponse {
   readonly etag: string | undefined;
 }
 
+export interface RepresentationOptions {
+  readonly keeps: boolean;
+  /** The version that is part of the entity tag. */
+  readonly versionOf?: ((message: Message) => number | undefined) | undefined;
+}
+
 export type Represent = (message: Message) => Representation;
 
 /** Longer bodies are kept as bytes: a text is converted to bytes each time that it is sent. */
@@ -17,11 +23,11 @@ const keptCharsMax = 4_096;
  * Writes the responses to a method's reads. With `keeps` the response to a message is kept for as long as the message is: a service that caches
  * its replies gives the same message, which nobody changes, for many requests.
  */
-export function representationWriter(write: WriteResponse, { keeps }: { readonly keeps: boolean }): Represent {
+export function representationWriter(write: WriteResponse, { keeps, versionOf }: RepresentationOptions): Represent {
   const represent = (message: Message): Representation => {
     const { status, headers, body, page } = write(message);
     if (status !== 200 || body === undefined) return { status, headers, body, page, etag: undefined };
-    const etag = etagOf(body);
+    const etag = etagOf(body, versionOf?.(message));
     return { status, headers: [...headers, "ETag", etag], body, page, etag };
   };
   if (!keeps) return represent;

@@ -11,6 +11,8 @@ import { requestReader } from "./request-message.ts";
 import type { ReadRequest } from "./request-message.ts";
 import { responseWriter } from "./response-writer.ts";
 import type { WriteResponse } from "./response-writer.ts";
+import { waitFields } from "./waiting-read.ts";
+import type { WaitFields } from "./waiting-read.ts";
 
 /** A method at one verb and path, as its contract says. */
 export interface RestRoute {
@@ -29,6 +31,8 @@ export interface RestRoute {
   readonly represent: Represent;
   /** For a method that streams its responses. */
   readonly stream: StreamFields | undefined;
+  /** For a method whose clients may wait for a change. */
+  readonly wait: WaitFields | undefined;
   readonly cacheControl: string;
 }
 
@@ -48,6 +52,7 @@ function restRoute(target: Target, binding: HttpBinding): RestRoute {
     if (!names.has(name)) throw new Error(`${binding.path}: ${method.input.typeName} has no field ${name}`);
   const readOnly = binding.verb === "GET";
   const write = responseWriter(contract);
+  const wait = waitFields(contract);
   const cacheControl = isPublic && rest !== undefined && rest.cacheControl !== "" ? rest.cacheControl : "no-store";
   return {
     target,
@@ -60,8 +65,9 @@ function restRoute(target: Target, binding: HttpBinding): RestRoute {
     read: requestReader(contract, binding),
     write,
     // What everybody gets alike is what services cache.
-    represent: representationWriter(write, { keeps: cacheControl !== "no-store" }),
+    represent: representationWriter(write, { keeps: cacheControl !== "no-store", versionOf: wait?.versionOf }),
     stream: streams ? streamFields(contract) : undefined,
+    wait,
     cacheControl,
   };
 }

@@ -4,7 +4,7 @@ import type { Clock } from "../clock/clock.ts";
 import type { Database } from "../database/database.ts";
 import type { Sql } from "../database/sql.ts";
 import { refusalIn } from "../errors/refusal.ts";
-import { Waker } from "../events/waker.ts";
+import { Waker } from "../changes/waker.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { finishTasks } from "./task-store.ts";
 import type { ClaimedTask } from "./task-store.ts";

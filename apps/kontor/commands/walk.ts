@@ -132,7 +132,7 @@ async function pay({ call }: Customer, token: string, { id, paymentUrl }: Order)
   await call(String(paid.location), { expect: 200, show: ({ text }) => /<h1>([^<]*)/.exec(text)?.[1] ?? "" });
   await until(
     "the order to be paid",
-    async () => (await call(`/v1/orders/${id}`, { token, expect: 200, quiet: true })).json.status === "PAID" || undefined,
+    async () => (await call(`/v1/orders/${id}`, { token, waits: true, expect: 200, quiet: true })).json.status === "PAID" || undefined,
   );
   await call(`/v1/orders/${id}`, {
     token,

@@ -17,6 +17,8 @@ export interface CallOptions {
   readonly form?: Readonly<Record<string, string>>;
   readonly token?: string;
   readonly key?: string;
+  /** Whether the response may wait for a change, for 10 s. */
+  readonly waits?: boolean;
   /** The status that it must have. */
   readonly expect: number;
   /** What is printed under the call: the interesting part of the response. */
@@ -40,7 +42,7 @@ export function createCalls(output: Output, api: string) {
 
   /** Throws `CommandError` when there is no response, or one with another status than expected. */
   return async (url: string, options: CallOptions): Promise<HttpResponse> => {
-    const { method = "GET", json, form, token, key, expect, show, quiet = false } = options;
+    const { method = "GET", json, form, token, key, waits = false, expect, show, quiet = false } = options;
     const address = url.startsWith("http") ? url : api + url;
     const startedMs = performance.now();
     let response: Response;
@@ -54,6 +56,7 @@ export function createCalls(output: Output, api: string) {
           ...(json !== undefined && { "content-type": "application/json" }),
           ...(token !== undefined && { authorization: `Bearer ${token}` }),
           ...(key !== undefined && { "idempotency-key": key }),
+          ...(waits && { prefer: "wait=10" }),
         },
         ...(json !== undefined && { body: JSON.stringify(json) }),
         ...(form !== undefined && { body: new URLSearchParams(form) }),
