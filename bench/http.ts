@@ -3,6 +3,8 @@ import { Client } from "undici";
 export interface Answer {
   readonly status: number;
   readonly location: string;
+  /** The header `Preference-Applied`; empty without it. */
+  readonly applied: string;
   readonly text: string;
 }
 
@@ -17,18 +19,33 @@ export class Connection {
   async request(
     method: "GET" | "POST",
     path: string,
-    options: { readonly token?: string; readonly key?: string; readonly json?: unknown; readonly form?: string } = {},
+    options: {
+      readonly token?: string;
+      readonly key?: string;
+      readonly prefer?: string;
+      readonly json?: unknown;
+      readonly form?: string;
+    } = {},
   ): Promise<Answer> {
-    const { token, key, json, form } = options;
+    const { token, key, prefer, json, form } = options;
     const headers: Record<string, string> = {};
     if (token !== undefined) headers["authorization"] = `Bearer ${token}`;
     if (key !== undefined) headers["idempotency-key"] = key;
+    if (prefer !== undefined) headers["prefer"] = prefer;
     if (json !== undefined) headers["content-type"] = "application/json";
     if (form !== undefined) headers["content-type"] = "application/x-www-form-urlencoded";
     const body = json === undefined ? (form ?? null) : JSON.stringify(json);
     const answer = await this.#client.request({ method, path, headers, body });
-    const location = answer.headers["location"];
-    return { status: answer.statusCode, location: typeof location === "string" ? location : "", text: await answer.body.text() };
+    const headerOf = (name: string): string => {
+      const value = answer.headers[name];
+      return typeof value === "string" ? value : "";
+    };
+    return {
+      status: answer.statusCode,
+      location: headerOf("location"),
+      applied: headerOf("preference-applied"),
+      text: await answer.body.text(),
+    };
   }
 
   close(): Promise<void> {
