@@ -182,6 +182,32 @@ export function firstOrder(topology: Topology): void {
       assert.equal(over.status, 204, "a browser does not connect again to an order that changes no more");
     });
 
+    it("ORD-06 PAY-03: a read that prefers to wait gets the next change when it comes, and 304 when the time is over", async () => {
+      const wait = { Prefer: "wait=10" };
+      const { body: order } = await ada.order([{ sku, quantity: 1 }]);
+      const [orderPath, paymentPath] = [`/v1/orders/${order.id}`, `/v1/payments/${order.payment.id}`];
+      const unpaid = await ada.expect(200, "GET", orderPath);
+      const etag = unpaid.headers.get("etag")!;
+      const over = await ada.expect(304, "GET", orderPath, { headers: { Prefer: "wait=1", "If-None-Match": etag } });
+      assert.equal(over.headers.get("preference-applied"), "wait=1");
+      const waiting = [
+        ada.call("GET", orderPath, { headers: wait }),
+        ada.call("GET", orderPath, { headers: { ...wait, "If-None-Match": etag } }),
+      ];
+      await ada.pay(order.payment.url);
+      for (const paid of [...(await Promise.all(waiting)), await ada.expect(200, "GET", orderPath, { headers: wait })])
+        assert.deepEqual([paid.status, paid.body.status, paid.headers.get("preference-applied")], [200, "PAID", "wait=10"]);
+      const captured = await ada.expect(200, "GET", paymentPath, { headers: wait });
+      assert.equal(captured.body.status, "CAPTURED");
+      const known = { ...wait, "If-None-Match": captured.headers.get("etag")! };
+      const refunding = ada.expect(200, "GET", paymentPath, { headers: known });
+      await ada.expect(200, "POST", `/v1/orders/${order.id}/cancel`, { json: {} });
+      assert.ok((await refunding).body.version > captured.body.version);
+      await ada.expect(404, "GET", "/v1/checkouts/chk_none", { headers: wait });
+      const ignored = await ada.expect(200, "GET", orderPath, { headers: { Prefer: "wait=soon, respond-async" } });
+      assert.equal(ignored.headers.get("preference-applied"), null);
+    });
+
     it("CAT-11 CAT-07: what is ordered is soon not available any more in the catalogue", async () => {
       const listed = async () => (await ada.expect(200, "GET", "/v1/products?limit=5")).body.items;
       // Of something that nothing else happens to.
@@ -204,8 +230,15 @@ export function firstOrder(topology: Topology): void {
       assert.equal(code, 0, output);
     });
 
-    it("RES-08: on SIGTERM it exits with 0", async () => {
+    it("RES-08: on SIGTERM it exits with 0, and who waits gets a response", async () => {
+      const { body: order } = await ada.order([{ sku, quantity: 1 }]);
+      const etag = (await ada.expect(200, "GET", `/v1/orders/${order.id}`)).headers.get("etag")!;
+      const sent = ada.call("GET", `/v1/orders/${order.id}`, { headers: { Prefer: "wait=10", "If-None-Match": etag } });
+      // Another request on its own connection has been responded to since: this one waits.
+      await ada.expect(200, "GET", `/v1/orders/${order.id}`);
       assert.equal(await shop.stop(), 0);
+      // Where its service has stopped first, it is told to come again.
+      assert.ok([304, 503].includes((await sent).status));
     });
   });
 }
