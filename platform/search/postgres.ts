@@ -2,9 +2,13 @@ import type { Database } from "../database/database.ts";
 import type { MigrationSet } from "../database/migrate.ts";
 import { sql } from "../database/sql.ts";
 import { addWords, correctSpelling } from "./spelling.ts";
+import { copiedPage } from "./copied-page.ts";
+import { createIndexCopy } from "./index-copy.ts";
+import type { IndexCopy } from "./index-copy.ts";
 import { ascending } from "./numbers.ts";
 import { nothingFound, pageOf, readQuery } from "./read-query.ts";
 import { keyCountOf } from "./search-cursor.ts";
+import type { Position } from "./search-cursor.ts";
 import { facetsSql, pageSql } from "./search-sql.ts";
 import type { IndexQuery, PageRow } from "./search-sql.ts";
 import type { Search, SearchDocument, SearchIndex, SearchResult } from "./search.ts";
@@ -18,22 +22,33 @@ export const searchMigrations: MigrationSet = { scope: "search", folder: new URL
 
 const putAtOnce = 200;
 const facetValuesMax = 100;
+const copiedMaxByDefault = 100_000;
 const analyzeFirstAfter = 500;
 
 export interface PostgresSearchOptions {
   readonly database: Database;
+  /**
+   * How many documents an index may have whose facets are counted in a copy in memory: 100,000 by default, which take about 35 MB. Facets of
+   * larger ones are counted by PostgreSQL, each time from the beginning.
+   */
+  readonly copiedMax?: number;
 }
 
 /**
  * Search in the service's own database, which never loses an index. A usual query is one statement over one GIN index. A text with a word
  * that is in no document is searched for again with the nearest words. The first 16 words of a text count, and up to 100 values of a facet.
  */
-export function createPostgresSearch({ database }: PostgresSearchOptions): Search {
+export function createPostgresSearch({ database, copiedMax = copiedMaxByDefault }: PostgresSearchOptions): Search {
   const stems = createStems(database);
-  return { index: (name) => createIndex(database, stems, name) };
+  return { index: (name) => createIndex(database, stems, name, createIndexCopy(database, name, copiedMax)) };
 }
 
-function createIndex(database: Database, stems: Stems, index: string): SearchIndex {
+interface Found {
+  readonly rows: readonly Position[];
+  readonly facets: SearchResult["facets"];
+}
+
+function createIndex(database: Database, stems: Stems, index: string, copy: IndexCopy): SearchIndex {
   let written = 0;
   let analyzeAfter = analyzeFirstAfter;
 
@@ -55,6 +70,19 @@ function createIndex(database: Database, stems: Stems, index: string): SearchInd
     return { words: words.map((alternatives) => alternatives.map((word) => known.get(word) || word)) };
   };
 
+  const search = async (indexQuery: IndexQuery, from: Position | undefined): Promise<Found> => {
+    const { query } = indexQuery;
+    const names = query.facets ?? [];
+    const matches = names.length === 0 ? undefined : await copy.matches(indexQuery);
+    if (matches !== undefined) {
+      const facets = names.map((name) => [name, matches.documents.facet(matches.slots, name, facetValuesMax)] as const);
+      return { rows: copiedPage(matches, query, from), facets: Object.fromEntries(facets) };
+    }
+    const rows = await database.rows<PageRow>(pageSql(indexQuery, from));
+    const keyed = rows.map((row) => ({ id: row.id, keys: Array.from({ length: keyCountOf(query) }, (_, at) => String(row[`k${at}`])) }));
+    return { rows: keyed, facets: await countFacets(database, indexQuery, names) };
+  };
+
   return {
     put: (documents) => put(documents, "unchanged"),
     delete: remove,
@@ -63,19 +91,15 @@ function createIndex(database: Database, stems: Stems, index: string): SearchInd
       const { typed, from, empty } = readQuery(index, query);
       if (empty) return nothingFound(query);
       let corrected = from?.corrected;
-      let indexQuery: IndexQuery = { index, query, want: undefined };
-      if (corrected !== undefined) indexQuery = { ...indexQuery, want: await stemmed(corrected) };
-      else if (typed !== undefined) indexQuery = { ...indexQuery, want: textQuery(typed, await stems(typed)) };
-      let rows = await database.rows<PageRow>(pageSql(indexQuery, from));
-      if (rows.length === 0 && typed !== undefined && from === undefined) {
+      let want: TextQuery | undefined;
+      if (corrected !== undefined) want = await stemmed(corrected);
+      else if (typed !== undefined) want = textQuery(typed, await stems(typed));
+      let found = await search({ index, query, want }, from);
+      if (found.rows.length === 0 && typed !== undefined && from === undefined) {
         corrected = await correctSpelling(database, stems, index, typed);
-        if (corrected !== undefined) {
-          indexQuery = { ...indexQuery, want: await stemmed(corrected) };
-          rows = await database.rows<PageRow>(pageSql(indexQuery, undefined));
-        }
+        if (corrected !== undefined) found = await search({ index, query, want: await stemmed(corrected) }, undefined);
       }
-      const keyed = rows.map((row) => ({ id: row.id, keys: Array.from({ length: keyCountOf(query) }, (_, at) => String(row[`k${at}`])) }));
-      return pageOf(index, query, { rows: keyed, corrected, facets: await countFacets(database, indexQuery) });
+      return pageOf(index, query, { ...found, corrected });
     },
 
     // In place: queries find the former rows until the new ones are written, and what others write meanwhile has a later number.
@@ -128,8 +152,7 @@ function storable(keywords: SearchDocument["keywords"]): SearchDocument["keyword
   return Object.fromEntries(Object.entries(keywords).map(([name, values]) => [name, [...new Set(values.map(plain))]]));
 }
 
-async function countFacets(database: Database, indexQuery: IndexQuery): Promise<SearchResult["facets"]> {
-  const names = indexQuery.query.facets ?? [];
+async function countFacets(database: Database, indexQuery: IndexQuery, names: readonly string[]): Promise<SearchResult["facets"]> {
   const facets: Record<string, { value: string; count: number }[]> = Object.fromEntries(names.map((name) => [name, []]));
   if (names.length === 0) return facets;
   const rows = await database.rows<{ name: string; value: string; count: number }>(facetsSql(indexQuery, names, facetValuesMax));

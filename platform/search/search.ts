@@ -19,6 +19,7 @@ export interface SearchQuery {
   readonly ranges?: Readonly<Record<string, { readonly min?: number; readonly max?: number }>>;
   /** "relevance" needs `text`. `id` is always the last key, so that pages never overlap. */
   readonly sort: readonly ({ readonly by: "relevance" } | { readonly by: string; readonly descending: boolean })[];
+  /** 0 for facets alone. */
   readonly limit: number;
   /** From an earlier result of the same query, by either engine. */
   readonly cursor?: string;

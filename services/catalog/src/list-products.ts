@@ -42,7 +42,7 @@ export const listProducts =
     if (text === "") {
       const [page, found] = await Promise.all([
         readProductPage(reads, filter, request),
-        request.facets ? search({ sort: [{ by: "createdAt", descending: true }], limit: 1 }) : undefined,
+        request.facets ? search({ sort: [], limit: 0 }) : undefined,
       ]);
       return listResponse(page.items, page.nextCursor, found?.facets);
     }
