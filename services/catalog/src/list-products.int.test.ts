@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import fc from "fast-check";
 import { timestampDate, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { ProductStatus } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
-import type { Product } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
+import type { ListProductsResponse, Product } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
 import { moneyFrom, moneyTo } from "@kontor/contracts/money.ts";
 import { openCatalog, refusalOf, shopper, simple } from "./test-catalog.ts";
 import type { ListInit } from "./test-catalog.ts";
@@ -183,6 +183,57 @@ describe("catalog: lists", { concurrency: 4 }, () => {
     assert.equal(await found({}), 1);
     await edge.deleteProduct({ product }, admin());
     assert.equal(await found({}), 0);
+  });
+
+  it("CAT-06: filters that hundreds of products pass, and those that few of them pass, give what a naive filter would", async () => {
+    const { edge, admin, importProducts } = await openCatalog();
+    const shirts = await edge.createCategory({ name: "Shirts" }, admin());
+    const specs = Array.from({ length: 450 }, (_, at) => ({
+      product: simple(`s-${at}`, {
+        vendor: at % 9 === 0 ? "Bolt" : "Acme",
+        tags: [...(at % 20 === 0 ? [] : ["many"]), ...(at % 150 === 7 ? ["few"] : [])],
+        categories: at % 10 === 0 ? [] : [shirts.id],
+        variants: [{ sku: `s-${at}`, price: { currency: at % 30 === 0 ? "USD" : "EUR", amount: `${(at * 7) % 60}.00` } }],
+      }),
+    }));
+    for (let at = 0; at < specs.length; at += 150) await importProducts(specs.slice(at, at + 150));
+    const read = async (request: ListInit): Promise<Product[]> => {
+      const items: Product[] = [];
+      for (let cursor: string | undefined = ""; cursor !== undefined;) {
+        const page: ListProductsResponse = await edge.listProducts({ ...request, cursor, limit: 90 }, admin());
+        items.push(...page.items);
+        cursor = page.nextCursor;
+      }
+      return items;
+    };
+    const all = await read({});
+    assert.equal(all.length, specs.length);
+    const filters: ListInit[] = [
+      { tag: "many" },
+      { tag: "few" },
+      { vendor: "Acme" },
+      { vendor: "Bolt" },
+      { category: shirts.id },
+      { category: shirts.id, tag: "many" },
+      { category: shirts.id, tag: "few" },
+      { priceMin: "1" },
+      { priceMin: "20", priceMax: "20" },
+      { tag: "many", vendor: "Acme", priceMin: "1", priceMax: "58" },
+      { category: shirts.id, priceMin: "20", priceMax: "21" },
+    ];
+    for (const filter of filters)
+      for (const sort of ["-createdAt", "price", "-price", "createdAt,-price"]) {
+        const request = { ...filter, currency: "EUR", sort };
+        const expected = all
+          .filter((product) => matches(product, request, filter.category === undefined ? undefined : [shirts.id]))
+          .toSorted((one, other) => compare(one, other, sort, "EUR"));
+        assert(expected.length > 0);
+        assert.deepEqual(
+          (await read(request)).map(({ id }) => id),
+          expected.map(({ id }) => id),
+          JSON.stringify(request),
+        );
+      }
   });
 
   it("CAT-06, S15: an invalid request is refused by field, and no text breaks a query", async () => {

@@ -9,8 +9,8 @@ import type { ReadYourWrites } from "@kontor/platform/database/read-your-writes.
 import type { SearchIndex, SearchQuery, SearchResult } from "@kontor/platform/search/search.ts";
 import { branchOf } from "./category.ts";
 import { invalid } from "./product.ts";
+import type { Filter, Order } from "./product-filter.ts";
 import { readProductPage } from "./product-page.ts";
-import type { Filter, Order } from "./product-page.ts";
 import { readProducts } from "./product-queries.ts";
 
 interface Needs {

@@ -5,30 +5,10 @@ import type { Page, PageRequest, SortKind } from "@kontor/platform/database/curs
 import type { Reads } from "@kontor/platform/database/database.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import type { Sql } from "@kontor/platform/database/sql.ts";
-import { selectBranch } from "./category.ts";
+import { conditionsOf, entriesOf, unpriced } from "./product-filter.ts";
+import type { Filter } from "./product-filter.ts";
 import { productColumns, productOf } from "./product-queries.ts";
 import type { ProductRow } from "./product-queries.ts";
-
-export interface Order {
-  readonly by: "createdAt" | "price";
-  readonly descending: boolean;
-}
-
-/** Which products, in which order. What is absent does not matter. */
-export interface Filter {
-  readonly status?: string | undefined;
-  /** Those below it count too. */
-  readonly category?: string | undefined;
-  readonly tag?: string | undefined;
-  readonly vendor?: string | undefined;
-  /** Any variant's, in minor units of the currency. */
-  readonly price?: { readonly min?: bigint | undefined; readonly max?: bigint | undefined } | undefined;
-  /** Needed with a price, and to sort by one. */
-  readonly currency: string;
-  readonly createdAfter?: Date | undefined;
-  /** A price is the product's least in the currency; those without one come last. The id is always the last key. */
-  readonly order: readonly Order[];
-}
 
 /** One sort key: what rows are ordered by, and how its value comes back in a row and a cursor. */
 interface Key {
@@ -39,8 +19,11 @@ interface Key {
 
 type Row = ProductRow & { readonly id: string } & Readonly<Record<`k${number}`, Date | bigint>>;
 
-/** Stands for the price of a product that has none in the currency: after all others. */
-const unpriced = Number.MAX_SAFE_INTEGER;
+/**
+ * How many products of one part of the filter are all read and sorted; when there are more, products are read in order until the page is full. With each
+ * further part it takes longer to fill.
+ */
+const sortedMax = (parts: number): number => 200 * 2 ** (parts - 1);
 const and = sql` and `;
 const comma = sql`, `;
 
@@ -83,8 +66,38 @@ interface Part {
   readonly count: number;
 }
 
-function select(filter: Filter, { priced, after, count }: Part): Sql {
-  const { currency, order } = filter;
+/**
+ * A branch for each way into the products, and one that reads them in order; only the first that has few is carried out. PostgreSQL plans a statement
+ * without knowing its values, so it cannot tell which of them is the one.
+ */
+function select(filter: Filter, part: Part): Sql {
+  const entries = entriesOf(filter);
+  if (entries.length === 0) return selectFrom(filter, part, { products: sql`products p`, conditions: conditionsOf(filter) });
+  const max = sortedMax(entries.length);
+  const counts = entries.map((_, nth) => sql`(select cardinality(ids) from ${entryName(nth)})`);
+  const many = (nth: number) => counts.slice(0, nth).map((count) => sql`${count} > ${max}::int`);
+  const found = entries.map(
+    ({ products }, nth) => sql`${entryName(nth)} as materialized (select array(${products} limit ${max + 1}) as ids)`,
+  );
+  const branches = entries.map(({ by }, nth) => {
+    const few = sql.join([sql`cardinality(ids) <= ${max}::int`, ...many(nth)], and);
+    const products = sql`(select distinct unnest(ids) as id from ${entryName(nth)} where ${few}) as entry join products p on p.id = entry.id`;
+    return selectFrom(filter, part, { products, conditions: conditionsOf(filter, by) });
+  });
+  branches.push(selectFrom(filter, part, { products: sql`products p`, conditions: [...many(entries.length), ...conditionsOf(filter)] }));
+  return sql`with ${sql.join(found)} select * from (${sql.join(
+    branches.map((branch) => sql`(${branch})`),
+    sql` union all `,
+  )}) as page`;
+}
+
+const entryName = (nth: number): Sql => sql.name(`entry${nth}`);
+
+function selectFrom(
+  { currency, order, price }: Filter,
+  { priced, after, count }: Part,
+  { products, conditions: filtering }: { readonly products: Sql; readonly conditions: readonly Sql[] },
+): Sql {
   const byPrice = order[0]?.by === "price";
   const cheapest = sql`c.product = p.id and c.currency = ${currency} and c.cheapest`;
   const keys = order.map(({ by, descending }, nth): Key => {
@@ -97,7 +110,9 @@ function select(filter: Filter, { priced, after, count }: Part): Sql {
       };
     return priced ? { at: sql`c.price`, descending, param: Number } : { at: sql`${unpriced}::bigint`, descending: false, param: Number };
   });
-  const conditions = conditionsOf(filter);
+  const conditions = [...filtering];
+  // Where a variant is within the range, the cheapest is not above it.
+  if (priced && price?.max !== undefined) conditions.push(sql`c.price <= ${price.max}`);
   if (byPrice && !priced) conditions.push(sql`not exists (select from variants c where ${cheapest})`);
   if (after !== undefined)
     conditions.push(
@@ -105,31 +120,15 @@ function select(filter: Filter, { priced, after, count }: Part): Sql {
     );
   // As a second key it is read product by product: a plain join may be made for all of them first.
   const source = priced
-    ? sql`variants c join products p on ${cheapest}`
+    ? sql`${products} join variants c on ${cheapest}`
     : order.length > 1 && !byPrice
-      ? sql`products p left join lateral (select c.price from variants c where ${cheapest} limit 1) c on true`
-      : sql`products p`;
+      ? sql`${products} left join lateral (select c.price from variants c where ${cheapest} limit 1) c on true`
+      : products;
   const columns = [productColumns, sql`p.id`, ...keys.map(({ at }, nth) => sql`${at} as ${sql.name(`k${nth}`)}`)];
   // A constant is no key to sort by.
   const ordering = keys.flatMap(({ at, descending }, nth) => (nth === 0 && byPrice && !priced ? [] : [descending ? sql`${at} desc` : at]));
   return sql`select ${sql.join(columns, comma)} from ${source} where ${sql.join(conditions, and)}
     order by ${sql.join([...ordering, sql`p.id`], comma)} limit ${count}`;
-}
-
-function conditionsOf({ status, category, tag, vendor, price, currency, createdAfter }: Filter): Sql[] {
-  const conditions = [sql`true`];
-  if (status !== undefined) conditions.push(sql`p.status = ${status}`);
-  if (category !== undefined)
-    conditions.push(
-      sql`exists (select from product_categories pc where pc.product = p.id and pc.category = any(array(${selectBranch(category)})))`,
-    );
-  if (tag !== undefined) conditions.push(sql`p.tags @> array[${tag}]`);
-  if (vendor !== undefined) conditions.push(sql`p.vendor = ${vendor}`);
-  if (price !== undefined)
-    conditions.push(sql`exists (select from variants v where v.product = p.id and v.currency = ${currency}
-      and v.price >= ${price.min ?? 0n} and v.price <= ${price.max ?? BigInt(unpriced)})`);
-  if (createdAfter !== undefined) conditions.push(sql`p.created_at > ${createdAfter}`);
-  return conditions;
 }
 
 /** What comes after these values of the keys. The first key bounds it alone, so that an index can be entered there. */
