@@ -30,6 +30,7 @@ export interface OrdersDone {
 }
 
 export interface GetsDone {
+  readonly requests: number;
   readonly perSecond: number;
 }
 
@@ -137,7 +138,7 @@ async function gets({ api, connections, seconds, paths }: Extract<Load, { run: "
       await connection.close();
     }),
   );
-  return { perSecond: done / ((performance.now() - before) / 1000) };
+  return { requests: done, perSecond: done / ((performance.now() - before) / 1000) };
 }
 
 serveParent({}, async (load: Load) => (load.run === "orders" ? orders(load) : gets(load)));

@@ -15,10 +15,11 @@ import { openMeasuredShop } from "./open-measured-shop.ts";
 import { memoryMb } from "./processes.ts";
 import { positiveNumber, ratio, wholeNumbers } from "./ratios.ts";
 import { measureReservations } from "./reservations.ts";
+import { measureSearches } from "./measure-searches.ts";
 import { printStatements } from "./statements.ts";
 import { measureTopology, topologies } from "./topologies.ts";
 
-// npm run bench [-- --json FILE] [--seconds 5] [--reference-seconds 2] [--shoppers 1,16,64,256] [--only orders,reads,reservations,start,rpc]
+// npm run bench [-- --json FILE] [--seconds 5] [--reference-seconds 2] [--shoppers 1,16,64,256] [--only orders,reads,searches,reservations,start,rpc]
 // npm run bench -- --against DIR [--turns 3] [--shoppers 16]   this checkout and another one, turn by turn
 // npm run bench -- --topology cluster,one   the same orders in shops put together differently: one, wire, cluster, servers, cluster-servers
 
@@ -28,7 +29,7 @@ const { values } = parseArgs({
     seconds: { type: "string" },
     "reference-seconds": { type: "string", default: "2" },
     shoppers: { type: "string" },
-    only: { type: "string", default: "start,orders,reads,reservations" },
+    only: { type: "string", default: "start,orders,reads,searches,reservations" },
     topology: { type: "string" },
     against: { type: "string" },
     turns: { type: "string", default: "3" },
@@ -80,9 +81,9 @@ async function measureShop(): Promise<void> {
   const measured = await openMeasuredShop({ products });
   const { shop, load, database, api, superuser, folder } = measured;
   try {
+    const each = values.statements ? (done: number) => printStatements(database, done) : async () => undefined;
     if (parts.has("orders")) {
       printMissingFigures();
-      const each = values.statements ? (orders: number) => printStatements(database, orders) : async () => undefined;
       await measureOrders(measured, { shoppers, seconds, referenceSeconds, figures, each });
       if (process.platform === "linux") figures.add("memory_after_mb", memoryMb([shop.pid, postmasterOf(folder)]), "MB");
       console.log(`${await measured.verify()} mails in the mailbox; every invariant holds`);
@@ -123,6 +124,7 @@ async function measureShop(): Promise<void> {
         ),
       );
     }
+    if (parts.has("searches")) await measureSearches(measured, { connections: clients, seconds, figures, each });
   } finally {
     await measured.stop();
   }
@@ -172,7 +174,7 @@ if (parts.has("start")) {
   }
 }
 interrupted.signal.throwIfAborted();
-if (parts.has("orders") || parts.has("reads")) await measureShop();
+if (["orders", "reads", "searches"].some((part) => parts.has(part))) await measureShop();
 if (parts.has("reservations")) figures.add("reservations_per_s", (await measureReservations({})).reservationsPerSecond, "reservations/s");
 if (parts.has("rpc")) await import("./rpc.ts");
 if (values.against !== undefined) {
