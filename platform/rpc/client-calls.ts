@@ -24,14 +24,17 @@ export class ClientCalls {
 
   /** The headers that say which service is called, by whom and for what cause. */
   headers(call: Call): Record<string, string> {
+    const headers = this.partyHeaders(call.caller);
+    headers[wireHeaders.facts] = encodeFacts(call);
+    headers[wireHeaders.trace] = formatTraceparent(call.trace);
+    return headers;
+  }
+
+  /** The headers that say which service is called, and by whom. */
+  partyHeaders(caller: string): Record<string, string> {
     const { service, callers } = this.#options;
-    const headers: Record<string, string> = {
-      [wireHeaders.service]: service,
-      [wireHeaders.caller]: call.caller,
-      [wireHeaders.facts]: encodeFacts(call),
-      [wireHeaders.trace]: formatTraceparent(call.trace),
-    };
-    const token = callers.token(call.caller);
+    const headers: Record<string, string> = { [wireHeaders.service]: service, [wireHeaders.caller]: caller };
+    const token = callers.token(caller);
     if (token !== undefined) headers[wireHeaders.token] = token;
     return headers;
   }

@@ -49,9 +49,8 @@ export class Channels {
     return channels[this.#turn++ % channels.length]!;
   }
 
-  /** A client of the next channel. */
-  client(): grpc.Client {
-    return this.#clients.get(this.next())!; // each channel has one
+  clientOf(channel: grpc.Channel): grpc.Client {
+    return this.#clients.get(channel)!; // each channel has one
   }
 
   close(): void {

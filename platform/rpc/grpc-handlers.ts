@@ -1,8 +1,10 @@
+import { randomUUID } from "node:crypto";
 import type { DescService, Message } from "@bufbuild/protobuf";
 import * as grpc from "@grpc/grpc-js";
 import { methodsOf } from "../contract/contract.ts";
-import { acceptCall } from "./accept-call.ts";
-import type { Accepted } from "./accept-call.ts";
+import { acceptCall, acceptCaller, NotServedHere } from "./accept-call.ts";
+import type { Accepted, Shown } from "./accept-call.ts";
+import { ServerCallStream, unaryMethods } from "./call-stream/server-call-stream.ts";
 import { defaultTimeoutMs } from "./rpc-server.ts";
 import type { RpcServerOptions } from "./rpc-server.ts";
 import type { ServerCalls } from "./server-calls.ts";
@@ -18,6 +20,8 @@ export class GrpcHandlers {
   readonly #options: RpcServerOptions;
   readonly #calls: ServerCalls;
   readonly #metadata = new grpc.Metadata();
+  /** Another one after each start: callers find out with it how many servers there are behind a name. */
+  readonly #server = randomUUID();
 
   constructor(options: RpcServerOptions, calls: ServerCalls) {
     this.#options = options;
@@ -31,6 +35,25 @@ export class GrpcHandlers {
     for (const { method, streams } of methodsOf(contract))
       handlers[method.localName] = streams ? this.#streaming(contract, method.localName) : this.#unary(contract, method.localName);
     return handlers;
+  }
+
+  /** The method by which other processes of the shop make their unary calls: see call-stream/. */
+  callStreams(): grpc.handleBidiStreamingCall<Buffer, Buffer> {
+    const methods = unaryMethods(this.#calls);
+    return (started) => {
+      try {
+        const parties = acceptCaller(this.#options, this.#shownBy(started));
+        if (this.#calls.stopping || !this.#options.methods.routes.has(parties.service)) throw new NotServedHere(parties.service);
+        const metadata = this.#metadata.clone();
+        metadata.set(responseHeaders.server, this.#server);
+        started.sendMetadata(metadata);
+        const carrier = { stream: started, cut: () => void started.emit("error", malformed) };
+        const stream = new ServerCallStream({ carrier, parties, server: this.#options, calls: this.#calls, methods });
+        started.once("cancelled", () => stream.cancelled());
+      } catch (error) {
+        started.emit("error", this.#errorOf(error));
+      }
+    };
   }
 
   #unary(contract: DescService, localName: string): grpc.handleUnaryCall<Message, Message> {
@@ -75,19 +98,21 @@ export class GrpcHandlers {
   #accept(contract: DescService, localName: string, started: Started, signal: AbortSignal): Accepted {
     const deadline = started.getDeadline();
     const untilMs = typeof deadline === "number" ? deadline : deadline.getTime();
+    const timeoutMs = Number.isFinite(untilMs) ? untilMs - Date.now() : defaultTimeoutMs;
+    return acceptCall(this.#options, { contract, localName, ...this.#shownBy(started), timeoutMs, signal });
+  }
+
+  /** What says who calls. */
+  #shownBy(started: Pick<Started, "metadata" | "getAuthContext">): Shown {
     const { tls } = this.#options;
-    return acceptCall(this.#options, {
-      contract,
-      localName,
+    return {
       header: (name) => {
         const [value] = started.metadata.get(name);
         return typeof value === "string" ? value : undefined;
       },
       identities:
         tls && this.#calls.identitiesOf(connectionOf(started), () => tls.identitiesOf(started.getAuthContext().sslPeerCertificate)),
-      timeoutMs: Number.isFinite(untilMs) ? untilMs - Date.now() : defaultTimeoutMs,
-      signal,
-    });
+    };
   }
 
   #errorOf(error: unknown): grpc.ServiceError {
@@ -103,6 +128,8 @@ export class GrpcHandlers {
     });
   }
 }
+
+const malformed = Object.assign(new Error("not a frame"), { code: grpc.status.INVALID_ARGUMENT });
 
 /** Until the function that it returns is called: grpc-js reports every call as cancelled at its end, and an abort is expensive. */
 function abortWhenCancelled(started: Started, abort: AbortController): () => void {

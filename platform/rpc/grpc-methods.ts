@@ -26,3 +26,16 @@ export function definitionOf(
 }
 
 const bufferOf = (bytes: Uint8Array) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+
+const same = (bytes: Buffer) => bytes;
+
+/** The method that carries the calls between processes of the shop. Its messages are chunks of frames: see call-stream/frames.ts. */
+export const callStreamDefinition: MethodDefinition<Buffer, Buffer> = {
+  path: "/kontor.rpc.v1.CallStream/Open",
+  requestStream: true,
+  responseStream: true,
+  requestSerialize: same,
+  requestDeserialize: same,
+  responseSerialize: same,
+  responseDeserialize: same,
+};

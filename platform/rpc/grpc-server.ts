@@ -4,7 +4,7 @@ import { Health } from "@kontor/contracts/gen/grpc/health/v1/health_pb.js";
 import { contractOf } from "../contract/contract.ts";
 import { GrpcHandlers } from "./grpc-handlers.ts";
 import { createHealth } from "./grpc-health.ts";
-import { definitionOf } from "./grpc-methods.ts";
+import { callStreamDefinition, definitionOf } from "./grpc-methods.ts";
 import { createReflection } from "./grpc-reflection.ts";
 import type { RpcServer, RpcServerOptions } from "./rpc-server.ts";
 import { ServerCalls } from "./server-calls.ts";
@@ -22,7 +22,8 @@ const settings: grpc.ServerOptions = {
   "grpc.keepalive_timeout_ms": 5_000,
   // Connections are replaced now and then, so that callers find replicas that were added.
   "grpc.max_connection_age_ms": 600_000,
-  "grpc.max_connection_age_grace_ms": 60_000,
+  // A call stream is used for 40 s after it was opened.
+  "grpc.max_connection_age_grace_ms": 120_000,
   // Statistics of grpc-js that are not read.
   "grpc.enable_channelz": 0,
 };
@@ -38,6 +39,7 @@ export function createGrpcServer(options: GrpcServerOptions): RpcServer {
   function addServices(): void {
     const contracts = calls.contracts();
     for (const contract of contracts) server.addService(definitionsOf(contract), handlers.of(contract));
+    server.addService({ open: callStreamDefinition }, { open: handlers.callStreams() });
     server.addService(health.definition, health.implementation);
     if (!reflection) return;
     const { definition, implementation } = createReflection([...contracts, Health]);

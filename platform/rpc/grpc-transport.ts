@@ -4,6 +4,7 @@ import type { MethodContract } from "../contract/contract.ts";
 import type { Call } from "../call/call.ts";
 import { ClientCalls, onDisconnect } from "./client-calls.ts";
 import { Channels } from "./grpc-channels.ts";
+import { GrpcCallStreams } from "./grpc-call-streams.ts";
 import { definitionOf } from "./grpc-methods.ts";
 import { startUnary } from "./grpc-unary.ts";
 import { TransportFailure } from "./transport.ts";
@@ -12,7 +13,10 @@ import { responseHeaders } from "./wire-call.ts";
 import { decodeRefusal } from "./wire-problem.ts";
 import { failureOf } from "./wire-failure.ts";
 
-/** Calls to one service over gRPC: to each address in turn, skipping those that cannot be reached. */
+/**
+ * Calls to one service over gRPC: to each address in turn, skipping those that cannot be reached. A unary call goes on a call stream where there is one, and
+ * singly until then.
+ */
 export function createGrpcTransport(options: TransportOptions): Transport {
   return new GrpcTransport(options);
 }
@@ -20,17 +24,25 @@ export function createGrpcTransport(options: TransportOptions): Transport {
 class GrpcTransport implements Transport {
   readonly #calls: ClientCalls;
   readonly #channels: Channels;
+  readonly #streams: GrpcCallStreams;
   readonly #definitions = new WeakMap<MethodContract, grpc.MethodDefinition<Message, Message>>();
 
   constructor(options: TransportOptions) {
     this.#calls = new ClientCalls(options);
     this.#channels = new Channels(options);
+    this.#streams = new GrpcCallStreams(this.#channels, this.#calls);
   }
 
   unary(method: MethodContract, request: Message, call: Call): Promise<Message> {
+    const channel = this.#channels.next();
+    const stream = this.#streams.next(channel, call.caller);
+    return stream === undefined ? this.#single(channel, method, request, call) : stream.unary(method, request, call);
+  }
+
+  #single(channel: grpc.Channel, method: MethodContract, request: Message, call: Call): Promise<Message> {
     const { path, requestSerialize, responseDeserialize } = this.#definition(method);
     return new Promise((resolve, reject) => {
-      const started = startUnary(this.#channels.next(), {
+      const started = startUnary(channel, {
         path,
         deadline: deadlineOf(call),
         metadata: this.#metadataOf(call),
@@ -56,7 +68,7 @@ class GrpcTransport implements Transport {
   async *stream(method: MethodContract, request: Message, call: Call): AsyncGenerator<Message> {
     const { path, requestSerialize, responseDeserialize } = this.#definition(method);
     const started = this.#channels
-      .client()
+      .clientOf(this.#channels.next())
       .makeServerStreamRequest(path, requestSerialize, responseDeserialize, request, this.#metadataOf(call), {
         deadline: deadlineOf(call),
       });
@@ -75,6 +87,7 @@ class GrpcTransport implements Transport {
   }
 
   close(): void {
+    this.#streams.close();
     this.#channels.close();
   }
 

@@ -29,6 +29,7 @@ export interface StreamCall extends Accepted {
 export class ServerCalls {
   readonly #options: RpcServerOptions;
   readonly #streams = new Set<AbortController>();
+  readonly #stopHandlers = new Set<() => void>();
   readonly #identities = new WeakMap<object, readonly string[]>();
   #stopping = false;
   #stopped: Promise<void> | undefined;
@@ -53,6 +54,12 @@ export class ServerCalls {
     const identities = read();
     if (connection !== undefined && identities !== undefined) this.#identities.set(connection, identities);
     return identities;
+  }
+
+  /** Calls `stopping` when this server stops, until the function that it returns is called. */
+  onStopping(stopping: () => void): () => void {
+    this.#stopHandlers.add(stopping);
+    return () => this.#stopHandlers.delete(stopping);
   }
 
   /** Sends a stream's messages until it ends or its reader disconnects. Throws what ends it otherwise; when this server stops, that it is not served here. */
@@ -99,6 +106,7 @@ export class ServerCalls {
     this.#stopping = true;
     for (const stream of this.#streams) stream.abort();
     this.#options.methods.endWaits();
+    for (const stopping of this.#stopHandlers) stopping();
     const timer = setTimeout(() => server.cut(), stopMs);
     await server.close().finally(() => clearTimeout(timer));
   }

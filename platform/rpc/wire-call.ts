@@ -26,6 +26,8 @@ export const responseHeaders = {
   instance: "kontor-instance",
   /** The call was not executed: the caller may send it to another process. */
   notExecuted: "kontor-not-executed",
+  /** The server that a call stream leads to: another one after each start. */
+  server: "kontor-server",
 } as const;
 
 /** The content of the header `facts`, in few letters: it goes with every call. */
@@ -40,8 +42,8 @@ interface Facts {
 /** No call of ours lasts longer. */
 const timeoutMsMax = 3_600_000;
 
-/** The value of the header `facts`. */
-export function encodeFacts({ user, idempotencyKey, trace, correlation, causation }: Call): string {
+/** A call's facts as JSON: what a call stream carries. */
+export function formatFacts({ user, idempotencyKey, trace, correlation, causation }: Call): string {
   const facts: Facts = {
     ...(user && { u: [user.id, user.session, user.roles, user.verified] }),
     ...(idempotencyKey !== undefined && { k: idempotencyKey }),
@@ -49,7 +51,17 @@ export function encodeFacts({ user, idempotencyKey, trace, correlation, causatio
     c: correlation,
     ...(causation !== undefined && { b: causation }),
   };
-  return Buffer.from(JSON.stringify(facts)).toString("base64url");
+  return JSON.stringify(facts);
+}
+
+/** The value of the header `facts`. */
+export function encodeFacts(call: Call): string {
+  return Buffer.from(formatFacts(call)).toString("base64url");
+}
+
+/** The JSON in the header `facts`. */
+export function decodeFacts(header: string): string {
+  return Buffer.from(header, "base64url").toString();
 }
 
 /** What is left of a call's time, in whole milliseconds, an hour at most; undefined when it has no deadline. */
@@ -59,6 +71,7 @@ export function timeoutMsOf(call: Call): number | undefined {
 
 export interface WireCall {
   readonly caller: string;
+  /** As JSON. */
   readonly facts: string;
   /** What is left of its time. */
   readonly timeoutMs: number;
@@ -66,7 +79,7 @@ export interface WireCall {
   readonly signal?: AbortSignal;
 }
 
-/** The call that came over a wire, or undefined when its headers cannot be read. */
+/** The call that came over a wire, or undefined when its facts cannot be read. */
 export function decodeCall({ caller, facts, timeoutMs, signal }: WireCall): Call | undefined {
   const read = factsIn(facts);
   if (read === undefined || Number.isNaN(timeoutMs)) return undefined;
@@ -84,7 +97,7 @@ export function decodeCall({ caller, facts, timeoutMs, signal }: WireCall): Call
 
 function factsIn(text: string): Facts | undefined {
   try {
-    const facts: unknown = JSON.parse(Buffer.from(text, "base64url").toString());
+    const facts: unknown = JSON.parse(text);
     return areFacts(facts) ? facts : undefined;
   } catch {
     return undefined; // the caller gets INVALID_REQUEST
