@@ -13,7 +13,7 @@ import { failureOf } from "../wire-failure.ts";
 import { decodeRefusal } from "../wire-problem.ts";
 import { Bodies } from "./bodies.ts";
 import type { Carrier } from "./carrier.ts";
-import { encodeHead, frameKind, FrameReader, nothing } from "./frames.ts";
+import { encodeHead, frameKind, FrameReader, headBytesMax, nothing } from "./frames.ts";
 import type { Frame } from "./frames.ts";
 import { Outbox } from "./outbox.ts";
 
@@ -64,7 +64,7 @@ export class ClientCallStream {
   unary(method: MethodContract, request: Message, call: Call): Promise<Message> {
     const head = encodeHead({ path: pathOf(method), facts: formatFacts(call), timeoutMs: timeoutMsOf(call) });
     const body = toBinary(method.method.input, request);
-    if (body.length > messageBytesMax) return Promise.reject(tooLarge());
+    if (body.length > messageBytesMax || head.length > headBytesMax) return Promise.reject(tooLarge());
     const number = ++this.#calls;
     return new Promise((resolve, reject) => {
       const cancel = (error: Error) => this.#cancel(number, error);

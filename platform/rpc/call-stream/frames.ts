@@ -29,7 +29,7 @@ export const nothing = Buffer.alloc(0);
 export const prefixBytes = 9;
 /** Longer bodies travel in several frames, so that others get in between. */
 export const pieceBytes = 64 * 1024;
-/** The path and the facts of a call may be so long together. */
+/** No head may be longer. Those of real calls have a few hundred bytes. */
 export const headBytesMax = 32 * 1024;
 const contentBytesMax = pieceBytes + headBytesMax;
 
@@ -72,18 +72,16 @@ export interface CallHead {
   readonly timeoutMs: number | undefined;
 }
 
-const fixedBytes = 8;
+const fixedBytes = 10;
 const noTimeout = 0xffff_ffff;
 
-/** Four bytes of time-out in milliseconds, two each for the lengths of the path and of the facts, then these. Throws when they are too long. */
+/** Four bytes of time-out in milliseconds, two for the length of the path, four for that of the facts, then these. */
 export function encodeHead({ path, facts, timeoutMs = noTimeout }: CallHead): Buffer {
   const [pathBytes, factsBytes] = [Buffer.byteLength(path), Buffer.byteLength(facts)];
-  const length = fixedBytes + pathBytes + factsBytes;
-  if (length > headBytesMax) throw new Error(`the head of a call has ${length} bytes`);
-  const head = Buffer.allocUnsafe(length);
+  const head = Buffer.allocUnsafe(fixedBytes + pathBytes + factsBytes);
   head.writeUInt32BE(timeoutMs, 0);
   head.writeUInt16BE(pathBytes, 4);
-  head.writeUInt16BE(factsBytes, 6);
+  head.writeUInt32BE(factsBytes, 6);
   head.write(path, fixedBytes);
   head.write(facts, fixedBytes + pathBytes);
   return head;
@@ -93,7 +91,7 @@ export function encodeHead({ path, facts, timeoutMs = noTimeout }: CallHead): Bu
 export function decodeHead(content: Buffer): { readonly head: CallHead; readonly rest: Buffer } {
   const timeoutMs = content.readUInt32BE(0);
   const pathEnd = fixedBytes + content.readUInt16BE(4);
-  const factsEnd = pathEnd + content.readUInt16BE(6);
+  const factsEnd = pathEnd + content.readUInt32BE(6);
   if (factsEnd > content.length) throw new Error("the head of a call is cut off");
   const [path, facts] = [content.toString("utf8", fixedBytes, pathEnd), content.toString("utf8", pathEnd, factsEnd)];
   return { head: { path, facts, timeoutMs: timeoutMs === noTimeout ? undefined : timeoutMs }, rest: content.subarray(factsEnd) };
