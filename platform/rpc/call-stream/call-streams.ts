@@ -8,6 +8,9 @@ export interface OpenedStream {
   readonly server: string;
 }
 
+/** Opens a stream to one of the servers. `closed` is called when no new call may be made on it. Throws `NoCallStreams`. */
+export type OpenStream = (closed: (stream: ClientCallStream) => void) => Promise<OpenedStream>;
+
 /** The callee does not know call streams: it is of an earlier version. */
 export class NoCallStreams extends Error {
   override readonly name = "NoCallStreams";
@@ -26,7 +29,8 @@ const backoff = { pauseMsMin: 100, pauseMsMax: 2_000 };
  * are opened until they lead to servers that have one already. Nothing waits for them: while there is none, calls are sent singly.
  */
 export class CallStreams {
-  readonly #open: (closed: (stream: ClientCallStream) => void) => Promise<OpenedStream>;
+  readonly #open: OpenStream;
+  readonly #nowMs: () => number;
   #streams: readonly ClientCallStream[] = [];
   #turn = 0;
   #looking = false;
@@ -35,14 +39,15 @@ export class CallStreams {
   #failures = 0;
   #closed = false;
 
-  /** `open` throws `NoCallStreams`; it calls `closed` when a stream takes no new calls any more. */
-  constructor(open: (closed: (stream: ClientCallStream) => void) => Promise<OpenedStream>) {
+  /** `nowMs` is monotonic. */
+  constructor(open: OpenStream, nowMs: () => number = () => performance.now()) {
     this.#open = open;
+    this.#nowMs = nowMs;
   }
 
   /** The next stream in turn; undefined when there is none now. */
   next(): ClientCallStream | undefined {
-    const nowMs = performance.now();
+    const nowMs = this.#nowMs();
     if (nowMs >= this.#lookAtMs && !this.#looking && !this.#closed) void this.#look();
     if (nowMs > this.#openedAtMs + usableMs) this.#replace([]);
     return this.#streams.length === 0 ? undefined : this.#streams[this.#turn++ % this.#streams.length];
@@ -55,7 +60,7 @@ export class CallStreams {
 
   async #look(): Promise<void> {
     this.#looking = true;
-    const openedAtMs = performance.now();
+    const openedAtMs = this.#nowMs();
     const found = new Map<string, ClientCallStream>();
     try {
       for (let again = 0; again < Math.max(found.size, 1);) {
@@ -65,14 +70,14 @@ export class CallStreams {
         else stream.close();
       }
       this.#failures = 0;
-      this.#lookAtMs = performance.now() + renewMs;
+      this.#lookAtMs = this.#nowMs() + renewMs;
     } catch (error) {
       // One server that knows no call streams gets its share of the calls only when all are sent singly.
       if (error instanceof NoCallStreams) {
         for (const stream of found.values()) stream.close();
         this.#replace([]);
       }
-      this.#lookAtMs = performance.now() + (error instanceof NoCallStreams ? unknownMs : backoffMs(backoff, ++this.#failures));
+      this.#lookAtMs = this.#nowMs() + (error instanceof NoCallStreams ? unknownMs : backoffMs(backoff, ++this.#failures));
     }
     this.#looking = false;
     const streams = [...found.values()].filter(({ closed }) => !closed);
@@ -93,6 +98,6 @@ export class CallStreams {
   #forget(stream: ClientCallStream): void {
     if (!this.#streams.includes(stream)) return;
     this.#streams = this.#streams.filter((other) => other !== stream);
-    this.#lookAtMs = Math.min(this.#lookAtMs, performance.now() + backoff.pauseMsMin);
+    this.#lookAtMs = Math.min(this.#lookAtMs, this.#nowMs() + backoff.pauseMsMin);
   }
 }

@@ -50,10 +50,10 @@ export interface TestStream {
 }
 
 /** The caller's side, with nobody on the other one yet. */
-export function openStream(): TestStream {
+export function openStream(closed: (stream: ClientCallStream) => void = () => undefined): TestStream {
   const ends = duplexPair();
   let responses = 0;
-  const stream = new ClientCallStream({ carrier: carrierOf(ends[0]), responded: () => void responses++, closed: () => undefined });
+  const stream = new ClientCallStream({ carrier: carrierOf(ends[0]), responded: () => void responses++, closed });
   return { stream, ends, responses: () => responses };
 }
 
