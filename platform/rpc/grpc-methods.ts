@@ -1,6 +1,7 @@
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { DescMessage, DescService, Message } from "@bufbuild/protobuf";
 import type { MethodDefinition } from "@grpc/grpc-js";
+import { callStreamPath } from "./call-stream/upgrade.ts";
 
 interface WireMethod {
   readonly name: string;
@@ -31,7 +32,7 @@ const same = (bytes: Buffer) => bytes;
 
 /** The method that carries the calls between processes of the shop. Its messages are chunks of frames: see call-stream/frames.ts. */
 export const callStreamDefinition: MethodDefinition<Buffer, Buffer> = {
-  path: "/kontor.rpc.v1.CallStream/Open",
+  path: callStreamPath,
   requestStream: true,
   responseStream: true,
   requestSerialize: same,

@@ -3,8 +3,13 @@ import { TLSSocket } from "node:tls";
 import { methodsOf } from "../contract/contract.ts";
 import type { MethodContract } from "../contract/contract.ts";
 import { refuse } from "../errors/refusal.ts";
-import { acceptCall } from "./accept-call.ts";
+import { randomUUID } from "node:crypto";
+import type { Socket } from "node:net";
+import { acceptCall, acceptCaller, NotServedHere } from "./accept-call.ts";
 import type { Accepted } from "./accept-call.ts";
+import { ServerCallStream, unaryMethods } from "./call-stream/server-call-stream.ts";
+import { callStreamProtocol } from "./call-stream/upgrade.ts";
+import { connectStatusOf } from "./connect/error.ts";
 import { endEnvelope, messageEnvelope } from "./connect/envelope.ts";
 import type { Encoding } from "./connect/media-type.ts";
 import { messageCodec } from "./connect/message-codec.ts";
@@ -33,6 +38,9 @@ export class HttpHandler {
   readonly #options: RpcServerOptions;
   readonly #calls: ServerCalls;
   readonly #methods = new Map<string, MethodContract>();
+  #unary: ReadonlyMap<string, MethodContract> = new Map();
+  /** Another one after each start: callers find out with it how many servers there are behind a name. */
+  readonly #server = randomUUID();
 
   constructor(options: RpcServerOptions, calls: ServerCalls) {
     this.#options = options;
@@ -43,6 +51,7 @@ export class HttpHandler {
   addMethods(): void {
     for (const contract of this.#calls.contracts())
       for (const method of methodsOf(contract)) this.#methods.set(connectPath(method), method);
+    this.#unary = unaryMethods(this.#calls);
   }
 
   async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -51,6 +60,22 @@ export class HttpHandler {
       else await this.#perform(request, response);
     } catch (error) {
       this.#fail(request, response, error);
+    }
+  }
+
+  /** Makes a call stream of the connection. Responds with an error's status, and closes it, when it is not known who calls. */
+  upgrade(request: IncomingMessage, socket: Socket): void {
+    try {
+      const parties = acceptCaller(this.#options, { header: (name) => headerOf(request, name), identities: this.#identitiesOf(request) });
+      if (this.#calls.stopping || !this.#options.methods.routes.has(parties.service)) throw new NotServedHere(parties.service);
+      const names = { [responseHeaders.instance]: this.#options.instance, [responseHeaders.server]: this.#server };
+      const headers = { connection: "upgrade", upgrade: callStreamProtocol, ...names };
+      socket.write(headOf("101 Switching Protocols", headers));
+      const carrier = { stream: socket, cut: () => void socket.destroy() };
+      void new ServerCallStream({ carrier, parties, server: this.#options, calls: this.#calls, methods: this.#unary });
+    } catch (error) {
+      const { refusal } = this.#calls.failure(error);
+      socket.end(headOf(`${connectStatusOf[refusal.code]} ${refusal.reason}`, { connection: "close", "content-length": "0" }));
     }
   }
 
@@ -131,6 +156,11 @@ export class HttpHandler {
     if (tls === undefined || !(socket instanceof TLSSocket) || !socket.authorized) return undefined;
     return this.#calls.identitiesOf(socket, () => tls.identitiesOf(socket.getPeerCertificate()) ?? []);
   }
+}
+
+function headOf(status: string, headers: Readonly<Record<string, string>>): string {
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`);
+  return [`HTTP/1.1 ${status}`, ...lines, "", ""].join("\r\n");
 }
 
 const bodyTooLarge = () => refuse({ reason: "BODY_TOO_LARGE", code: "invalid_argument" });

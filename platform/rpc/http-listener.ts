@@ -1,8 +1,9 @@
 import { createServer } from "node:http";
-import type { RequestListener, Server } from "node:http";
+import type { IncomingMessage, RequestListener, Server } from "node:http";
 import { createServer as createSecureServer } from "node:https";
 import { Server as NetServer } from "node:net";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
+import { callStreamPath, callStreamProtocol } from "./call-stream/upgrade.ts";
 import type { TlsIdentity } from "./tls-identity.ts";
 
 const settings = {
@@ -10,6 +11,8 @@ const settings = {
   headersTimeout: 10_000,
   requestTimeout: 60_000,
   maxHeaderSize: 32 * 1024,
+  // Whatever else a client would like its connection to become is ignored.
+  shouldUpgradeCallback: ({ url, headers }: IncomingMessage) => url === callStreamPath && headers.upgrade === callStreamProtocol,
 };
 /** A connection is replaced after so many calls, so that callers find replicas that were added. */
 const callsPerConnection = 20_000;
@@ -26,8 +29,18 @@ export interface HttpListener {
   cut(): void;
 }
 
-/** A server of HTTP, or of HTTPS for callers with a certificate of the same authority. */
-export function createHttpListener(tls: TlsIdentity | undefined, handle: RequestListener): HttpListener {
+export interface HttpListenerOptions {
+  /** With it, HTTPS for callers with a certificate of the same authority. */
+  readonly tls: TlsIdentity | undefined;
+  readonly handle: RequestListener;
+  /** Takes over the connection of a request that begins a call stream. */
+  readonly upgrade: (request: IncomingMessage, socket: Socket) => void;
+}
+
+/** A server of HTTP or HTTPS. */
+export function createHttpListener({ tls, handle, upgrade }: HttpListenerOptions): HttpListener {
+  /** The connections that HTTP has nothing to do with any more. */
+  const upgraded = new Set<Socket>();
   let server: Server;
   let forget = () => undefined as void;
   if (tls === undefined) server = createServer(settings, handle);
@@ -39,6 +52,13 @@ export function createHttpListener(tls: TlsIdentity | undefined, handle: Request
     server = secure;
   }
   server.maxRequestsPerSocket = callsPerConnection;
+  server.on("upgrade", (request: IncomingMessage, socket: Socket, head: Buffer) => {
+    upgraded.add(socket);
+    socket.once("close", () => upgraded.delete(socket));
+    socket.on("error", () => socket.destroy());
+    if (head.length > 0) socket.unshift(head);
+    upgrade(request, socket);
+  });
 
   return {
     listen: (host, port) =>
@@ -59,6 +79,9 @@ export function createHttpListener(tls: TlsIdentity | undefined, handle: Request
       const idle = setInterval(() => server.closeIdleConnections(), idleMs);
       await closed.finally(() => clearInterval(idle));
     },
-    cut: () => server.closeAllConnections(),
+    cut() {
+      server.closeAllConnections();
+      for (const socket of upgraded) socket.destroy();
+    },
   };
 }

@@ -7,7 +7,11 @@ import { ServerCalls } from "./server-calls.ts";
 export function createHttpRpcServer(options: RpcServerOptions): RpcServer {
   const calls = new ServerCalls(options);
   const handler = new HttpHandler(options, calls);
-  const listener = createHttpListener(options.tls, (request, response) => void handler.handle(request, response));
+  const listener = createHttpListener({
+    tls: options.tls,
+    handle: (request, response) => void handler.handle(request, response),
+    upgrade: (request, socket) => handler.upgrade(request, socket),
+  });
   return {
     start(host, port) {
       handler.addMethods();

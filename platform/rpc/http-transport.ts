@@ -12,6 +12,7 @@ import type { Encoding } from "./connect/media-type.ts";
 import { messageCodec } from "./connect/message-codec.ts";
 import type { MessageCodec } from "./connect/message-codec.ts";
 import { connectPath } from "./connect/read-request.ts";
+import { HttpCallStreams } from "./http-call-streams.ts";
 import { createAgents } from "./http-agents.ts";
 import type { Agents } from "./http-agents.ts";
 import { bytesOf } from "./http-body.ts";
@@ -38,14 +39,19 @@ interface Begun {
 }
 
 /**
- * Calls to one service over HTTP by Connect's protocol: to each address in turn, skipping those that cannot be reached. JSON is the default because
- * it costs less here than the binary form.
+ * Calls to one service over HTTP: to each address in turn, skipping those that cannot be reached. A unary call goes on a call stream where there is one; until
+ * then, and where the other side knows none, it is sent singly by Connect's protocol. JSON is the default because it costs less here than the binary form.
  */
 export function createHttpTransport(options: TransportOptions, encoding: Encoding = "json"): Transport {
-  const requests = new HttpRequests(options, encoding);
+  const calls = new ClientCalls(options);
+  const requests = new HttpRequests(options, calls, encoding);
+  const streams = new HttpCallStreams(options, calls);
   return {
     async unary(method, request, call) {
-      const { exchange, response } = await requests.send(method, request, call);
+      const endpoint = requests.next();
+      const stream = streams.next(endpoint, call.caller);
+      if (stream !== undefined) return stream.unary(method, request, call);
+      const { exchange, response } = await requests.send(method, request, call, endpoint);
       try {
         return decoded(messageCodec(method.method.output, encoding), await bytesOf(response, tooLarge));
       } catch (error) {
@@ -55,7 +61,7 @@ export function createHttpTransport(options: TransportOptions, encoding: Encodin
       }
     },
     async *stream(method, request, call) {
-      const { exchange, response } = await requests.send(method, request, call);
+      const { exchange, response } = await requests.send(method, request, call, requests.next());
       const codec = messageCodec(method.method.output, encoding);
       let last: Buffer | undefined;
       try {
@@ -72,7 +78,10 @@ export function createHttpTransport(options: TransportOptions, encoding: Encodin
         exchange.end(response);
       }
     },
-    close: () => requests.close(),
+    close() {
+      streams.close();
+      requests.close();
+    },
   };
 }
 
@@ -85,22 +94,29 @@ class HttpRequests {
   readonly #encoding: Encoding;
   readonly #paths = new WeakMap<MethodContract, string>();
 
-  constructor(options: TransportOptions, encoding: Encoding) {
-    this.#calls = new ClientCalls(options);
+  constructor(options: TransportOptions, calls: ClientCalls, encoding: Encoding) {
+    this.#calls = calls;
     this.#endpoints = new Endpoints(options.addresses);
     this.#agents = createAgents(options.service, options.tls);
     this.#secure = options.tls !== undefined;
     this.#encoding = encoding;
   }
 
-  /** Throws the refusal of the first that responds with one. One that did not execute the call is no reason to stop trying. */
-  async send(method: MethodContract, request: Message, call: Call): Promise<Begun> {
+  /** The address of the next call. */
+  next(): Endpoint {
+    return this.#endpoints.next();
+  }
+
+  /**
+   * Sends to `endpoint`, then to the others. Throws the refusal of the first that responds with one. One that did not execute the call is no reason to stop
+   * trying.
+   */
+  async send(method: MethodContract, request: Message, call: Call, endpoint: Endpoint): Promise<Begun> {
     const message = messageCodec(method.method.input, this.#encoding).encode(request);
     const body = method.streams ? messageEnvelope(message) : message;
     const bytes = Buffer.byteLength(body);
     if (bytes > messageBytesMax) throw tooLarge();
     for (let tries = 1; ; tries++) {
-      const endpoint = this.#endpoints.next();
       try {
         const begun = await this.#begin(endpoint, { method, body, bytes, call });
         this.#endpoints.succeeded(endpoint);
@@ -108,9 +124,11 @@ class HttpRequests {
       } catch (error) {
         if (!(error instanceof TransportFailure && error.notExecuted)) throw error;
         this.#endpoints.failed(endpoint);
-        if (tries < this.#endpoints.count) continue;
-        if (!this.#calls.calleeMayBeStarting || call.remainingMs() <= pauseMs || call.callerSignal?.aborted === true) throw error;
-        await delay(pauseMs);
+        if (tries >= this.#endpoints.count) {
+          if (!this.#calls.calleeMayBeStarting || call.remainingMs() <= pauseMs || call.callerSignal?.aborted === true) throw error;
+          await delay(pauseMs);
+        }
+        endpoint = this.#endpoints.next();
       }
     }
   }

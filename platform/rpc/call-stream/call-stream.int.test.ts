@@ -35,7 +35,7 @@ const overCallStreams: OpenRpc = async ({ services, log, limits }) => {
         return opened.stream.unary(method, request, call);
       },
       stream: ({ service: contract, method }, request, call) =>
-        rpc.methods.stream(rpc.methods.find(service, contract, method.localName)!, request as never, call),
+        rpc.methods.stream(rpc.methods.find(service, contract, method.localName)!, request, call),
       close: () => undefined,
     };
   };

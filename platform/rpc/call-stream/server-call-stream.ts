@@ -5,7 +5,6 @@ import { acceptCallOf, NotServedHere } from "../accept-call.ts";
 import type { Parties } from "../accept-call.ts";
 import { messageCodec } from "../connect/message-codec.ts";
 import { connectPath } from "../connect/read-request.ts";
-import type { Fields } from "../interceptors.ts";
 import { defaultTimeoutMs } from "../rpc-server.ts";
 import type { RpcServerOptions } from "../rpc-server.ts";
 import type { ServerCalls } from "../server-calls.ts";
@@ -98,6 +97,7 @@ export class ServerCallStream {
   }
 
   #begin(call: number, head: CallHead, body: Buffer): void {
+    if (this.#running.has(call)) throw new Error(`two calls ${call}`);
     const abort = new AbortController();
     this.#running.set(call, abort);
     this.#perform(head, body, abort.signal).then(
@@ -116,8 +116,7 @@ export class ServerCallStream {
     const { localName, input, output } = contract.method;
     const accepted = acceptCallOf(server, parties, { contract: contract.service, localName, facts, timeoutMs, signal });
     const request = messageCodec(input, "proto").decode(body);
-    // A message's fields are its properties.
-    const reply = await server.methods.perform(accepted.method, request as unknown as Fields, accepted.call);
+    const reply = await server.methods.perform(accepted.method, request, accepted.call);
     const bytes = toBinary(output, reply);
     if (bytes.length > messageBytesMax) throw new Error(`the reply of ${path} is too large`);
     return bytes;
