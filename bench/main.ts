@@ -21,7 +21,7 @@ import { measureTopology, topologies } from "./topologies.ts";
 
 // npm run bench [-- --json FILE] [--seconds 5] [--reference-seconds 2] [--shoppers 1,16,64,256] [--only orders,reads,searches,reservations,start,rpc]
 // npm run bench -- --against DIR [--turns 3] [--shoppers 16]   this checkout and another one, turn by turn
-// npm run bench -- --topology cluster,one   the same orders in shops put together differently: one, wire, cluster, servers, cluster-servers
+// npm run bench -- --topology one,cluster   the same orders in shops put together differently: one, wire, cluster, servers, cluster-servers
 
 const { values } = parseArgs({
   options: {
@@ -186,8 +186,12 @@ if (values.against !== undefined) {
     await measureAgainst({ ...options, shoppers: count });
   }
 }
+let oneProcessCpuMs: number | undefined;
 for (const wanted of values.topology?.split(",") ?? []) {
   const name = topologies.find((one) => one === wanted);
   if (name === undefined) throw new Error(`--topology: "${wanted}" is none of ${topologies.join(", ")}`);
-  await measureTopology({ name, seconds, products: 1_000, shoppers: clients, figures });
+  const { cpuMs } = await measureTopology({ name, seconds, products: 1_000, shoppers: clients, figures });
+  if (name === "one") oneProcessCpuMs = cpuMs;
+  else if (oneProcessCpuMs !== undefined)
+    figures.add(`${name}_order_cpu_to_one`, cpuMs / oneProcessCpuMs, "of the CPU of an order in one process");
 }

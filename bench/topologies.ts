@@ -51,8 +51,8 @@ async function variables(name: TopologyName, opsPort: number, rpcPort: number): 
   };
 }
 
-/** Starts the shop, lets shoppers order for so many seconds, and prints what an order took and cost. */
-export async function measureTopology({ name, seconds, products, shoppers, figures }: TopologyRun): Promise<void> {
+/** Starts the shop, lets shoppers order for so many seconds, and prints what an order took and cost. Returns the CPU time of an order. */
+export async function measureTopology({ name, seconds, products, shoppers, figures }: TopologyRun): Promise<{ readonly cpuMs: number }> {
   const folder = newFolder();
   const { opsPort, rpcPort, ...shared } = await environment(folder);
   const env = { ...shared, ...(await variables(name, opsPort, rpcPort)) };
@@ -107,6 +107,7 @@ export async function measureTopology({ name, seconds, products, shoppers, figur
     if (broken.length > 0) throw new Error(`the invariants do not hold: ${JSON.stringify(broken).slice(0, 2000)}`);
     console.log(`${name}: every invariant holds`);
     await operator.tell({ do: "stop" });
+    return { cpuMs };
   } finally {
     operator.kill();
     load.kill();
