@@ -75,6 +75,7 @@ export class CallStreams {
       // One server that knows no call streams gets its share of the calls only when all are sent singly.
       if (error instanceof NoCallStreams) {
         for (const stream of found.values()) stream.close();
+        found.clear();
         this.#replace([]);
       }
       this.#lookAtMs = this.#nowMs() + (error instanceof NoCallStreams ? unknownMs : backoffMs(backoff, ++this.#failures));
@@ -85,6 +86,7 @@ export class CallStreams {
       this.#openedAtMs = openedAtMs;
       this.#replace(streams);
     }
+    if (streams.length < found.size) this.#lookSoon();
     if (this.#closed) this.#replace([]);
   }
 
@@ -98,6 +100,10 @@ export class CallStreams {
   #forget(stream: ClientCallStream): void {
     if (!this.#streams.includes(stream)) return;
     this.#streams = this.#streams.filter((other) => other !== stream);
+    this.#lookSoon();
+  }
+
+  #lookSoon(): void {
     this.#lookAtMs = Math.min(this.#lookAtMs, this.#nowMs() + backoff.pauseMsMin);
   }
 }
