@@ -59,10 +59,14 @@ export class HttpCallStreams {
     started.end();
     return opened(started).then(([response, socket]) => {
       const { [responseHeaders.server]: server, [responseHeaders.instance]: instance } = response.headers;
+      if (typeof server !== "string") {
+        socket.destroy();
+        throw new Error("the response names no server");
+      }
       socket.setKeepAlive(true, silentMs).setTimeout(0);
       const carrier = { stream: socket, cut: () => void socket.destroy() };
       return {
-        server: String(server),
+        server,
         stream: new ClientCallStream({ carrier, responded: () => this.#calls.responded(instance), closed }),
       };
     });
