@@ -75,13 +75,13 @@ it("ID-12 SEC-01: a call stream is refused to those who cannot prove their name,
   app.add(() => stopProcess(server));
   const client = new grpc.Client(server.address, grpc.credentials.createInsecure());
   app.add(() => client.close());
-  const opened = async (headers: Readonly<Record<string, string>>) => {
+  const opened = async (headers: Readonly<Record<string, string>>, sent?: Buffer) => {
     const metadata = new grpc.Metadata();
     for (const [name, value] of Object.entries(headers)) metadata.set(name, value);
     const { path, requestSerialize, responseDeserialize } = callStreamDefinition;
     const stream = client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, metadata);
     return new Promise<string>((resolve) => {
-      stream.on("metadata", () => resolve("opened"));
+      stream.on("metadata", () => (sent === undefined ? resolve("opened") : stream.write(sent)));
       stream.on("error", ({ code }: grpc.ServiceError) => resolve(grpc.status[code]));
     }).finally(() => stream.cancel());
   };
@@ -91,5 +91,6 @@ it("ID-12 SEC-01: a call stream is refused to those who cannot prove their name,
   assert.equal(await opened({ ...good, [wireHeaders.caller]: "catalog" }), "UNAUTHENTICATED");
   assert.equal(await opened({ ...good, [wireHeaders.token]: "Bearer" }), "UNAUTHENTICATED");
   assert.equal(await opened({ ...good, [wireHeaders.service]: "tailor" }), "UNAVAILABLE");
+  for (const sent of [Buffer.alloc(100), Buffer.alloc(100, 0xff)]) assert.equal(await opened(good, sent), "INVALID_ARGUMENT");
   assert.equal(seen, 0);
 });
