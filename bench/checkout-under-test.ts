@@ -49,7 +49,11 @@ export async function startCheckout({ root, products, shoppers, signal }: Checko
   const folder = newFolder();
   const { rpcPort: _, opsPort: __, ...variables } = await environment(folder);
   const env = { ...inherited(), ...variables };
-  const shop = spawn(node, ["--max-semi-space-size=8", main, "start"], { cwd: root, env, stdio: ["ignore", "ignore", "inherit"] });
+  const shop = spawn(node, ["--max-semi-space-size=8", "--heap-growing-percent=100", main, "start"], {
+    cwd: root,
+    env,
+    stdio: ["ignore", "ignore", "inherit"],
+  });
   let stopped: Promise<void> | undefined;
   const end = async (): Promise<void> => {
     await endProcess(shop);

@@ -37,7 +37,7 @@ export async function startChild<Order extends object>(file: string, env: Readon
   const child = fork(fileURLToPath(new URL(file, import.meta.url)), {
     env: { ...inherited(), ...env },
     stdio: ["ignore", "inherit", "inherit", "ipc"],
-    execArgv: [...nodeOptions, "--max-semi-space-size=8"], // as npm start has it
+    execArgv: [...nodeOptions, "--max-semi-space-size=8", "--heap-growing-percent=100"], // as npm start has it
   });
   running.add(child);
   child.once("exit", () => running.delete(child));

@@ -55,7 +55,7 @@ async function startSeconds(env: Readonly<Record<string, string>>): Promise<{ re
   const before = performance.now();
   const shop = spawn(
     process.execPath,
-    ["--max-semi-space-size=8", fileURLToPath(new URL("../apps/kontor/main.ts", import.meta.url)), "start"],
+    ["--max-semi-space-size=8", "--heap-growing-percent=100", fileURLToPath(new URL("../apps/kontor/main.ts", import.meta.url)), "start"],
     {
       env: { ...process.env, ...env },
       stdio: "ignore",

@@ -121,7 +121,7 @@ export async function measureTopology({ name, seconds, products, shoppers, figur
 
 async function startShop(command: "start" | "cluster", env: Readonly<Record<string, string>>): Promise<ChildProcess> {
   const main = fileURLToPath(new URL("../apps/kontor/main.ts", import.meta.url));
-  const shop = spawn(process.execPath, ["--max-semi-space-size=8", main, command], {
+  const shop = spawn(process.execPath, ["--max-semi-space-size=8", "--heap-growing-percent=100", main, command], {
     env: { ...process.env, ...env, KONTOR_LOG_LEVEL: "info" },
     stdio: ["ignore", "pipe", "inherit"],
   });
