@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { create } from "@bufbuild/protobuf";
+import { ProductSchema, ProductStatus } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
 import { Allow, Idempotency } from "@kontor/contracts/gen/kontor/api/v1/options_pb.js";
 import {
   LineSchema,
@@ -163,6 +165,27 @@ describe("gateway: responses", { concurrency: true }, () => {
     assert.equal(signedIn.headers.get("cache-control"), "no-store");
     const own = await shop.get("/v1/me", { Authorization: `Bearer ${await tokenOf(shop)}` });
     assert.deepEqual([own.headers.get("cache-control"), own.headers.get("vary")], ["no-store", "Authorization"]);
+  });
+
+  it("gives guests and users the same bytes of a message that a service gives again, long ones too, and another message as soon as there is one", async () => {
+    const describing = (text: string) => create(ProductSchema, { id: "prd_1", status: ProductStatus.PUBLISHED, descriptionHtml: text });
+    let product = describing("Süß. ".repeat(2_000));
+    await using shop = await openTestShop({ handlers: { "CatalogService.getProduct": async () => product } });
+    const read = async (headers: Record<string, string> = {}) => {
+      const response = await shop.get("/v1/products/prd_1", headers);
+      const text = await response.text();
+      assert.deepEqual([response.status, response.headers.get("content-length")], [200, String(Buffer.byteLength(text))]);
+      assert.equal((JSON.parse(text) as { descriptionHtml: string }).descriptionHtml, product.descriptionHtml);
+      return { etag: response.headers.get("etag"), cacheControl: response.headers.get("cache-control") };
+    };
+    const first = await read();
+    assert.deepEqual(await read(), first);
+    const headers = { Authorization: `Bearer ${await tokenOf(shop)}` };
+    assert.deepEqual(await read(headers), { etag: first.etag, cacheControl: "no-store" });
+    assert.equal((await shop.get("/v1/products/prd_1", { "If-None-Match": first.etag! })).status, 304);
+    product = describing("Sour.");
+    assert.notEqual((await read()).etag, first.etag);
+    assert.equal((await shop.get("/v1/products/prd_1", { "If-None-Match": first.etag! })).status, 200);
   });
 
   it("requires an Idempotency-Key where the contract does, and passes a valid one on", async () => {
