@@ -2,6 +2,7 @@ import type { Sql } from "../database/sql.ts";
 import { sql } from "../database/sql.ts";
 import type { CopiedDocument } from "./copied-documents.ts";
 import type { IndexQuery } from "./search-sql.ts";
+import type { SearchQuery } from "./search.ts";
 import { matchQuery, tierQueries } from "./terms.ts";
 
 /** A recorded change of an index. */
@@ -36,9 +37,13 @@ export function documentsSql(index: string, after: string, limit: number): Sql {
   return sql`select ${document} as document from search_documents where index_name = ${index} and id > ${after} order by id limit ${limit}`;
 }
 
+/** Whether a query's matches are needed by their tiers of relevance. */
+export function isRanked({ sort }: SearchQuery): boolean {
+  return sort.some(({ by }) => by === "relevance");
+}
+
 /** What has changed since a revision, and what matches a text: one statement, so that both are of one moment. */
 export function newsSql({ index, query, want }: IndexQuery, since: number): Sql {
-  const ranked = query.sort.some(({ by }) => by === "relevance");
   return sql`
     with news as (
       select revision, tag, case when revision > ${since}::bigint then ids end as ids
@@ -47,7 +52,7 @@ export function newsSql({ index, query, want }: IndexQuery, since: number): Sql 
       (select json_agg(${revision} order by news.revision) from news) as revisions,
       (select json_agg(${document}) from search_documents
         where index_name = ${index} and id = any(array(select unnest(ids) from news))) as documents,
-      ${want === undefined ? sql`''` : foundBy(ranked ? tierQueries(index, want, undefined) : [matchQuery(index, want, undefined)!])} as found`;
+      ${want === undefined ? sql`''` : foundBy(isRanked(query) ? tierQueries(index, want, undefined) : [matchQuery(index, want, undefined)!])} as found`;
 }
 
 /** By each of these tsqueries. */

@@ -2,7 +2,7 @@ import { performance } from "node:perf_hooks";
 import type { Database } from "../database/database.ts";
 import { CopiedDocuments } from "./copied-documents.ts";
 import type { CopiedDocument } from "./copied-documents.ts";
-import { documentsSql, latestRevisionSql, newsSql } from "./copy-sql.ts";
+import { documentsSql, isRanked, latestRevisionSql, newsSql } from "./copy-sql.ts";
 import type { News, Revision } from "./copy-sql.ts";
 import type { IndexQuery } from "./search-sql.ts";
 
@@ -22,14 +22,17 @@ export interface IndexCopy {
   matches(indexQuery: IndexQuery): Promise<Matches | undefined>;
 }
 
-/** `latest` is the last revision that it includes; undefined before there was any. */
 interface Copy {
   readonly documents: CopiedDocuments;
+  /** The last revision that it includes; undefined before there was any. */
   latest: Revision | undefined;
+  /** What the latest texts have found in it, until it changes: shoppers turn pages and choose filters with the same words. */
+  readonly texts: Map<string, Pick<Matches, "slots" | "tiers">>;
 }
 
 const readAtOnce = 1_000;
-const attemptsMax = 3;
+const attemptsMax = 4;
+const textsMax = 50;
 /** How long an index that was found to be too large is not looked at again. */
 const tooLargeMs = 600_000;
 /** How many values of keywords may be remembered that no document has any longer. */
@@ -58,14 +61,19 @@ export function createIndexCopy(database: Database, index: string, documentsMax:
       return undefined;
     }
     const since = copy.latest;
-    const news = await database.one<News>(newsSql(indexQuery, since?.revision ?? 0));
-    const continued = isContinued(since, news);
-    // A query that began later was answered first: what this one has found may be gone from the copy.
-    if (continued && revisionOf(copy.latest) > revisionOf(news.revisions?.at(-1))) return undefined;
-    if (continued) apply(copy, news);
-    const matches = continued ? match(copy.documents, indexQuery, news) : undefined;
-    if (matches === undefined || copy.documents.values > copy.documents.size + formerValuesMax) discard(holding);
-    return matches;
+    const { query, want } = indexQuery;
+    const text = want && JSON.stringify([isRanked(query), want]);
+    const known = text === undefined ? undefined : copy.texts.get(text);
+    const news = await database.one<News>(
+      newsSql(known === undefined ? indexQuery : { index, query, want: undefined }, since?.revision ?? 0),
+    );
+    const state = bringUpToDate(copy, since, news);
+    if (state === "overtaken" || (known !== undefined && copy.latest !== since)) return undefined;
+    const found = state === "lost" ? undefined : (known ?? matchText(copy.documents, indexQuery, news));
+    if (found === undefined || copy.documents.values > copy.documents.size + formerValuesMax) discard(holding);
+    if (found === undefined) return undefined;
+    if (text !== undefined) keep(copy.texts, text, found);
+    return { ...found, documents: copy.documents, slots: copy.documents.filter(found.slots, query) };
   };
 
   return {
@@ -89,7 +97,7 @@ async function readCopy(database: Database, index: string, documentsMax: number)
     if (rows.length < readAtOnce) break;
     after = rows.at(-1)!.document.id;
   }
-  return { documents, latest };
+  return { documents, latest, texts: new Map() };
 }
 
 /** Whether the news has all changes since a revision: none is lost, forgotten, or too large to be named. */
@@ -99,12 +107,23 @@ function isContinued(since: Revision | undefined, { revisions }: News): boolean 
   return first === undefined || (first.revision === first.ids?.length && later.every(({ ids }) => ids !== null));
 }
 
-function apply(copy: Copy, { revisions, documents }: News): void {
-  const latest = revisions?.at(-1);
-  if (revisionOf(latest) === revisionOf(copy.latest)) return;
-  for (const { ids } of revisions ?? []) for (const id of ids ?? []) copy.documents.delete(id);
-  for (const document of documents ?? []) copy.documents.put(document);
+/** "lost" when the changes cannot be known, "overtaken" when a query that began later has applied more than the news has. */
+function bringUpToDate(copy: Copy, since: Revision | undefined, news: News): "current" | "overtaken" | "lost" {
+  if (!isContinued(since, news)) return "lost";
+  const latest = news.revisions?.at(-1);
+  if (revisionOf(copy.latest) > revisionOf(latest)) return "overtaken";
+  if (revisionOf(copy.latest) === revisionOf(latest)) return "current";
+  for (const { ids } of news.revisions ?? []) for (const id of ids ?? []) copy.documents.delete(id);
+  for (const document of news.documents ?? []) copy.documents.put(document);
   copy.latest = latest;
+  copy.texts.clear();
+  return "current";
+}
+
+function keep(texts: Copy["texts"], text: string, found: Pick<Matches, "slots" | "tiers">): void {
+  const [first] = texts.keys();
+  if (first !== undefined && texts.size >= textsMax && !texts.has(text)) texts.delete(first);
+  texts.set(text, found);
 }
 
 function revisionOf(one: Revision | undefined): number {
@@ -112,8 +131,8 @@ function revisionOf(one: Revision | undefined): number {
 }
 
 /** Undefined when the text was found in a content that the copy lacks: somebody has written past the record of changes. */
-function match(documents: CopiedDocuments, { query, want }: IndexQuery, news: News): Matches | undefined {
-  if (want === undefined) return { documents, slots: documents.filter(documents.all(), query), tiers: undefined };
+function matchText(documents: CopiedDocuments, { want }: IndexQuery, news: News): Pick<Matches, "slots" | "tiers"> | undefined {
+  if (want === undefined) return { slots: documents.all(), tiers: undefined };
   const found = news.found.split(";").map((decimals) => documents.written(decimals));
   if (found.some((slots) => slots.includes(-1))) return undefined;
   const tiers = new Uint8Array(documents.slotsEnd);
@@ -124,5 +143,5 @@ function match(documents: CopiedDocuments, { query, want }: IndexQuery, news: Ne
       tiers[slot] = tier;
       slots[at++] = slot;
     }
-  return { documents, slots: documents.filter(slots, query), tiers };
+  return { slots, tiers };
 }
