@@ -2,7 +2,7 @@ import type { Figures } from "./figures.ts";
 import type { GetsDone } from "./load.ts";
 import type { MeasuredShop } from "./open-measured-shop.ts";
 import { postmasterOf } from "./environment.ts";
-import { cpuSeconds } from "./processes.ts";
+import { cpuSeconds, memoryMb } from "./processes.ts";
 import { makeProducts } from "./products.ts";
 
 export interface SearchesOptions {
@@ -17,7 +17,7 @@ const searches = 24_000;
 
 /**
  * Searches with facets, each different from those around it, so that none is cached: a category, one or two filters, words, and words with a filter.
- * Prints how many there are a second, and on Linux the CPU time of one.
+ * Prints how many there are a second, and on Linux the CPU time of one and what the shop holds in memory then.
  */
 export async function measureSearches(measured: MeasuredShop, options: SearchesOptions): Promise<void> {
   const { shop, load, api, folder, database } = measured;
@@ -29,12 +29,14 @@ export async function measureSearches(measured: MeasuredShop, options: SearchesO
   const { perSecond, requests } = await load.tell<GetsDone>({ ...run, seconds });
   const after = cpu(shop.pid, folder);
   figures.add("facet_searches_per_s", perSecond, "searches/s");
-  if (before === undefined || after === undefined) console.log("CPU time is left out: only Linux shows that of other processes");
+  if (before === undefined || after === undefined)
+    console.log("CPU time and memory are left out: only Linux shows those of other processes");
   else {
     const cost = (name: "shop" | "postgresql") => ((after[name] - before[name]) * 1000) / requests;
     figures.add("facet_search_cpu_shop_ms", cost("shop"), "ms");
     figures.add("facet_search_cpu_postgresql_ms", cost("postgresql"), "ms");
     figures.add("facet_search_cpu_ms", cost("shop") + cost("postgresql"), "ms");
+    figures.add("memory_after_searches_mb", memoryMb([shop.pid, postmasterOf(folder)]), "MB");
   }
   await each?.(requests);
 }
