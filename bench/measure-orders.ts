@@ -107,10 +107,13 @@ async function counts({ shop, load, development, database }: MeasuredShop): Prom
   if (process.platform === "linux") {
     const { provider, mailbox } = development.pids;
     const pids = { shop: shop.pid, postgresql: postmaster, provider, mailbox, load: load.pid };
+    const seesWrites = writeCalls([process.pid]) !== undefined;
     for (const [name, pid] of Object.entries(pids)) {
-      costs.set(`order_cpu_${name}_ms`, { value: cpuSeconds([pid]) * 1000, unit: "ms" });
-      const writes = name === "load" ? undefined : writeCalls([pid]);
-      if (writes !== undefined) costs.set(`order_writes_${name}`, { value: writes, unit: "write system calls" });
+      // PostgreSQL is a child of the shop's process.
+      const own = (used: (roots: readonly number[]) => number) => used([pid]) - (name === "shop" ? used([postmaster]) : 0);
+      costs.set(`order_cpu_${name}_ms`, { value: own(cpuSeconds) * 1000, unit: "ms" });
+      if (seesWrites && name !== "load")
+        costs.set(`order_writes_${name}`, { value: own((roots) => writeCalls(roots) ?? 0), unit: "write system calls" });
     }
   }
   return { lsn, costs };
