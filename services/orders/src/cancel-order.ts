@@ -16,7 +16,7 @@ import { takeBackQueue } from "./channels.ts";
 import { cancel, pay, requestCancel, then } from "./order.ts";
 import type { By, CancelCause, Decision } from "./order.ts";
 import { lockOrder, readOrder } from "./order-store.ts";
-import type { StoredOrder } from "./order-store.ts";
+import type { FindOrder, StoredOrder } from "./order-store.ts";
 import { after, record } from "./record.ts";
 import { visibleOrder } from "./view-order.ts";
 
@@ -64,10 +64,10 @@ export const cancelOrder =
   };
 
 /** Cancels an order for a caller who may see it. Refuses with NOT_FOUND and VERSION_CONFLICT, and as `cancelOrder` does. */
-export const cancelVisibleOrder = (needs: CancelNeeds) => {
+export const cancelVisibleOrder = (needs: CancelNeeds & { readonly find: FindOrder }) => {
   const cancelled = cancelOrder(needs);
   return async ({ order: id, version }: CancelOrderRequest, call: Call): Promise<void> => {
-    const order = await visibleOrder(needs.database, id, call);
+    const order = await visibleOrder(needs.find, id, call);
     const { status, cancelling, customer } = order.state;
     // One that is cancelled, or about to be, may be past the version that the caller saw because of this very request.
     if (status !== OrderStatus.CANCELLED && !cancelling) expectVersion("order", order, version);

@@ -52,8 +52,11 @@ export async function readOrder(queries: Queries, id: string): Promise<StoredOrd
   return present(await queries.maybe<Row>(sql`select ${columns} from orders where id = ${id} and status <> 'VOID'`));
 }
 
-/** Finds orders by their ids, those that are looked for at the same time in one statement. Refuses with NOT_FOUND. */
-export function orderLookup(queries: Queries): (id: string, call: Call) => Promise<StoredOrder> {
+/** Finds an order by its id. Refuses with NOT_FOUND. */
+export type FindOrder = (id: string, call: Call) => Promise<StoredOrder>;
+
+/** Finds those that are looked for at the same time in one statement. */
+export function orderLookup(queries: Queries): FindOrder {
   const { find } = createLookup<StoredOrder>("orders.find", async (ids) => {
     const rows = await queries.rows<Row>(sql`select ${columns} from orders where id = any(${ids}::text[]) and status <> 'VOID'`);
     return new Map(rows.map((row) => [row.id, storedOrder(row)]));

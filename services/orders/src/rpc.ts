@@ -18,12 +18,13 @@ import { voidOrder } from "./void-order.ts";
 
 type Needs = CancelNeeds & Pick<ServiceContext, "ids" | "config"> & { readonly watch: OrderWatch };
 
-export function ordersRoute(needs: Needs): Route {
+export function ordersRoute(all: Needs): Route {
+  const find = orderLookup(all.database);
+  const needs = { ...all, find };
   const { database, events, config } = needs;
   const make = createOrder(needs);
   const undo = voidOrder(needs);
   const cancel = cancelVisibleOrder(needs);
-  const find = orderLookup(database);
   const reply = (order: StoredOrder): Order => orderMessage(order, config.publicUrl);
   return implement(OrdersService, {
     listOrders: async (request, call) => {
@@ -31,12 +32,12 @@ export function ordersRoute(needs: Needs): Route {
       return { items: items.map(reply), ...next };
     },
     getOrder: waiting({
-      read: async (request, call) => reply(await visibleOrder(database, request.order, call)),
+      read: async (request, call) => reply(await visibleOrder(find, request.order, call)),
       isPending: ({ status, cancelling }) => status === OrderStatus.PENDING || cancelling,
       watch: ({ order }) => needs.watch.watch(order),
     }),
     getOrderHistory: async (request, call) => {
-      const { id } = await visibleOrder(database, request.order, call);
+      const { id } = await visibleOrder(find, request.order, call);
       return { items: (await events.history(database, id)).map(changeMessage) };
     },
     watchOrder: (request, call) => watchVisibleOrder(needs, request, call),

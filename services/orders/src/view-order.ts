@@ -6,16 +6,16 @@ import type { Queries } from "@kontor/platform/database/database.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import type { Call } from "@kontor/platform/call/call.ts";
 import { changeMessage } from "./order-messages.ts";
-import { readOrder, readOrders } from "./order-store.ts";
-import type { StoredOrder } from "./order-store.ts";
+import { readOrders } from "./order-store.ts";
+import type { FindOrder, StoredOrder } from "./order-store.ts";
 import type { OrderWatch } from "./order-watch.ts";
 
 /** An order in one of these changes no more. */
 const final: ReadonlySet<OrderStatus> = new Set([OrderStatus.CANCELLED, OrderStatus.COMPLETED]);
 
 /** An order that the caller may see. Refuses with NOT_FOUND for any other, so that nobody learns which there are. */
-export async function visibleOrder(queries: Queries, id: string, call: Call): Promise<StoredOrder> {
-  const order = await readOrder(queries, id);
+export async function visibleOrder(find: FindOrder, id: string, call: Call): Promise<StoredOrder> {
+  const order = await find(id, call);
   if (order.state.customer !== call.signedIn().id && !seesAll(call))
     throw refuse({ reason: "NOT_FOUND", code: "not_found", message: "There is no such order" });
   return order;
@@ -33,11 +33,11 @@ export function visibleOrders(queries: Queries, request: ListOrdersRequest, call
 
 /** The changes of an order that the caller may see, after a version, until it changes no more. */
 export async function* watchVisibleOrder(
-  { database, watch }: { readonly database: Queries; readonly watch: OrderWatch },
+  { find, watch }: { readonly find: FindOrder; readonly watch: OrderWatch },
   { order: id, afterVersion }: WatchOrderRequest,
   call: Call,
 ): AsyncGenerator<OrderChange> {
-  const order = await visibleOrder(database, id, call);
+  const order = await visibleOrder(find, id, call);
   if (final.has(order.state.status) && afterVersion >= order.version) return;
   for await (const event of watch.follow(order.id, afterVersion, call.signal)) {
     const change = changeMessage(event);
