@@ -18,10 +18,11 @@ export interface StatementPipelineOptions {
 }
 
 /**
- * How many connections the single statements of a database take at most. One does 90,000 small reads a second, but it waits for the disk at
- * each write: two and more have their commits written together.
+ * How many connections the single statements of a database take at most: more than `busyMax` only while statements wait for locks. One does 90,000
+ * small reads a second, but it waits for the disk at each write: two have their commits written together, and more would only make more wake-ups.
  */
 const connectionsMax = 4;
+const busyMax = 2;
 /** When a statement would wait this long for others even on the least busy connection, another is opened for later ones. */
 const backlogMsMax = 1;
 /** When a connection has been at work on a statement this long (a lock, a long query), new ones go elsewhere, to a new connection if need be. */
@@ -118,7 +119,7 @@ export class StatementPipeline {
       if (wire.inFlight === 0) return wire;
       if (performance.now() - wire.headSinceMs < stalledMs && (best === undefined || wire.inFlight < best.inFlight)) best = wire;
     }
-    if (best !== undefined && best.backlogMs > backlogMsMax && this.#mayGrow())
+    if (best !== undefined && best.backlogMs > backlogMsMax && this.#connections.length < busyMax && this.#mayGrow())
       // A failure is reported to the statements that then need a connection.
       void settled(this.#grow());
     return best;

@@ -70,9 +70,16 @@ export function createSmtpMailer({ url, log, connectionsMax = 4, timeoutMs = 10_
   };
 
   const deliver = (mail: ComposedMail): Promise<void> =>
-    new Promise((resolve, reject) =>
-      pool.send(poolMessage(mail, AbortSignal.timeout(timeoutMs)), (error) => (error ? reject(refusalOf(error)) : resolve())),
-    );
+    new Promise((resolve, reject) => {
+      // AbortSignal.timeout would fire, and cost an exception, long after the mail was sent.
+      const late = new AbortController();
+      const timer = setTimeout(() => late.abort(), timeoutMs);
+      pool.send(poolMessage(mail, late.signal), (error) => {
+        clearTimeout(timer);
+        if (error) reject(refusalOf(error));
+        else resolve();
+      });
+    });
 
   return {
     start: async () => undefined,
