@@ -1,6 +1,7 @@
 import { rootCall } from "../call/call.ts";
 import type { Call } from "../call/call.ts";
 import { atTurnEnd } from "../clock/turn.ts";
+import { sqlState } from "../database/database.ts";
 import { forbidInTransaction, outsideTransaction } from "../database/in-transaction.ts";
 import { refusalIn, refuse } from "../errors/refusal.ts";
 
@@ -203,8 +204,8 @@ function isWanted<Request, Result>({ call, reject }: Waiting<Request, Result>): 
   }
 }
 
-/** Whether the items may have been executed, or cannot be now: then each caller asks again, under its own key. */
+/** Whether the items may have been executed, or cannot be now: then each caller asks again, under its own key. A deadlock is neither: it has undone them all. */
 function isUnknown(error: unknown): boolean {
   const code = refusalIn(error)?.code;
-  return code === "unavailable" || code === "deadline_exceeded";
+  return (code === "unavailable" || code === "deadline_exceeded") && sqlState(error) !== "40P01";
 }

@@ -184,6 +184,20 @@ describe("batches: outcomes", () => {
     }
   });
 
+  it("a deadlock has undone all: each half is tried by itself, whatever its error says to callers", async () => {
+    const { runAll, executions, begun } = openTestBatch();
+    const all = runAll("a", "b", "c");
+    await turn();
+    const deadlock = Object.assign(new Error("deadlock detected"), { code: "40P01" });
+    executions[0]!.fail(refuse({ reason: "LOST", code: "unavailable", cause: deadlock }));
+    for (const nth of [1, 2]) {
+      await turn();
+      executions[nth]!.end();
+    }
+    assert.deepEqual(await Promise.all(all), ["did a", "did b", "did c"]);
+    assert.deepEqual(begun(), [["a", "b", "c"], ["a"], ["b", "c"]]);
+  });
+
   it("when one half's outcome is unknown, the other half is executed all the same", async () => {
     const { runAll, executions, begun } = openTestBatch();
     const [a, b, c, d] = runAll("a", "b", "c", "d");
