@@ -184,6 +184,8 @@ describe("the mailbox's pages", () => {
     assert.deepEqual(await subjects({ before: oldest }), ["first 100%"]);
     assert.deepEqual(await subjects({ after: oldest }), ["third"]);
     assert.equal((await fetch(`${catcher.url}/api/v1/messages?limit=x`)).status, 400);
+    assert.equal((await fetch(`${catcher.url}/api/v1/messages?to=a%00b`)).status, 400);
+    assert.equal((await fetch(`${catcher.url}/api/v1/messages?query=%00`)).status, 400);
     const deleted = await fetch(`${catcher.url}/api/v1/messages`, { method: "DELETE" });
     assert.deepEqual(await deleted.json(), { deleted: 3 });
     assert.deepEqual(await subjects({}), []);
@@ -244,7 +246,13 @@ describe("the mailbox's pages", () => {
     const source = await fetch(`${path}/raw`);
     assert.equal(source.headers.get("content-type"), "text/plain; charset=utf-8");
     assert.match(await source.text(), new RegExp(`^Message-ID: <${sent.id}@kontor>\r\n`));
-    for (const missing of ["/api/v1/messages/none", "/api/v1/messages/%ff", "/elsewhere", "/mailbox.js/../../mail.ts"])
+    for (const missing of [
+      "/api/v1/messages/none",
+      "/api/v1/messages/%ff",
+      "/api/v1/messages/%00",
+      "/elsewhere",
+      "/mailbox.js/../../mail.ts",
+    ])
       assert.equal((await fetch(`${shared.url}${missing}`)).status, 404, missing);
   });
 

@@ -67,6 +67,8 @@ export function createMailboxPages({
     if (method !== "GET") return problem(405, "only GET");
     const file = files.get(url.pathname);
     if (file !== undefined) return file;
+    // No stored text has a NUL, and PostgreSQL refuses to compare with one.
+    if (decoded(url.pathname).includes("\u0000")) return problem(404, "not found");
     const [, id, form] = /^\/api\/v1\/messages\/([^/]+)(?:\/(html|raw))?$/.exec(url.pathname) ?? [];
     const raw = id === undefined ? undefined : await store.raw(decoded(id));
     if (raw === undefined) return problem(404, "not found");
@@ -81,6 +83,7 @@ export function createMailboxPages({
     const wrong = { limit, before, after, waitMs };
     for (const [name, value] of Object.entries(wrong)) if (Number.isNaN(value)) return problem(400, `${name} must be a whole number`);
     const filter = { to: params.get("to")?.toLowerCase() || undefined, query: params.get("query") || undefined };
+    for (const [name, value] of Object.entries(filter)) if (value?.includes("\u0000")) return problem(400, `${name} must not have a NUL`);
     const read = () => store.list({ ...filter, before, after, limit: Math.min(Math.max(limit ?? 0, 1), listMax) });
     const signal = waitMs === undefined || waitMs === 0 ? undefined : waiting(Math.min(waitMs, waitMsMax), response);
     let messages: Awaited<ReturnType<typeof read>> = [];
