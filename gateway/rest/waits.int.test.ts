@@ -157,6 +157,25 @@ describe("gateway: reads that wait", { concurrency: true }, () => {
     assert.equal((await again).applied, "wait=10");
   });
 
+  it("RES-05: a user of whom too many wait keeps nobody else from waiting", async () => {
+    await using thing = await openThing();
+    const read = async (sub: string) => {
+      const token = await tokenOf(thing.shop, { sub, sid: `ses_${sub}` });
+      return summaryOf(await thing.shop.get("/v1/read/tea", { Prefer: "wait=10", Authorization: `Bearer ${token}` }));
+    };
+    const pending = Array.from({ length: 100 }, () => read("usr_ann"));
+    await thing.waits(100);
+    assert.deepEqual([(await read("usr_ann")).version, (await read("usr_ann")).applied], [1, null]);
+    pending.push(read("usr_bea"), thing.get("wait=10"));
+    await thing.waits(102);
+    thing.change();
+    for (const { version, applied } of await Promise.all(pending)) assert.deepEqual([version, applied], [2, "wait=10"]);
+    const again = read("usr_ann");
+    await thing.waits(1);
+    thing.change();
+    assert.equal((await again).applied, "wait=10", "those that have ended do not count");
+  });
+
   it("RES-03: one whose client disconnects waits no longer", async () => {
     await using thing = await openThing();
     const client = new AbortController();
