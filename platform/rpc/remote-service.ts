@@ -67,6 +67,9 @@ export function createRemoteService(options: RemoteServiceOptions): RemoteServic
   }
 
   async function unary(method: MethodContract, request: Record<string, unknown>, call: Call): Promise<Message> {
+    const waits = waitsForChange(method, request);
+    // As a probe, a call that waits would keep all others out for as long: a read that does not wait goes before it.
+    if (waits && breaker.state !== "closed") await unary(method, withoutWait(method, request), call);
     const message = enter(method, request, call);
     const repeatable = method.reads || (call.idempotencyKey !== undefined && method.repeatableWithKey);
     budget.called();
@@ -117,6 +120,16 @@ export function createRemoteService(options: RemoteServiceOptions): RemoteServic
     },
     figures: () => ({ service, breaker: breaker.state, ...counts }),
   };
+}
+
+function waitsForChange({ wait }: MethodContract, request: Record<string, unknown>): boolean {
+  return wait !== undefined && request[wait.localName] !== undefined;
+}
+
+function withoutWait({ wait, method }: MethodContract, request: Record<string, unknown>): Record<string, unknown> {
+  const copy: Record<string, unknown> = { ...request };
+  if (wait !== undefined) delete copy[wait.localName];
+  return create(method.input, copy) as Message & Record<string, unknown>;
 }
 
 const nameOf = ({ service, method }: MethodContract) => `${service.typeName}.${method.name}`;

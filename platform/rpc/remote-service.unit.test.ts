@@ -4,7 +4,8 @@ import { describe, it } from "node:test";
 import { create } from "@bufbuild/protobuf";
 import type { Message } from "@bufbuild/protobuf";
 import { Allow, Idempotency } from "@kontor/contracts/gen/kontor/api/v1/options_pb.js";
-import { LineSchema, ThingSchema } from "@kontor/contracts/gen/kontor/testing/v1/testing_pb.js";
+import { LineSchema, ReadThingSchema, ThingSchema } from "@kontor/contracts/gen/kontor/testing/v1/testing_pb.js";
+import type { ReadThing } from "@kontor/contracts/gen/kontor/testing/v1/testing_pb.js";
 import { insideTransaction } from "../database/in-transaction.ts";
 import { refusalIn, refuse } from "../errors/refusal.ts";
 import type { LogFields, Logger } from "../telemetry/logger.ts";
@@ -24,6 +25,13 @@ const ShopService = describeService("kontor.testing.v1.ShopService", {
   add: { ...line, http: { pattern: { case: "post", value: "/v1/lines" }, body: "*" }, rest: { idempotency: Idempotency.NONE } },
   inside: { ...line },
   watch: { ...line, streams: true },
+  await: {
+    input: ReadThingSchema,
+    output: ThingSchema,
+    allow: [Allow.PUBLIC],
+    rest: { wait: "wait" },
+    http: { pattern: { case: "get", value: "/v1/awaited/{sku}" } },
+  },
 });
 
 const tea = { sku: "tea", quantity: 1 };
@@ -39,6 +47,7 @@ function setup(script: (() => Message | Error)[] = [], { random = 0.5 }: { reado
   const silent = () => undefined;
   const log: Logger = { debug: silent, info: silent, warn: (fields) => void warnings.push(fields), error: silent, child: () => log };
   const sent: Call[] = [];
+  const requests: Message[] = [];
   const pausesMs: number[] = [];
   const respond = (call: Call): Message => {
     sent.push(call);
@@ -47,7 +56,10 @@ function setup(script: (() => Message | Error)[] = [], { random = 0.5 }: { reado
     return next;
   };
   const transport: Transport = {
-    unary: async (_, __, call) => respond(call),
+    unary: async (_, request, call) => {
+      requests.push(request);
+      return respond(call);
+    },
     async *stream(_, __, call) {
       yield respond(call);
       yield respond(call);
@@ -64,7 +76,7 @@ function setup(script: (() => Message | Error)[] = [], { random = 0.5 }: { reado
   });
   // As a host's clients are typed.
   const client = remote.client(ShopService, "orders") as unknown as Client<typeof ShopService>;
-  return { remote, client, sent, pausesMs, warnings, pass: (ms: number) => (nowMs += ms) };
+  return { remote, client, sent, requests, pausesMs, warnings, pass: (ms: number) => (nowMs += ms) };
 }
 
 const outcome = (call: Promise<Message>) =>
@@ -175,6 +187,17 @@ describe("a service elsewhere", () => {
     assert.equal(await outcome(probe), "succeeded");
     assert.deepEqual([state(), sent.length], ["closed", 7]);
     assert.equal(await outcome(client.write(tea, callOf())), "succeeded");
+  });
+
+  it("RES-01: a call that waits for a change is no probe: a read goes before it", async () => {
+    const { client, remote, requests, pass } = setup(times(5, away));
+    for (let n = 0; n < 5; n++) await outcome(client.write(tea, callOf()));
+    pass(500);
+    const awaiting = client.await({ sku: "tea", wait: { forMs: 10_000 } }, callOf());
+    assert.equal(remote.figures().breaker, "half-open");
+    assert.equal(await outcome(awaiting), "succeeded");
+    const forMs = requests.slice(5).map((request) => (request as ReadThing).wait?.forMs);
+    assert.deepEqual([remote.figures().breaker, forMs], ["closed", [undefined, 10_000]]);
   });
 
   it("RES-01: opens within a retried call too, which then stops", async () => {
