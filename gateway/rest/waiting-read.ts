@@ -2,6 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import type { Message } from "@bufbuild/protobuf";
 import { WaitSchema } from "@kontor/contracts/gen/kontor/api/v1/common_pb.js";
 import type { MethodContract } from "@kontor/platform/contract/contract.ts";
+import { refusalIn } from "@kontor/platform/errors/refusal.ts";
 import type { Principal } from "../edge/authenticate.ts";
 import type { Edge } from "../edge/edge.ts";
 import type { Exchange } from "../edge/exchange.ts";
@@ -47,7 +48,7 @@ export interface WaitedReply {
 
 /**
  * Reads for a client that may prefer to wait: for another version than `If-None-Match` names, and without that header for the next change of
- * what is not final. The preference is not honoured while too many wait, or too many of one user's.
+ * what is not final. The preference is not honoured while too many wait, or too many of one user's, and when the process that it waits at ends.
  */
 export function createWaitingRead({ edge, waits }: { readonly edge: Edge; readonly waits: OpenWaits }) {
   return async (exchange: Exchange, { target, wait, principal, read }: WaitingReadRequest): Promise<WaitedReply> => {
@@ -76,11 +77,12 @@ export function createWaitingRead({ edge, waits }: { readonly edge: Edge; readon
       });
       return { reply, headers: applied };
     } catch (error) {
-      if (!open.signal.aborted || response.destroyed) throw error;
+      if (response.destroyed) throw error;
+      if (!open.signal.aborted && refusalIn(error)?.reason !== "DEPENDENCY_UNAVAILABLE") throw error;
     } finally {
       waits.close(open);
     }
-    // The gateway stops, which has cancelled a call to another process.
-    return now(applied);
+    // The gateway stops, which has cancelled a call to another process, or that process has ended.
+    return now(open.signal.aborted ? applied : []);
   };
 }

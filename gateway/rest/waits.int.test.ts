@@ -195,6 +195,20 @@ describe("gateway: reads that wait", { concurrency: true }, () => {
     await stopped;
   });
 
+  it("RES-03: one whose call to another process breaks reads once more, and is told that it has not waited", async () => {
+    await using shop = await openTestShop({
+      handlers: {
+        "CheckoutService.getCheckout": async ({ checkout, wait }: GetCheckoutRequest) => {
+          if (wait === undefined) return { id: checkout, status: CheckoutStatus.RUNNING };
+          throw refuse({ reason: "DEPENDENCY_UNAVAILABLE", code: "unavailable", retryAfterMs: 1000 });
+        },
+      },
+    });
+    const response = await shop.get("/v1/checkouts/chk_1", { Prefer: "wait=10", Authorization: `Bearer ${await tokenOf(shop)}` });
+    assert.deepEqual([response.status, response.headers.get("preference-applied")], [200, null]);
+    assert.deepEqual(await response.json(), { id: "chk_1", status: "RUNNING" });
+  });
+
   it("RES-08: one whose call to another process is cancelled by the stop reads once more", async () => {
     const waits = Promise.withResolvers<void>();
     await using shop = await openTestShop({

@@ -32,7 +32,7 @@ const fairMs = 500;
 
 /**
  * Clients of a service that runs elsewhere: like those of one in this process, except that it may be unavailable. A call that may be repeated
- * (a read, or a write whose contract lets an idempotency key make it so) is retried within its deadline and a budget; a circuit breaker rests a callee that does not respond.
+ * (a read that does not wait for a change, or a write whose contract lets an idempotency key make it so) is retried within its deadline and a budget; a circuit breaker rests a callee that does not respond.
  */
 export function createRemoteService(options: RemoteServiceOptions): RemoteService & { figures(): RemoteFigures } {
   const { service, transport, log, random = Math.random, pause = delay } = options;
@@ -50,7 +50,7 @@ export function createRemoteService(options: RemoteServiceOptions): RemoteServic
   }
 
   /** Counts how a call ended; returns the error that its caller gets. */
-  function failure(error: unknown, call: Call, method: MethodContract, hadMs: number): Error {
+  function failure(error: unknown, call: Call, method: MethodContract, hadMs: number, waits = false): Error {
     const refusal = error instanceof TransportFailure ? undefined : refusalIn(error);
     if (refusal !== undefined && refusal.code !== "deadline_exceeded") {
       breaker.succeeded();
@@ -58,6 +58,8 @@ export function createRemoteService(options: RemoteServiceOptions): RemoteServic
     }
     // A caller that left too little time, cancelled, or waited for messages that did not come says nothing about the callee.
     if (refusal !== undefined && (hadMs < fairMs || call.callerSignal?.aborted === true || method.streams)) return refusal;
+    // Any number of calls wait at one process of several, and all break at once when that one ends.
+    if (waits && error instanceof TransportFailure && !error.notExecuted) return unavailable(service, error);
     const before = breaker.state;
     counts.failures++;
     breaker.failed();
@@ -71,7 +73,7 @@ export function createRemoteService(options: RemoteServiceOptions): RemoteServic
     // As a probe, a call that waits would keep all others out for as long: a read that does not wait goes before it.
     if (waits && breaker.state !== "closed") await unary(method, withoutWait(method, request), call);
     const message = enter(method, request, call);
-    const repeatable = method.reads || (call.idempotencyKey !== undefined && method.repeatableWithKey);
+    const repeatable = (method.reads && !waits) || (call.idempotencyKey !== undefined && method.repeatableWithKey);
     budget.called();
     for (let tries = 1; ; tries++) {
       const hadMs = call.remainingMs();
@@ -80,7 +82,7 @@ export function createRemoteService(options: RemoteServiceOptions): RemoteServic
         breaker.succeeded();
         return reply;
       } catch (error) {
-        const failed = failure(error, call, method, hadMs);
+        const failed = failure(error, call, method, hadMs, waits);
         if (!(error instanceof TransportFailure) || !(repeatable || error.notExecuted) || tries === triesMax) throw failed;
         const pauseMs = backoffMs(backoff, tries, random);
         if (breaker.state === "open" || pauseMs >= call.remainingMs() || !budget.take()) throw failed;

@@ -200,6 +200,16 @@ describe("a service elsewhere", () => {
     assert.deepEqual([remote.figures().breaker, forMs], ["closed", [undefined, 10_000]]);
   });
 
+  it("RES-01: calls that wait and break with the process that they wait at keep no others out, and are not retried", async () => {
+    const { client, remote, sent } = setup(times(20, away));
+    const awaited = { sku: "tea", wait: { forMs: 10_000 } };
+    for (let n = 0; n < 20; n++) assert.equal(await outcome(client.await(awaited, callOf())), "DEPENDENCY_UNAVAILABLE");
+    assert.deepEqual([sent.length, remote.figures().breaker], [20, "closed"]);
+    const unreachable = setup(times(20, neverSent));
+    for (let n = 0; n < 2; n++) await outcome(unreachable.client.await(awaited, callOf()));
+    assert.equal(unreachable.remote.figures().breaker, "open", "one that cannot be reached counts");
+  });
+
   it("RES-01: opens within a retried call too, which then stops", async () => {
     const { client, remote, sent } = setup(times(20, away));
     await outcome(client.read(tea, callOf()));
