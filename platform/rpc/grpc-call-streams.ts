@@ -49,7 +49,10 @@ export class GrpcCallStreams {
         clearTimeout(late);
         const [server] = response.get(responseHeaders.server);
         const [instance] = response.get(responseHeaders.instance);
-        if (typeof server !== "string") return carrier.cancel();
+        if (typeof server !== "string") {
+          carrier.cancel();
+          return reject(new Error("the response to a call stream does not say which server gives it"));
+        }
         const responded = () => this.#calls.responded(instance);
         resolve({ server, stream: new ClientCallStream({ carrier: { stream: carrier, cut: () => carrier.cancel() }, responded, closed }) });
       });

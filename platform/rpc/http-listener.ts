@@ -18,6 +18,7 @@ const settings = {
 const callsPerConnection = 20_000;
 /** While it closes, connections without a call are left open for so long: a call may be on its way, and its response says that it is the last. */
 const idleMs = 250;
+const keepAliveDelayMs = 10_000;
 
 /** Takes the connections of other processes. */
 export interface HttpListener {
@@ -54,6 +55,8 @@ export function createHttpListener({ tls, handle, upgrade }: HttpListenerOptions
   server.maxRequestsPerSocket = callsPerConnection;
   server.on("upgrade", (request: IncomingMessage, socket: Socket, head: Buffer) => {
     upgraded.add(socket);
+    // A caller that disappeared without a word would otherwise stay until the stop, and hold it up.
+    socket.setKeepAlive(true, keepAliveDelayMs);
     socket.once("close", () => upgraded.delete(socket));
     socket.on("error", () => socket.destroy());
     if (head.length > 0) socket.unshift(head);
