@@ -3,10 +3,13 @@ import { randomUUID } from "node:crypto";
 import { before, describe, it } from "node:test";
 import fc from "fast-check";
 import { copyDatabase } from "../database/copy-database.ts";
+import type { Reads } from "../database/database.ts";
 import { migrate } from "../database/migrate.ts";
 import { openTestDatabase } from "../database/open-test-database.ts";
 import type { PostgresDatabase } from "../database/postgres.ts";
 import { sql } from "../database/sql.ts";
+import type { Sql } from "../database/sql.ts";
+import { createIndexCopy } from "./index-copy.ts";
 import { createPostgresSearch, searchMigrations } from "./postgres.ts";
 import type { SearchDocument, SearchIndex, SearchQuery, SearchResult } from "./search.ts";
 import { document, randomDocuments, randomQuery } from "./test-search-data.ts";
@@ -106,6 +109,32 @@ describe("search in PostgreSQL, with facets from a copy", () => {
     await one.rebuild((documents) => documents.put(many.slice(0, 3)));
     assert.deepEqual(await countOf(other), { blue: 2, red: 1 });
     assert.deepEqual(await countOf(one), { blue: 2, red: 1 });
+  });
+
+  it("is read once, also when each document has many values that no other has, and again when most of them are former ones", async () => {
+    const { one, name } = openIndexes();
+    let reads = 0;
+    const rows = async <Row extends object>(statement: Sql): Promise<Row[]> => {
+      reads++;
+      return database.rows<Row>(statement);
+    };
+    const reading: Reads = { rows, one: (statement) => database.one(statement), maybe: (statement) => database.maybe(statement) };
+    const copy = createIndexCopy(reading, name, 1e6);
+    const readsOfSearch = async (): Promise<number> => {
+      reads = 0;
+      await copy.matches({ index: name, query: { sort: [], limit: 1 }, want: undefined });
+      return reads;
+    };
+    const putTagged = (version: number) => {
+      const tags = (n: number) => Array.from({ length: 100 }, (_, tag) => `${version} ${n} ${tag}`);
+      return one.put(Array.from({ length: 120 }, (_, n) => document({ id: `${n}`, version, keywords: { tag: tags(n) } })));
+    };
+    await putTagged(1);
+    assert.deepEqual([await readsOfSearch(), await readsOfSearch()], [1, 0]);
+    await putTagged(2);
+    assert.deepEqual([await readsOfSearch(), await readsOfSearch()], [0, 0]);
+    await putTagged(3);
+    assert.deepEqual([await readsOfSearch(), await readsOfSearch(), await readsOfSearch()], [0, 1, 0]);
   });
 
   it("everything is read again when revisions were lost, are no longer kept, or were never made", async () => {

@@ -1,5 +1,5 @@
 import { performance } from "node:perf_hooks";
-import type { Database } from "../database/database.ts";
+import type { Reads } from "../database/database.ts";
 import { CopiedDocuments } from "./copied-documents.ts";
 import type { CopiedDocument } from "./copied-documents.ts";
 import { documentsSql, isRanked, latestRevisionSql, newsSql } from "./copy-sql.ts";
@@ -28,6 +28,8 @@ interface Copy {
   latest: Revision | undefined;
   /** What the latest texts have found in it, until it changes: shoppers turn pages and choose filters with the same words. */
   readonly texts: Map<string, Pick<Matches, "slots" | "tiers">>;
+  /** With more values of keywords it is made again, so that those that no document has any longer are forgotten. */
+  readonly valuesMax: number;
 }
 
 const readAtOnce = 1_000;
@@ -35,14 +37,14 @@ const attemptsMax = 4;
 const textsMax = 50;
 /** How long an index that was found to be too large is not looked at again. */
 const tooLargeMs = 600_000;
-/** How many values of keywords may be remembered that no document has any longer. */
-const formerValuesMax = 10_000;
+/** How many values of keywords may be added to a copy; or as many as it began with, when these are more. */
+const addedValuesMax = 10_000;
 
 /**
  * A copy of an index's keywords and numbers in this process's memory, made when it is first needed. It is never out of date: each query reads what
  * has changed since the last one, in the statement that finds its text.
  */
-export function createIndexCopy(database: Database, index: string, documentsMax: number): IndexCopy {
+export function createIndexCopy(database: Reads, index: string, documentsMax: number): IndexCopy {
   let held: Promise<Copy> | undefined;
   let tooLargeUntilMs = 0;
 
@@ -70,7 +72,7 @@ export function createIndexCopy(database: Database, index: string, documentsMax:
     const state = bringUpToDate(copy, since, news);
     if (state === "overtaken" || (known !== undefined && copy.latest !== since)) return undefined;
     const found = state === "lost" ? undefined : (known ?? matchText(copy.documents, indexQuery, news));
-    if (found === undefined || copy.documents.values > copy.documents.size + formerValuesMax) discard(holding);
+    if (found === undefined || copy.documents.values > copy.valuesMax) discard(holding);
     if (found === undefined) return undefined;
     if (text !== undefined) keep(copy.texts, text, found);
     return { ...found, documents: copy.documents, slots: copy.documents.filter(found.slots, query) };
@@ -88,7 +90,7 @@ export function createIndexCopy(database: Database, index: string, documentsMax:
 }
 
 /** Page by page, so that other work goes on. What changes meanwhile has a later revision than that which was read first. */
-async function readCopy(database: Database, index: string, documentsMax: number): Promise<Copy> {
+async function readCopy(database: Reads, index: string, documentsMax: number): Promise<Copy> {
   const latest = await database.maybe<Revision>(latestRevisionSql(index));
   const documents = new CopiedDocuments();
   for (let after = ""; documents.size <= documentsMax;) {
@@ -97,7 +99,7 @@ async function readCopy(database: Database, index: string, documentsMax: number)
     if (rows.length < readAtOnce) break;
     after = rows.at(-1)!.document.id;
   }
-  return { documents, latest, texts: new Map() };
+  return { documents, latest, texts: new Map(), valuesMax: documents.values + Math.max(documents.values, addedValuesMax) };
 }
 
 /** Whether the news has all changes since a revision: none is lost, forgotten, or too large to be named. */
