@@ -1,13 +1,16 @@
 import assert from "node:assert/strict";
 import { before, describe, it } from "node:test";
+import { outsideTransaction } from "../database/in-transaction.ts";
 import { migrate } from "../database/migrate.ts";
 import { openTestDatabase } from "../database/open-test-database.ts";
+import { observed } from "../database/open-test-observed-database.ts";
 import type { PostgresDatabase } from "../database/postgres.ts";
 import { sql } from "../database/sql.ts";
 import { createPostgresSearch, searchMigrations } from "./postgres.ts";
 import { pageSql } from "./search-sql.ts";
 import { searchContract } from "./search.contract.ts";
 import type { Search, SearchQuery } from "./search.ts";
+import { document } from "./test-search-data.ts";
 
 describe("search in PostgreSQL", () => {
   let database: PostgresDatabase;
@@ -64,6 +67,27 @@ describe("search in PostgreSQL", () => {
     assert.deepEqual((await index.query({ text: `${text} never there`, sort: [], limit: 1 })).ids, ["1"]);
     assert.deepEqual((await index.query({ text: long, keywords: { long: [long] }, sort: [], limit: 1 })).ids, ["1"]);
     assert.deepEqual((await index.query({ keywords: { long: [`${long}y`] }, sort: [], limit: 1 })).ids, []);
+  });
+
+  it("documents are deleted in the order in which they are written, so that no two processes wait for each other", async () => {
+    const { database, observer, waiting } = await observed();
+    await migrate(database, [searchMigrations]);
+    const index = createPostgresSearch({ database }).index("locks");
+    const documents = Array.from({ length: 1_000 }, (_, n) => document({ id: `${1_000 + n}` }));
+    const ids = documents.map(({ id }) => id);
+    for (const work of [() => index.delete(ids), () => index.rebuild(async () => undefined)]) {
+      // Stored in the opposite order.
+      for (const one of documents.toReversed()) await index.put([one]);
+      let deleted: Promise<void> | undefined;
+      await observer.transaction(async (tx) => {
+        await tx.run(sql`select from search_documents where id = ${ids[0]} for update`);
+        deleted = outsideTransaction(work);
+        await outsideTransaction(() => waiting(1));
+        assert.equal((await tx.rows(sql`select from search_documents for update skip locked`)).length, ids.length);
+      });
+      await deleted;
+      assert.deepEqual((await index.query({ sort: [], limit: 1 })).ids, []);
+    }
   });
 
   it("refuses relevance without a text", async () => {

@@ -1,6 +1,7 @@
 import type { Database } from "../database/database.ts";
 import type { MigrationSet } from "../database/migrate.ts";
 import { sql } from "../database/sql.ts";
+import type { Sql } from "../database/sql.ts";
 import { addWords, correctSpelling } from "./spelling.ts";
 import { copiedPage } from "./copied-page.ts";
 import { createIndexCopy } from "./index-copy.ts";
@@ -63,7 +64,7 @@ function createIndex(database: Database, stems: Stems, index: string, copy: Inde
     await database.run(sql`analyze search_documents, search_words`);
   };
   const remove = async (ids: readonly string[]): Promise<void> => {
-    if (ids.length > 0) await database.run(sql`delete from search_documents where index_name = ${index} and id = any(${ids}::text[])`);
+    if (ids.length > 0) await database.run(deleteSql(index, sql`id = any(${ids}::text[])`));
   };
   const stemmed = async (words: TextQuery["words"]): Promise<TextQuery> => {
     const known = await stems(words.flat());
@@ -107,7 +108,7 @@ function createIndex(database: Database, stems: Stems, index: string, copy: Inde
       const { began } = await database.one<{ began: bigint }>(sql`select nextval('search_writes') as began`);
       await fill({ put: (documents) => put(documents, "replaced"), delete: remove });
       // The words stay: without documents they correct nothing, and a concurrent put relies on them.
-      await database.run(sql`delete from search_documents where index_name = ${index} and written < ${began}`);
+      await database.run(deleteSql(index, sql`written < ${began}`));
     },
   };
 }
@@ -138,6 +139,12 @@ async function putSome(
     on conflict (index_name, id) do update set version = excluded.version, title_words = excluded.title_words,
       numbers = excluded.numbers, keywords = excluded.keywords, terms = excluded.terms, written = excluded.written
     where stored.version < excluded.version + ${same === "replaced" ? 1 : 0}`);
+}
+
+/** They are locked by id, as those that are written are: in another order two transactions could wait for each other. */
+function deleteSql(index: string, which: Sql): Sql {
+  const locked = sql`select id from search_documents where index_name = ${index} and ${which} order by id for update`;
+  return sql`delete from search_documents where index_name = ${index} and ${which} and id = any(array(${locked}))`;
 }
 
 /** Sorted by id, so that two transactions that write the same documents lock them in one order. */
