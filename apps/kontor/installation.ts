@@ -1,3 +1,4 @@
+import { isIPv6 } from "node:net";
 import { providerUrlOf } from "@kontor/payments/src/provider-connection.ts";
 import type { InstallationConfig } from "@kontor/platform/service/service.ts";
 import type { Configuration } from "./configuration.ts";
@@ -32,5 +33,6 @@ export function installationOf(config: Configuration, masterKey: Uint8Array): In
 }
 
 function hostNameOf(host: string): string {
-  return host === "0.0.0.0" || host === "::" || host === "127.0.0.1" ? "localhost" : host;
+  if (["0.0.0.0", "::", "127.0.0.1"].includes(host)) return "localhost";
+  return isIPv6(host) ? `[${host}]` : host;
 }
