@@ -179,6 +179,8 @@ function isRejected(error: unknown): boolean {
 function isTransient(error: unknown): boolean {
   if (error instanceof MongoWriteConcernError) return true;
   if (error instanceof MongoServerError) return transientCodes.has(error.code);
+  // A write to a connection that was reset just then fails with the socket's own error, which the driver does not wrap.
+  if (error instanceof Error && "syscall" in error) return true;
   return error instanceof MongoError && !(error instanceof MongoInvalidArgumentError);
 }
 
