@@ -11,20 +11,20 @@ import type { Topology } from "./topologies.ts";
 
 const kills = Number(process.env["KONTOR_KILLS"] ?? 3);
 
-/** Who shops while the shop is killed. */
-export interface Crowd {
+/** The load while the shop is killed. */
+export interface ShopperLoad {
   readonly name: string;
   readonly shoppers: number;
   /** How many orders are to be paid between two kills. */
   readonly paidBetween: number;
 }
 
-export const aFew: Crowd = { name: "a few shoppers", shoppers: Number(process.env["KONTOR_SHOPPERS"] ?? 6), paidBetween: 8 };
+export const aFew: ShopperLoad = { name: "a few shoppers", shoppers: Number(process.env["KONTOR_SHOPPERS"] ?? 6), paidBetween: 8 };
 /** So many at once that what is executed in batches is executed in full ones, and every kill finds one under way. */
-export const many: Crowd = { name: "many shoppers at once", shoppers: 64, paidBetween: 64 };
+export const many: ShopperLoad = { name: "many shoppers at once", shoppers: 64, paidBetween: 64 };
 
 /** Killed in the middle of orders. */
-export function crashes(topology: Topology, { name, shoppers: shoppersCount, paidBetween }: Crowd): void {
+export function crashes(topology: Topology, { name, shoppers: shoppersCount, paidBetween }: ShopperLoad): void {
   describe(`killed in the middle of orders: ${topology.name}, ${name}`, () => {
     let shop: ShopProcess;
     let shoppers: Shopper[];

@@ -1,28 +1,16 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { describe, it } from "node:test";
-import { Allow } from "@kontor/contracts/gen/kontor/api/v1/options_pb.js";
 import { CheckoutStatus } from "@kontor/contracts/gen/kontor/checkout/v1/checkout_pb.js";
 import type { GetCheckoutRequest } from "@kontor/contracts/gen/kontor/checkout/v1/checkout_pb.js";
-import { ReadThingSchema, ThingSchema } from "@kontor/contracts/gen/kontor/testing/v1/testing_pb.js";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import { createChanges } from "@kontor/platform/changes/changes.ts";
-import { describeService } from "@kontor/platform/rpc/describe-service.ts";
+import { ReadingService } from "@kontor/platform/rpc/test-reading.ts";
 import { implement } from "@kontor/platform/rpc/rpc.ts";
 import { waiting } from "@kontor/platform/rpc/waiting.ts";
 import type { Logger } from "@kontor/platform/telemetry/logger.ts";
 import type { GatewayOptions } from "../gateway.ts";
 import { openTestShop, tokenOf } from "../test-shop.ts";
-
-const ReadingService = describeService("kontor.testing.v1.ReadingService", {
-  read: {
-    input: ReadThingSchema,
-    output: ThingSchema,
-    allow: [Allow.PUBLIC],
-    rest: { wait: "wait" },
-    http: { pattern: { case: "get", value: "/v1/read/{sku}" } },
-  },
-});
 
 const silent = () => undefined;
 const log: Logger = { debug: silent, info: silent, warn: silent, error: silent, child: () => log };

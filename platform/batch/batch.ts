@@ -204,7 +204,7 @@ function isWanted<Request, Result>({ call, reject }: Waiting<Request, Result>): 
   }
 }
 
-/** Whether the items may have been executed, or cannot be now: then each caller asks again, under its own key. A deadlock is neither: it has undone them all. */
+/** Whether the items may have been executed, or cannot be now: then each caller repeats its request under its own key. A deadlock is neither: it has undone them all. */
 function isUnknown(error: unknown): boolean {
   const code = refusalIn(error)?.code;
   return (code === "unavailable" || code === "deadline_exceeded") && sqlState(error) !== "40P01";

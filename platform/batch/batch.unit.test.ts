@@ -184,7 +184,7 @@ describe("batches: outcomes", () => {
     }
   });
 
-  it("a deadlock has undone all: each half is tried by itself, whatever its error says to callers", async () => {
+  it("a deadlock has undone all: each half is tried by itself, although callers see it as unavailable", async () => {
     const { runAll, executions, begun } = openTestBatch();
     const all = runAll("a", "b", "c");
     await turn();

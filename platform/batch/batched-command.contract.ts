@@ -10,8 +10,10 @@ import { refusalIn } from "../errors/refusal.ts";
 import type { PostgresDatabase } from "../database/postgres.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { testDatabase } from "../testing/postgres.ts";
-import { interfere, openLossyWay } from "./test-interference.ts";
-import type { Interference, LossyWay, Written } from "./test-interference.ts";
+import { openLossyWay } from "../database/test-lossy-way.ts";
+import type { LossyWay } from "../database/test-lossy-way.ts";
+import { interfere } from "./test-interference.ts";
+import type { Interference, Written } from "./test-interference.ts";
 
 /** A command that is executed in batches, in two processes over one database. */
 export interface BatchedCommand {
@@ -86,7 +88,7 @@ export function batchedCommandContract(name: string, options: BatchedCommandOpti
 
     /** Each has its effect once, with its event and its task; whoever asks gets the reply that was given. */
     async function assertOnce(keys: readonly string[], replies: readonly string[]): Promise<void> {
-      for (const process of both) assert.deepEqual(await runAll(process, keys), replies, "asked again, each gets the same");
+      for (const process of both) assert.deepEqual(await runAll(process, keys), replies, "repeated, each gets the same");
       assert.deepEqual(
         await Promise.all(keys.map((key) => command.effects(key))),
         keys.map(() => 1),
@@ -168,7 +170,7 @@ export function batchedCommandContract(name: string, options: BatchedCommandOpti
       }
     });
 
-    it("one that fails does not fail its neighbours, nor itself when asked again", async () => {
+    it("one that fails does not fail its neighbours, nor itself when repeated", async () => {
       const keys = await newKeys(30);
       const allow = await others.refuse(keys[17]!);
       const results = await Promise.allSettled(keys.map((key) => command.run(0, key, call())));
@@ -216,7 +218,7 @@ export function batchedCommandContract(name: string, options: BatchedCommandOpti
       await assertOnce([cancelled, late, ...rest], [...asked, ...(await replies)]);
     });
 
-    it("a batch whose connection is killed before it is written ends with an unknown outcome for all, and takes effect when they ask again", async () => {
+    it("a batch whose connection is killed before it is written ends with an unknown outcome for all, and takes effect when they repeat it", async () => {
       const keys = await newKeys(20);
       const release = await others.hold(keys[11]!);
       const results = Promise.allSettled(keys.map((key) => command.run(0, key, call())));
@@ -235,7 +237,7 @@ export function batchedCommandContract(name: string, options: BatchedCommandOpti
       );
     });
 
-    it("a batch whose reply is lost after the commit ends with an unknown outcome for all, and whoever asks again gets the reply", async () => {
+    it("a batch whose reply is lost after the commit ends with an unknown outcome for all, and whoever repeats it gets the reply", async () => {
       const keys = await newKeys(20);
       const release = await others.hold(keys[11]!);
       const results = Promise.allSettled(keys.map((key) => command.run(0, key, call())));

@@ -1,5 +1,3 @@
-import { connect, createServer } from "node:net";
-import type { AddressInfo, Socket } from "node:net";
 import { connectClient } from "../database/client.ts";
 import type { Connection } from "../database/connection.ts";
 import type { Database } from "../database/database.ts";
@@ -81,44 +79,4 @@ export async function interfere(observer: Database, connection: Connection, { ta
         )
       ).count,
   };
-}
-
-/** A way to a server on which replies can be lost. */
-export interface LossyWay {
-  readonly connection: Connection;
-  /** From now on nothing comes back, though all still goes there. */
-  mute(): void;
-  /** Breaks all connections; new ones work. */
-  cut(): void;
-}
-
-export async function openLossyWay(connection: Connection): Promise<LossyWay> {
-  const sockets = new Set<Socket>();
-  let silent = false;
-  const proxy = createServer((near) => {
-    const far = connect(connection.port, connection.host);
-    for (const [from, to] of [
-      [near, far],
-      [far, near],
-    ] as const) {
-      sockets.add(from);
-      from.on("data", (data) => (silent && from === far) || to.write(data));
-      from.on("error", () => to.destroy());
-      from.on("close", () => {
-        sockets.delete(from);
-        to.destroy();
-      });
-    }
-  });
-  await new Promise<void>((resolve) => proxy.listen(0, "127.0.0.1", resolve));
-  const cut = (): void => {
-    silent = false;
-    for (const socket of sockets) socket.destroy();
-  };
-  afterTests(() => {
-    proxy.close();
-    cut();
-  });
-  const { port } = proxy.address() as AddressInfo; // of a server that listens on TCP
-  return { connection: { ...connection, host: "127.0.0.1", port }, mute: () => (silent = true), cut };
 }

@@ -34,27 +34,13 @@ describe("writing many things at once", () => {
 
   it("gives the ids of what it wrote; what was there already gets no event, and when that is all, nobody is woken", async () => {
     const needs = { ...seams, database: open.database };
-    assert.deepEqual(
-      await writeAll(
-        needs,
-        inserting([
-          ["a", 0],
-          ["b", 0],
-        ]),
-      ),
-      new Set(["a", "b"]),
-    );
+    const two = inserting([
+      ["a", 0],
+      ["b", 0],
+    ]);
+    assert.deepEqual(await writeAll(needs, two), new Set(["a", "b"]));
     const before = woken;
-    assert.deepEqual(
-      await writeAll(
-        needs,
-        inserting([
-          ["a", 0],
-          ["b", 0],
-        ]),
-      ),
-      new Set(),
-    );
+    assert.deepEqual(await writeAll(needs, two), new Set());
     assert.equal(woken, before);
     assert.deepEqual(
       await writeAll(

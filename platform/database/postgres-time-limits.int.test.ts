@@ -1,14 +1,12 @@
 import assert from "node:assert/strict";
-import { connect, createServer } from "node:net";
-import type { AddressInfo, Socket } from "node:net";
 import { performance } from "node:perf_hooks";
 import { describe, test } from "node:test";
-import { afterTests } from "../testing/postgres.ts";
 import { sqlState } from "./database.ts";
 import { outsideTransaction } from "./in-transaction.ts";
 import { backend, observed, unavailable } from "./open-test-observed-database.ts";
 import { openTestDatabase } from "./open-test-database.ts";
 import { sql } from "./sql.ts";
+import { openLossyWay } from "./test-lossy-way.ts";
 
 describe("time limits", () => {
   test("a transaction past its limit is ended, its statement stopped, its locks free", async () => {
@@ -98,36 +96,16 @@ describe("time limits", () => {
 
   test("a server that stops responding fails what waits for it", async () => {
     const { connection } = await openTestDatabase();
-    const sockets = new Set<Socket>();
-    let silent = false;
-    const proxy = createServer((near) => {
-      const far = connect(connection.port, connection.host);
-      for (const [from, to] of [
-        [near, far],
-        [far, near],
-      ] as const) {
-        sockets.add(from);
-        from.on("data", (data) => silent || to.write(data));
-        from.on("error", () => to.destroy());
-        from.on("close", () => to.destroy());
-      }
-    });
-    await new Promise<void>((resolve) => proxy.listen(0, "127.0.0.1", resolve));
-    afterTests(() => {
-      proxy.close();
-      for (const socket of sockets) socket.destroy();
-    });
-    const { database } = await openTestDatabase({
-      connection: { ...connection, host: "127.0.0.1", port: (proxy.address() as AddressInfo).port },
-    });
+    const way = await openLossyWay(connection);
+    const { database } = await openTestDatabase({ connection: way.connection });
     await database.start();
     await database.transaction((tx) => tx.run(sql`select 1`));
-    silent = true;
+    way.mute();
     await assert.rejects(
       database.transaction((tx) => tx.run(sql`select 1`), { timeoutMs: 200 }),
       unavailable,
     );
-    silent = false;
+    way.unmute();
     assert.equal(await database.transaction((tx) => tx.run(sql`select 1`)), 1);
   });
 });

@@ -9,7 +9,8 @@ import { createInProcessRpc } from "./in-process.ts";
 import type { InProcessRpcOptions } from "./in-process.ts";
 import { implement } from "./rpc.ts";
 import { rpcContract } from "./rpc.contract.ts";
-import { ReadingService, readThing } from "./rpc-waits.contract.ts";
+import { readThing } from "./rpc-waits.contract.ts";
+import { ReadingService } from "./test-reading.ts";
 import { greeterHandlers, GreeterService } from "./test-greeter.ts";
 import type { OpenRpc } from "./test-greeter.ts";
 

@@ -1,12 +1,10 @@
 import assert from "node:assert/strict";
 import { it } from "node:test";
-import { Allow } from "@kontor/contracts/gen/kontor/api/v1/options_pb.js";
-import { ReadThingSchema, ThingSchema } from "@kontor/contracts/gen/kontor/testing/v1/testing_pb.js";
 import { createChanges } from "../changes/changes.ts";
 import type { Changes } from "../changes/changes.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { ConcurrencyLimits } from "./concurrency-limiter.ts";
-import { describeService } from "./describe-service.ts";
+import { ReadingService } from "./test-reading.ts";
 import { implement } from "./rpc.ts";
 import type { Route } from "./rpc.ts";
 import { callOf, refusalOf, turns } from "./test-greeter.ts";
@@ -15,16 +13,6 @@ import { waiting } from "./waiting.ts";
 
 const silent = () => undefined;
 const log: Logger = { debug: silent, info: silent, warn: silent, error: silent, child: () => log };
-
-export const ReadingService = describeService("kontor.testing.v1.ReadingService", {
-  read: {
-    input: ReadThingSchema,
-    output: ThingSchema,
-    allow: [Allow.PUBLIC],
-    rest: { wait: "wait" },
-    http: { pattern: { case: "get", value: "/v1/read/{sku}" } },
-  },
-});
 
 /** One thing that changes, and the service that reads it. It is pending until its version is 3. */
 export function readThing({ onRead = () => undefined }: { readonly onRead?: (thing: { change(): void }) => void } = {}) {
