@@ -79,11 +79,6 @@ export class ConnectionBudget {
     return open - idle.length < connectionsMax / 2 && waiting === 0;
   }
 
-  /** Whether each database may have several connections for requests. */
-  get allowsSeveralEach(): boolean {
-    return this.#pools.requests.connectionsMax >= 3 * this.#owners.size;
-  }
-
   /**
    * A connection of the owner's database. Refuses with OVERLOADED when too many wait or the wait is too long, and passes on the error of
    * opening one. `urgent` is served before all others and never refused for their number: for a connection dedicated to single statements.

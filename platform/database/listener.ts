@@ -5,7 +5,7 @@ import type { WireConnection } from "./wire-connection.ts";
 
 export type NotificationHandler = (payload: string | undefined) => void;
 
-/** A connection that notifications arrive on; it may run statements as well. */
+/** A connection that notifications arrive on, between the results of statements that run on it as well. */
 export interface ListenConnection {
   readonly wire: WireConnection;
   /** Called when it is lost or no longer needed; repeating it is fine. */
@@ -21,7 +21,10 @@ export interface ListenerOptions {
 /** After an outage, notifications arrive again within the longest pause. */
 const backoff = { pauseMsMin: 50, pauseMsMax: 1_000 };
 
-/** A database's one listen connection, open while there are listeners. Reconnects by itself when it is lost. */
+/** After a statement has run this long on the connection that listens, notifications no longer wait behind it. */
+const stalledMs = 200;
+
+/** A database's one listen connection, open while there are listeners. Reconnects by itself when it is lost, or when a statement there does not end. */
 export class Listener {
   readonly #options: ListenerOptions;
   readonly #channels = new Map<string, Set<NotificationHandler>>();
@@ -31,6 +34,7 @@ export class Listener {
   #retry: NodeJS.Timeout | undefined;
   /** Whether notifications may have been missed without the handlers knowing it. */
   #missed = false;
+  #moving = false;
   #stopped = false;
 
   constructor(options: ListenerOptions) {
@@ -57,6 +61,21 @@ export class Listener {
       throw databaseError(error, this.#options.database);
     }
     return unlisten;
+  }
+
+  /** Called about ten times a second while any connection is open. */
+  tick(nowMs: number): void {
+    const connecting = this.#connection;
+    if (this.#moving || connecting === undefined) return;
+    this.#moving = true;
+    void connecting.then(
+      ({ wire }) => {
+        if (connecting === this.#connection && wire.usable && wire.inFlight > 0 && nowMs - wire.headSinceMs > stalledMs)
+          this.#connection = this.#move(connecting);
+        else this.#moving = false;
+      },
+      () => (this.#moving = false),
+    );
   }
 
   async stop(): Promise<void> {
@@ -89,22 +108,45 @@ export class Listener {
     let connection: ListenConnection | undefined;
     try {
       connection = await this.#options.open();
-      if (!this.#subscribed.has(connection.wire)) connection.wire.onNotification((channel, payload) => this.#dispatch(channel, payload));
-      this.#subscribed.add(connection.wire);
-      await connection.wire.script([...this.#channels.keys()].map((channel) => `listen ${quoted(channel)}`).join(";"));
+      await this.#attach(connection);
     } catch (error) {
       this.#connection = undefined;
       await connection?.end();
       throw error;
     }
-    const open = connection;
-    void open.wire.closed.then(() => this.#lost(open));
     if (this.#missed) {
       this.#options.log.info({ database: this.#options.database }, "the listen connection is open again");
-      for (const channel of this.#channels.keys()) this.#dispatch(channel, undefined);
+      this.#dispatchAll();
     }
     this.#missed = false;
-    return open;
+    return connection;
+  }
+
+  /** Listens to all channels there. */
+  async #attach(connection: ListenConnection): Promise<void> {
+    const { wire } = connection;
+    if (!this.#subscribed.has(wire)) wire.onNotification((channel, payload) => this.#dispatch(channel, payload));
+    this.#subscribed.add(wire);
+    await wire.script([...this.#channels.keys()].map((channel) => `listen ${quoted(channel)}`).join(";"));
+    void wire.closed.then(() => this.#lost(connection));
+  }
+
+  /** Listens on another connection, where there is one. The handlers then hear that they may have missed something. */
+  async #move(connecting: Promise<ListenConnection>): Promise<ListenConnection> {
+    const stalled = await connecting;
+    try {
+      const next = await this.#options.open();
+      if (next.wire === stalled.wire) return stalled;
+      await this.#attach(next);
+      this.#dispatchAll();
+      void stalled.end();
+      return next;
+    } catch (error) {
+      this.#options.log.debug({ database: this.#options.database, error }, "notifications wait behind a statement");
+      return stalled;
+    } finally {
+      this.#moving = false;
+    }
   }
 
   async #lost(connection: ListenConnection): Promise<void> {
@@ -131,6 +173,10 @@ export class Listener {
       },
       backoffMs(backoff, failures),
     ).unref();
+  }
+
+  #dispatchAll(): void {
+    for (const channel of this.#channels.keys()) this.#dispatch(channel, undefined);
   }
 
   #dispatch(channel: string, payload: string | undefined): void {

@@ -3,6 +3,7 @@ import { describe, test } from "node:test";
 import { refusalIn } from "../errors/refusal.ts";
 import { createConnectionBudget } from "./connection-budget.ts";
 import { sqlState } from "./database.ts";
+import { outsideTransaction } from "./in-transaction.ts";
 import { backend, observed, unavailable } from "./open-test-observed-database.ts";
 import { openTestDatabase } from "./open-test-database.ts";
 import { sql } from "./sql.ts";
@@ -93,6 +94,24 @@ describe("listening", () => {
       sql`select count(*)::int as count from pg_stat_activity where datname = current_database() and query like '%listen "%'`,
     );
     assert.equal(sessions.count, 1);
+  });
+
+  test("goes on elsewhere while a statement on its connection waits for a lock", async () => {
+    const { database, observer, waiting } = await observed();
+    const a = collector();
+    const end = await database.listen("a", a.hear);
+    let stalled: Promise<number> | undefined;
+    await observer.transaction(async (tx) => {
+      await tx.run(sql`select pg_advisory_xact_lock(7)`);
+      stalled = database.run(sql`select pg_advisory_xact_lock(7)`);
+      await waiting(1);
+      // What was sent until it listens elsewhere arrives late; that there may be something is heard at once.
+      assert.equal(await a.next(), undefined);
+      await outsideTransaction(() => observer.notify("a", "meanwhile"));
+      assert.equal(await a.next(), "meanwhile");
+    });
+    await stalled;
+    await end();
   });
 
   test("reconnects after a loss, and reports that notifications may have been missed", async () => {

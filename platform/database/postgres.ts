@@ -6,7 +6,7 @@ import { sqlState } from "./database.ts";
 import type { Database, Reads, Transaction, TransactionOptions } from "./database.ts";
 import { forbidInTransaction } from "./in-transaction.ts";
 import { Listener } from "./listener.ts";
-import type { ListenConnection, NotificationHandler } from "./listener.ts";
+import type { NotificationHandler } from "./listener.ts";
 import { onlyRow } from "./only-row.ts";
 import type { OpenTransaction } from "./open-transaction.ts";
 import { StatementPipeline } from "./statement-pipeline.ts";
@@ -100,7 +100,7 @@ class Postgres implements PostgresDatabase, ConnectionOwner {
     this.#pipeline = new StatementPipeline({ database: name, owner: this, budget, responseMsMax: timeoutMsMax + 2_000 });
     this.#transactions = new Transactions({ database: name, owner: this, budget, log, check: () => this.#check() });
     budget.join(this);
-    this.#listener = new Listener({ database: name, open: () => this.#openForListening(), log });
+    this.#listener = new Listener({ database: name, open: () => this.#pipeline.shareForListening(), log });
   }
 
   async start(): Promise<void> {
@@ -201,20 +201,8 @@ class Postgres implements PostgresDatabase, ConnectionOwner {
 
   tick(nowMs: number): void {
     this.#pipeline.tick(nowMs);
+    this.#listener.tick(nowMs);
     this.#transactions.expire(nowMs);
-  }
-
-  /** On a connection of its own notifications do not wait behind statements; where connections are few, one serves both. */
-  async #openForListening(): Promise<ListenConnection> {
-    const { budget } = this.#options;
-    if (!budget.allowsSeveralEach) return this.#pipeline.shareForListening();
-    const pooled = await budget.acquire(this, "requests", true);
-    let ended: Promise<void> | undefined;
-    const end = (): Promise<void> => {
-      budget.release(pooled, true);
-      return pooled.wire.closed;
-    };
-    return { wire: pooled.wire, end: () => (ended ??= end()) };
   }
 
   /** What the replica cannot serve now the primary serves: reading twice changes nothing. */

@@ -41,7 +41,7 @@ export class StatementPipeline {
   readonly #options: StatementPipelineOptions;
   #connections: PooledConnection[] = [];
   #opening: Promise<void> | undefined;
-  /** The connection that notifications arrive on as well. */
+  /** The connection that notifications arrive on as well: one more for them alone would cost the server some five megabytes a database. */
   #listening: WireConnection | undefined;
 
   constructor(options: StatementPipelineOptions) {
@@ -80,8 +80,7 @@ export class StatementPipeline {
     return {
       wire,
       end: async () => {
-        if (this.#listening !== wire) return;
-        this.#listening = undefined;
+        if (this.#listening === wire) this.#listening = undefined;
         // The server forgets the channels of a lost connection.
         if (wire.usable) await settled(wire.script("unlisten *").then(() => undefined));
       },
