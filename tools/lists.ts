@@ -15,6 +15,8 @@ export async function listDrift(write: boolean): Promise<readonly string[]> {
   // Only now: it imports the registry.
   const { serviceLists } = await import("./service-lists.ts");
   for (const list of serviceLists()) compare(list);
+  const { retentionPage } = await import("./retention-page.ts");
+  compare(retentionPage());
   return drift;
 }
 

@@ -14,7 +14,7 @@ export function serviceTable(definition: ServiceDefinition): string {
   const offered = methods.filter((method) => !internal.includes(method));
   const rows: readonly (readonly [string, readonly string[]])[] = [
     ["tables", tablesOf(definition)],
-    ["documents", documents],
+    ["documents", documents.map((collection) => collection.name)],
     ["calls", offered.map(({ method }) => method.name)],
     ["internal calls", internal.map(({ method }) => method.name)],
     ["events in", [...new Set(subscriptions.flatMap(({ schemas }) => schemas.map(eventTypeOf)))]],

@@ -11,7 +11,9 @@ import type { User } from "../call/call.ts";
 import { idempotencyKeyOf } from "../call/idempotency-key.ts";
 import { sqlState } from "./database.ts";
 import type { Transaction } from "./database.ts";
-import { idempotent, storedReply, sweepIdempotencyKeys } from "./idempotency.ts";
+import { platformRetention } from "../retention/platform-retention.ts";
+import { sweep } from "../retention/sweep.ts";
+import { idempotent, storedReply } from "./idempotency.ts";
 import { idempotencyMigrations, migrate } from "./migrate.ts";
 import { openTestDatabase } from "./open-test-database.ts";
 import type { PostgresDatabase } from "./postgres.ts";
@@ -220,17 +222,24 @@ describe("idempotency", () => {
   });
 
   test("a reply is stored for 24 hours and more; then the key is free, and the sweep takes the row", async () => {
-    await sweepIdempotencyKeys(database, new Date(clock.now().getTime() + 100 * hourMs));
+    const retention = platformRetention.filter(({ table }) => table === "idempotency_keys");
+    const sweptAt = async (now: Date) => {
+      const stored = async () => (await database.one<{ keys: number }>(sql`select count(*)::int as keys from idempotency_keys`)).keys;
+      const before = await stored();
+      await sweep(database, retention, now);
+      return before - (await stored());
+    };
+    await sweptAt(new Date(clock.now().getTime() + 100 * hourMs));
     const [key, unused] = [newKey(), newKey()];
     const first = await ask({ key });
     await ask({ key: unused });
     clock.advance(24 * hourMs);
     assert.ok(equals(output, await ask({ key }), first));
-    assert.equal(await sweepIdempotencyKeys(database, clock.now()), 0);
+    assert.equal(await sweptAt(clock.now()), 0);
     clock.advance(2 * hourMs);
     await ask({ key, limit: 2 });
     assert.equal(await effectsOf(key), 2);
-    assert.equal(await sweepIdempotencyKeys(database, clock.now()), 1);
+    assert.equal(await sweptAt(clock.now()), 1);
     assert.ok(await ask({ key, limit: 2, work: () => assert.fail("it was done already") }));
   });
 

@@ -73,18 +73,6 @@ export async function storedReply<O extends DescMessage>(options: KeyedRequest<O
   return keyed === undefined ? undefined : replyStored(options, keyed);
 }
 
-/** Deletes the keys that have expired; returns their number. */
-export async function sweepIdempotencyKeys(database: Database, now: Date): Promise<number> {
-  const batch = 1_000;
-  let total = 0;
-  for (let deleted = batch; deleted === batch; total += deleted)
-    deleted = await database.run(
-      sql`delete from idempotency_keys where key in (
-        select key from idempotency_keys where expires_at <= ${now} limit ${batch} for update skip locked)`,
-    );
-  return total;
-}
-
 function keyedOf(options: KeyedRequest<DescMessage>): Keyed | undefined {
   const key = idempotencyKeyOf(options);
   return key === undefined ? undefined : { key, fingerprint: fingerprintOf(options.method.input, options.request) };

@@ -27,12 +27,22 @@ export function createIds(clock: Clock, random: (length: number) => Uint8Array =
           if (tail[at] !== 0) break;
         }
       }
-      let body = "";
-      for (let at = timeLength - 1, rest = nowMs; at >= 0; at--, rest = Math.floor(rest / 32)) body = alphabet[rest % 32]! + body;
+      let body = timeOf(nowMs);
       for (const value of tail) body += alphabet[value]!;
       return `${prefix}_${body}`;
     },
   };
+}
+
+/** What is not greater than any id with this prefix that is made at this time or later, and not less than all made before: for comparison. */
+export function earliestId(prefix: string, at: Date): string {
+  return `${prefix}_${timeOf(Math.max(at.getTime(), 0))}`;
+}
+
+function timeOf(ms: number): string {
+  let text = "";
+  for (let at = timeLength - 1, rest = ms; at >= 0; at--, rest = Math.floor(rest / 32)) text = alphabet[rest % 32]! + text;
+  return text;
 }
 
 /** An id that is also a secret: 160 random bits, nothing else (a cart, a payment page). */

@@ -8,6 +8,8 @@ import type { Logger } from "../telemetry/logger.ts";
 import { closeMailServer, createMailServer } from "./catch-mails.ts";
 import { createMailStore } from "./mail-store.ts";
 import { createMailboxPages } from "./mailbox-pages.ts";
+import { mailboxRetention } from "./mailbox-retention.ts";
+import { Sweeper } from "../retention/sweeper.ts";
 
 /** The tables that the catcher's database needs; its owner applies them. */
 export const mailboxMigrations: MigrationSet = { scope: "mailbox", folder: new URL("./migrations/", import.meta.url) };
@@ -38,6 +40,7 @@ export function createMailCatcher({ database, smtpPort, httpPort, host = "127.0.
   const smtp = createMailServer({ store, clock, log });
   const pages = createMailboxPages({ store, log, hosts: loopback.includes(host) ? [...loopback, "[::1]"] : undefined });
   const http = createServer({ requestTimeout: 10_000 }, pages.handle);
+  const sweeper = new Sweeper({ database, retentions: mailboxRetention, clock, log });
   let starting: Promise<{ smtpUrl: string; url: string }> | undefined;
   let stopping: Promise<void> | undefined;
 
@@ -46,12 +49,14 @@ export function createMailCatcher({ database, smtpPort, httpPort, host = "127.0.
     smtp.on("error", (error: unknown) => log.debug({ error }, "smtp"));
     await listening(smtp.server, () => smtp.listen(smtpPort, host));
     await listening(http, () => http.listen(httpPort, host));
+    sweeper.start();
     return { smtpUrl: `smtp://${addressOf(smtp.server)}`, url: `http://${addressOf(http)}` };
   }
 
   async function stop(): Promise<void> {
     pages.stop();
     await Promise.all([
+      sweeper.stop(),
       smtp.server.listening ? closeMailServer(smtp) : undefined,
       http.listening
         ? new Promise<void>((resolve) => {

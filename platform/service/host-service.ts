@@ -15,6 +15,7 @@ import type { Subscriptions, SubscriptionsNeeds } from "../events/subscriptions/
 import type { Wakeups } from "../events/wakeups.ts";
 import type { Ids } from "../ids/ids.ts";
 import type { Mailer } from "../mail/mail.ts";
+import { serviceRetention } from "../retention/platform-retention.ts";
 import type { Rpc } from "../rpc/rpc.ts";
 import { sagaMigrations } from "../saga/embedded.ts";
 import { createPostgresSearch, searchMigrations } from "../search/postgres.ts";
@@ -93,10 +94,13 @@ export async function hostService(definition: ServiceDefinition, needs: HostNeed
   const engines = { ...embedded, ...needs.engines };
   const clients = rpc.clientsFor(name);
   const events = createEventLog({ service: name, database, clock, ids, registry: needs.registry, wakeups, log });
+  const documents = engines.documents(name, database);
+  const retentions = serviceRetention(definition.retention);
+  const collections = (definition.documents ?? []).map((collection) => collection.name);
   const tasks = engines.tasks({
     service: name,
     database,
-    queues: () => [...(service.queues ?? []), housekeepingQueue({ database, clock })],
+    queues: () => [...(service.queues ?? []), housekeepingQueue({ database, clock, log, documents, retentions, collections })],
     clock,
     ids,
     log,
@@ -106,7 +110,7 @@ export async function hostService(definition: ServiceDefinition, needs: HostNeed
     clients,
     events,
     tasks,
-    documents: engines.documents(name, database),
+    documents,
     cache: needs.cache,
     search: engines.search(name, database),
     mail: needs.mail,

@@ -1,22 +1,45 @@
 import { create } from "@bufbuild/protobuf";
 import { EmptySchema } from "@bufbuild/protobuf/wkt";
+import { rootCall } from "../call/call.ts";
 import type { Clock } from "../clock/clock.ts";
 import type { Database } from "../database/database.ts";
-import { sweepIdempotencyKeys } from "../database/idempotency.ts";
-import { rootCall } from "../call/call.ts";
+import type { Documents } from "../documents/documents.ts";
+import { hourMs } from "../retention/retention.ts";
+import type { Retention } from "../retention/retention.ts";
+import { sweep } from "../retention/sweep.ts";
+import type { Logger } from "../telemetry/logger.ts";
 import { queue } from "../tasks/tasks.ts";
 import type { Queue, Tasks } from "../tasks/tasks.ts";
 
-const everyMs = 3_600_000;
+interface Needs {
+  readonly database: Database;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly documents: Documents;
+  readonly retentions: readonly Retention[];
+  readonly collections: readonly string[];
+}
 
-/** The hourly task of every service that removes stored responses after their day. */
-export function housekeepingQueue({ database, clock }: { readonly database: Database; readonly clock: Clock }): Queue {
+/**
+ * The hourly task of every service that sweeps its tables and its expired documents. One row, so that of several processes one sweeps; it is due again at
+ * once while there is more.
+ */
+export function housekeepingQueue({ database, clock, log, documents, retentions, collections }: Needs): Queue {
   return queue({
     name: "housekeeping",
     schema: EmptySchema,
+    concurrency: 1,
     run: async () => {
-      await sweepIdempotencyKeys(database, clock.now());
-      return { again: new Date(clock.now().getTime() + everyMs) };
+      const now = clock.now();
+      let more = false;
+      try {
+        more = await sweep(database, retentions, now);
+        for (const name of collections) await documents.collection(name).sweep(now);
+      } catch (error) {
+        // Not thrown: a task that fails too often ends, and nothing would be swept until an operator replays it.
+        log.warn({ error }, "what is over could not be swept, and will be in an hour");
+      }
+      return { again: more ? now : new Date(now.getTime() + hourMs) };
     },
   });
 }

@@ -7,6 +7,7 @@ import type { Documents } from "../documents/documents.ts";
 import type { EventLog, Subscription } from "../events/events.ts";
 import type { Ids } from "../ids/ids.ts";
 import type { Mailer } from "../mail/mail.ts";
+import type { DocumentRetention, Retention } from "../retention/retention.ts";
 import type { Clients, Route } from "../rpc/rpc.ts";
 import type { Search } from "../search/search.ts";
 import type { Queue, Tasks } from "../tasks/tasks.ts";
@@ -93,7 +94,9 @@ export interface ServiceDefinition {
   readonly subscriptions?: readonly DeclaredSubscription[];
   readonly queues?: readonly DeclaredQueue[];
   /** The document collections that it stores, under names that no other service uses: `KONTOR_<NAME>_DOCUMENTS` chooses their engine. */
-  readonly documents?: readonly string[];
+  readonly documents?: readonly DocumentRetention[];
+  /** What becomes of the rows of each of its tables; an entry for a table of the platform holds in place of the platform's own. */
+  readonly retention?: readonly Retention[];
   /** Loaded by `kontor rebuild` alone; absent when nothing can be compared with events. */
   readonly rebuild?: () => Promise<ServiceRebuild>;
   load(): Promise<ServiceModule>;

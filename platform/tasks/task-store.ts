@@ -1,4 +1,4 @@
-import type { Database, Queries, Transaction } from "../database/database.ts";
+import type { Queries, Transaction } from "../database/database.ts";
 import { sql } from "../database/sql.ts";
 import type { Sql } from "../database/sql.ts";
 import { completeSql } from "../database/writes.ts";
@@ -203,12 +203,4 @@ export async function anyTaskDue(queries: Queries, queues: readonly string[], no
     sql`select exists (select from tasks where queue = any (${queues}::text[]) and state = 'waiting' and due_at <= ${now}) as due`,
   );
   return due;
-}
-
-/** Deletes tasks that were done before then, at most `limit`; returns how many. */
-export function sweepTasks(database: Database, before: Date, limit: number): Promise<number> {
-  return database.run(sql`
-    delete from tasks where ctid = any (array(
-      select ctid from tasks where state = 'done' and ended_at < ${before} order by ended_at limit ${limit} for update skip locked
-    ))`);
 }

@@ -4,7 +4,7 @@ import type { Logger } from "../telemetry/logger.ts";
 import type { Dispatch } from "./dispatch.ts";
 import { within } from "../retry/within.ts";
 import type { TaskRuns } from "./task-runs.ts";
-import { anyTaskDue, sweepTasks } from "./task-store.ts";
+import { anyTaskDue } from "./task-store.ts";
 import type { Queue } from "./tasks.ts";
 
 export interface TaskWorkerOptions {
@@ -14,8 +14,6 @@ export interface TaskWorkerOptions {
   readonly leaseMs: number;
   /** The least pause between two claims that left no due task: 40. A longer one claims in bigger batches, later. */
   readonly claimPauseMs: number;
-  /** How long a done task is stored, by the injected clock: a day. */
-  readonly keepDoneMs: number;
   /** How long `stop` waits for tasks under way: 10,000. The rest is then released. */
   readonly stopMs: number;
 }
@@ -24,7 +22,6 @@ export const taskWorkerDefaults: TaskWorkerOptions = {
   pollMs: 5_000,
   leaseMs: 10_000,
   claimPauseMs: 40,
-  keepDoneMs: 86_400_000,
   stopMs: 10_000,
 };
 
@@ -46,8 +43,6 @@ interface ServedQueue {
   more: boolean;
 }
 
-const sweepEveryMs = 60_000;
-const sweepBatch = 1_000;
 const claimRetryMs = 1_000;
 const pollIdleMs = 20;
 
@@ -55,13 +50,11 @@ const pollIdleMs = 20;
 export class TaskWorker {
   readonly #needs: Needs;
   readonly #served = new Map<string, ServedQueue>();
-  readonly #sweeps = new Set<Promise<void>>();
   #loop: Promise<void> | undefined;
   #stopping: Promise<void> | undefined;
   #wakeup = Promise.withResolvers<void>();
   #endPause: (() => void) | undefined;
   #nextDue: Date | undefined;
-  #sweepAtMs = 0;
   /** Whether this process has written tasks since its last claim. */
   #ownTasks = false;
   #retired = false;
@@ -123,8 +116,8 @@ export class TaskWorker {
     if (this.#loop === undefined) throw new Error("a worker that was not started never becomes idle");
     const { database, clock, runs } = this.#needs;
     while (this.#stopping === undefined && this.#served.size > 0) {
-      await this.#quiet();
-      if (!(await anyTaskDue(database, [...this.#served.keys()], clock.now())) && runs.size === 0 && this.#sweeps.size === 0) return;
+      await runs.quiet();
+      if (!(await anyTaskDue(database, [...this.#served.keys()], clock.now())) && runs.size === 0) return;
       const { progress } = runs;
       this.wake();
       await within(pollIdleMs, progress); // what another process runs is only seen by polling
@@ -136,12 +129,7 @@ export class TaskWorker {
     this.#wakeup.resolve();
     this.#endPause?.();
     await this.#loop;
-    await Promise.all([within(options.stopMs, Promise.all(this.#sweeps)), runs.close(options.stopMs)]);
-  }
-
-  async #quiet(): Promise<void> {
-    while (this.#sweeps.size > 0) await Promise.all(this.#sweeps);
-    await this.#needs.runs.quiet();
+    await runs.close(options.stopMs);
   }
 
   async #work(): Promise<void> {
@@ -158,7 +146,6 @@ export class TaskWorker {
         }
       }
       if (!this.#wanted()) await this.#waitForWork();
-      this.#sweepWhenDue();
     }
   }
 
@@ -219,21 +206,6 @@ export class TaskWorker {
       };
     });
     this.#endPause = undefined;
-  }
-
-  #sweepWhenDue(): void {
-    const { clock, database, log, options } = this.#needs;
-    const nowMs = clock.now().getTime();
-    if (nowMs < this.#sweepAtMs || this.#stopping !== undefined) return;
-    this.#sweepAtMs = nowMs + sweepEveryMs;
-    const sweep = async () => {
-      const before = new Date(nowMs - options.keepDoneMs);
-      while ((await sweepTasks(database, before, sweepBatch)) === sweepBatch);
-    };
-    const sweeping = sweep()
-      .catch((error: unknown) => log.warn({ error }, "done tasks could not be swept"))
-      .finally(() => this.#sweeps.delete(sweeping));
-    this.#sweeps.add(sweeping);
   }
 }
 

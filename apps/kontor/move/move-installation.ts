@@ -62,7 +62,16 @@ export async function moveInstallation({ config, log, moved }: MoveOptions): Pro
     }
     for (const { name, documents = [] } of definitions)
       if (config.documents[name] !== undefined)
-        moved(`documents of ${name}`, await moveDocuments(name, documents, source.connections.get(name)!, config, log));
+        moved(
+          `documents of ${name}`,
+          await moveDocuments(
+            name,
+            documents.map((one) => one.name),
+            source.connections.get(name)!,
+            config,
+            log,
+          ),
+        );
     const at = new Date().toISOString();
     await writeFile(join(config.data, movedFile), `${at}\n`);
   } finally {

@@ -1,5 +1,6 @@
 import { checkoutFacts } from "@kontor/checkout/src/facts.ts";
 import type { CheckoutFact } from "@kontor/checkout/src/facts.ts";
+import { checkoutKeptMs } from "@kontor/checkout/src/retention.ts";
 import type { PlaceOrderInput } from "@kontor/contracts/gen/kontor/checkout/v1/checkout_pb.js";
 import { orderFacts } from "@kontor/orders/src/facts.ts";
 import type { OrderFact } from "@kontor/orders/src/facts.ts";
@@ -9,6 +10,7 @@ import { keysWithoutResponse } from "@kontor/platform/database/database-facts.ts
 import type { Queries } from "@kontor/platform/database/database.ts";
 import { IdCounts } from "./id-counts.ts";
 import { hasEvents } from "./i8-applied.ts";
+import { firstKept } from "./first-kept.ts";
 import type { Breach, Invariant, Look } from "./invariant.ts";
 import { byId, pages } from "./pages.ts";
 
@@ -18,16 +20,18 @@ const keysAtOnce = 10_000;
 /** What a response promised exists, once: an order for every checkout that was placed, none for one that was refused. */
 export const responsesInvariant: Invariant = {
   id: "I10",
-  title: "every placed checkout has its response, its order and its payment; every order one checkout; every key one response",
+  title:
+    "every placed checkout has its response, its order and its payment; every order one checkout, as long as those are kept; every key one response",
   counts: "checkouts",
   async *check(look) {
     const placed = new IdCounts();
     yield* checkouts(look, placed);
+    const kept = firstKept("ord", checkoutKeptMs, look);
     const read = (after: string, limit: number) => look.of(orderFacts).orders(["PENDING", "PAID", "COMPLETED", "CANCELLED"], after, limit);
     for await (const page of pages(read, ({ id }) => id, atOnce))
       for (const { id } of page) {
         const count = placed.count(id);
-        if (count !== 1) yield { about: id, text: `order ${id} has ${count} checkouts` };
+        if (count > 1 || (count === 0 && id >= kept)) yield { about: id, text: `order ${id} has ${count} checkouts` };
       }
     yield* keysOfTwo(look);
     for (const [service, database] of look.databases) if (hasEvents(service)) yield* keysWithoutResponses(service, database);

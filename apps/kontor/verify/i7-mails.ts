@@ -1,6 +1,8 @@
 import { notificationFacts } from "@kontor/notifications/src/facts.ts";
+import { notificationKeptMs } from "@kontor/notifications/src/retention.ts";
 import { orderFacts } from "@kontor/orders/src/facts.ts";
 import { mailboxFacts } from "@kontor/platform/mail/mailbox-facts.ts";
+import { firstKept } from "./first-kept.ts";
 import { IdCounts } from "./id-counts.ts";
 import type { Breach, Invariant, Look } from "./invariant.ts";
 import { pages } from "./pages.ts";
@@ -10,17 +12,19 @@ const atOnce = 2_000;
 /** A customer who has paid gets one confirmation, and nobody else gets one. */
 export const mailsInvariant: Invariant = {
   id: "I7",
-  title: "every order that was ever paid has exactly one confirmation mail, by Message-ID, and no other order has one",
+  title:
+    "every order that was ever paid has exactly one confirmation mail, by Message-ID, as long as those are kept, and no other order has one",
   counts: "paid orders",
   async *check(look) {
     const confirmed = new IdCounts();
     yield* confirmations(look, confirmed);
+    const kept = firstKept("ord", notificationKeptMs, look);
     for await (const page of pages(look.of(orderFacts).everPaid, ({ id }) => id, atOnce)) {
       look.looked(page.length);
       for (const { id } of page) {
         const count = confirmed.count(id);
         if (count > 1) yield { about: id, text: `order ${id} has ${count} confirmations` };
-        else if (count === 0 && !look.backlog.waits("notifications.orders", id))
+        else if (count === 0 && id >= kept && !look.backlog.waits("notifications.orders", id))
           yield { about: id, text: `order ${id} was paid and has no confirmation` };
       }
     }

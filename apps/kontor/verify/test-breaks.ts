@@ -62,7 +62,7 @@ export function testBreaks(): TestBreaks {
     change,
     expectBroken: async ({ in: name, broken, repaired, found, options }) => {
       await change(name, broken);
-      const findings = await verify(shop.databases, options);
+      const findings = await verify(shop.databases, { now: () => now(), ...options });
       await change(name, repaired);
       const breaches = brokenIn(findings);
       assert.deepEqual(Object.keys(breaches), Object.keys(found), JSON.stringify(breaches, undefined, 2));

@@ -48,8 +48,6 @@ export interface Carts {
   deleteByKeys(keys: readonly string[]): Promise<void>;
   /** The same for the end of a transaction: undefined where carts are in another store than its database. */
   deletionByKeys(keys: readonly string[]): Writes | undefined;
-  /** Removes the expired ones. */
-  sweep(): Promise<number>;
 }
 
 export function createCarts({ documents, clock }: Pick<ServiceContext, "documents" | "clock">): Carts {
@@ -119,7 +117,6 @@ export function createCarts({ documents, clock }: Pick<ServiceContext, "document
     },
     deleteByKeys: (keys) => collection.delete(...keys),
     deletionByKeys: (keys) => collection.deleteSql && { parts: [sql`cleared as (${collection.deleteSql(keys)})`] },
-    sweep: () => collection.sweep(clock.now()),
   };
 }
 

@@ -1,4 +1,3 @@
-import { EmptySchema } from "@bufbuild/protobuf/wkt";
 import { ClearCartsSchema } from "@kontor/contracts/gen/kontor/carts/v1/carts_pb.js";
 import { OrderPaidSchema } from "@kontor/contracts/gen/kontor/orders/v1/events_pb.js";
 import type { DeclaredQueue, DeclaredSubscription } from "@kontor/platform/service/service.ts";
@@ -12,5 +11,3 @@ export const ordersEvents = {
 
 /** Deletes the carts of paid orders. */
 export const clearCartsQueue = { name: "clear-carts", schema: ClearCartsSchema } as const satisfies DeclaredQueue;
-/** Removes expired carts, hourly. */
-export const sweepCartsQueue = { name: "sweep-carts", schema: EmptySchema } as const satisfies DeclaredQueue;

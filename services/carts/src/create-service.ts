@@ -1,21 +1,17 @@
 import { create } from "@bufbuild/protobuf";
-import { EmptySchema } from "@bufbuild/protobuf/wkt";
 import { ClearCartsSchema } from "@kontor/contracts/gen/kontor/carts/v1/carts_pb.js";
 import { sql } from "@kontor/platform/database/sql.ts";
 import { callFor } from "@kontor/platform/events/call-for.ts";
 import { subscription } from "@kontor/platform/events/events.ts";
-import { rootCall } from "@kontor/platform/call/call.ts";
 import type { Service, ServiceContext } from "@kontor/platform/service/service.ts";
 import { queue } from "@kontor/platform/tasks/tasks.ts";
 import { createCarts } from "./cart-store.ts";
-import { clearCartsQueue, ordersEvents, sweepCartsQueue } from "./channels.ts";
+import { clearCartsQueue, ordersEvents } from "./channels.ts";
 import { cartsRoute } from "./rpc.ts";
-
-const sweepEveryMs = 3_600_000;
 
 /** The service with its routes, subscriptions and task queues. */
 export function createService(context: ServiceContext): Service {
-  const { database, tasks, clock } = context;
+  const { tasks } = context;
   const store = createCarts(context);
   return {
     routes: [cartsRoute({ ...context, carts: store })],
@@ -42,19 +38,6 @@ export function createService(context: ServiceContext): Service {
         ...clearCartsQueue,
         run: ({ payload }) => store.deleteByKeys(payload.keys),
       }),
-      queue({
-        ...sweepCartsQueue,
-        run: async () => {
-          await store.sweep();
-          return { again: new Date(clock.now().getTime() + sweepEveryMs) };
-        },
-      }),
     ],
-    start: () =>
-      database.transaction((tx) =>
-        tasks.add(tx, rootCall({ caller: "carts", timeoutMs: 5_000 }), [
-          { queue: sweepCartsQueue.name, key: "hourly", payload: create(EmptySchema) },
-        ]),
-      ),
   };
 }

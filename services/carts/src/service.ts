@@ -1,13 +1,15 @@
 import { CartsService } from "@kontor/contracts/gen/kontor/carts/v1/carts_pb.js";
 import { defineService } from "@kontor/platform/service/service.ts";
-import { clearCartsQueue, ordersEvents, sweepCartsQueue } from "./channels.ts";
+import { clearCartsQueue, ordersEvents } from "./channels.ts";
+import { cartDocuments } from "./retention.ts";
 
 export const carts = defineService({
   name: "carts",
   summary: "what somebody is about to buy, at the catalogue's prices",
   contracts: [CartsService],
+  migrations: new URL("../migrations/", import.meta.url),
   subscriptions: [ordersEvents],
-  queues: [clearCartsQueue, sweepCartsQueue],
-  documents: ["carts"],
+  queues: [clearCartsQueue],
+  documents: [cartDocuments],
   load: () => import("./create-service.ts"),
 });

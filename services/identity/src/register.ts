@@ -117,8 +117,10 @@ export const resendVerification =
       await database.transaction(async (tx) => {
         const account = await lockAccountByEmail(tx, email);
         if (account?.status !== "UNVERIFIED") return;
-        const { last } = await tx.one<{ last: Date }>(sql`select max(created_at) as last from verifications where account = ${account.id}`);
-        const waitMs = last.getTime() + cooldownMs - at.getTime();
+        const { last } = await tx.one<{ last: Date | null }>(
+          sql`select max(created_at) as last from verifications where account = ${account.id}`,
+        );
+        const waitMs = (last?.getTime() ?? 0) + cooldownMs - at.getTime();
         if (waitMs > 0) throw tooSoon(waitMs);
         const requested = await requestVerification(tx, ids.next("vrf"), account.id, at);
         await tx.run(sql`update accounts set version = version + 1, updated_at = ${at} where id = ${account.id}`);

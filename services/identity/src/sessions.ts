@@ -13,6 +13,7 @@ import { emailDigest, findAccountByEmail } from "./account-store.ts";
 import type { AccountRecord } from "./account-store.ts";
 import type { AnnounceEnded } from "./ended-sessions.ts";
 import type { Passwords } from "./passwords.ts";
+import { sessionLifeMs } from "./retention.ts";
 import type { Secrets } from "./secrets.ts";
 
 type Needs = Pick<ServiceContext, "database" | "events" | "clock" | "ids" | "cache" | "log"> & {
@@ -39,7 +40,6 @@ export interface SessionRecord {
   readonly expiresAt: Date;
 }
 
-const sessionLifeMs = 30 * 24 * 3_600_000;
 const triesMax = 10;
 const triesWindowMs = 900_000;
 const columns = sql`s.id, s.account, s.generation, s.created_at as "createdAt", s.last_used_at as "lastUsedAt", s.expires_at as "expiresAt"`;
@@ -66,10 +66,8 @@ export const login =
     const session = ids.next("ses");
     const started = create(SessionStartedSchema, { session, account: account.id });
     const happened = [{ stream: session, expectedVersion: 0, events: [started] }];
-    // Expired sessions are deleted at the next sign-in.
     await database.run(sql`with
-      recorded as (${events.appendSql(call.with({ user: undefined, caller: account.id }), happened)}),
-      over as (delete from sessions where account = ${account.id} and expires_at <= ${at})
+      recorded as (${events.appendSql(call.with({ user: undefined, caller: account.id }), happened)})
       insert into sessions (id, account, generation, created_at, last_used_at, expires_at)
       values (${session}, ${account.id}, 1, ${at}, ${at}, ${new Date(at.getTime() + sessionLifeMs)})`);
     events.wake(happened);

@@ -1,6 +1,7 @@
 import { NotificationsService } from "@kontor/contracts/gen/kontor/notifications/v1/notifications_pb.js";
 import { defineService } from "@kontor/platform/service/service.ts";
 import { identityEvents, ordersEvents, paymentsEvents, sendQueue } from "./channels.ts";
+import { retention } from "./retention.ts";
 import { settings } from "./settings.ts";
 
 export const notifications = defineService({
@@ -9,6 +10,7 @@ export const notifications = defineService({
   contracts: [NotificationsService],
   settings,
   migrations: new URL("../migrations/", import.meta.url),
+  retention,
   subscriptions: [identityEvents, ordersEvents, paymentsEvents],
   queues: [sendQueue],
   load: () => import("./create-service.ts"),

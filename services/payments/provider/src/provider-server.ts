@@ -6,6 +6,7 @@ import type { Clock } from "@kontor/platform/clock/clock.ts";
 import type { Database } from "@kontor/platform/database/database.ts";
 import type { MigrationSet } from "@kontor/platform/database/migrate.ts";
 import { createIds } from "@kontor/platform/ids/ids.ts";
+import { Sweeper } from "@kontor/platform/retention/sweeper.ts";
 import type { Logger } from "@kontor/platform/telemetry/logger.ts";
 import { entryIds } from "./ledger.ts";
 import { settleSessions, usualDelays } from "./decide-by-card.ts";
@@ -15,6 +16,7 @@ import { faultScript } from "./faults.ts";
 import type { Faults } from "./faults.ts";
 import { createHandler } from "./create-handler.ts";
 import { inFlightCounter } from "./in-flight-counter.ts";
+import { providerRetention } from "./retention.ts";
 import { createSessionBatches } from "./session-batches.ts";
 import { WebhookSender } from "./webhook-sender.ts";
 
@@ -99,6 +101,7 @@ export function createProviderServer(options: ProviderServerOptions): ProviderSe
     faults: faultScript(options.faults ?? {}, random),
     delays: { ...usualDelays, ...options.delays },
   };
+  const sweeper = new Sweeper({ database, retentions: providerRetention, clock, log });
   const refunds = entryIds(() => ids.next("rf"));
   const handle = createHandler({ ...deciding, refunds, publicUrl: ownUrl, merchant, log, apiKey, inFlight, stopping: stopping.signal });
   const server = createServer({ keepAliveTimeout: 65_000 }, (request, response) => void handle(request, response));
@@ -118,6 +121,7 @@ export function createProviderServer(options: ProviderServerOptions): ProviderSe
     publicUrl ??= url;
     settling.wakeAt(clock.now());
     webhooks.start();
+    sweeper.start();
     return { url };
   };
 
@@ -131,6 +135,7 @@ export function createProviderServer(options: ProviderServerOptions): ProviderSe
     server.closeIdleConnections();
     await settling.stop();
     await webhooks.stop();
+    await sweeper.stop();
     await closed;
     clearTimeout(late);
   };

@@ -1,0 +1,28 @@
+import { dayMs } from "@kontor/platform/retention/retention.ts";
+import type { Retention } from "@kontor/platform/retention/retention.ts";
+
+/** How long a sign-in lasts, from when it began. */
+export const sessionLifeMs = 30 * dayMs;
+
+export const retention: readonly Retention[] = [
+  { table: "accounts", rows: "accounts", stays: "growing", why: "one for each customer" },
+  {
+    table: "verifications",
+    rows: "mailed codes",
+    keptMs: 7 * dayMs,
+    after: "it was requested",
+    by: { column: "id", idPrefix: "vrf" },
+    index: "verifications_pkey",
+    why: "a code is valid for ten minutes; the rest is for the question where a mail is",
+  },
+  {
+    table: "sessions",
+    rows: "sign-ins that have expired",
+    keptMs: sessionLifeMs,
+    after: "it began",
+    by: { column: "id", idPrefix: "ses" },
+    index: "sessions_pkey",
+    why: "a sign-in lasts 30 days, and its refresh tokens with it; one that is ended goes at once",
+  },
+  { table: "signing_keys", rows: "keys of access tokens", stays: "bounded", why: "one for each key that was ever made" },
+];
