@@ -1,3 +1,4 @@
+import { minorUnits } from "./currencies.ts";
 import type { Money as MoneyMessage } from "./gen/kontor/api/v1/common_pb.js";
 
 /** An amount in a currency's smallest unit: `{ currency: "EUR", minor: 1999n }` is 19.99 euros. Never a float. */
@@ -27,21 +28,16 @@ export interface MoneyOptions {
 /** What SQL's `bigint` holds. */
 const minorMax = 2n ** 63n - 1n;
 const amountForm = /^(-?)([0-9]{1,20})(?:\.([0-9]{1,20}))?$/;
-const currencies: ReadonlySet<string> = new Set(Intl.supportedValuesOf("currency"));
-const decimalsByCurrency = new Map<string, number>();
 
-/** Whether the text is the code of a currency of ISO 4217, in upper case. */
+/** Whether the text is the code of a currency that `currencies.ts` lists, in upper case. */
 export function isCurrency(code: string): boolean {
-  return currencies.has(code);
+  return minorUnits.has(code);
 }
 
 /** How many decimals amounts of the currency have: 2 for EUR, 0 for JPY, 3 for KWD. Throws for what is no currency. */
 export function decimalsOf(currency: string): number {
-  const known = decimalsByCurrency.get(currency);
-  if (known !== undefined) return known;
-  if (!isCurrency(currency)) throw new MoneyError("CURRENCY", `${JSON.stringify(currency)} is not a currency of ISO 4217`);
-  const decimals = new Intl.NumberFormat("en", { style: "currency", currency }).resolvedOptions().maximumFractionDigits ?? 2;
-  decimalsByCurrency.set(currency, decimals);
+  const decimals = minorUnits.get(currency);
+  if (decimals === undefined) throw new MoneyError("CURRENCY", `${JSON.stringify(currency)} is not a currency of ISO 4217`);
   return decimals;
 }
 
@@ -58,9 +54,16 @@ export function moneyFrom(message: Pick<MoneyMessage, "currency" | "amount">, op
       decimals === 0 ? `must have no decimals in ${currency}` : `must have at most ${decimals} decimals in ${currency}`,
     );
   const size = BigInt(whole + fraction.padEnd(decimals, "0"));
-  if (size > minorMax) throw new MoneyError("TOO_LARGE", "must not be as large");
-  if (sign === "-" && size > 0n && options?.negative !== true) throw new MoneyError("TOO_SMALL", "must not be below zero");
+  const negative = options?.negative === true;
+  if (size > minorMax) throw new MoneyError("TOO_LARGE", rangeOf(currency, { negative, max: minorMax }));
+  if (sign === "-" && size > 0n && !negative) throw new MoneyError("TOO_SMALL", rangeOf(currency, { negative, max: minorMax }));
   return { currency, minor: sign === "-" ? -size : size };
+}
+
+/** What an amount must be, for a person: "must be from 0.00 to 92233720368547758.07 EUR". `max` in minor units; with `negative` as far below zero. */
+export function rangeOf(currency: string, { max, negative = false }: MoneyOptions & { readonly max: bigint }): string {
+  const least = moneyTo({ currency, minor: negative ? -max : 0n });
+  return `must be from ${least.amount} to ${moneyTo({ currency, minor: max }).amount} ${currency}`;
 }
 
 /** The message's form: the amount with exactly the currency's own number of decimals. */

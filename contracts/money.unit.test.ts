@@ -104,6 +104,17 @@ describe("money", () => {
     assert.equal(moneyFrom({ currency: "EUR", amount: "-0.01" }, { negative: true }).minor, -1n);
     assert.equal(euros("92233720368547758.07").minor, 2n ** 63n - 1n);
     refused(() => euros("92233720368547758.08"), "TOO_LARGE");
+    const range = "must be from 0.00 to 92233720368547758.07 EUR";
+    for (const amount of ["-0.01", "92233720368547758.08"]) assert.throws(() => euros(amount), { message: range });
+  });
+
+  it("CAT-05: has the decimals of ISO 4217, not those of a locale", () => {
+    for (const currency of ["HUF", "COP", "IDR", "PKR", "RSD"])
+      assert.deepEqual(moneyFrom({ currency, amount: "1.5" }), { currency, minor: 150n });
+    assert.deepEqual(moneyFrom({ currency: "IQD", amount: "1.5" }), { currency: "IQD", minor: 1500n });
+    assert.equal(moneyTo({ currency: "CLF", minor: 1n }).amount, "0.0001");
+    assert.equal(decimalsOf("UYI"), 0);
+    for (const currency of ["XAU", "XTS", "XXX", "DEM"]) assert.equal(isCurrency(currency), false);
   });
 
   it("keeps currencies apart and quantities whole", () => {

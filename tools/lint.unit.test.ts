@@ -16,6 +16,7 @@ const planted: Readonly<Record<string, string>> = {
   "typescript(no-explicit-any)": "export const anything: any = 1;",
   "typescript(only-throw-error)": "export function fail(): never { throw 'text'; }",
   "import(no-default-export)": "export default 1;",
+  "eslint(no-restricted-globals)": "export const currencies: string[] = Intl.supportedValuesOf('currency');",
   "eslint(eqeqeq)": "export const same = (a: number, b: number): boolean => a == b;",
 };
 

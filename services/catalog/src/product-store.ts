@@ -128,11 +128,12 @@ async function putProducts(tx: Transaction, unsorted: readonly Product[]): Promi
   const stored = await tx.rows<{ sku: string }>(sql`
     with assigned as (insert into product_categories (product, category)
       select * from unnest(${assignments.map(({ id }) => id)}::text[], ${assignments.map(({ category }) => category)}::text[]) on conflict do nothing)
-    insert into variants (sku, id, product, title, currency, price, cheapest)
-    select * from unnest(${variants.map(({ sku }) => sku)}::text[], ${variants.map(({ id }) => id)}::text[],
+    insert into variants (sku, id, product, title, currency, price, cheapest, iso_4217)
+    select *, true from unnest(${variants.map(({ sku }) => sku)}::text[], ${variants.map(({ id }) => id)}::text[],
       ${variants.map(({ product }) => product)}::text[], ${variants.map(({ title }) => title)}::text[],
       ${variants.map(({ currency }) => currency)}::text[], ${variants.map(({ minor }) => minor)}::bigint[], ${variants.map(({ cheapest }) => cheapest)}::boolean[])
-    on conflict (sku) do update set id = excluded.id, title = excluded.title, currency = excluded.currency, price = excluded.price, cheapest = excluded.cheapest
+    on conflict (sku) do update set id = excluded.id, title = excluded.title, currency = excluded.currency, price = excluded.price, cheapest = excluded.cheapest,
+      iso_4217 = excluded.iso_4217
     where variants.product = excluded.product returning sku`);
   if (stored.length < variants.length) throw skuTaken(products, new Set(stored.map(({ sku }) => sku)));
 }

@@ -16,7 +16,7 @@ import {
   ProductPublishedSchema,
   ProductUpdatedSchema,
 } from "@kontor/contracts/gen/kontor/catalog/v1/events_pb.js";
-import { moneyFrom, moneyTo } from "@kontor/contracts/money.ts";
+import { moneyFrom, moneyTo, rangeOf } from "@kontor/contracts/money.ts";
 import type { FieldError } from "@kontor/platform/errors/refusal.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import { slugOf } from "./slug.ts";
@@ -173,8 +173,13 @@ function checkContent({ title, options, variants }: Pick<ProductContent, "title"
     if (choices.has(choice))
       problems.push({ field: `variants[${at}].options`, reason: "NOT_UNIQUE", message: "is another variant's choice too" });
     choices.add(choice);
-    if (moneyFrom(variant.price!).minor > minorMax)
-      problems.push({ field: `variants[${at}].price.amount`, reason: "TOO_LARGE", message: "must not be as large" });
+    const price = moneyFrom(variant.price!);
+    if (price.minor > minorMax)
+      problems.push({
+        field: `variants[${at}].price.amount`,
+        reason: "TOO_LARGE",
+        message: rangeOf(price.currency, { max: minorMax }),
+      });
     if (variant.compareAtPrice !== undefined && variant.compareAtPrice.currency !== variant.price?.currency)
       problems.push({ field: `variants[${at}].compareAtPrice.currency`, reason: "CURRENCY", message: "must be the price's currency" });
   }

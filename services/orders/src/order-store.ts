@@ -111,8 +111,8 @@ export interface NewOrder {
 export function insertOrdersSql(orders: readonly NewOrder[]): Sql {
   const sorted = orders.toSorted((a, b) => (a.state.order < b.state.order ? -1 : 1));
   const totals = sorted.map(({ state }) => moneyFrom(state.total!));
-  return sql`insert into orders (id, version, status, customer, currency, total, payment, payment_secret, state, created_at, updated_at)
-    select id, 1, 'PENDING', customer, currency, total, payment, payment_secret, state, created_at, created_at
+  return sql`insert into orders (id, version, status, customer, currency, total, iso_4217, payment, payment_secret, state, created_at, updated_at)
+    select id, 1, 'PENDING', customer, currency, total, true, payment, payment_secret, state, created_at, created_at
     from unnest(${sorted.map(({ state }) => state.order)}::text[], ${sorted.map(({ state }) => state.customer)}::text[],
       ${totals.map(({ currency }) => currency)}::text[], ${totals.map(({ minor }) => minor)}::bigint[],
       ${sorted.map(({ state }) => state.payment)}::text[], ${sorted.map(({ paymentSecret }) => paymentSecret)}::text[],

@@ -65,8 +65,8 @@ export function paymentVersions(queries: Queries, ids: readonly string[]): Promi
 /** `insert into payments … returning id`; none for an id that is taken. Inserted in the order of their ids, so that two batches cannot wait for each other. */
 export function insertPaymentsSql(payments: readonly PaymentRecord[]): Sql {
   const sorted = payments.toSorted((a, b) => (a.id < b.id ? -1 : 1));
-  return sql`insert into payments (id, version, order_id, customer, status, currency, amount, captured, refunded, secret, attempts, refunds, created_at, updated_at)
-    select id, 1, order_id, customer, 'OPEN', currency, amount, 0, 0, secret, '[]', '[]', created_at, created_at
+  return sql`insert into payments (id, version, order_id, customer, status, currency, amount, captured, refunded, iso_4217, secret, attempts, refunds, created_at, updated_at)
+    select id, 1, order_id, customer, 'OPEN', currency, amount, 0, 0, true, secret, '[]', '[]', created_at, created_at
     from unnest(${sorted.map(({ id }) => id)}::text[], ${sorted.map(({ order }) => order)}::text[], ${sorted.map(({ customer }) => customer)}::text[],
       ${sorted.map(({ currency }) => currency)}::text[], ${sorted.map(({ amount }) => amount)}::bigint[], ${sorted.map(({ secret }) => secret)}::text[],
       ${sorted.map(({ createdAt }) => createdAt)}::timestamptz[]) as new (id, order_id, customer, currency, amount, secret, created_at)

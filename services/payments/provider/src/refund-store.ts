@@ -60,8 +60,8 @@ export interface NewRefund {
 export async function insertRefund(tx: Transaction, { id, key, session, amount, status, webhook, at }: NewRefund): Promise<void> {
   await tx.run(sql`
     with refund as (
-      insert into refunds (id, key, session_key, reference, status, currency, amount, at)
-      values (${id}, ${key}, ${session.key}, ${session.reference}, ${status}, ${amount.currency}, ${amount.minor}, ${at})
+      insert into refunds (id, key, session_key, reference, status, currency, amount, iso_4217, at)
+      values (${id}, ${key}, ${session.key}, ${session.reference}, ${status}, ${amount.currency}, ${amount.minor}, true, ${at})
       returning session_key, amount, status
     ), charge as (
       update charges c set refunded = c.refunded + b.amount from refund b where c.session_key = b.session_key and b.status = 'succeeded'

@@ -61,8 +61,8 @@ export interface NewSession {
 /** Stores new sessions whose keys are not taken; of two with the same key, one. Gives the pages of those that it has stored. In the order of their keys, so that two batches cannot wait for each other. */
 export async function insertSessions(queries: Rows, sessions: readonly NewSession[]): Promise<ReadonlySet<string>> {
   const rows = await queries.rows<{ page: string }>(sql`
-    insert into sessions (key, page, reference, status, currency, amount, return_url, decline_code, created_at, updated_at)
-    select key, page, reference, 'open', currency, amount, return_url, '', at, at
+    insert into sessions (key, page, reference, status, currency, amount, iso_4217, return_url, decline_code, created_at, updated_at)
+    select key, page, reference, 'open', currency, amount, true, return_url, '', at, at
     from unnest(${sessions.map(({ key }) => key)}::text[], ${sessions.map(({ page }) => page)}::text[],
       ${sessions.map(({ reference }) => reference)}::text[], ${sessions.map(({ amount }) => amount.currency)}::text[],
       ${sessions.map(({ amount }) => amount.minor)}::bigint[], ${sessions.map(({ returnUrl }) => returnUrl)}::text[],
@@ -144,8 +144,8 @@ export async function decideSessions(
       where s.key = locked.key
       returning ${sessionColumns}, d.of, d.charge_id, d.webhook_id, d.times, d.at
     ), charged as (
-      insert into charges (id, session_key, reference, currency, amount, refunded, at)
-      select charge_id, key, reference, currency, amount, 0, at from decided where status = 'succeeded'
+      insert into charges (id, session_key, reference, currency, amount, refunded, iso_4217, at)
+      select charge_id, key, reference, currency, amount, 0, true, at from decided where status = 'succeeded'
     ), webhook as (
       insert into webhooks (id, session_key, type, times, at, due_at)
       select webhook_id, key, 'session.' || status, times, at, case when times > 0 then at end from decided where status <> 'processing'

@@ -1,0 +1,20 @@
+-- Amounts are in the minor units of ISO 4217 from now on. Before, they were in those of the runtime's locale data, which has no decimals for these
+-- currencies. Events, documents, sagas and stored replies have amounts as decimal text, whose value is the same by either.
+
+-- Whether the row's amounts are in minor units of ISO 4217. An earlier release that still runs does not say so: in these currencies its rows are
+-- refused, because they would be read as a hundredth of what they are worth.
+alter table variants add column iso_4217 boolean not null default false;
+
+update variants set
+  price = price * case currency when 'IQD' then 1000 else 100 end,
+  iso_4217 = true
+where currency in ('AFN', 'ALL', 'COP', 'HUF', 'IDR', 'IQD', 'IRR', 'KPW', 'LAK', 'LBP', 'MGA', 'MMK', 'PKR', 'SLL', 'SOS', 'SYP', 'YER');
+
+alter table variants add constraint variants_iso_4217 check (
+  iso_4217 or currency not in ('AFN', 'ALL', 'COP', 'HUF', 'IDR', 'IQD', 'IRR', 'KPW', 'LAK', 'LBP', 'MGA', 'MMK', 'PKR', 'SLL', 'SOS', 'SYP', 'YER')
+);
+
+-- The search index has the prices too: it is made again from the products.
+insert into tasks (id, queue, key, type, payload, due_at, correlation, trace, created_at)
+select 'tsk_iso_4217', 'rebuild-index', 'iso-4217', 'kontor.catalog.v1.IndexProducts', '', now(), 'iso-4217', '', now()
+where exists (select from variants where iso_4217);
