@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { refuse } from "../errors/refusal.ts";
 import type { SearchQuery } from "./search.ts";
+import { alternativesMax, isWord } from "./words.ts";
 
 /** Where a page ended. It is the same in every engine, so that one can continue where another stopped. */
 export interface Position {
@@ -27,14 +28,18 @@ export function encodeCursor(index: string, query: SearchQuery, position: Positi
   return Buffer.from(JSON.stringify([seal(index, query, facts), ...facts])).toString("base64url");
 }
 
-/** The position that a cursor names. Refuses with INVALID_CURSOR when it is not of this query, or was changed. */
+const idLengthMax = 255;
+/** As many words as a query may have. */
+const wordsMax = 200;
+
+/** The position that a cursor names. Refuses with INVALID_CURSOR when it is not of this query, was changed, or cannot be a position at all. */
 export function decodeCursor(index: string, query: SearchQuery, cursor: string, keyCount: number): Position {
   const [sealed, ...facts] = parsed(cursor);
   const [keys, id, corrected] = facts;
-  if (sealed !== seal(index, query, facts) || typeof id !== "string" || !isTexts(keys) || keys.length !== keyCount) throw invalid();
+  if (sealed !== seal(index, query, facts) || !isId(id) || !isTexts(keys) || keys.length !== keyCount) throw invalid();
   if (!keys.every((key) => /^-?\d{1,16}$/.test(key))) throw invalid();
   if (corrected === undefined) return { keys, id };
-  if (!Array.isArray(corrected) || !corrected.every(isTexts)) throw invalid();
+  if (!Array.isArray(corrected) || corrected.length === 0 || corrected.length > wordsMax || !corrected.every(areAlternatives)) throw invalid();
   return { keys, id, corrected };
 }
 
@@ -48,7 +53,7 @@ function parsed(cursor: string): unknown[] {
   throw invalid();
 }
 
-/** Binds a position to its query. Not a signature: a forged cursor gives another page of what its maker may read anyway. */
+/** Binds a position to its query. Not a signature, so all that follows is checked: a forged cursor gives another page of what its maker may read anyway. */
 function seal(index: string, { text, keywords, ranges, sort }: SearchQuery, facts: readonly unknown[]): string {
   const sorted = (record: object = {}): unknown[] => Object.entries(record).toSorted(([one], [other]) => (one < other ? -1 : 1));
   const query = [index, text ?? "", sorted(keywords), sorted(ranges), sort];
@@ -56,6 +61,16 @@ function seal(index: string, { text, keywords, ranges, sort }: SearchQuery, fact
     .update(JSON.stringify([query, facts]))
     .digest("base64url")
     .slice(0, 16);
+}
+
+/** PostgreSQL takes no NUL in a text. */
+function isId(value: unknown): value is string {
+  return typeof value === "string" && value.length <= idLengthMax && value.isWellFormed() && !value.includes("\0");
+}
+
+/** Words as a correction has them: what else there is would be read as an operator of the search. */
+function areAlternatives(value: unknown): value is readonly string[] {
+  return isTexts(value) && value.length > 0 && value.length <= alternativesMax && value.every(isWord);
 }
 
 function isTexts(value: unknown): value is readonly string[] {

@@ -1,6 +1,7 @@
 const wordLengthMax = 64;
 const correctableLengthMax = 24;
-const alternativesMax = 8;
+/** Among how many words a correction chooses. */
+export const alternativesMax = 8;
 const combiningMarks = /[\u0300-\u036f]/g;
 const letters: Readonly<Record<string, string>> = { ß: "ss", æ: "ae", œ: "oe", ø: "o", đ: "d", ł: "l", þ: "th", ð: "d", ı: "i" };
 
@@ -16,6 +17,12 @@ export function wordsOf(text: string): string[] {
   return (plain.match(/[\p{L}\p{N}\p{M}]+/gu) ?? []).map((word) =>
     word.length > wordLengthMax ? word.slice(0, wordLengthMax).replace(/[\ud800-\udbff]$/, "") : word,
   );
+}
+
+/** Whether the text is one word, as `wordsOf` gives it. */
+export function isWord(text: string): boolean {
+  const [word, ...more] = wordsOf(text);
+  return word === text && more.length === 0;
 }
 
 /** How many typing errors a word may have: none in up to 2 letters, one in up to 5, two in longer ones. */
