@@ -1,4 +1,4 @@
-import { create, toBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import type { Clock } from "../clock/clock.ts";
 import type { Database } from "../database/database.ts";
@@ -96,10 +96,16 @@ export function createSagas(init: SagasInit): SagasEngine {
       return { ...outcomes.resultOf(row), name: row.name, user: row.call.user?.id };
     },
     watch: (id) => changes.watch(id),
-    async release(tx, name, subject) {
-      await tx.run(sql`
-        update sagas set released_at = ${clock.now()}
-        where name = ${name} and subject = ${subject} and released_at is null and status <> 'REFUSED'`);
+    async holders(queries, { name, input }, subjects) {
+      if (subjects.length === 0) return [];
+      const rows = await queries.rows<{ id: string; input: Uint8Array }>(sql`
+        select id, input from sagas
+        where name = ${name} and subject = any (${[...subjects]}::text[]) and released_at is null and status <> 'REFUSED'`);
+      return rows.map((row) => ({ id: row.id, input: fromBinary(input, row.input) }));
+    },
+    async release(queries, ids) {
+      if (ids.length > 0)
+        await queries.run(sql`update sagas set released_at = ${clock.now()} where id = any (${[...ids]}::text[]) and released_at is null`);
     },
     start: () => owner.start(),
     stop: () => owner.stop(),

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { it } from "node:test";
-import { toBinary } from "@bufbuild/protobuf";
+import { create, toBinary } from "@bufbuild/protobuf";
 import { StringValueSchema } from "@bufbuild/protobuf/wkt";
 import { refuse } from "../errors/refusal.ts";
 import { soldOut } from "./open-test-sagas.ts";
@@ -71,8 +71,12 @@ export function sagaKeys({ app, step, database }: SagasSetup): void {
     assert.equal(new Set(results.map((result) => result.id)).size, 1);
     assert.deepEqual(called(), ["a"]);
     assert.deepEqual(await order("3"), results[0]);
-    await database().transaction((tx) => one.release(tx, trip.name, subject));
+    assert.deepEqual(await one.holders(database(), trip, [subject, "cart 2"]), [
+      { id: results[0].id, input: create(StringValueSchema, { value: "start" }) },
+    ]);
+    await database().transaction((tx) => one.release(tx, [results[0].id]));
     assert.deepEqual((await row(results[0].id)).released_at, clock.now());
+    assert.deepEqual(await one.holders(database(), trip, [subject]), []);
     refused = true;
     const second = await order("4");
     assert.equal(second.status, "refused");
@@ -81,5 +85,16 @@ export function sagaKeys({ app, step, database }: SagasSetup): void {
     assert.equal(third.status, "done");
     assert.equal(new Set([results[0].id, second.id, third.id]).size, 3);
     assert.equal((await one.run(trip, request({ subject: "cart 2" }))).id !== third.id, true);
+  });
+
+  it("a release that comes late or again frees nothing that another saga has since", async (t) => {
+    const { engine, trip, request } = app(t, (record) => [step(record, "a")]);
+    const one = engine();
+    const first = await one.run(trip, request({ subject: "cart" }));
+    const release = () => database().transaction((tx) => one.release(tx, [first.id, "chk_none"]));
+    await release();
+    const second = await one.run(trip, request({ subject: "cart" }));
+    await release();
+    assert.equal((await one.run(trip, request({ subject: "cart" }))).id, second.id);
   });
 }

@@ -1,5 +1,5 @@
 import type { DescMessage, Message, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
-import type { Transaction } from "../database/database.ts";
+import type { Queries } from "../database/database.ts";
 import type { Refusal } from "../errors/refusal.ts";
 import type { Call } from "../call/call.ts";
 import type { Watch } from "../changes/changes.ts";
@@ -63,6 +63,12 @@ export type FoundSaga = SagaResult & {
   readonly user: string | undefined;
 };
 
+/** A saga that has its subject, and the input that says what it makes. */
+export interface HoldingSaga<Input = Message> {
+  readonly id: string;
+  readonly input: Input;
+}
+
 /** A service's sagas. */
 export interface Sagas {
   /**
@@ -85,6 +91,15 @@ export interface Sagas {
   find(id: string): Promise<FoundSaga | undefined>;
   /** Notices the end of a saga: at once when this process runs it. Its version is 0 while it is running and 1 afterwards. */
   watch(id: string): Watch;
-  /** Frees the subject, because what its saga created does not exist any more: a new saga may begin for it. */
-  release(tx: Transaction, name: string, subject: string): Promise<void>;
+  /** The sagas that have these subjects now: none for a subject that is free. Read with `queries`, which may be a transaction. */
+  holders<I extends DescMessage, O extends DescMessage, State>(
+    queries: Queries,
+    definition: SagaDefinition<I, O, State>,
+    subjects: readonly string[],
+  ): Promise<readonly HoldingSaga<MessageShape<I>>[]>;
+  /**
+   * Frees the subjects of these sagas, because what each made has ended: another saga may begin for them. A subject that another saga has by now stays
+   * with that one, however late or often this is called.
+   */
+  release(queries: Queries, ids: readonly string[]): Promise<void>;
 }

@@ -17,11 +17,11 @@ import { byId, pages } from "./pages.ts";
 const atOnce = 1_000;
 const keysAtOnce = 10_000;
 
-/** What a response promised exists, once: an order for every checkout that was placed, none for one that was refused. */
+/** What a response promised exists, once: an order for every checkout that was placed, none for one that was refused, one that can be paid for a cart. */
 export const responsesInvariant: Invariant = {
   id: "I10",
   title:
-    "every placed checkout has its response, its order and its payment; every order one checkout, as long as those are kept; every key one response",
+    "every placed checkout has its response, its order and its payment; every order one checkout, as long as those are kept; every key one response; every cart at most one live order",
   counts: "checkouts",
   async *check(look) {
     const placed = new IdCounts();
@@ -40,6 +40,8 @@ export const responsesInvariant: Invariant = {
 
 /** Looks at all checkouts and counts them by order. */
 async function* checkouts(look: Look, placed: IdCounts): AsyncGenerator<Breach> {
+  /** The live order of each cart: no more than can be paid at a time, and so far fewer than there are. */
+  const live = new Map<string, string>();
   for await (const page of pages(look.of(checkoutFacts).checkouts, ({ id }) => id, atOnce)) {
     look.looked(page.length);
     const inputs = page.flatMap(({ input }) => input ?? []);
@@ -53,6 +55,10 @@ async function* checkouts(look: Look, placed: IdCounts): AsyncGenerator<Breach> 
       placed.add(input.order);
       const problem = problemOf({ ...checkout, input }, orders.get(input.order), payments.get(input.payment));
       if (problem !== undefined) yield { about: id, text: `checkout ${id} is ${checkout.status}, and ${problem}` };
+      if (input.cart === "" || orders.get(input.order)?.status !== "PENDING") continue;
+      const other = live.get(input.cart);
+      if (other !== undefined) yield { about: input.cart, text: `the orders ${other} and ${input.order} of one cart are both PENDING` };
+      live.set(input.cart, input.order);
     }
   }
 }

@@ -19,19 +19,23 @@ export function createService(context: ServiceContext): Service {
     payments: clients.of("payments", PaymentsService),
   });
   const sagas = createSagas({ ...context, service: "checkout", definitions: [place] });
-  const carts = clients.of("carts", CartsService);
-  const catalog = clients.of("catalog", CatalogService);
+  const reads = { carts: clients.of("carts", CartsService), catalog: clients.of("catalog", CatalogService) };
   return {
-    routes: [checkoutRoute({ ...context, sagas, placeOrder: place, carts, catalog })],
+    routes: [checkoutRoute({ ...context, ...reads, sagas, placeOrder: place })],
     subscriptions: [
       subscription({
         ...ordersEvents,
-        // A cart whose order is cancelled may be ordered again. A saga that was compensated released the cart when it ended, and another
-        // saga may be running by now, which must not be released.
         apply: async (tx, events) => {
-          for (const { data } of events)
-            if (data.order!.cart !== "" && data.order!.history.at(-1)?.cause !== "CHECKOUT")
-              await sagas.release(tx, place.name, data.order!.cart);
+          // A saga that was compensated frees its cart by itself, when its units are free too.
+          const cancelled = events.flatMap(({ data }) => (data.order!.history.at(-1)?.cause === "CHECKOUT" ? [] : data.order!));
+          const orders = new Set(cancelled.map(({ order }) => order));
+          const carts = cancelled.flatMap(({ cart }) => (cart === "" ? [] : cart));
+          // An event may come late or again, when the saga of another order has the cart: that one keeps it.
+          const ended = (await sagas.holders(tx, place, carts)).filter(({ input }) => orders.has(input.order));
+          await sagas.release(
+            tx,
+            ended.map(({ id }) => id),
+          );
         },
       }),
     ],

@@ -5,6 +5,7 @@ import { CheckoutService } from "@kontor/contracts/gen/kontor/checkout/v1/checko
 import type { PlaceOrderRequestSchema } from "@kontor/contracts/gen/kontor/checkout/v1/checkout_pb.js";
 import { MovementKind } from "@kontor/contracts/gen/kontor/inventory/v1/inventory_pb.js";
 import { OrderStatus } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
+import { resetSubscription } from "@kontor/platform/events/subscriptions/reset-subscription.ts";
 import { testCall } from "@kontor/platform/testing/test-services.ts";
 import { hourMs, inTurn, openTestCheckout, shopper } from "./open-test-checkout.ts";
 import type { TestCheckout } from "./open-test-checkout.ts";
@@ -256,6 +257,19 @@ describe("checkout: repeated", () => {
     await own.settle();
     assert.deepEqual(second, first);
     assert.deepEqual(await own.place({ cart }, shopper("u4")), first);
+    assert.deepEqual((await own.facts()).orders, { CANCELLED: 1, PENDING: 1 });
+  });
+
+  it("CART-03 R18: the event of a cancelled order that comes again leaves the cart to the order that lives by then", async () => {
+    const own = await openTestCheckout();
+    const cart = await own.cart();
+    const first = await own.place({ cart }, shopper("r1"));
+    await own.orders.cancelOrder({ order: first.id }, shopper());
+    await own.settle();
+    const second = await own.place({ cart }, shopper("r2"));
+    await resetSubscription(own.services.get("checkout")!.database, "checkout.orders", async () => undefined);
+    await own.settle();
+    assert.equal((await own.place({ cart }, shopper("r3"))).id, second.id);
     assert.deepEqual((await own.facts()).orders, { CANCELLED: 1, PENDING: 1 });
   });
 });
