@@ -35,8 +35,11 @@ export interface Collection<Body> {
    * of the former document would write over the new one, so ids of documents that are deleted are best used once.
    */
   delete(...ids: readonly string[]): Promise<void>;
-  /** The same as an SQL fragment, `delete … returning id`, for a statement in the service's own database. Absent where the documents are in another store. */
-  readonly deleteSql?: (ids: readonly string[]) => Sql;
+  /**
+   * Deletes those that still have these versions, as an SQL fragment, `delete … returning id`, for a statement in the service's own database. Absent where
+   * the documents are in another store.
+   */
+  readonly deleteSql?: (documents: readonly Pick<Document<Body>, "id" | "version">[]) => Sql;
   /** Removes expired documents; returns how many. */
   sweep(now: Date): Promise<number>;
 }

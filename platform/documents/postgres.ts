@@ -3,6 +3,7 @@ import { createLookup } from "../batch/lookup.ts";
 import type { Database } from "../database/database.ts";
 import type { MigrationSet } from "../database/migrate.ts";
 import { sql } from "../database/sql.ts";
+import type { Sql } from "../database/sql.ts";
 import { refuse } from "../errors/refusal.ts";
 import { collectionName } from "./documents.ts";
 import type { Collection, Document, Documents, PutOptions } from "./documents.ts";
@@ -35,10 +36,10 @@ function createCollection<Body extends object>(database: Database, collection: s
       return items.map(({ request: { id } }) => written.get(id));
     },
   });
-  const deleteSql = (ids: readonly string[]) =>
-    // Locked in the order of their ids, as they are written, so that two batches cannot wait for each other.
+  // Locked in the order of their ids, as they are written, so that two batches cannot wait for each other.
+  const deleteThose = (those: Sql) =>
     sql`delete from documents where collection = ${collection} and id = any(array(
-      select id from documents where collection = ${collection} and id = any(${ids}::text[]) order by id for update)) returning id`;
+      select id from documents where collection = ${collection} and ${those} order by id for update)) returning id`;
   return {
     async get(id, now) {
       const document = await documents.find(id);
@@ -53,9 +54,12 @@ function createCollection<Body extends object>(database: Database, collection: s
     },
 
     async delete(...ids) {
-      await database.run(deleteSql(ids));
+      await database.run(deleteThose(sql`id = any(${ids}::text[])`));
     },
-    deleteSql,
+    deleteSql: (documents) =>
+      deleteThose(
+        sql`(id, version) in (select * from unnest(${documents.map(({ id }) => id)}::text[], ${documents.map(({ version }) => version)}::int[]))`,
+      ),
 
     async sweep(now) {
       for (let swept = 0; ;) {

@@ -4,8 +4,8 @@ import { expectVersion } from "@kontor/platform/database/expect-version.ts";
 import type { Collection } from "@kontor/platform/documents/documents.ts";
 import { refuse, refusalIn } from "@kontor/platform/errors/refusal.ts";
 import type { ServiceContext } from "@kontor/platform/service/service.ts";
-import { cartKey, mayAccess } from "./cart.ts";
-import type { StoredCart } from "./cart.ts";
+import { cartKey, mayAccess, removeOrdered } from "./cart.ts";
+import type { StoredCart, StoredLine } from "./cart.ts";
 
 const lifeMs = 30 * 24 * 3_600_000;
 /** Between processes chance decides which one writes first: of five that all change one cart, one loses fifty times in a row once in 70,000. */
@@ -34,6 +34,19 @@ export interface ChangeOptions {
   readonly read?: ReadCart;
 }
 
+/** What was ordered of the cart with a key. */
+export interface OrderedLines {
+  readonly key: string;
+  readonly order: string;
+  readonly lines: readonly Pick<StoredLine, "sku" | "quantity">[];
+}
+
+interface TryOptions extends ChangeOptions {
+  readonly readAgain: () => Promise<ReadCart>;
+  /** Until when the changed cart is found: for 30 days by default. */
+  readonly expiryOf?: (cart: StoredCart) => Date;
+}
+
 export interface Carts {
   insert(id: string, cart: StoredCart): Promise<ReadCart>;
   /** Refuses with NOT_FOUND when it does not exist, has expired, is another account's, or is being merged into another cart. */
@@ -46,8 +59,13 @@ export interface Carts {
   /** Nothing happens when it does not exist. Refuses with NOT_FOUND when it is another account's. */
   delete(holder: Holder): Promise<void>;
   deleteByKeys(keys: readonly string[]): Promise<void>;
-  /** The same for the end of a transaction: undefined where carts are in another store than its database. */
-  deletionByKeys(keys: readonly string[]): Writes | undefined;
+  /** Takes out what was ordered, once per order. A cart that is left empty is found no more. Nothing happens when it does not exist. */
+  removeOrdered(ordered: OrderedLines): Promise<void>;
+  /**
+   * Deletes the carts that still are as they were ordered, at the end of a transaction: `removed` gives their keys as `id`. Undefined where carts are in
+   * another store than its database.
+   */
+  removal(ordered: readonly { readonly key: string; readonly version: number }[]): Writes | undefined;
 }
 
 export function createCarts({ documents, clock }: Pick<ServiceContext, "documents" | "clock">): Carts {
@@ -55,31 +73,35 @@ export function createCarts({ documents, clock }: Pick<ServiceContext, "document
   const turns = new Map<string, Promise<void>>();
   const expiry = () => new Date(clock.now().getTime() + lifeMs);
 
-  const read: Carts["read"] = async ({ id, account, mergingInto }) => {
-    const found = await collection.get(cartKey(id), clock.now());
-    if (found === undefined || !mayAccess(found.body, account)) throw notFound();
-    if (found.body.mergingInto !== undefined && found.body.mergingInto !== mergingInto) throw notFound();
+  async function readByKey(key: string): Promise<ReadCart> {
+    const found = await collection.get(key, clock.now());
+    if (found === undefined) throw notFound();
     return { version: found.version, cart: found.body, expiresAt: found.expiresAt ?? expiry() };
+  }
+
+  const read: Carts["read"] = async ({ id, account, mergingInto }) => {
+    const found = await readByKey(cartKey(id));
+    if (!mayAccess(found.cart, account)) throw notFound();
+    if (found.cart.mergingInto !== undefined && found.cart.mergingInto !== mergingInto) throw notFound();
+    return found;
   };
 
   async function tryToChange(
-    holder: Holder,
+    key: string,
     change: (cart: StoredCart) => StoredCart,
-    version: number | undefined,
-    known: ReadCart | undefined,
+    { readAgain, read: known, version, expiryOf = expiry }: TryOptions,
   ): Promise<ReadCart> {
-    const key = cartKey(holder.id);
-    let before = known ?? (await read(holder));
+    let before = known ?? (await readAgain());
     for (let tries = 1; ; tries++) {
       expectVersion("cart", before, version);
       const cart = change(before.cart);
       if (cart === before.cart) return before;
-      const expiresAt = expiry();
+      const expiresAt = expiryOf(cart);
       try {
         return { version: await collection.put(key, cart, { expectedVersion: before.version, expiresAt }), cart, expiresAt };
       } catch (error) {
         if (tries === triesMax || refusalIn(error)?.reason !== "VERSION_CONFLICT") throw error;
-        before = await read(holder);
+        before = await readAgain();
       }
     }
   }
@@ -92,12 +114,13 @@ export function createCarts({ documents, clock }: Pick<ServiceContext, "document
     read,
     change: async (holder, change, { version, read: known } = {}) => {
       const key = cartKey(holder.id);
+      const readAgain = () => read(holder);
       // One after the other within this process: at the same time they would only make each other try again.
       const before = turns.get(key);
       const turn =
         before === undefined
-          ? tryToChange(holder, change, version, known)
-          : before.then(() => tryToChange(holder, change, version, undefined));
+          ? tryToChange(key, change, { readAgain, version, ...(known && { read: known }) })
+          : before.then(() => tryToChange(key, change, { readAgain, version }));
       const over = turn.then(
         () => undefined,
         () => undefined,
@@ -116,7 +139,19 @@ export function createCarts({ documents, clock }: Pick<ServiceContext, "document
       await collection.delete(cartKey(id));
     },
     deleteByKeys: (keys) => collection.delete(...keys),
-    deletionByKeys: (keys) => collection.deleteSql && { parts: [sql`cleared as (${collection.deleteSql(keys)})`] },
+    removeOrdered: async ({ key, ...ordered }) => {
+      // An empty one is not deleted but expires, which a line that is added at the same time prevents.
+      const expiryOf = ({ lines }: StoredCart) => (lines.length === 0 ? clock.now() : expiry());
+      try {
+        await tryToChange(key, (cart) => removeOrdered(cart, ordered), { readAgain: () => readByKey(key), expiryOf });
+      } catch (error) {
+        if (refusalIn(error)?.reason !== "NOT_FOUND") throw error;
+      }
+    },
+    removal: (ordered) =>
+      collection.deleteSql && {
+        parts: [sql`removed as (${collection.deleteSql(ordered.map(({ key: id, version }) => ({ id, version })))})`],
+      },
   };
 }
 

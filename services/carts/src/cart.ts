@@ -17,11 +17,14 @@ export interface StoredCart {
   readonly mergingInto?: string;
   /** The keys of the carts merged last into this one, so that a repeat adds nothing. */
   readonly merged?: readonly string[];
+  /** The orders whose lines left it last, so that each takes its lines once. */
+  readonly ordered?: readonly string[];
 }
 
 const linesMax = 100;
 const quantityMax = 10_000;
 const mergedMax = 20;
+const orderedMax = 20;
 
 /** The key under which a cart is stored and shown: its id is a secret, so only the hash is stored anywhere. */
 export function cartKey(id: string): string {
@@ -52,6 +55,19 @@ export function setQuantity(cart: StoredCart, lineId: string, quantity: number):
 /** The same cart when the line is not there. */
 export function removeLine(cart: StoredCart, lineId: string): StoredCart {
   return cart.lines.some(({ id }) => id === lineId) ? { ...cart, lines: cart.lines.filter(({ id }) => id !== lineId) } : cart;
+}
+
+/** Takes out what was ordered, once per order: units that were added since stay. The same cart when the order has taken its lines before. */
+export function removeOrdered(
+  cart: StoredCart,
+  { order, lines }: { readonly order: string; readonly lines: readonly Pick<StoredLine, "sku" | "quantity">[] },
+): StoredCart {
+  const ordered = cart.ordered ?? [];
+  if (ordered.includes(order)) return cart;
+  const units = new Map<string, number>();
+  for (const { sku, quantity } of lines) units.set(sku, (units.get(sku) ?? 0) + quantity);
+  const left = cart.lines.map((line) => ({ ...line, quantity: line.quantity - (units.get(line.sku) ?? 0) }));
+  return { ...cart, lines: left.filter(({ quantity }) => quantity > 0), ordered: [...ordered, order].slice(-orderedMax) };
 }
 
 /** The cart as the account's own; the same when it is already. */

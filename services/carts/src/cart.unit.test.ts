@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import { refusalIn } from "@kontor/platform/errors/refusal.ts";
-import { addUnits, cartKey, closed, mergeLines, mayAccess, removeLine, reopened, setQuantity, take } from "./cart.ts";
+import { addUnits, cartKey, closed, mergeLines, mayAccess, removeLine, removeOrdered, reopened, setQuantity, take } from "./cart.ts";
 import type { StoredCart } from "./cart.ts";
 
 const empty: StoredCart = { currency: "EUR", customer: null, lines: [] };
@@ -98,6 +98,30 @@ describe("cart", () => {
     assert.equal(closed(cart, "k1"), cart);
     assert.deepEqual(reopened(cart), empty);
     assert.equal(reopened(empty), empty);
+  });
+
+  it("loses what was ordered once per order, and keeps what was added since", () => {
+    const newId = ids();
+    const cart = filled(
+      [
+        ["A", 3],
+        ["B", 1],
+      ],
+      newId,
+    );
+    const lines = [
+      { sku: "A", quantity: 1 },
+      { sku: "B", quantity: 2 },
+      { sku: "A", quantity: 1 },
+      { sku: "C", quantity: 1 },
+    ];
+    const left = removeOrdered(cart, { order: "ord_1", lines });
+    assert.deepEqual(
+      left.lines.map(({ sku, quantity }) => [sku, quantity]),
+      [["A", 1]],
+    );
+    assert.equal(removeOrdered(left, { order: "ord_1", lines }), left);
+    assert.deepEqual(removeOrdered(left, { order: "ord_2", lines }).lines, []);
   });
 
   it("counts the lines of each cart once, however often it is merged and in whatever order", () => {

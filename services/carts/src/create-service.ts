@@ -1,5 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { ClearCartsSchema } from "@kontor/contracts/gen/kontor/carts/v1/carts_pb.js";
+import type { OrderState } from "@kontor/contracts/gen/kontor/orders/v1/events_pb.js";
 import { sql } from "@kontor/platform/database/sql.ts";
 import { callFor } from "@kontor/platform/events/call-for.ts";
 import { subscription } from "@kontor/platform/events/events.ts";
@@ -8,6 +9,13 @@ import { queue } from "@kontor/platform/tasks/tasks.ts";
 import { createCarts } from "./cart-store.ts";
 import { clearCartsQueue, ordersEvents } from "./channels.ts";
 import { cartsRoute } from "./rpc.ts";
+
+const orderedOf = ({ cart: key, cartVersion: version, order, lines }: OrderState) => ({
+  key,
+  version,
+  order,
+  lines: lines.map(({ sku, quantity }) => ({ sku, quantity })),
+});
 
 /** The service with its routes, subscriptions and task queues. */
 export function createService(context: ServiceContext): Service {
@@ -22,21 +30,35 @@ export function createService(context: ServiceContext): Service {
         pauseMs: 200,
         apply: async (tx, events) => {
           const [first] = events;
-          const keys = events.map(({ data }) => data.order!.cart).filter((key) => key !== "");
-          if (first === undefined || keys.length === 0) return undefined;
-          const deletion = store.deletionByKeys(keys);
-          if (deletion !== undefined) return deletion;
-          // In another store than this transaction's, removing them is a task: one for a batch.
-          const task = { queue: clearCartsQueue.name, key: first.id, payload: create(ClearCartsSchema, { keys }) };
-          tx.afterCommit(() => tasks.wake());
-          return { parts: [sql`tasked as (${tasks.addSql(callFor(first, "carts"), [task])})`] };
+          const orders = events.flatMap(({ data: { order } }) => (order!.cart === "" ? [] : orderedOf(order!)));
+          if (first === undefined || orders.length === 0) return undefined;
+          const task = { queue: clearCartsQueue.name, key: first.id, payload: create(ClearCartsSchema, { orders }) };
+          const call = callFor(first, "carts");
+          const removal = store.removal(orders);
+          if (removal === undefined) {
+            // In another store than this transaction's, removing them is a task: one for a batch.
+            tx.afterCommit(() => tasks.wake());
+            return { parts: [sql`tasked as (${tasks.addSql(call, [task])})`] };
+          }
+          // One that was changed since it was ordered keeps what was added: each is a task, which the worker finds by polling.
+          const each = orders.map((order) => ({
+            ...task,
+            key: order.order,
+            of: order.key,
+            payload: create(ClearCartsSchema, { orders: [order] }),
+          }));
+          const changed = sql`select * from unnest(${orders.map(({ key }) => key)}::text[]) except select id from removed`;
+          return { parts: [...removal.parts, sql`tasked as (${tasks.addSql(call, each, changed)})`] };
         },
       }),
     ],
     queues: [
       queue({
         ...clearCartsQueue,
-        run: ({ payload }) => store.deleteByKeys(payload.keys),
+        run: async ({ payload: { keys, orders } }) => {
+          if (keys.length > 0) await store.deleteByKeys(keys);
+          for (const order of orders) await store.removeOrdered(order);
+        },
       }),
     ],
   };

@@ -3,6 +3,7 @@ import { CartsService } from "@kontor/contracts/gen/kontor/carts/v1/carts_pb.js"
 import { CatalogService, PricedVariantSchema } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
 import type { PricedVariant } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
 import { OrderPaidSchema } from "@kontor/contracts/gen/kontor/orders/v1/events_pb.js";
+import { OrderLineSchema } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
 import { contracts } from "@kontor/contracts/registry.ts";
 import type { PostgresDatabase } from "@kontor/platform/database/postgres.ts";
 import type { Documents } from "@kontor/platform/documents/documents.ts";
@@ -25,8 +26,11 @@ export interface TestCarts extends TestServices {
   /** The SKUs of each call of the catalogue. */
   readonly priced: string[][];
   stopSelling(sku: string): void;
-  /** Writes that an order from the cart with this key was paid. */
-  paid(cartKey: string): Promise<void>;
+  /** Writes that an order of the cart with this key was paid: of this version of it, and with these lines. */
+  paid(
+    cartKey: string,
+    ordered?: { readonly version?: number; readonly lines?: readonly (readonly [sku: string, quantity: number])[] },
+  ): Promise<void>;
 }
 
 export interface TestCartsOptions {
@@ -34,8 +38,20 @@ export interface TestCartsOptions {
   readonly documents?: (documents: Documents) => Documents;
 }
 
+const oneOfA: readonly (readonly [sku: string, quantity: number])[] = [["A", 1]];
+
 export const guest: () => Call = () => testCall();
 export const user = (id: string): Call => testCall({ user: { id } });
+
+/** The same documents, as if they were in another store than the service's tables. */
+export function elsewhere(documents: Documents): Documents {
+  return {
+    collection: (name) => {
+      const { deleteSql: _deleteSql, ...collection } = documents.collection<never>(name);
+      return collection;
+    },
+  };
+}
 
 export async function openTestCarts({ documents = (plain) => plain }: TestCartsOptions = {}): Promise<TestCarts> {
   const sold = new Map<string, PricedVariant>();
@@ -78,10 +94,12 @@ export async function openTestCarts({ documents = (plain) => plain }: TestCartsO
         }),
       ),
     stopSelling: (sku) => void sold.delete(sku),
-    paid: async (cart) => {
+    paid: async (cart, { version: cartVersion = 1, lines = oneOfA } = {}) => {
       const { database, events } = orders!;
       const order = `ord_${++made}`;
-      const paid = create(OrderPaidSchema, { order: { order, cart } });
+      const paid = create(OrderPaidSchema, {
+        order: { order, cart, cartVersion, lines: lines.map(([sku, quantity]) => create(OrderLineSchema, { sku, quantity })) },
+      });
       await database.transaction((tx) =>
         events.append(tx, testCall({ caller: "orders" }), [{ stream: order, expectedVersion: 0, events: [paid] }]),
       );

@@ -36,8 +36,12 @@ export function cartsRoute({ carts, clients, ids }: Pick<ServiceContext, "client
       reply(id, await mergeCarts(carts, { into: id, from, account: call.signedIn().id, newId }), call),
     getCartForCheckout: async ({ cart: id }, call) => {
       const account = call.signedIn().id;
-      const { cart } = await carts.change({ id, account }, (before) => take(before, account));
-      return { key: cartKey(id), currency: cart.currency, lines: cart.lines.map(({ sku, quantity }) => ({ sku, quantity })) };
+      const { cart, version } = await carts.change({ id, account }, (before) => take(before, account));
+      return { key: cartKey(id), version, currency: cart.currency, lines: cart.lines.map(({ sku, quantity }) => ({ sku, quantity })) };
+    },
+    removeOrdered: async (ordered) => {
+      await carts.removeOrdered(ordered);
+      return {};
     },
   });
 }

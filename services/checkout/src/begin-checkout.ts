@@ -58,6 +58,7 @@ export const beginCheckout = (needs: CheckoutNeeds) => {
         payment: ids.next("pay"),
         paymentSecret: secretId("pp"),
         cart: priced.cart,
+        cartVersion: priced.cartVersion,
         at: timestampFromDate(clock.now()),
       },
     });

@@ -17,6 +17,7 @@ export interface PriceNeeds {
 /** What is ordered, at the catalogue's prices now, and the cart that it came from ("" for none). */
 export interface PricedOrder {
   readonly cart: string;
+  readonly cartVersion: number;
   readonly lines: readonly {
     readonly sku: string;
     readonly product: string;
@@ -35,7 +36,7 @@ export interface PricedOrder {
 export const priceOrder =
   ({ carts, catalog }: PriceNeeds) =>
   async (request: PlaceOrderRequest, call: Call): Promise<PricedOrder> => {
-    const { key, currency, lines } = await contentOf(carts, request, call);
+    const { key, version, currency, lines } = await contentOf(carts, request, call);
     if (lines.length === 0) throw refuse({ reason: "CART_EMPTY", code: "failed_precondition", message: "There is nothing in the cart" });
     const { variants } = await catalog.priceLines({ skus: [...new Set(lines.map(({ sku }) => sku))] }, call);
     const bySku = new Map(variants.filter(({ price }) => price?.currency === currency).map((variant) => [variant.sku, variant]));
@@ -56,21 +57,21 @@ export const priceOrder =
     });
     if (sum.minor > totalMinorMax)
       throw refuse({ reason: "TOTAL_TOO_LARGE", code: "failed_precondition", message: "The total is too large" });
-    return { cart: key, lines: priced };
+    return { cart: key, cartVersion: version, lines: priced };
   };
 
 async function contentOf(
   carts: PriceNeeds["carts"],
   request: PlaceOrderRequest,
   call: Call,
-): Promise<{ readonly key: string; readonly currency: string; readonly lines: readonly NewLine[] }> {
+): Promise<{ readonly key: string; readonly version: number; readonly currency: string; readonly lines: readonly NewLine[] }> {
   if (request.cart !== "") {
     if (request.lines.length > 0 || request.currency !== "") throw invalid("lines", "NOT_TOGETHER", "must be absent when cart is given");
     return carts.getCartForCheckout({ cart: request.cart }, call);
   }
   if (request.lines.length === 0) throw invalid("cart", "REQUIRED", "is required, or lines with a currency");
   if (request.currency === "") throw invalid("currency", "REQUIRED", "is required when lines are given");
-  return { key: "", currency: request.currency, lines: request.lines };
+  return { key: "", version: 0, currency: request.currency, lines: request.lines };
 }
 
 function invalid(field: string, reason: string, message: string): Error {

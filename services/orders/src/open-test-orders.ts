@@ -127,6 +127,7 @@ export async function openTestOrders(): Promise<TestOrders> {
       payment: `pay_${nth}`,
       paymentSecret: `pp_${nth}`,
       cart: "",
+      cartVersion: 0,
     };
   };
   const attempt: TestOrders["attempt"] = async ({ payment, customer: id }) =>

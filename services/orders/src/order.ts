@@ -57,6 +57,7 @@ export function place(request: CreateOrderRequest, by: By): Decision {
     total: moneyTo(totals.reduce(add)),
     payment: request.payment,
     cart: request.cart,
+    cartVersion: request.cartVersion,
     history: [{ status: OrderStatus.PENDING, at: timestampFromDate(by.at), actor: by.actor }],
     createdAt: timestampFromDate(by.at),
     expiresAt: timestampFromDate(expiresAt),

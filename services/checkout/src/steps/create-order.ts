@@ -8,8 +8,8 @@ export function createOrder(orders: Client<typeof OrdersService>): SagaStep<Plac
   return {
     name: "create-order",
     do: async (state, call) => {
-      const { order, customer, lines, payment, paymentSecret, cart } = state.input;
-      return { ...state, order: await orders.createOrder({ order, customer, lines, payment, paymentSecret, cart }, call) };
+      const { order, customer, lines, payment, paymentSecret, cart, cartVersion } = state.input;
+      return { ...state, order: await orders.createOrder({ order, customer, lines, payment, paymentSecret, cart, cartVersion }, call) };
     },
     undo: async ({ input }, call) => {
       await orders.voidOrder({ order: input.order }, call);

@@ -345,6 +345,11 @@ export declare type CartForCheckout = Message<"kontor.carts.v1.CartForCheckout">
    * @generated from field: repeated kontor.carts.v1.NewLine lines = 3;
    */
   lines: NewLine[];
+
+  /**
+   * @generated from field: int32 version = 4;
+   */
+  version: number;
 };
 
 /**
@@ -354,15 +359,52 @@ export declare type CartForCheckout = Message<"kontor.carts.v1.CartForCheckout">
 export declare const CartForCheckoutSchema: GenMessage<CartForCheckout>;
 
 /**
- * The payload of the task that removes the carts of paid orders.
+ * The lines of a paid order, which leave its cart.
+ *
+ * @generated from message kontor.carts.v1.RemoveOrderedRequest
+ */
+export declare type RemoveOrderedRequest = Message<"kontor.carts.v1.RemoveOrderedRequest"> & {
+  /**
+   * The cart's key, as CartForCheckout has it.
+   *
+   * @generated from field: string key = 1;
+   */
+  key: string;
+
+  /**
+   * @generated from field: string order = 2;
+   */
+  order: string;
+
+  /**
+   * @generated from field: repeated kontor.carts.v1.NewLine lines = 3;
+   */
+  lines: NewLine[];
+};
+
+/**
+ * Describes the message kontor.carts.v1.RemoveOrderedRequest.
+ * Use `create(RemoveOrderedRequestSchema)` to create a new message.
+ */
+export declare const RemoveOrderedRequestSchema: GenMessage<RemoveOrderedRequest>;
+
+/**
+ * The payload of the task that takes what was paid out of its carts.
  *
  * @generated from message kontor.carts.v1.ClearCarts
  */
 export declare type ClearCarts = Message<"kontor.carts.v1.ClearCarts"> & {
   /**
+   * Carts to be removed as a whole; written by versions that knew nothing else.
+   *
    * @generated from field: repeated string keys = 1;
    */
   keys: string[];
+
+  /**
+   * @generated from field: repeated kontor.carts.v1.RemoveOrderedRequest orders = 2;
+   */
+  orders: RemoveOrderedRequest[];
 };
 
 /**
@@ -478,6 +520,16 @@ export declare const CartsService: GenService<{
     methodKind: "unary";
     input: typeof GetCartForCheckoutRequestSchema;
     output: typeof CartForCheckoutSchema;
+  },
+  /**
+   * Takes the lines of a paid order out of its cart, once per order; what was added since it was ordered stays. A cart that is left empty is removed.
+   *
+   * @generated from rpc kontor.carts.v1.CartsService.RemoveOrdered
+   */
+  removeOrdered: {
+    methodKind: "unary";
+    input: typeof RemoveOrderedRequestSchema;
+    output: typeof EmptySchema;
   },
 }>;
 

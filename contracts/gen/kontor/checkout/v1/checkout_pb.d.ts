@@ -198,6 +198,13 @@ export declare type PlaceOrderInput = Message<"kontor.checkout.v1.PlaceOrderInpu
    * @generated from field: google.protobuf.Timestamp at = 7;
    */
   at?: Timestamp | undefined;
+
+  /**
+   * The version of the cart that is ordered.
+   *
+   * @generated from field: int32 cart_version = 8;
+   */
+  cartVersion: number;
 };
 
 /**

@@ -80,6 +80,13 @@ export declare type OrderState = Message<"kontor.orders.v1.OrderState"> & {
    * @generated from field: google.protobuf.Timestamp expires_at = 12;
    */
   expiresAt?: Timestamp | undefined;
+
+  /**
+   * The version of its cart that was ordered; 0 when that is not known.
+   *
+   * @generated from field: int32 cart_version = 13;
+   */
+  cartVersion: number;
 };
 
 /**

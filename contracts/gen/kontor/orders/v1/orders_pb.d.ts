@@ -508,11 +508,16 @@ export declare type CreateOrderRequest = Message<"kontor.orders.v1.CreateOrderRe
   paymentSecret: string;
 
   /**
-   * The hashed id of the cart that it came from, when it came from one.
+   * The hashed id of the cart that it came from, when it came from one, and the version that was ordered.
    *
    * @generated from field: string cart = 6;
    */
   cart: string;
+
+  /**
+   * @generated from field: int32 cart_version = 7;
+   */
+  cartVersion: number;
 };
 
 /**
