@@ -2,7 +2,6 @@ import { spawn } from "node:child_process";
 import { rmSync } from "node:fs";
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
 import pg from "pg";
 import type { Connection } from "@kontor/platform/database/connection.ts";
 import { measureAgainst } from "./against.ts";
@@ -16,15 +15,18 @@ import { memoryMb } from "./processes.ts";
 import { positiveNumber, ratio, wholeNumbers } from "./ratios.ts";
 import { measureReservations } from "./reservations.ts";
 import { measureSearches } from "./measure-searches.ts";
+import { readOptions } from "./read-options.ts";
 import { printStatements } from "./statements.ts";
 import { measureTopology, topologies } from "./topologies.ts";
 
-// npm run bench [-- --json FILE] [--seconds 5] [--reference-seconds 2] [--shoppers 1,16,64,256] [--only orders,reads,searches,reservations,start,rpc]
-// npm run bench -- --against DIR [--turns 3] [--shoppers 16]   this checkout and another one, turn by turn
-// npm run bench -- --topology one,cluster   the same orders in shops put together differently: one, wire, cluster, servers, cluster-servers
+const usage = `npm run bench [-- --json FILE] [--seconds 5] [--reference-seconds 2] [--shoppers 1,16,64,256] [--statements]
+              [--only orders,reads,searches,reservations,start,rpc]
+npm run bench -- --against DIR [--turns 3] [--shoppers 16]   this checkout and another one, turn by turn
+npm run bench -- --topology one,cluster   the same orders in shops put together differently: one, wire, cluster, servers, cluster-servers`;
 
-const { values } = parseArgs({
-  options: {
+const { values, seconds, referenceSeconds, shoppers } = readOptions(
+  usage,
+  {
     json: { type: "string" },
     seconds: { type: "string" },
     "reference-seconds": { type: "string", default: "2" },
@@ -35,10 +37,13 @@ const { values } = parseArgs({
     turns: { type: "string", default: "3" },
     statements: { type: "boolean", default: false },
   },
-});
-const seconds = positiveNumber(values.seconds ?? (values.topology === undefined ? "5" : "15"), "--seconds");
-const referenceSeconds = positiveNumber(values["reference-seconds"], "--reference-seconds");
-const shoppers = wholeNumbers(values.shoppers ?? (values.against === undefined ? "1,16,64,256" : "16"), "--shoppers");
+  (given) => ({
+    values: given,
+    seconds: positiveNumber(given.seconds ?? (given.topology === undefined ? "5" : "15"), "--seconds"),
+    referenceSeconds: positiveNumber(given["reference-seconds"], "--reference-seconds"),
+    shoppers: wholeNumbers(given.shoppers ?? (given.against === undefined ? "1,16,64,256" : "16"), "--shoppers"),
+  }),
+);
 const parts = new Set(values.topology === undefined && values.against === undefined ? values.only.split(",") : []);
 const figures = new Figures(values.json);
 const products = 10_000;

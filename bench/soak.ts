@@ -3,31 +3,35 @@ import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import type { Addresses } from "@kontor/kontor/installation.ts";
 import { eraseEmbeddedPostgres } from "@kontor/platform/database/embedded.ts";
 import { startChild } from "./child.ts";
 import { growthOf } from "./growth.ts";
 import type { HeapSample } from "./growth.ts";
 import type { Load, OrdersDone } from "./load.ts";
+import { positiveNumber } from "./ratios.ts";
+import { readOptions } from "./read-options.ts";
 import type { Order } from "./shop.ts";
 
-// npm run soak [-- --minutes 30] [--shoppers 4] [--limit 8] [--json FILE]
-//
 // A shop under a steady load of paid orders. Between rounds it settles and its heap is collected and measured; what grows then is kept for
 // good. The first half of the time fills caches and does not count.
 
-const { values } = parseArgs({
-  options: {
+const { minutes, shoppers, limit, json } = readOptions(
+  "npm run soak [-- --minutes 30] [--shoppers 4] [--limit 8] [--json FILE]",
+  {
     minutes: { type: "string", default: "30" },
     shoppers: { type: "string", default: "4" },
     /** Megabytes an hour that the heap may grow by after the warm-up. */
     limit: { type: "string", default: "8" },
     json: { type: "string" },
   },
-});
-const [minutes, shoppers, limit] = [values.minutes, values.shoppers, values.limit].map(Number) as [number, number, number];
-if (![minutes, shoppers, limit].every((value) => value > 0)) throw new Error("--minutes, --shoppers and --limit are numbers above 0");
+  (given) => ({
+    minutes: positiveNumber(given.minutes, "--minutes"),
+    shoppers: positiveNumber(given.shoppers, "--shoppers"),
+    limit: positiveNumber(given.limit, "--limit"),
+    json: given.json,
+  }),
+);
 const products = 500;
 const roundSecondsMax = 30;
 
@@ -66,7 +70,7 @@ try {
     `\nheap after the warm-up: ${growth.mbPerHour.toFixed(2)} MB an hour, ${growth.kbPerThousandOrders.toFixed(1)} KB per 1,000 orders ` +
       `(${samples.length} samples, ${orders} orders, ${cpus().length} cores)`,
   );
-  if (values.json !== undefined) await writeFile(values.json, `${JSON.stringify({ minutes, shoppers, orders, ...growth, samples })}\n`);
+  if (json !== undefined) await writeFile(json, `${JSON.stringify({ minutes, shoppers, orders, ...growth, samples })}\n`);
   if (broken.length > 0) throw new Error(`the invariants do not hold: ${JSON.stringify(broken).slice(0, 2_000)}`);
   console.log("every invariant holds");
   if (growth.mbPerHour > limit) {
