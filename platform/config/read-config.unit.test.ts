@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { ConfigError, describeConfig, readConfig, type Shape } from "./read-config.ts";
-import { boolean, duration, integer, oneOf, port, secret, text, url } from "./variables.ts";
+import { boolean, duration, host, integer, oneOf, port, secret, text, url } from "./variables.ts";
 
 const shape = {
   shopName: text("KONTOR_SHOP_NAME", { default: "Kontor", about: "the name in mails and on pages" }),
@@ -34,6 +34,15 @@ function problemsOf(given: Shape, env: Record<string, string>): Record<string, s
   }
   return {};
 }
+
+describe("host", () => {
+  it("INF-17: is an address or a name, of which a URL can be made", () => {
+    const given = { host: host("KONTOR_HOST", { default: "127.0.0.1", about: "the address to listen on" }) };
+    const refused = (value: string) => "KONTOR_HOST" in problemsOf(given, { KONTOR_HOST: value });
+    for (const right of ["0.0.0.0", "::", "fd00::1", "shop-1.internal", "localhost"]) assert.equal(refused(right), false, right);
+    for (const wrong of ["999.1.1.1", "a:80", "[::1]", "fe80::1%eth0", "a b", "http://a", "a/b"]) assert.equal(refused(wrong), true, wrong);
+  });
+});
 
 describe("readConfig", () => {
   it("INF-17: gives typed values, defaults where nothing is set", () => {

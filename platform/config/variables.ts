@@ -1,3 +1,5 @@
+import { isIPv6 } from "node:net";
+
 /** One environment variable: its name, its form and its value. */
 export interface Variable<Value = unknown> {
   readonly variable: string;
@@ -95,6 +97,18 @@ export function integer<const Options extends About<number> & { min?: number; ma
 /** A TCP port; 0 lets the system choose one. */
 export function port<const Options extends About<number>>(name: string, options: Options): Variable<ValueOf<number, Options>> {
   return integer(name, { ...options, min: 0, max: 65_535 });
+}
+
+/** The address of an interface of this machine, without a zone, or a host name. */
+export function host<const Options extends About<string>>(name: string, options: Options): Variable<ValueOf<string, Options>> {
+  return variable<string, Options>(name, options, {
+    expected: "an IPv4 or IPv6 address or a host name",
+    quotable: true,
+    parse: (value) => {
+      const authority = isIPv6(value) ? `[${value}]` : /^[\w.-]+$/.test(value) ? value : "";
+      return URL.canParse(`http://${authority}/`) ? value : undefined;
+    },
+  });
 }
 
 /**

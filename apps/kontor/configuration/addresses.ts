@@ -1,8 +1,8 @@
-import { integer, port, text, url } from "@kontor/platform/config/variables.ts";
+import { host, integer, port, url } from "@kontor/platform/config/variables.ts";
 
 /** Where this machine's shop listens, and how its customers reach it. */
 export const addressVariables = {
-  host: text("KONTOR_HOST", { about: "the address to listen on", default: "127.0.0.1" }),
+  host: host("KONTOR_HOST", { about: "the address to listen on", default: "127.0.0.1" }),
   port: port("KONTOR_PORT", { about: "where the API listens", default: 4000 }),
   mailboxPort: port("KONTOR_MAILBOX_PORT", { about: "where the mailbox page listens", default: 4001 }),
   smtpPort: port("KONTOR_SMTP_PORT", { about: "where the mail catcher receives mail", default: 4002 }),
