@@ -34,17 +34,25 @@ export interface PagedList<Item, Kinds extends readonly SortKind[]> {
   readonly sortedBy: Kinds;
   readonly valuesOf: (item: Item) => SortValues<Kinds>;
   /** Reads the first `limit` items, or those after the item with these sort values. */
-  readonly read: (after: SortValues<Kinds> | undefined, limit: number) => Promise<Item[]>;
+  readonly read: (after: SortValues<Kinds> | undefined, limit: number) => Promise<Item[] | Walked<Item, Kinds>>;
 }
 
-/** Reads a page of a list, and one item more, which shows whether another page follows. Refuses with INVALID_CURSOR when the cursor is none of this list's. */
+/** The items that a bounded search has found, and how far it has come when it was not done: the next page goes on from there. */
+export interface Walked<Item, Kinds extends readonly SortKind[]> {
+  readonly items: Item[];
+  readonly to?: SortValues<Kinds> | undefined;
+}
+
+/** Reads a page of a list, and one item more, which shows whether another page follows, unless a bounded search says so. Refuses with INVALID_CURSOR when the cursor is none of this list's. */
 export async function readPage<Item, const Kinds extends readonly SortKind[]>(
   request: PageRequest,
-  { sortedBy, valuesOf, read }: PagedList<Item, Kinds>,
+  list: PagedList<Item, Kinds>,
 ): Promise<Page<Item>> {
+  const { sortedBy, valuesOf } = list;
   const limit = pageSize(request.limit);
-  const found = await read(decodeCursor(request.cursor, sortedBy), limit + 1);
-  if (found.length <= limit) return { items: found };
+  const read = await list.read(decodeCursor(request.cursor, sortedBy), limit + 1);
+  const { items: found, to }: Walked<Item, Kinds> = Array.isArray(read) ? { items: read } : read;
+  if (found.length <= limit) return { items: found, ...(to !== undefined && { nextCursor: encodeCursor(to) }) };
   const items = found.slice(0, limit);
   return { items, nextCursor: encodeCursor(valuesOf(items.at(-1)!)) };
 }

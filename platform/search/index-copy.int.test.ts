@@ -163,6 +163,17 @@ describe("search in PostgreSQL, with facets from a copy", () => {
     assert.deepEqual(await countOf(other, { text: "thing" }), { grey: 2 });
   });
 
+  it("DAT-16: in an index that is too large to be copied, facets are counted over 10,000 matches at most", async () => {
+    const { one, uncopied } = openIndexes();
+    const count = 10_300;
+    await one.put(Array.from({ length: count }, (_, n) => coloured(String(n), n % 2 === 0 ? "red" : "blue", 1)));
+    const sum = (counts: Record<string, number>): number => Object.values(counts).reduce((all, some) => all + some, 0);
+    assert.deepEqual(await countOf(one), { blue: count / 2, red: count / 2 });
+    assert.equal(sum(await countOf(uncopied)), 10_000);
+    assert.equal(sum(await countOf(uncopied, { text: "thing" })), 10_000);
+    assert.deepEqual(await countOf(uncopied, { text: "red" }), { red: count / 2 });
+  });
+
   it("a database that is copied to another server takes its record along", async () => {
     const source = await openTestDatabase();
     const target = await openTestDatabase();

@@ -20,6 +20,8 @@ export interface IndexCopy {
    * changes faster than it is read: the database is to be asked.
    */
   matches(indexQuery: IndexQuery): Promise<Matches | undefined>;
+  /** Whether the index was found to be too large. */
+  readonly tooLarge: boolean;
 }
 
 interface Copy {
@@ -78,9 +80,13 @@ export function createIndexCopy(database: Reads, index: string, documentsMax: nu
     return { ...found, documents: copy.documents, slots: copy.documents.filter(found.slots, query) };
   };
 
+  const isTooLarge = (): boolean => performance.now() < tooLargeUntilMs;
   return {
+    get tooLarge() {
+      return isTooLarge();
+    },
     async matches(indexQuery) {
-      for (let attempts = 0; attempts < attemptsMax && performance.now() >= tooLargeUntilMs; attempts++) {
+      for (let attempts = 0; attempts < attemptsMax && !isTooLarge(); attempts++) {
         const matches = await attempt(indexQuery);
         if (matches !== undefined) return matches;
       }

@@ -24,13 +24,15 @@ export const searchMigrations: MigrationSet = { scope: "search", folder: new URL
 const putAtOnce = 200;
 const facetValuesMax = 100;
 const copiedMaxByDefault = 100_000;
+/** Of how many matches facets are counted in an index that is too large to be copied: whoever requests them decides neither how many match nor how often. */
+const countedMax = 10_000;
 const analyzeFirstAfter = 500;
 
 export interface PostgresSearchOptions {
   readonly database: Database;
   /**
    * How many documents an index may have whose facets are counted in a copy in memory: 100,000 by default, which take about 35 MB. Facets of
-   * larger ones are counted by PostgreSQL, each time from the beginning.
+   * larger ones are counted by PostgreSQL, each time from the beginning, over 10,000 matches at most.
    */
   readonly copiedMax?: number;
 }
@@ -79,9 +81,10 @@ function createIndex(database: Database, stems: Stems, index: string, copy: Inde
       const facets = names.map((name) => [name, matches.documents.facet(matches.slots, name, facetValuesMax)] as const);
       return { rows: copiedPage(matches, query, from), facets: Object.fromEntries(facets) };
     }
-    const rows = await database.rows<PageRow>(pageSql(indexQuery, from));
+    const facetsOnly = query.limit === 0 && indexQuery.want === undefined;
+    const rows = facetsOnly ? [] : await database.rows<PageRow>(pageSql(indexQuery, from));
     const keyed = rows.map((row) => ({ id: row.id, keys: Array.from({ length: keyCountOf(query) }, (_, at) => String(row[`k${at}`])) }));
-    return { rows: keyed, facets: await countFacets(database, indexQuery, names) };
+    return { rows: keyed, facets: await countFacets(database, indexQuery, names, copy.tooLarge) };
   };
 
   return {
@@ -159,10 +162,17 @@ function storable(keywords: SearchDocument["keywords"]): SearchDocument["keyword
   return Object.fromEntries(Object.entries(keywords).map(([name, values]) => [name, [...new Set(values.map(plain))]]));
 }
 
-async function countFacets(database: Database, indexQuery: IndexQuery, names: readonly string[]): Promise<SearchResult["facets"]> {
+async function countFacets(
+  database: Database,
+  indexQuery: IndexQuery,
+  names: readonly string[],
+  bounded: boolean,
+): Promise<SearchResult["facets"]> {
   const facets: Record<string, { value: string; count: number }[]> = Object.fromEntries(names.map((name) => [name, []]));
   if (names.length === 0) return facets;
-  const rows = await database.rows<{ name: string; value: string; count: number }>(facetsSql(indexQuery, names, facetValuesMax));
+  const rows = await database.rows<{ name: string; value: string; count: number }>(
+    facetsSql(indexQuery, names, { valuesMax: facetValuesMax, countedMax: bounded ? countedMax : undefined }),
+  );
   for (const { name, value, count } of rows) facets[name]?.push({ value, count });
   return facets;
 }

@@ -26,13 +26,18 @@ export function pageSql(indexQuery: IndexQuery, from: Position | undefined): Sql
     : page(indexQuery, matching(indexQuery), sortKeys(indexQuery), from);
 }
 
-/** How many of all matches have which keyword. */
-export function facetsSql(indexQuery: IndexQuery, names: readonly string[], valuesMax: number): Sql {
+/** How many of all matches have which keyword; with `countedMax`, of those among so many documents that match but for the ranges, whichever they are. */
+export function facetsSql(
+  indexQuery: IndexQuery,
+  names: readonly string[],
+  { valuesMax, countedMax }: { readonly valuesMax: number; readonly countedMax: number | undefined },
+): Sql {
+  const documents = sql`(select keywords, numbers from search_documents where ${matchingText(indexQuery)} limit ${countedMax ?? null}::bigint)`;
   return sql`
     select name, value, count from (
       select name, value, count(*)::int as count, row_number() over (partition by name order by count(*) desc, value collate "C") as rank
-      from search_documents, unnest(${names}::text[]) as name, jsonb_array_elements_text(keywords -> name) as value
-      where ${matching(indexQuery)} group by name, value) as counted
+      from ${documents} as documents, unnest(${names}::text[]) as name, jsonb_array_elements_text(keywords -> name) as value
+      where ${sql.join([sql`true`, ...ranges(indexQuery.query)], and)} group by name, value) as counted
     where rank <= ${valuesMax} order by name, rank`;
 }
 
@@ -65,10 +70,15 @@ function page({ query }: IndexQuery, where: Sql, keys: readonly Sql[], from: Pos
     order by ${sql.join(names, comma)} limit ${query.limit + 1}`;
 }
 
-function matching({ index, query, want }: IndexQuery): Sql {
+function matching(indexQuery: IndexQuery): Sql {
+  return sql.join([matchingText(indexQuery), ...ranges(indexQuery.query)], and);
+}
+
+/** The text and the keywords of a query, which the index of terms finds. */
+function matchingText({ index, query, want }: IndexQuery): Sql {
   const match = matchQuery(index, want, query.keywords);
   // In a sub-select its value is unknown to the planner, so that one plan serves all queries of this shape.
-  return sql.join([match === undefined ? sql`index_name = ${index}` : sql`terms @@ (select ${match}::tsquery)`, ...ranges(query)], and);
+  return match === undefined ? sql`index_name = ${index}` : sql`terms @@ (select ${match}::tsquery)`;
 }
 
 function sortKeys({ index, query, want }: IndexQuery): Sql[] {
