@@ -592,7 +592,7 @@ export declare type ListProductsRequest = Message<"kontor.catalog.v1.ListProduct
   sort: string;
 
   /**
-   * Counts by category, tag and vendor over all that matches.
+   * Counts by category, tag and vendor over all that matches; over 10,000 of it in a catalogue of more than 100,000 products.
    *
    * @generated from field: bool facets = 13;
    */
@@ -1207,7 +1207,8 @@ export declare const CatalogService: GenService<{
     output: typeof ProductSchema;
   },
   /**
-   * Lists, filters and searches.
+   * Lists, filters and searches. A page has fewer than `limit` items, perhaps none, when a filter lets few of many products through: a list is complete
+   * when there is no `nextCursor`.
    *
    * @generated from rpc kontor.catalog.v1.CatalogService.ListProducts
    */

@@ -298,6 +298,7 @@ export declare const CheckoutService: GenService<{
   },
   /**
    * The state of a checkout that took longer than its request. `Prefer: wait=10` waits for its end while it is RUNNING.
+   * It is found for 90 days.
    *
    * @generated from rpc kontor.checkout.v1.CheckoutService.GetCheckout
    */

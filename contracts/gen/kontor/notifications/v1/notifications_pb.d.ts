@@ -233,7 +233,7 @@ export declare const NotificationStatusSchema: GenEnum<NotificationStatus>;
  */
 export declare const NotificationsService: GenService<{
   /**
-   * The caller's own messages.
+   * The caller's own messages of the last 180 days.
    *
    * @generated from rpc kontor.notifications.v1.NotificationsService.ListNotifications
    */
