@@ -3,6 +3,7 @@ import type { Registry } from "@bufbuild/protobuf";
 import type { Cache } from "../cache/cache.ts";
 import { createMemoryCache } from "../cache/memory.ts";
 import { ManualClock } from "../clock/clock.ts";
+import type { PostgresDatabase } from "../database/postgres.ts";
 import { createWakeups } from "../events/wakeups.ts";
 import { createIds } from "../ids/ids.ts";
 import type { Mail, Mailer } from "../mail/mail.ts";
@@ -34,6 +35,8 @@ export interface TestServicesOptions {
   /** The values of a service's own variables, by its name; their defaults without them. */
   readonly settings?: Readonly<Record<string, unknown>>;
   readonly log?: Logger;
+  /** Put around the database that a service's code gets. */
+  readonly around?: (service: string, database: PostgresDatabase) => PostgresDatabase;
 }
 
 export interface TestServices {
@@ -92,7 +95,7 @@ export async function openTestServices(options: TestServicesOptions): Promise<Te
     options.services.map(async (definition) => {
       const own = definition.migrations === undefined ? [] : [{ scope: definition.name, folder: definition.migrations }];
       const database = await openTestDatabase({ name: definition.name, migrations: [...platformMigrations, ...own], log });
-      return { definition, database };
+      return { definition, database: options.around?.(definition.name, database) ?? database };
     }),
   );
   const mail = options.mail ?? { send: async (sent: Mail) => void mails.push(sent) };

@@ -16,7 +16,7 @@ import { openTestCatcher, openTestMailer, silent } from "@kontor/platform/mail/o
 import type { User } from "@kontor/platform/call/call.ts";
 import { afterTests, openTestDatabase } from "@kontor/platform/testing/postgres.ts";
 import { openTestServices, testCall } from "@kontor/platform/testing/test-services.ts";
-import type { TestServices } from "@kontor/platform/testing/test-services.ts";
+import type { TestServices, TestServicesOptions } from "@kontor/platform/testing/test-services.ts";
 import { definitions } from "../roles.ts";
 
 export type CardName = "approve" | "decline" | "no-webhook";
@@ -39,11 +39,15 @@ export interface TestShop {
   pass(hours: number): Promise<void>;
 }
 
-/** Opens a shop that sells these units of each SKU; stopped after the suite that asked. */
-export async function openTestShop(stock: Readonly<Record<string, number>>): Promise<TestShop> {
+/** Opens a shop that sells these units of each SKU, with something around its databases if that is passed; stopped after the suite that asked. */
+export async function openTestShop(
+  stock: Readonly<Record<string, number>>,
+  options: Pick<TestServicesOptions, "around"> = {},
+): Promise<TestShop> {
   const clock = new ManualClock(new Date("2026-03-02T09:00:00Z"));
   const catcher = await openTestCatcher();
-  const books = await openTestDatabase({ name: "provider", migrations: [providerMigrations] });
+  const opened = await openTestDatabase({ name: "provider", migrations: [providerMigrations] });
+  const books = options.around?.("provider", opened) ?? opened;
   const masterKey = randomBytes(32);
   const { apiKey, webhookSecret } = providerConnection({ providerUrl: undefined, providerPort: 0 }, { host: "localhost", masterKey });
   const provider = createProviderServer({
@@ -65,6 +69,7 @@ export async function openTestShop(stock: Readonly<Record<string, number>>): Pro
     mail: openTestMailer({ url: catcher.smtpUrl, clock }),
     config: { masterKey },
     settings: { payments: { providerUrl, providerPort: 0 } },
+    ...options,
   });
   const databases = new Map(Array.from(app.services, ([name, { database }]) => [name, database] as const));
   databases.set("mailbox", catcher.database).set("provider", books);
