@@ -25,8 +25,10 @@ export interface MoneyOptions {
   readonly negative?: boolean;
 }
 
-/** What SQL's `bigint` holds. */
+/** What SQL's `bigint` holds: the largest amount there can be. */
 const minorMax = 2n ** 63n - 1n;
+/** How many digits an amount in a request has at most, decimals included: what JavaScript's numbers, and so search engines and cursors, hold exactly. */
+export const requestedDigitsMax = 15;
 const amountForm = /^(-?)([0-9]{1,20})(?:\.([0-9]{1,20}))?$/;
 
 /** Whether the text is the code of a currency that `currencies.ts` lists, in upper case. */
@@ -56,8 +58,23 @@ export function moneyFrom(message: Pick<MoneyMessage, "currency" | "amount">, op
   const size = BigInt(whole + fraction.padEnd(decimals, "0"));
   const negative = options?.negative === true;
   if (size > minorMax) throw new MoneyError("TOO_LARGE", rangeOf(currency, { negative, max: minorMax }));
-  if (sign === "-" && size > 0n && !negative) throw new MoneyError("TOO_SMALL", rangeOf(currency, { negative, max: minorMax }));
+  if (sign === "-" && !negative) throw new MoneyError("TOO_SMALL", rangeOf(currency, { negative, max: minorMax }));
   return { currency, minor: sign === "-" ? -size : size };
+}
+
+/**
+ * The bound of a range of amounts in minor units: what lies between two of them is rounded to the one inside, and what no amount can be is cut to
+ * the largest. Any decimal text will do. Throws for an unknown currency and for what is no decimal text.
+ */
+export function wholeMinor({ currency, amount }: Pick<MoneyMessage, "currency" | "amount">, towards: "up" | "down"): bigint {
+  const decimals = decimalsOf(currency);
+  const [, sign = "", whole = "", fraction = ""] = amountForm.exec(amount) ?? [];
+  if (whole === "") throw new MoneyError("FORMAT", "must be decimal text such as 19.99");
+  const size = BigInt(whole + fraction.slice(0, decimals).padEnd(decimals, "0"));
+  const between = /[1-9]/.test(fraction.slice(decimals));
+  const exact = sign === "-" ? -size : size;
+  const minor = !between ? exact : towards === "up" ? exact + (sign === "-" ? 0n : 1n) : exact - (sign === "-" ? 1n : 0n);
+  return minor > minorMax ? minorMax : minor < -minorMax ? -minorMax : minor;
 }
 
 /** What an amount must be, for a person: "must be from 0.00 to 92233720368547758.07 EUR". `max` in minor units; with `negative` as far below zero. */

@@ -6,6 +6,7 @@ interface Schema {
   readonly type?: string;
   readonly enum?: readonly unknown[];
   readonly anyOf?: readonly Schema[];
+  readonly oneOf?: readonly Schema[];
   readonly const?: unknown;
   readonly format?: string;
   readonly pattern?: string;
@@ -85,6 +86,7 @@ export function anyJson(document: OpenApiDocument, real: readonly string[]): (sc
     if (schema.$ref !== undefined) return proper(document.components.schemas[schema.$ref.split("/").at(-1)!] as Schema, depth);
     if (schema.const !== undefined) return fc.constant(schema.const);
     if (schema.enum !== undefined) return fc.constantFrom(...schema.enum);
+    if (schema.oneOf !== undefined && schema.type === undefined) return fc.oneof(...schema.oneOf.map((one) => proper(one, depth)));
     if (schema.anyOf !== undefined) return fc.oneof(...schema.anyOf.map((one) => proper(one, depth)));
     switch (schema.type) {
       case "object":

@@ -18,7 +18,7 @@ export function messageReader(contract: MethodContract): ReadMessage {
   const { input } = contract.method;
   const { decode } = jsonCodec(input);
   const mask = input.fields.find(isUpdateMask);
-  const read = mask === undefined ? decode : maskedReader(contract, mask);
+  const read = mask === undefined ? (json: unknown) => decode(json, protoJson) : maskedReader(contract, mask);
   // The rules for what a client may send are those of JSON, so a binary message is read by way of it.
   const jsonOf = (bytes: Buffer): unknown => {
     const message = messageCodec(input, "proto").decode(bytes);
@@ -36,15 +36,18 @@ export function messageReader(contract: MethodContract): ReadMessage {
   return (encoding, bytes) => read(encoding === "json" ? parseJson(bytes) : jsonOf(bytes));
 }
 
+/** This protocol's JSON is that of protobuf. */
+const protoJson = { nullIsAbsent: true } as const;
+
 /** Reads an update. Without a mask it changes the fields that were sent, except those that say what is updated: over REST they are in the path. */
 function maskedReader({ method: { input }, bindings }: MethodContract, { jsonName, localName }: DescField): (json: unknown) => Message {
   const { decode } = jsonCodec(input);
   const names = new Set(input.fields.map(({ name }) => name));
   const identifying = new Set(bindings.flatMap(({ path }) => Array.from(path.matchAll(/\{([^}]+)\}/g), ([, name]) => name)));
   return (json) => {
-    if (typeof json !== "object" || json === null || Array.isArray(json)) return decode(json);
+    if (typeof json !== "object" || json === null || Array.isArray(json)) return decode(json, protoJson);
     const { [jsonName]: sent, ...fields } = json as Readonly<Record<string, unknown>>;
-    const message = decode(fields, { fillMask: true });
+    const message = decode(fields, { fillMask: true, ...protoJson });
     const properties = message as unknown as Record<string, FieldMask>; // a message's fields are its properties
     const paths = (sent ?? undefined) === undefined ? properties[localName]!.paths : maskPaths(jsonName, sent as JsonValue, names);
     properties[localName] = create(FieldMaskSchema, { paths: paths.filter((path) => !identifying.has(path)) });

@@ -4,7 +4,9 @@ import type { DescMessage, DescMethodUnary, Message } from "@bufbuild/protobuf";
 import { refuse } from "../errors/refusal.ts";
 import type { Call } from "./call.ts";
 
-const keyForm = /^[\x21-\x7e]{1,255}$/;
+/** What a key looks like, as a regular expression. */
+export const keyPattern = "^[!-~]{1,255}$";
+const keyForm = new RegExp(keyPattern);
 
 /** An `Idempotency-Key` as a client sent it. Refuses with INVALID_REQUEST unless it is 1 to 255 visible ASCII characters. */
 export function checkIdempotencyKey(sent: unknown): string {

@@ -1,7 +1,7 @@
 import { getOption, hasOption, ScalarType } from "@bufbuild/protobuf";
 import type { DescEnum, DescField, DescMessage } from "@bufbuild/protobuf";
 import { FieldMaskSchema, isWrapperDesc } from "@bufbuild/protobuf/wkt";
-import { output_only as outputOnly, rules } from "@kontor/contracts/gen/kontor/api/v1/options_pb.js";
+import { alternatives, output_only as outputOnly, rules } from "@kontor/contracts/gen/kontor/api/v1/options_pb.js";
 import type { Rules } from "@kontor/contracts/gen/kontor/api/v1/options_pb.js";
 
 /** What one value of a field is, as protobuf-es holds it: the field's own, a list's item or a map's value. */
@@ -53,6 +53,25 @@ export function hasPresence(field: DescField): boolean {
 /** The field's rules, when it has some. */
 export function rulesOf(field: DescField): Rules | undefined {
   return hasOption(field, rules) ? getOption(field, rules) : undefined;
+}
+
+/** The sets of fields of which a request has exactly one, whole; none for most. Throws for a name that is no field. */
+export function alternativesOf(message: DescMessage): readonly (readonly DescField[])[] {
+  if (!hasOption(message, alternatives)) return [];
+  return getOption(message, alternatives).map(({ fields }) =>
+    fields.map((name) => {
+      const field = message.fields.find((one) => one.name === name);
+      if (field === undefined) throw new Error(`${message.typeName} has no field ${name}, which its alternatives name`);
+      return field;
+    }),
+  );
+}
+
+/** The fields that a change, which names what it changes, cannot make empty. Throws for one in a message without an update mask. */
+export function keptFieldsOf(message: DescMessage): readonly DescField[] {
+  const kept = message.fields.filter((field) => rulesOf(field)?.kept === true);
+  if (kept.length > 0 && !message.fields.some(isUpdateMask)) throw new Error(`${message.typeName} keeps fields, and has no update mask`);
+  return kept;
 }
 
 /** Whether only the server sets the field. */

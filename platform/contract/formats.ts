@@ -1,10 +1,23 @@
 import { isCurrency } from "@kontor/contracts/money.ts";
 
-/** A format of the rules: how it is checked, and the message when a text does not have it. */
+/** A format of the rules: how it is checked, the message when a text does not have it, and the same in JSON Schema's keywords. */
 export interface Format {
   readonly test: (text: string) => boolean;
   readonly message: string;
+  readonly schema: { readonly $ref: string } | { readonly format?: string; readonly pattern?: string; readonly enum?: readonly string[] };
 }
+
+/** Where an OpenAPI document has the currencies. */
+export const currencyComponent = "#/components/schemas/Currency";
+
+/** What no text may hold: PostgreSQL does not store it. */
+export const cleanPattern = "^[^\\u0000]*$";
+
+// Patterns are written in full, without classes such as \s or \p{L}: these mean other characters in other languages than JavaScript.
+const blank = "\\u0001-\\u0020\\u007f-\\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000\\ufeff";
+const invisible = "\\u00ad\\u061c\\u180e\\u200b-\\u200f\\u202a-\\u202e\\u2060-\\u206f\\ufff9-\\uffff";
+const urlText = `\\u0000${blank}${invisible}"<>\\\\^\`{|}`;
+const uriPattern = `^[Hh][Tt][Tt][Pp][Ss]?://([^/?#@${urlText}]*@)?([^:/?#@\\[\\]${urlText}]+|\\[[0-9A-Fa-f:.]+\\])(:[0-9]{1,5})?([/?#][^${urlText}]*)?$`;
 
 // ISO 3166-1 alpha-2. `Intl` knows which regions it can name, which is not the same list.
 const countries: ReadonlySet<string> = new Set(
@@ -21,7 +34,9 @@ const countries: ReadonlySet<string> = new Set(
 // Each of these looks at every character once: the parts that repeat are held apart by a character that they cannot contain.
 const local = /^[\p{L}\p{N}!#$%&'*+/=?^_`{|}~-]{1,64}(?:\.[\p{L}\p{N}!#$%&'*+/=?^_`{|}~-]{1,64})*$/u;
 const host = /^[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63})*\.(?:[a-z]{2,63}|xn--[a-z0-9-]{1,59})$/i;
-const language = /^[a-z]{2,3}(?:-[a-z]{4})?(?:-(?:[a-z]{2}|[0-9]{3}))?(?:-(?:[a-z0-9]{5,8}|[0-9][a-z0-9]{3}))*$/i;
+const languagePattern = "^[A-Za-z]{2,3}(-[A-Za-z]{4})?(-([A-Za-z]{2}|[0-9]{3}))?(-([A-Za-z0-9]{5,8}|[0-9][A-Za-z0-9]{3}))*$";
+const uuidPattern = "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$";
+const decimalPattern = "^-?[0-9]+(\\.[0-9]+)?$";
 
 function isEmail(text: string): boolean {
   const at = text.lastIndexOf("@");
@@ -30,18 +45,25 @@ function isEmail(text: string): boolean {
   return local.test(text.slice(0, at)) && host.test(domain) && !/(^|\.)-|-(\.|$)/.test(domain);
 }
 
-function isUri(text: string): boolean {
-  // URL skips blanks and line ends, which would then be in a header or a page.
-  return text.length <= 2048 && /^https?:\/\/[^\s\p{C}"<>\\^`{|}]+$/iu.test(text) && URL.canParse(text);
+/** A format that is a pattern; a longer text than `lengthMax` is not searched. */
+function patterned(pattern: string, message: string, lengthMax = 100_000): Format {
+  const expression = new RegExp(pattern, "u");
+  return { test: (text) => text.length <= lengthMax && expression.test(text), message, schema: { pattern } };
 }
 
 /** The formats that rules can name. */
 export const formats: Readonly<Record<string, Format>> = {
-  email: { test: isEmail, message: "must be an e-mail address" },
-  uri: { test: isUri, message: "must be a web address that starts with http:// or https://" },
-  uuid: { test: (text) => /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text), message: "must be a UUID" },
-  country: { test: (text) => countries.has(text), message: "must be a country of ISO 3166-1 such as DE" },
-  currency: { test: isCurrency, message: "must be a currency of ISO 4217 such as EUR" },
-  language: { test: (text) => text.length <= 35 && language.test(text), message: "must be a language of BCP 47 such as de or pt-BR" },
-  decimal: { test: (text) => /^-?[0-9]+(?:\.[0-9]+)?$/.test(text), message: "must be decimal text such as 19.99" },
+  email: { test: isEmail, message: "must be an e-mail address", schema: { format: "email" } },
+  uri: patterned(uriPattern, "must be a web address that starts with http:// or https://", 2048),
+  uuid: patterned(uuidPattern, "must be a UUID"),
+  country: {
+    test: (text) => countries.has(text),
+    message: "must be a country of ISO 3166-1 such as DE",
+    schema: { enum: [...countries] },
+  },
+  currency: { test: isCurrency, message: "must be a currency of ISO 4217 such as EUR", schema: { $ref: currencyComponent } },
+  language: patterned(languagePattern, "must be a language of BCP 47 such as de or pt-BR", 35),
+  decimal: patterned(decimalPattern, "must be decimal text such as 19.99"),
+  visible: patterned(`^[${blank}]*[^\\u0000${blank}][^\\u0000]*$`, "must have a character that can be seen"),
+  word: patterned(`^[^\\u0000${blank}/]+$`, "must have neither blanks nor slashes"),
 };

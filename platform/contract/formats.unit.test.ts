@@ -26,12 +26,15 @@ const examples: Readonly<Record<string, { readonly good: readonly string[]; read
     ],
   },
   uri: {
-    good: ["http://localhost:8080/a", "https://example.com", "HTTPS://example.com/ä?b=c#d"],
+    good: ["http://localhost:8080/a", "http://[::1]:80/", "http://u:p@a.de?b", "https://example.com", "HTTPS://example.com/ä?b=c#d"],
     bad: [
       "",
       "example.com",
       "ftp://a.de",
       "javascript:alert(1)",
+      "https://:80",
+      "https://a@",
+      "https://a:b/",
       "https://",
       "https://a b.de",
       "https://a.de/\n",
@@ -49,6 +52,8 @@ const examples: Readonly<Record<string, { readonly good: readonly string[]; read
     good: ["de", "pt-BR", "zh-Hant-TW", "sl-rozaj-biske-1994", "es-419"],
     bad: ["", "d", "de_DE", "de-", "-de", `de${"-abcde".repeat(10)}`],
   },
+  visible: { good: ["a", " ä ", "\n.", "\u0000x".slice(1)], bad: ["", " ", "\t\u00a0\u3000\ufeff", "\u0085", "\u0001", "a\0"] },
+  word: { good: ["TEE-S", "ä_1", "😀"], bad: ["", "a b", "a/b", "a\u00a0", "\u0085", "\0", "a\n"] },
   decimal: { good: ["0", "-1.50", "007"], bad: ["", ".5", "5.", "1e3", "+1", "1,5", " 1", "١"] },
 };
 

@@ -11,7 +11,7 @@ import { timestampFromText } from "./timestamp.ts";
 /** How deep a request may be. */
 const depthMax = 32;
 /** How many items a list or map may have whose rules do not say. */
-const itemsMaxDefault = 1000;
+export const itemsMaxDefault = 1000;
 
 /** A message that is being filled: its properties by their local names. */
 export type Draft = Message & { [property: string]: unknown };
@@ -64,36 +64,40 @@ function readMessage(
 }
 
 const refuseOutputOnly: ReadField = (_, json, problems) => {
-  if (json !== null) problems.add("OUTPUT_ONLY", "is set by the server and cannot be sent");
+  if (!isAbsent(json, problems)) problems.add("OUTPUT_ONLY", "is set by the server and cannot be sent");
 };
 
 function fieldReader(field: DescField, source: Source): ReadField {
   const one = elementOf(field);
   const read = elementReader(one, source);
   const name = field.localName;
-  // null is the absence of a value in proto JSON, but for the one message that can hold it.
+  // The one message that can hold null.
   const holdsNull = one.kind === "foreign" && one.message.typeName === "google.protobuf.Value";
   switch (field.fieldKind) {
     case "list": {
       const max = source === "client" ? (rulesOf(field)?.maxItems ?? itemsMaxDefault) : Number.MAX_SAFE_INTEGER;
       return (draft, json, problems) => {
-        if (json !== null) draft[name] = readList(json, read, max, problems);
+        if (!isAbsent(json, problems)) draft[name] = readList(json, read, max, problems);
       };
     }
     case "map": {
       const max = source === "client" ? (rulesOf(field)?.maxProperties ?? itemsMaxDefault) : Number.MAX_SAFE_INTEGER;
       const key = keyReader(field.mapKey);
       return (draft, json, problems) => {
-        if (json !== null) draft[name] = readMap(json, key, read, max, problems);
+        if (!isAbsent(json, problems)) draft[name] = readMap(json, key, read, max, problems);
       };
     }
     default: {
       const set = setterOf(field);
       return (draft, json, problems) => {
-        if (json !== null || holdsNull) set(draft, read(json, problems), problems);
+        if (holdsNull || !isAbsent(json, problems)) set(draft, read(json, problems), problems);
       };
     }
   }
+}
+
+function isAbsent(json: unknown, problems: Problems): boolean {
+  return json === null && problems.nullIsAbsent;
 }
 
 /** Puts a value that was read into its property or its oneof; a value that could not be read stays out. */

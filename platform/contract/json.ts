@@ -14,13 +14,15 @@ export type TextValues = Readonly<Record<string, string | readonly string[]>>;
 export interface DecodeOptions {
   /** The path's parameters, by the field's name in the proto or in JSON. Their fields cannot be sent in the body as well. */
   readonly path?: TextValues;
-  /** For PATCH: fills the request's `update_mask` with the names of the fields that the body has, also those that are null. */
+  /** For PATCH: fills the request's `update_mask` with the names of the fields that the body has. */
   readonly fillMask?: boolean;
   /**
    * "client" unless said otherwise. "server" reads a response of ours: output-only fields are taken, fields that are not
    * known are passed over, lists have no limits.
    */
   readonly from?: Source;
+  /** Whether a field that is null is taken as absent, which proto JSON allows and the documented schemas do not: false for a client, unless said otherwise. */
+  readonly nullIsAbsent?: boolean;
 }
 
 /** The JSON of one message, in proto3's mapping with the rules of this API. */
@@ -70,9 +72,10 @@ function compile(schema: DescMessage): JsonCodec {
   return {
     encode,
     decode(json, options) {
-      const problems = new Problems();
+      const from = options?.from ?? "client";
+      const problems = new Problems({ nullIsAbsent: options?.nullIsAbsent ?? from === "server" });
       const body = json === undefined ? {} : json;
-      const draft = readerOf(schema, options?.from ?? "client").read(body, problems);
+      const draft = readerOf(schema, from).read(body, problems);
       if (draft === undefined) throw problems.refusal();
       if (options?.path !== undefined) {
         for (const name of Object.keys(options.path).map(jsonNameOf))

@@ -1,6 +1,6 @@
 import { _, Ajv } from "ajv";
 import type { CodeKeywordDefinition, KeywordCxt } from "ajv";
-import { MoneyError, isCurrency, moneyFrom } from "@kontor/contracts/money.ts";
+import { MoneyError, decimalsOf, isCurrency, moneyFrom, rangeOf, requestedDigitsMax } from "@kontor/contracts/money.ts";
 import { formats } from "./formats.ts";
 import { isTimestamp } from "./timestamp.ts";
 
@@ -31,6 +31,9 @@ export function messageAjv(): Ajv {
   ajv.addKeyword({ keyword: "cleanDeep", schemaType: "boolean", compile: () => isCleanDeep });
   ajv.addKeyword({ keyword: "matches", schemaType: "object", compile: matcher, errors: true });
   ajv.addKeyword({ keyword: "money", schemaType: "boolean", compile: () => moneyKeyword, errors: true });
+  ajv.addKeyword({ keyword: "aboveZero", schemaType: "boolean", compile: () => aboveZeroKeyword, errors: true });
+  ajv.addKeyword({ keyword: "kept", schemaType: "object", compile: keptKeyword, errors: true });
+  ajv.addKeyword({ keyword: "alternatives", schemaType: "array", compile: alternativesKeyword, errors: true });
   return ajv;
 
   function code(keyword: string, fails: (cxt: KeywordCxt) => ReturnType<typeof _>): void {
@@ -59,18 +62,71 @@ function matcher({ pattern, max }: Matches): Keyword<string> {
   return matches;
 }
 
+interface AmountText {
+  readonly currency: string;
+  readonly amount: string;
+}
+
 /** What the rules of the two fields cannot see: the currency's own decimals, the size, and that an amount is not negative. */
-const moneyKeyword: Keyword<{ readonly currency: string; readonly amount: string }> = (message) => {
-  if (!isCurrency(message.currency) || formats["decimal"]?.test(message.amount) !== true) return true;
+const moneyKeyword: Keyword<AmountText> = (message) => {
+  const { currency, amount } = message;
+  if (!isCurrency(currency) || formats["decimal"]?.test(amount) !== true) return true;
   try {
     moneyFrom(message);
-    return true;
+    const [whole = ""] = amount.split(".");
+    if (whole.length + decimalsOf(currency) <= requestedDigitsMax) return true;
+    throw new MoneyError("TOO_LARGE", rangeOf(currency, { max: 10n ** BigInt(requestedDigitsMax) - 1n }));
   } catch (error) {
     if (!(error instanceof MoneyError)) throw error;
     moneyKeyword.errors = [{ keyword: "money", params: { reason: error.reason, message: error.message } }];
     return false;
   }
 };
+
+const aboveZeroKeyword: Keyword<AmountText> = ({ amount }) => {
+  if (!/^0+(\.0+)?$/.test(amount)) return true;
+  aboveZeroKeyword.errors = [{ keyword: "money", params: { reason: "TOO_SMALL", message: "must be above zero" } }];
+  return false;
+};
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** Which of the fields (by their names in a mask and in the message) cannot be made empty by a change whose mask names them. */
+function keptKeyword({
+  mask,
+  fields,
+}: {
+  readonly mask: string;
+  readonly fields: readonly (readonly [string, string])[];
+}): Keyword<Fields> {
+  const kept: Keyword<Fields> = (message) => {
+    const { paths = [] } = (message[mask] ?? {}) as { readonly paths?: readonly string[] };
+    const emptied = fields.filter(([name, property]) => paths.includes(name) && isEmpty(message[property]));
+    kept.errors = emptied.map(([, missingProperty]) => ({ keyword: "required", params: { missingProperty } }));
+    return emptied.length === 0;
+  };
+  return kept;
+}
+
+/** Exactly one of the sets of properties is there, whole. */
+function alternativesKeyword(sets: readonly (readonly string[])[]): Keyword<Fields> {
+  const alternatives: Keyword<Fields> = (message) => {
+    const begun = sets.filter((set) => set.some((name) => !isEmpty(message[name])));
+    const [first = sets[0]!, ...others] = begun;
+    const together = others.flat().filter((name) => !isEmpty(message[name]));
+    const missing = first.filter((name) => isEmpty(message[name]));
+    alternatives.errors = [
+      ...together.map((property) => ({ keyword: "alternatives", params: { property, besides: first } })),
+      ...missing.map((missingProperty) => ({ keyword: "required", params: { missingProperty } })),
+    ];
+    return alternatives.errors.length === 0;
+  };
+  return alternatives;
+}
+
+function isEmpty(value: unknown): boolean {
+  return value === undefined || value === "" || value === 0 || (Array.isArray(value) && value.length === 0);
+}
 
 function isCleanDeep(value: unknown): boolean {
   if (typeof value === "string") return !value.includes("\0") && value.isWellFormed();

@@ -1,8 +1,9 @@
 import { ScalarType } from "@bufbuild/protobuf";
 import type { DescField, DescMessage } from "@bufbuild/protobuf";
 import { MoneySchema } from "@kontor/contracts/gen/kontor/api/v1/common_pb.js";
-import { elementOf, hasPresence, rulesOf } from "./element.ts";
+import { alternativesOf, elementOf, hasPresence, isUpdateMask, keptFieldsOf, rulesOf } from "./element.ts";
 import type { Element } from "./element.ts";
+import { isUnspecified } from "./read-scalar.ts";
 import { fieldKeywords, itemKeywords, refusesEmpty } from "./rule-schema.ts";
 import type { RuleKeywords } from "./rule-schema.ts";
 
@@ -24,10 +25,16 @@ export function messageSchema(message: DescMessage): Schema | undefined {
     const schema = fieldSchema(member);
     if (schema !== undefined) properties[member.localName] = schema;
   }
+  const kept = keptFieldsOf(message);
+  const alternatives = alternativesOf(message);
   return {
     $id: message.typeName,
     properties,
     ...(required.length > 0 && { required }),
+    ...(kept.length > 0 && {
+      kept: { mask: message.fields.find(isUpdateMask)!.localName, fields: kept.map(({ name, localName }) => [name, localName]) },
+    }),
+    ...(alternatives.length > 0 && { alternatives: alternatives.map((fields) => fields.map(({ localName }) => localName)) }),
     ...(message.typeName === MoneySchema.typeName && { money: true }),
   };
 }
@@ -123,8 +130,14 @@ function valueSchema(element: Element, keywords: RuleKeywords): Schema | undefin
         ...(maxLength !== undefined && { maxBytes: maxLength }),
       });
     }
-    case "enum":
-      return { enum: [...new Set(element.enum.values.map((value) => value.number))] };
+    case "enum": {
+      const { enum: names } = keywords;
+      // What is not set breaks no rule but `required`.
+      const possible = element.enum.values.filter((value) => names === undefined || names.includes(value.name) || isUnspecified(value));
+      if (names !== undefined && !names.every((name) => possible.some((value) => value.name === name)))
+        throw new Error(`${element.enum.typeName} has not all of ${names.join(", ")}`);
+      return { enum: [...new Set(possible.map((value) => value.number))] };
+    }
     case "timestamp":
       return { time: true };
     case "struct":
@@ -134,7 +147,8 @@ function valueSchema(element: Element, keywords: RuleKeywords): Schema | undefin
     case "mask":
       return undefined;
     case "message":
-      return needsCheck(element.message) ? { $ref: element.message.typeName } : undefined;
+      if (!needsCheck(element.message)) return undefined;
+      return { $ref: element.message.typeName, ...(keywords.aboveZero === true && { aboveZero: true }) };
   }
 }
 

@@ -1,10 +1,14 @@
 import { getOption, ScalarType } from "@bufbuild/protobuf";
 import type { DescEnum, DescField, DescMessage } from "@bufbuild/protobuf";
+import { MoneySchema } from "@kontor/contracts/gen/kontor/api/v1/common_pb.js";
 import { personal, secret } from "@kontor/contracts/gen/kontor/api/v1/options_pb.js";
-import { boundsOf, elementOf, hasPresence, isLong, isOutputOnly, isUpdateMask, rulesOf } from "./element.ts";
+import { alternativesOf, boundsOf, elementOf, hasPresence, isLong, isOutputOnly, isUpdateMask, keptFieldsOf, rulesOf } from "./element.ts";
 import type { Element } from "./element.ts";
+import { cleanPattern, formats } from "./formats.ts";
+import { itemsMaxDefault } from "./json-decode.ts";
+import { aboveZeroName, moneyComponents, requestedMoneyName } from "./openapi-money.ts";
 import { isUnspecified } from "./read-scalar.ts";
-import { fieldKeywords, itemKeywords, refusesEmpty } from "./rule-schema.ts";
+import { fieldKeywords, isRequired, itemKeywords, refusesEmpty } from "./rule-schema.ts";
 import type { RuleKeywords } from "./rule-schema.ts";
 
 /** A JSON Schema (2020-12) of an OpenAPI document. */
@@ -48,28 +52,34 @@ export function apiSchemas({ inResponses, inRequests, requests, docs }: SchemaSo
     const rules = rulesOf(field);
     const keywords = fieldKeywords(field, rules);
     const notes = annotationsOf(field, docs, inResponses.has(field.parent));
+    const inRequest = inRequests.has(field.parent) || requests.includes(field.parent);
+    const required = rules?.required === true || rules?.kept === true;
     if (field.fieldKind === "list" || field.fieldKind === "map") {
-      const item = filledItem(ofElement(elementOf(field), itemKeywords(field, rules)), rules?.items?.required === true);
-      const required = rules?.required === true;
+      const item = filledItem(ofElement(elementOf(field), itemKeywords(field, rules), inRequest), rules?.items?.required === true);
       if (field.fieldKind === "map")
         return { type: "object", additionalProperties: item, ...(required && { minProperties: 1 }), ...keywords, ...notes };
-      return { type: "array", items: item, ...(required && { minItems: 1 }), ...keywords, ...notes };
+      const most = inRequest && !inResponses.has(field.parent) && { maxItems: itemsMaxDefault };
+      return { type: "array", items: item, ...(required && { minItems: 1 }), ...most, ...keywords, ...notes };
     }
     const element = elementOf(field);
-    const schema = ofElement(element, keywords);
-    if (rules?.required === true && element.kind === "scalar") return { ...filledItem(schema, true), ...notes };
-    // Responses have empty texts too, which a request would leave out.
-    const empty = element.kind === "scalar" && !hasPresence(field) && inResponses.has(field.parent) && refusesEmpty(keywords);
+    const schema = ofElement(element, keywords, inRequest);
+    if (required && element.kind === "scalar") return { ...filledItem(schema, true), ...notes };
+    // A text that knows no absence may be empty, which means the same.
+    const empty = element.kind === "scalar" && !hasPresence(field) && refusesEmpty(keywords);
     return { ...(empty ? { anyOf: [{ const: "" }, schema] } : schema), ...notes };
   };
 
-  const ofElement = (element: Element, keywords: RuleKeywords): ApiSchema => {
+  const ofElement = (element: Element, keywords: RuleKeywords, inRequest: boolean): ApiSchema => {
     switch (element.kind) {
       case "scalar":
-        return { ...scalarSchema(element.scalar), ...scalarKeywords(element.scalar, keywords) };
+        return element.scalar === ScalarType.STRING
+          ? textSchema(keywords)
+          : { ...scalarSchema(element.scalar), ...scalarKeywords(element.scalar, keywords) };
       case "enum":
-        return reference(element.enum);
+        return keywords.enum === undefined ? reference(element.enum) : { type: "string", enum: keywords.enum };
       case "message":
+        if (inRequest && element.message.typeName === MoneySchema.typeName)
+          return { $ref: `#/components/schemas/${keywords.aboveZero === true ? aboveZeroName : requestedMoneyName}` };
         return reference(element.message);
       default:
         return foreign(element.message);
@@ -78,9 +88,9 @@ export function apiSchemas({ inResponses, inRequests, requests, docs }: SchemaSo
 
   const object = (message: DescMessage, omitted: ReadonlySet<string>): ApiSchema => {
     const fields = message.fields.filter((field) => !omitted.has(field.name) && !isUpdateMask(field));
-    const required = fields
-      .filter((field) => rulesOf(field)?.required === true && field.oneof === undefined)
-      .map((field) => field.jsonName);
+    keptFieldsOf(message);
+    const required = fields.filter(isRequired).map((field) => field.jsonName);
+    const alternatives = alternativesOf(message);
     const oneofs = message.oneofs.filter((oneof) => oneof.fields.length > 1);
     const description = docs[message.typeName];
     return {
@@ -90,6 +100,7 @@ export function apiSchemas({ inResponses, inRequests, requests, docs }: SchemaSo
       ...(required.length > 0 && { required }),
       additionalProperties: false,
       ...(oneofs.length > 0 && { allOf: oneofs.map((oneof) => atMostOne(oneof.fields)) }),
+      ...(alternatives.length > 0 && { oneOf: alternatives.map((fields) => wholly(fields, alternatives.flat())) }),
     };
   };
 
@@ -101,9 +112,26 @@ export function apiSchemas({ inResponses, inRequests, requests, docs }: SchemaSo
       const named = [
         ...all.map((message) => [names.get(message.typeName), object(message, new Set())] as const),
         ...enums.map((described) => [names.get(described.typeName), enumSchema(described, docs)] as const),
+        ...moneyComponents(),
       ];
       return Object.fromEntries(named.toSorted(([a = ""], [b = ""]) => (a < b ? -1 : 1)));
     },
+  };
+}
+
+/** Exactly these fields of the alternatives: each is there, and the others are absent or empty. */
+function wholly(fields: readonly DescField[], all: readonly DescField[]): ApiSchema {
+  const filled = (field: DescField): ApiSchema => {
+    if (field.fieldKind === "list") return { minItems: 1 };
+    return field.scalar === ScalarType.STRING ? { minLength: 1 } : {};
+  };
+  const emptied = (field: DescField): ApiSchema | boolean => {
+    if (field.fieldKind === "list") return { maxItems: 0 };
+    return field.scalar === ScalarType.STRING ? { maxLength: 0 } : false;
+  };
+  return {
+    required: fields.map(({ jsonName }) => jsonName),
+    properties: Object.fromEntries(all.map((field) => [field.jsonName, fields.includes(field) ? filled(field) : emptied(field)])),
   };
 }
 
@@ -152,6 +180,14 @@ function filledItem(schema: ApiSchema, required: boolean): ApiSchema {
   return required && schema["type"] === "string" && schema["minLength"] === undefined ? { ...schema, minLength: 1 } : schema;
 }
 
+/** A text: every one says by a pattern, a list of values or a format what it cannot hold. */
+function textSchema({ format, ...keywords }: RuleKeywords): ApiSchema {
+  const said = format === undefined ? {} : formats[format]!.schema;
+  if ("$ref" in said) return said;
+  const free = keywords.enum === undefined && keywords.pattern === undefined && Object.keys(said).length === 0;
+  return { type: "string", ...keywords, ...said, ...(free && { pattern: cleanPattern }) };
+}
+
 /** The rules of bytes count bytes, JSON Schema the characters of their base64. */
 function scalarKeywords(scalar: ScalarType, keywords: RuleKeywords): RuleKeywords {
   if (scalar !== ScalarType.BYTES) return keywords;
@@ -171,7 +207,7 @@ function scalarSchema(scalar: ScalarType): ApiSchema {
   if (scalar === ScalarType.FLOAT) return { type: "number", format: "float" };
   if (isLong(scalar)) return { type: "string", pattern: "^-?[0-9]+$" };
   const [least, greatest] = boundsOf(scalar) ?? [0n, 0n];
-  return least < 0n ? { type: "integer", format: "int32" } : { type: "integer", minimum: 0, maximum: Number(greatest) };
+  return { type: "integer", ...(least < 0n && { format: "int32" }), minimum: Number(least), maximum: Number(greatest) };
 }
 
 function foreign(message: DescMessage): ApiSchema {

@@ -1,13 +1,16 @@
 import type { DescMessage, DescService } from "@bufbuild/protobuf";
 import { Allow, Idempotency } from "@kontor/contracts/gen/kontor/api/v1/options_pb.js";
+import { keyPattern } from "../call/idempotency-key.ts";
 import { methodsOf } from "./contract.ts";
 import type { HttpBinding, MethodContract } from "./contract.ts";
-import { isOutputOnly, isUpdateMask, rulesOf } from "./element.ts";
+import { alternativesOf, isOutputOnly, isUpdateMask, rulesOf } from "./element.ts";
 import { textReadersOf } from "./json-decode.ts";
 import { messagesWithin } from "./message-schema.ts";
 import { apiSchemas } from "./openapi-schemas.ts";
 import type { ApiSchema, ApiSchemas } from "./openapi-schemas.ts";
+import { responseMessagesOf, responsesOf } from "./openapi-responses.ts";
 import { problemSchema } from "./problem-schema.ts";
+import { isRequired } from "./rule-schema.ts";
 
 export interface OpenApiInit {
   readonly services: readonly DescService[];
@@ -106,19 +109,6 @@ function hasNamedBody({ contract, binding }: Operation): boolean {
   );
 }
 
-/** The messages of a method's successful responses. */
-function responseMessagesOf({ method, rest }: MethodContract): readonly DescMessage[] {
-  if (rest?.status === 204 || (rest?.rawAnswer ?? "") !== "" || (rest?.redirect ?? "") !== "") return [];
-  if (rest === undefined || rest.outcomes.length === 0) return [method.output];
-  return rest.outcomes.map((outcome) => outcomeOf(method.output, outcome.field));
-}
-
-function outcomeOf(output: DescMessage, name: string): DescMessage {
-  const message = output.fields.find((field) => field.name === name)?.message;
-  if (message === undefined) throw new Error(`${output.typeName} has no message ${name} that could be an outcome`);
-  return message;
-}
-
 function describe(operation: Operation, schemas: ApiSchemas, docs: Readonly<Record<string, string>>): unknown {
   const { contract, binding, index } = operation;
   const { service, method } = contract;
@@ -169,10 +159,12 @@ function parametersOf({ contract, binding }: Operation, schemas: ApiSchemas): re
       in: "header",
       required: contract.keyRequired,
       description: "A repeat with the same key and body gets the first response again.",
-      schema: { type: "string", minLength: 1, maxLength: 255 },
+      schema: { type: "string", pattern: keyPattern },
     });
   }
   if (contract.wait !== undefined) parameters.push(preferParameter);
+  const resumed = input.fields.find(({ name }) => name === contract.rest?.resumeBy);
+  if (contract.streams && resumed !== undefined) parameters.push(lastEventIdParameter(resumed.jsonName, schemas.ofField(resumed)));
   return parameters;
 }
 
@@ -186,6 +178,11 @@ const preferParameter = {
     "responded with at once, and any other after its next change.",
   schema: { type: "string", examples: ["wait=10"] },
 };
+
+function lastEventIdParameter(query: string, { description: _, ...schema }: ApiSchema): unknown {
+  const description = `The id of the last event that the client has seen, to go on after it; it counts instead of ${query}. EventSource sends it by itself.`;
+  return { name: "Last-Event-ID", in: "header", required: false, description, schema };
+}
 
 function parameter(location: "path" | "query", name: string, { description, ...schema }: ApiSchema, required: boolean): unknown {
   return { name, in: location, required, ...(description !== undefined && { description }), schema };
@@ -205,74 +202,6 @@ function requestBody(operation: Operation, schemas: ApiSchemas): unknown {
 }
 
 function jsonBody(schema: ApiSchema, input: DescMessage, omitted: ReadonlySet<string> = new Set()): unknown {
-  const required = input.fields.some((field) => !omitted.has(field.name) && rulesOf(field)?.required === true);
+  const required = alternativesOf(input).length > 0 || input.fields.some((field) => !omitted.has(field.name) && isRequired(field));
   return { required, content: { "application/json": { schema } } };
-}
-
-function responsesOf({ method, rest, streams, wait }: MethodContract, binding: HttpBinding, schemas: ApiSchemas): unknown {
-  const errors = { "4XX": { $ref: "#/components/responses/Problem" }, "5XX": { $ref: "#/components/responses/Problem" } };
-  const status = rest === undefined || rest.status === 0 ? 200 : rest.status;
-  if (streams) {
-    const description = "Server-sent events: the data of each is JSON of this schema. Connecting again with Last-Event-ID goes on after it";
-    const schema = schemas.ofMessage(method.output);
-    return { 200: { description, content: { "text/event-stream": { schema } } }, 204: { description: "There is nothing more" }, ...errors };
-  }
-  if (rest !== undefined && rest.redirect !== "")
-    return { 303: { description: "Elsewhere", headers: headers({ location: true }) }, ...errors };
-  if (rest !== undefined && rest.outcomes.length > 0) {
-    const outcomes = new Map<number, { readonly schemas: ApiSchema[]; location: boolean }>();
-    for (const outcome of rest.outcomes) {
-      const code = outcome.status === 0 ? 200 : outcome.status;
-      const known = outcomes.get(code) ?? { schemas: [], location: false };
-      outcomes.set(code, known);
-      known.schemas.push(schemas.ofMessage(outcomeOf(method.output, outcome.field)));
-      known.location ||= outcome.location !== "";
-    }
-    const responses = [...outcomes].map(([code, { schemas: several, location }]) => {
-      const [only] = several;
-      return [code, response(code, several.length === 1 && only !== undefined ? only : { oneOf: several }, { location })] as const;
-    });
-    return { ...Object.fromEntries(responses), ...errors };
-  }
-  if (status === 204) return { 204: { description: "Done" }, ...errors };
-  if (rest !== undefined && rest.rawAnswer !== "")
-    return { [status]: { description: meaning(status), content: { "*/*": { schema: {} } } }, ...errors };
-  const tagged = binding.verb === "GET" && status === 200;
-  return {
-    [status]: response(status, schemas.ofMessage(method.output), {
-      location: (rest?.location ?? "") !== "",
-      tagged,
-      waits: wait !== undefined,
-    }),
-    ...(tagged && { 304: { description: "Not changed since the response whose ETag was sent in If-None-Match" } }),
-    ...errors,
-  };
-}
-
-/** Which headers a response has. */
-interface ResponseHeaders {
-  readonly location?: boolean;
-  readonly tagged?: boolean;
-  readonly waits?: boolean;
-}
-
-function response(status: number, schema: ApiSchema, sent: ResponseHeaders): unknown {
-  return {
-    description: meaning(status),
-    ...((sent.location === true || sent.tagged === true) && { headers: headers(sent) }),
-    content: { "application/json": { schema } },
-  };
-}
-
-function headers({ location = false, tagged = false, waits = false }: ResponseHeaders): unknown {
-  const schema = { type: "string" };
-  return {
-    ...(location && { Location: { description: "Where it is", schema } }),
-    ...(tagged && { ETag: { description: "A hash of the response", schema } }),
-    ...(waits && { "Preference-Applied": { description: "The wait that was preferred, when it was honoured", schema } }),
-  };
-}
-
-function meaning(status: number): string {
-  return status === 201 ? "Created" : status === 202 ? "Accepted; it goes on" : "Done";
 }

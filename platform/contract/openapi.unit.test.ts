@@ -1,57 +1,13 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { create, createFileRegistry, setExtension } from "@bufbuild/protobuf";
-import type { DescFile, DescService, MessageInitShape } from "@bufbuild/protobuf";
-import { FileDescriptorProtoSchema, MethodOptionsSchema } from "@bufbuild/protobuf/wkt";
 import { Ajv2020 } from "ajv/dist/2020.js";
-import { http } from "@kontor/contracts/gen/google/api/annotations_pb.js";
-import { HttpRuleSchema } from "@kontor/contracts/gen/google/api/http_pb.js";
-import { AccessSchema, Allow, Idempotency, RestSchema, access, rest } from "@kontor/contracts/gen/kontor/api/v1/options_pb.js";
-import { RuledSchema, file_kontor_testing_v1_testing } from "@kontor/contracts/gen/kontor/testing/v1/testing_pb.js";
+import { Allow, Idempotency } from "@kontor/contracts/gen/kontor/api/v1/options_pb.js";
+import { RuledSchema } from "@kontor/contracts/gen/kontor/testing/v1/testing_pb.js";
 import { formats } from "./formats.ts";
 import { jsonCodec } from "./json.ts";
 import { openApiDocument } from "./openapi.ts";
+import { serviceOf } from "./test-contract.ts";
 import { validatorOf } from "./validate.ts";
-
-interface MethodInit {
-  readonly input: string;
-  readonly output: string;
-  readonly http: MessageInitShape<typeof HttpRuleSchema>;
-  readonly allow: readonly Allow[];
-  readonly rest?: MessageInitShape<typeof RestSchema>;
-}
-
-/** A service that exists here only, so that nothing can route it. */
-function serviceOf(methods: Readonly<Record<string, MethodInit>>): DescService {
-  const file = create(FileDescriptorProtoSchema, {
-    name: "kontor/testing/v1/things.proto",
-    package: "kontor.testing.v1",
-    syntax: "proto3",
-    dependency: ["kontor/testing/v1/testing.proto"],
-    service: [
-      {
-        name: "ThingsService",
-        method: Object.entries(methods).map(([name, method]) => {
-          const options = create(MethodOptionsSchema);
-          setExtension(options, http, create(HttpRuleSchema, method.http));
-          setExtension(options, access, create(AccessSchema, { allow: [...method.allow] }));
-          if (method.rest !== undefined) setExtension(options, rest, create(RestSchema, method.rest));
-          return { name, inputType: `.kontor.testing.v1.${method.input}`, outputType: `.kontor.testing.v1.${method.output}`, options };
-        }),
-      },
-    ],
-  });
-  const known = (name: string, among: readonly DescFile[] = [file_kontor_testing_v1_testing]): DescFile | undefined => {
-    for (const one of among) {
-      const found = `${one.name}.proto` === name ? one : known(name, one.dependencies);
-      if (found !== undefined) return found;
-    }
-    return undefined;
-  };
-  const service = createFileRegistry(file, (name) => known(name)).getService("kontor.testing.v1.ThingsService");
-  assert.ok(service);
-  return service;
-}
 
 const things = serviceOf({
   ListThings: {
@@ -190,7 +146,7 @@ describe("the OpenAPI document", () => {
     const patch = at("paths", "/v1/things/{thing}", "patch", "requestBody", "content", "application/json", "schema") as {
       properties: object;
     };
-    assert.deepEqual(Object.keys(patch.properties), ["displayName", "leaf", "version"]);
+    assert.deepEqual(Object.keys(patch.properties), ["displayName", "leaf", "version", "lines", "title"]);
     assert.ok(at("paths", "/v1/raw/{provider}", "post", "requestBody", "content", "*/*"));
   });
 
@@ -226,20 +182,27 @@ describe("the OpenAPI document", () => {
   });
 
   it("has a component for each message, with its rules and annotations", () => {
+    const clean = "^[^\\u0000]*$";
     const property = (name: string): unknown => at("components", "schemas", "Ruled", "properties", name);
-    assert.deepEqual(property("name"), { type: "string", minLength: 2, maxLength: 10, "x-personal": true });
-    assert.deepEqual(property("slug"), { type: "string", maxLength: 40, pattern: "^[a-z0-9]+(-[a-z0-9]+)*$", description: "A slug." });
-    assert.deepEqual(property("size"), { type: "string", enum: ["S", "M", "L"] });
+    assert.deepEqual(property("name"), { type: "string", minLength: 2, maxLength: 10, pattern: clean, "x-personal": true });
+    assert.deepEqual(property("slug"), {
+      anyOf: [{ const: "" }, { type: "string", maxLength: 40, pattern: "^[a-z0-9]+(-[a-z0-9]+)*$" }],
+      description: "A slug.",
+    });
+    assert.deepEqual(property("size"), { anyOf: [{ const: "" }, { type: "string", enum: ["S", "M", "L"] }] });
     assert.deepEqual(property("tags"), {
       type: "array",
-      items: { type: "string", minLength: 2, maxLength: 5 },
+      items: { type: "string", minLength: 2, maxLength: 5, pattern: clean },
       maxItems: 3,
       uniqueItems: true,
     });
-    assert.deepEqual(property("password"), { type: "string", minLength: 8, writeOnly: true });
-    assert.deepEqual(property("id"), { type: "string", readOnly: true });
+    assert.deepEqual(property("password"), {
+      anyOf: [{ const: "" }, { type: "string", minLength: 8, pattern: clean }],
+      writeOnly: true,
+    });
+    assert.deepEqual(property("id"), { type: "string", pattern: clean, readOnly: true });
     assert.deepEqual(property("at"), { type: "string", format: "date-time" });
-    assert.deepEqual(at("components", "schemas", "Ruled", "required"), ["name", "quantity", "colour", "lines", "at"]);
+    assert.deepEqual(at("components", "schemas", "Ruled", "required"), ["name", "quantity", "limit", "colour", "lines", "at"]);
     assert.equal(at("components", "schemas", "Ruled", "additionalProperties"), false);
     assert.deepEqual(at("components", "schemas", "Colour", "enum"), ["RED", "DARK_BLUE"]);
     assert.equal(at("components", "schemas", "Kinds"), undefined);

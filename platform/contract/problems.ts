@@ -31,8 +31,14 @@ export function invalidRequest(fields: readonly FieldError[]): Refusal {
 
 /** Collects what is wrong while a request is read; knows where the reader is. */
 export class Problems {
+  /** Whether null is the absence of a value, as it is in proto JSON, rather than a value of the wrong type, as the documented schemas have it. */
+  readonly nullIsAbsent: boolean;
   readonly #path: Step[] = [];
   readonly #found: FieldError[] = [];
+
+  constructor({ nullIsAbsent = false }: { readonly nullIsAbsent?: boolean } = {}) {
+    this.nullIsAbsent = nullIsAbsent;
+  }
 
   enter(step: Step): void {
     this.#path.push(step);

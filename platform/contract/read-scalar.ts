@@ -82,7 +82,8 @@ export function textReader(scalar: ScalarType, longAsString: boolean): Read {
 
 /** The reader of an enum's value by its name. Numbers are for servers that are newer than this one. */
 export function enumReader(descriptor: DescEnum, source: Source): Read {
-  const numbers = new Map(descriptor.values.map((value) => [value.jsonName, value.number]));
+  const possible = source === "server" ? descriptor.values : descriptor.values.filter((value) => !isUnspecified(value));
+  const numbers = new Map(possible.map((value) => [value.jsonName, value.number]));
   const known = enumNames(descriptor);
   return (json, problems) => {
     if (typeof json === "string") {

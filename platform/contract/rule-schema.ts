@@ -1,7 +1,8 @@
 import { ScalarType } from "@bufbuild/protobuf";
 import type { DescField } from "@bufbuild/protobuf";
+import { MoneySchema } from "@kontor/contracts/gen/kontor/api/v1/common_pb.js";
 import type { Rules } from "@kontor/contracts/gen/kontor/api/v1/options_pb.js";
-import { elementOf, isLong } from "./element.ts";
+import { elementOf, hasPresence, isLong, rulesOf } from "./element.ts";
 import type { Element } from "./element.ts";
 import { formats } from "./formats.ts";
 
@@ -18,14 +19,17 @@ export interface RuleKeywords {
   maxItems?: number;
   uniqueItems?: true;
   maxProperties?: number;
+  aboveZero?: true;
 }
 
-type RuledKind = "text" | "bytes" | "number" | "list" | "map" | "other";
+type RuledKind = "text" | "bytes" | "number" | "enum" | "money" | "list" | "map" | "other";
 
 const allowed: Readonly<Record<RuledKind, readonly (keyof RuleKeywords)[]>> = {
   text: ["minLength", "maxLength", "pattern", "format", "enum"],
   bytes: ["minLength", "maxLength"],
   number: ["minimum", "maximum"],
+  enum: ["enum"],
+  money: ["aboveZero"],
   list: ["minItems", "maxItems", "uniqueItems"],
   map: ["maxProperties"],
   other: [],
@@ -45,6 +49,8 @@ export function itemKeywords(field: DescField, rules: Rules | undefined): RuleKe
 }
 
 function kindOf(element: Element): RuledKind {
+  if (element.kind === "enum") return "enum";
+  if (element.kind === "message" && element.message.typeName === MoneySchema.typeName) return "money";
   if (element.kind !== "scalar") return "other";
   if (element.scalar === ScalarType.STRING) return "text";
   if (element.scalar === ScalarType.BYTES) return "bytes";
@@ -65,6 +71,7 @@ function keywordsOf(kind: RuledKind, rules: Rules | undefined, where: string): R
     ...(rules.maxItems !== undefined && { maxItems: rules.maxItems }),
     ...(rules.uniqueItems && { uniqueItems: true as const }),
     ...(rules.maxProperties !== undefined && { maxProperties: rules.maxProperties }),
+    ...(rules.aboveZero && { aboveZero: true as const }),
   };
   for (const keyword of Object.keys(keywords) as (keyof RuleKeywords)[])
     if (!allowed[kind].includes(keyword)) throw new Error(`${where}: the rule ${keyword} does not belong to this kind of field`);
@@ -79,7 +86,21 @@ function checkPattern(pattern: string, where: string): void {
   if (/\\[1-9k]|\(\?[=!<]/.test(pattern)) throw new Error(`${where}: a pattern must not look around or back: ${pattern}`);
   if (!pattern.startsWith("^") || !pattern.endsWith("$"))
     throw new Error(`${where}: a pattern must match the whole text, from ^ to $: ${pattern}`);
-  new RegExp(pattern, "u");
+  const expression = new RegExp(pattern, "u");
+  if (["\0", "a\0", "\0a", "a\0a"].some((text) => expression.test(text)))
+    throw new Error(`${where}: a pattern must not match NUL: ${pattern}`);
+}
+
+/**
+ * Whether a request is refused without the field: because the rules say so, or because it knows no absence and they refuse its zero or the
+ * empty list.
+ */
+export function isRequired(field: DescField): boolean {
+  const rules = rulesOf(field);
+  if (field.oneof !== undefined) return false;
+  if (rules?.required === true || (rules?.minItems ?? 0) > 0) return true;
+  if (field.fieldKind !== "scalar" || hasPresence(field) || kindOf(elementOf(field)) !== "number") return false;
+  return (rules?.minimum ?? 0) > 0 || (rules?.maximum ?? 0) < 0;
 }
 
 /** Whether the rules refuse an empty text, so that an absent one must be distinguished. */

@@ -54,6 +54,8 @@ function fieldError(schema: DescMessage, message: Message, error: ErrorObject): 
     readonly missingProperty?: string;
     readonly reason?: string;
     readonly message?: string;
+    readonly property?: string;
+    readonly besides?: readonly string[];
   };
   if (error.keyword === "required" && params.missingProperty !== undefined) {
     const missing = jsonPath(schema, message, `${error.instancePath}/${params.missingProperty}`);
@@ -65,6 +67,14 @@ function fieldError(schema: DescMessage, message: Message, error: ErrorObject): 
       reason: params.reason === "TOO_SMALL" || params.reason === "TOO_LARGE" ? params.reason : "FORMAT",
       message: params.message ?? "is not an amount of money",
     };
+  if (error.keyword === "alternatives" && params.property !== undefined) {
+    const extra = jsonPath(schema, message, `${error.instancePath}/${params.property}`);
+    return {
+      field: pathText(extra.steps),
+      reason: "NOT_TOGETHER",
+      message: `must be absent when ${params.besides?.join(" and ")} is given`,
+    };
+  }
   if (error.propertyName !== undefined) steps.push(error.propertyName);
   return { field: pathText(steps), ...reasonOf(error, params.limit, values) };
 }

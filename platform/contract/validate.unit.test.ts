@@ -2,11 +2,12 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { Message, MessageInitShape } from "@bufbuild/protobuf";
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { FieldMaskSchema, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { MoneySchema } from "@kontor/contracts/gen/kontor/api/v1/common_pb.js";
 import {
   Colour,
   KindsSchema,
+  OfferSchema,
   PlainSchema,
   RuledSchema,
   UpdateThingRequestSchema,
@@ -205,6 +206,44 @@ describe("rules", () => {
     const message = ruled({ tags: ["ab"], labels: { a: "b" }, blob: new Uint8Array(2) });
     freeze(message);
     validate(message);
+  });
+
+  it("API-05: say which fields belong together, that money is above zero, and which values of an enum are possible", () => {
+    const good: MessageInitShape<typeof OfferSchema> = { thing: "t1", count: 1 };
+    const together = { count: 1, lines: [{ sku: "a", quantity: 1 }], price: { currency: "EUR", amount: "0.01" } };
+    const problems = (init: MessageInitShape<typeof OfferSchema>) =>
+      short(problemsIn(() => validatorOf(OfferSchema)(create(OfferSchema, init))));
+    for (const init of [good, together, { ...good, colour: Colour.RED }]) assert.deepEqual(problems(init), []);
+    assert.deepEqual(problems({ count: 1 }), ["thing REQUIRED"]);
+    assert.deepEqual(problems({ count: 1, lines: together.lines }), ["price REQUIRED"]);
+    assert.deepEqual(problems({ ...together, lines: [] }), ["lines REQUIRED"]);
+    assert.deepEqual(problems({ ...together, ...good }), ["lines NOT_TOGETHER", "price NOT_TOGETHER"]);
+    for (const amount of ["0", "0.00", "000.0"])
+      assert.deepEqual(problems({ ...together, price: { currency: "EUR", amount } }), ["price.amount TOO_SMALL"]);
+    for (const [currency, amount] of [
+      ["EUR", "10000000000000.00"],
+      ["JPY", "1000000000000000"],
+      ["CLF", "100000000000"],
+    ] as const)
+      assert.deepEqual(problems({ ...together, price: { currency, amount } }), ["price.amount TOO_LARGE"]);
+    assert.deepEqual(problems({ ...good, colour: Colour.DARK_BLUE }), ["colour NOT_ONE_OF"]);
+    assert.deepEqual(problems({ thing: "t1" }), ["count TOO_SMALL"]);
+  });
+
+  it("API-05: let a change leave out what it does not name, and make nothing empty that is kept", () => {
+    const problems = (paths: readonly string[], init: MessageInitShape<typeof UpdateThingRequestSchema> = {}) =>
+      short(
+        problemsIn(() =>
+          validatorOf(UpdateThingRequestSchema)(
+            create(UpdateThingRequestSchema, { thing: "t1", updateMask: create(FieldMaskSchema, { paths: [...paths] }), ...init }),
+          ),
+        ),
+      );
+    assert.deepEqual(problems([]), []);
+    assert.deepEqual(problems(["display_name", "leaf"]), []);
+    assert.deepEqual(problems(["title", "lines"], { title: "T", lines: [{ sku: "a", quantity: 1 }] }), []);
+    assert.deepEqual(problems(["lines", "title"]), ["lines REQUIRED", "title REQUIRED"]);
+    assert.deepEqual(problems(["title"], { title: " " }), ["title FORMAT"]);
   });
 
   it("cost nothing where there are none", () => {

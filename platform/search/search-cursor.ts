@@ -39,7 +39,8 @@ export function decodeCursor(index: string, query: SearchQuery, cursor: string, 
   if (sealed !== seal(index, query, facts) || !isId(id) || !isTexts(keys) || keys.length !== keyCount) throw invalid();
   if (!keys.every((key) => /^-?\d{1,16}$/.test(key))) throw invalid();
   if (corrected === undefined) return { keys, id };
-  if (!Array.isArray(corrected) || corrected.length === 0 || corrected.length > wordsMax || !corrected.every(areAlternatives)) throw invalid();
+  if (!Array.isArray(corrected) || corrected.length === 0 || corrected.length > wordsMax || !corrected.every(areAlternatives))
+    throw invalid();
   return { keys, id, corrected };
 }
 

@@ -32,6 +32,10 @@ describe("cursors of searches", () => {
       ...words.map((word) => ({ ...position, corrected: [["tea", word]] })),
     ];
     for (const one of forged)
-      assert.throws(() => read(one), (error) => refusalIn(error)?.reason === "INVALID_CURSOR", JSON.stringify(one));
+      assert.throws(
+        () => read(one),
+        (error) => refusalIn(error)?.reason === "INVALID_CURSOR",
+        JSON.stringify(one),
+      );
   });
 });

@@ -174,8 +174,7 @@ async function lockTree(tx: Transaction): Promise<void> {
   await tx.run(sql`select pg_advisory_xact_lock(hashtextextended('catalog.categories', 0))`);
 }
 
-async function check(tx: Transaction, { name, parent }: Category): Promise<void> {
-  if (name.trim() === "") throw invalid([{ field: "name", reason: "REQUIRED", message: "must not be empty" }]);
+async function check(tx: Transaction, { parent }: Category): Promise<void> {
   if (parent === undefined) return;
   const row = await tx.maybe(sql`select id from categories where id = ${parent}`);
   if (row === undefined) throw invalid([{ field: "parent", reason: "NOT_FOUND", message: "is not a category" }]);

@@ -2,7 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { ListProductsResponseSchema, ProductStatus } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
 import type { ListProductsRequest, ListProductsResponse, Product } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
-import { moneyFrom, MoneyError } from "@kontor/contracts/money.ts";
+import { wholeMinor } from "@kontor/contracts/money.ts";
 import { pageSize } from "@kontor/platform/database/cursor.ts";
 import type { Reads } from "@kontor/platform/database/database.ts";
 import type { ReadYourWrites } from "@kontor/platform/database/read-your-writes.ts";
@@ -76,14 +76,17 @@ function listResponse(
 function filterOf(request: ListProductsRequest, status: ProductStatus, order: readonly Order[]): Filter {
   const { category, tag, vendor, currency, priceMin, priceMax, createdAfter } = request;
   if (currency === "" && (priceMin !== "" || priceMax !== ""))
-    throw invalid([{ field: "currency", reason: "REQUIRED", message: "is needed with a price" }]);
+    throw invalid([{ field: "currency", reason: "REQUIRED_WITH", message: "is needed with a price" }]);
   return {
     ...(status !== ProductStatus.PRODUCT_STATUS_UNSPECIFIED && { status: ProductStatus[status] }),
     ...(category !== "" && { category }),
     ...(tag !== "" && { tag }),
     ...(vendor !== "" && { vendor }),
     ...((priceMin !== "" || priceMax !== "") && {
-      price: { min: minorOf(priceMin, currency, "priceMin"), max: minorOf(priceMax, currency, "priceMax") },
+      price: {
+        min: priceMin === "" ? undefined : wholeMinor({ currency, amount: priceMin }, "up"),
+        max: priceMax === "" ? undefined : wholeMinor({ currency, amount: priceMax }, "down"),
+      },
     }),
     ...(createdAfter && { createdAfter: timestampDate(createdAfter) }),
     currency,
@@ -115,16 +118,6 @@ async function searched(
   };
 }
 
-function minorOf(amount: string, currency: string, field: string): bigint | undefined {
-  if (amount === "") return undefined;
-  try {
-    return moneyFrom({ currency, amount }).minor;
-  } catch (error) {
-    if (error instanceof MoneyError) throw invalid([{ field, reason: "FORMAT", message: error.message }]);
-    throw error;
-  }
-}
-
 /** A field that comes again adds nothing. */
 function sortOf({ sort, currency }: ListProductsRequest, words: boolean): readonly (Order | { readonly by: "relevance" })[] {
   if (sort === "") return words ? [{ by: "relevance" }] : [{ by: "createdAt", descending: true }];
@@ -133,11 +126,11 @@ function sortOf({ sort, currency }: ListProductsRequest, words: boolean): readon
     const descending = key.startsWith("-");
     const by = descending ? key.slice(1) : key;
     if (by === "price" && currency === "")
-      throw invalid([{ field: "currency", reason: "REQUIRED", message: "is needed to sort by price" }]);
+      throw invalid([{ field: "currency", reason: "REQUIRED_WITH", message: "is needed to sort by price" }]);
+    if (by === "relevance" && !words) throw invalid([{ field: "q", reason: "REQUIRED_WITH", message: "is needed to sort by relevance" }]);
     if (keys.has(by)) continue;
     if (by === "createdAt" || by === "price") keys.set(by, { by, descending });
-    else if (by === "relevance" && words && !descending) keys.set(by, { by });
-    else throw invalid([{ field: "sort", reason: "NOT_ONE_OF", message: "takes price and createdAt, and relevance with q" }]);
+    else keys.set("relevance", { by: "relevance" }); // the contract's pattern has no other
   }
   return [...keys.values()];
 }

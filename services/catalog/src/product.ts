@@ -16,13 +16,10 @@ import {
   ProductPublishedSchema,
   ProductUpdatedSchema,
 } from "@kontor/contracts/gen/kontor/catalog/v1/events_pb.js";
-import { moneyFrom, moneyTo, rangeOf } from "@kontor/contracts/money.ts";
+import { moneyFrom, moneyTo } from "@kontor/contracts/money.ts";
 import type { FieldError } from "@kontor/platform/errors/refusal.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import { slugOf } from "./slug.ts";
-
-/** What search and cursors hold as a number, of which the largest says that there is no price. */
-const minorMax = BigInt(Number.MAX_SAFE_INTEGER) - 1n;
 
 /** What a product is made of, before it has an id. */
 export type ProductContent = Omit<CreateProductRequest, "$typeName" | "$unknown">;
@@ -147,10 +144,9 @@ function changedAt(product: Product, version: number, at: Date): Product {
   return product;
 }
 
-function checkContent({ title, options, variants }: Pick<ProductContent, "title" | "options" | "variants">): void {
+/** What the contract's rules cannot say: that options and variants fit together. */
+function checkContent({ options, variants }: Pick<ProductContent, "options" | "variants">): void {
   const problems: FieldError[] = [];
-  if (title.trim() === "") problems.push({ field: "title", reason: "REQUIRED", message: "must not be empty" });
-  if (variants.length === 0) problems.push({ field: "variants", reason: "REQUIRED", message: "needs at least one" });
   const skus = new Set<string>();
   const choices = new Set<string>();
   for (const [at, variant] of variants.entries()) {
@@ -166,20 +162,13 @@ function checkContent({ title, options, variants }: Pick<ProductContent, "title"
       if (options[nth] !== undefined && !options[nth].values.includes(value))
         problems.push({
           field: `variants[${at}].options[${nth}]`,
-          reason: "NOT_ONE_OF",
+          reason: "NOT_FOUND",
           message: `is not a value of ${options[nth].name}`,
         });
     const choice = JSON.stringify(variant.options);
     if (choices.has(choice))
       problems.push({ field: `variants[${at}].options`, reason: "NOT_UNIQUE", message: "is another variant's choice too" });
     choices.add(choice);
-    const price = moneyFrom(variant.price!);
-    if (price.minor > minorMax)
-      problems.push({
-        field: `variants[${at}].price.amount`,
-        reason: "TOO_LARGE",
-        message: rangeOf(price.currency, { max: minorMax }),
-      });
     if (variant.compareAtPrice !== undefined && variant.compareAtPrice.currency !== variant.price?.currency)
       problems.push({ field: `variants[${at}].compareAtPrice.currency`, reason: "CURRENCY", message: "must be the price's currency" });
   }

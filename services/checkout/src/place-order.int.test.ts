@@ -91,7 +91,7 @@ describe("checkout: placing an order", () => {
       [{}, "cart"],
       [{ lines: [line] }, "currency"],
       [{ cart, lines: [line] }, "lines"],
-      [{ cart, currency: "EUR" }, "lines"],
+      [{ cart, currency: "EUR" }, "currency"],
       [{ lines: [{ sku: "A", quantity: 0 }], currency: "EUR" }, "lines[0].quantity"],
       [{ lines: [line], currency: "XXX1" }, "currency"],
     ];

@@ -31,7 +31,7 @@ export interface PricedOrder {
 /**
  * Reads the cart, which it takes for the caller, or the lines of the request, and prices them. This comes before the saga begins and is stored in
  * its input, so that all its steps see the same lines however often they are repeated. Refuses with CART_EMPTY, LINE_UNAVAILABLE,
- * TOTAL_TOO_LARGE, and for a request that names neither or both.
+ * TOTAL_TOO_LARGE.
  */
 export const priceOrder =
   ({ carts, catalog }: PriceNeeds) =>
@@ -65,20 +65,6 @@ async function contentOf(
   request: PlaceOrderRequest,
   call: Call,
 ): Promise<{ readonly key: string; readonly version: number; readonly currency: string; readonly lines: readonly NewLine[] }> {
-  if (request.cart !== "") {
-    if (request.lines.length > 0 || request.currency !== "") throw invalid("lines", "NOT_TOGETHER", "must be absent when cart is given");
-    return carts.getCartForCheckout({ cart: request.cart }, call);
-  }
-  if (request.lines.length === 0) throw invalid("cart", "REQUIRED", "is required, or lines with a currency");
-  if (request.currency === "") throw invalid("currency", "REQUIRED", "is required when lines are given");
+  if (request.cart !== "") return carts.getCartForCheckout({ cart: request.cart }, call);
   return { key: "", version: 0, currency: request.currency, lines: request.lines };
-}
-
-function invalid(field: string, reason: string, message: string): Error {
-  return refuse({
-    reason: "INVALID_REQUEST",
-    code: "invalid_argument",
-    message: `${field} ${message}`,
-    fields: [{ field, reason, message }],
-  });
 }

@@ -148,12 +148,9 @@ async function requestVerification(tx: Transaction, id: string, account: string,
   return create(VerificationRequestedSchema, { account, verification: id, expiresAt: timestampFromDate(expiresAt) });
 }
 
-/** A name on one line, because mails contain it. Refuses one of blanks only. */
+/** A name on one line, because mails contain it. The contract has it visible. */
 function nameOf(text: string): string {
-  const name = text.replace(/[\s\p{Cc}]+/gu, " ").trim();
-  if (name !== "") return name;
-  const field = { field: "name", reason: "REQUIRED", message: "is required" };
-  throw refuse({ reason: "INVALID_REQUEST", code: "invalid_argument", message: "name is required", fields: [field] });
+  return text.replace(/[\s\p{Cc}]+/gu, " ").trim();
 }
 
 function emailTaken(): Error {

@@ -3,21 +3,14 @@ import { MovementKind } from "@kontor/contracts/gen/kontor/inventory/v1/inventor
 import type { Transaction } from "@kontor/platform/database/database.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import { writeSql } from "@kontor/platform/database/writes.ts";
-import { refuse } from "@kontor/platform/errors/refusal.ts";
 import type { Call } from "@kontor/platform/call/call.ts";
 import { openLedger } from "./ledger-store.ts";
 import { saveLedger } from "./save-ledger.ts";
 import type { LedgerNeeds } from "./save-ledger.ts";
 
-/** Records goods that came or were written off. Refuses with OUT_OF_STOCK to write off more than is free, with INVALID_REQUEST kinds that only orders have. */
+/** Records goods that came or were written off. Refuses with OUT_OF_STOCK to write off more than is free. */
 export async function createMovement(needs: LedgerNeeds, tx: Transaction, request: CreateMovementRequest, call: Call): Promise<Movement> {
   const { sku, quantity, kind } = request;
-  if (kind !== MovementKind.RECEIVED && kind !== MovementKind.WRITTEN_OFF)
-    throw refuse({
-      reason: "INVALID_REQUEST",
-      code: "invalid_argument",
-      fields: [{ field: "kind", reason: "NOT_ONE_OF", message: "must be RECEIVED or WRITTEN_OFF; the others are booked by orders" }],
-    });
   await ensureLevels(tx, [sku], needs.clock.now());
   const ledger = await openLedger(tx, [sku], []);
   ledger.move(kind === MovementKind.RECEIVED ? "RECEIVED" : "WRITTEN_OFF", { sku, quantity });

@@ -153,12 +153,13 @@ export function refundable(payment: PaymentRecord): bigint {
 export function startRefund(payment: PaymentRecord, refund: { id: string; amount: bigint; at: Date }): Decision {
   const { id, amount, at } = refund;
   if (payment.status !== "CAPTURED") throw wrongState(payment);
-  if (amount <= 0n || amount > refundable(payment))
+  const left = refundable(payment);
+  if (amount <= 0n || amount > left)
     throw refuse({
       reason: "REFUND_TOO_LARGE",
       code: "failed_precondition",
-      message: "It is more than was paid and not yet refunded",
-      details: { refundable: moneyTo({ currency: payment.currency, minor: refundable(payment) }) },
+      message: left === 0n ? "Nothing is left to be refunded" : "It is more than was paid and not yet refunded",
+      details: { refundable: moneyTo({ currency: payment.currency, minor: left }) },
     });
   const record: RefundRecord = { id, amount, status: "REFUND_PENDING", createdAt: at, updatedAt: at };
   const next = { ...payment, refunds: [...payment.refunds, record] };

@@ -191,7 +191,8 @@ export declare type Rules = Message<"kontor.api.v1.Rules"> & {
   pattern: string;
 
   /**
-   * email, uri, uuid, country (ISO 3166-1 alpha-2), currency (ISO 4217), language (BCP 47), decimal.
+   * email, uri, uuid, country (ISO 3166-1 alpha-2), currency (ISO 4217), language (BCP 47), decimal, visible (not blanks only), word (neither
+   * blanks nor slashes).
    *
    * @generated from field: string format = 5;
    */
@@ -223,7 +224,7 @@ export declare type Rules = Message<"kontor.api.v1.Rules"> & {
   uniqueItems: boolean;
 
   /**
-   * Allowed values of a text.
+   * Allowed values of a text, or of an enum by their names.
    *
    * @generated from field: repeated string one_of = 11;
    */
@@ -240,6 +241,20 @@ export declare type Rules = Message<"kontor.api.v1.Rules"> & {
    * @generated from field: optional uint32 max_properties = 13;
    */
   maxProperties?: number | undefined;
+
+  /**
+   * Of money: more than nothing.
+   *
+   * @generated from field: bool above_zero = 14;
+   */
+  aboveZero: boolean;
+
+  /**
+   * Of a field in a request with an update mask: it cannot be made empty.
+   *
+   * @generated from field: bool kept = 15;
+   */
+  kept: boolean;
 };
 
 /**
@@ -247,6 +262,24 @@ export declare type Rules = Message<"kontor.api.v1.Rules"> & {
  * Use `create(RulesSchema)` to create a new message.
  */
 export declare const RulesSchema: GenMessage<Rules>;
+
+/**
+ * Fields that are given together.
+ *
+ * @generated from message kontor.api.v1.Alternative
+ */
+export declare type Alternative = Message<"kontor.api.v1.Alternative"> & {
+  /**
+   * @generated from field: repeated string fields = 1;
+   */
+  fields: string[];
+};
+
+/**
+ * Describes the message kontor.api.v1.Alternative.
+ * Use `create(AlternativeSchema)` to create a new message.
+ */
+export declare const AlternativeSchema: GenMessage<Alternative>;
 
 /**
  * What a refusal's reason means: the option of a value of a service's enum of reasons.
@@ -429,4 +462,11 @@ export declare const refusal: GenExtension<EnumValueOptions, Refusal>;
  * @generated from extension: string event = 50030;
  */
 export declare const event: GenExtension<MessageOptions, string>;
+
+/**
+ * A request has the fields of exactly one of these, all of them.
+ *
+ * @generated from extension: repeated kontor.api.v1.Alternative alternatives = 50031;
+ */
+export declare const alternatives: GenExtension<MessageOptions, Alternative[]>;
 

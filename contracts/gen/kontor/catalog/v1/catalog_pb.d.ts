@@ -585,7 +585,8 @@ export declare type ListProductsRequest = Message<"kontor.catalog.v1.ListProduct
   createdAfter?: Timestamp | undefined;
 
   /**
-   * Fields separated by commas, "-" before one in descending order: price, createdAt. Without it by relevance when q is set, otherwise newest first.
+   * Fields separated by commas, "-" before one in descending order: price (with currency), createdAt, relevance (with q). Without it by relevance
+   * when q is set, otherwise newest first.
    *
    * @generated from field: string sort = 12;
    */

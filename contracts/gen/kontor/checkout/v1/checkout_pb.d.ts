@@ -80,11 +80,13 @@ export declare type Checkout = Message<"kontor.checkout.v1.Checkout"> & {
 export declare const CheckoutSchema: GenMessage<Checkout>;
 
 /**
+ * A cart, or lines with a currency.
+ *
  * @generated from message kontor.checkout.v1.PlaceOrderRequest
  */
 export declare type PlaceOrderRequest = Message<"kontor.checkout.v1.PlaceOrderRequest"> & {
   /**
-   * A cart's id, or lines with a currency.
+   * A cart's id.
    *
    * @generated from field: string cart = 1;
    */

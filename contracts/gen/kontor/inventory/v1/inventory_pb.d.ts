@@ -178,7 +178,7 @@ export declare type CreateMovementRequest = Message<"kontor.inventory.v1.CreateM
   sku: string;
 
   /**
-   * RECEIVED or WRITTEN_OFF.
+   * The others are booked by orders.
    *
    * @generated from field: kontor.inventory.v1.MovementKind kind = 2;
    */

@@ -548,6 +548,16 @@ export declare type UpdateThingRequest = Message<"kontor.testing.v1.UpdateThingR
    * @generated from field: google.protobuf.FieldMask update_mask = 5;
    */
   updateMask?: FieldMask | undefined;
+
+  /**
+   * @generated from field: repeated kontor.testing.v1.Line lines = 6;
+   */
+  lines: Line[];
+
+  /**
+   * @generated from field: string title = 7;
+   */
+  title: string;
 };
 
 /**
@@ -555,6 +565,44 @@ export declare type UpdateThingRequest = Message<"kontor.testing.v1.UpdateThingR
  * Use `create(UpdateThingRequestSchema)` to create a new message.
  */
 export declare const UpdateThingRequestSchema: GenMessage<UpdateThingRequest>;
+
+/**
+ * What the contract's rules can say about money, enums, and fields that belong together.
+ *
+ * @generated from message kontor.testing.v1.Offer
+ */
+export declare type Offer = Message<"kontor.testing.v1.Offer"> & {
+  /**
+   * @generated from field: string thing = 1;
+   */
+  thing: string;
+
+  /**
+   * @generated from field: repeated kontor.testing.v1.Line lines = 2;
+   */
+  lines: Line[];
+
+  /**
+   * @generated from field: kontor.api.v1.Money price = 3;
+   */
+  price?: Money | undefined;
+
+  /**
+   * @generated from field: kontor.testing.v1.Colour colour = 4;
+   */
+  colour: Colour;
+
+  /**
+   * @generated from field: int32 count = 5;
+   */
+  count: number;
+};
+
+/**
+ * Describes the message kontor.testing.v1.Offer.
+ * Use `create(OfferSchema)` to create a new message.
+ */
+export declare const OfferSchema: GenMessage<Offer>;
 
 /**
  * @generated from message kontor.testing.v1.ListThingsRequest
