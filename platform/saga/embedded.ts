@@ -15,8 +15,9 @@ import { sagasDefaults } from "./saga-options.ts";
 import type { SagasOptions } from "./saga-options.ts";
 import { SagaOwner } from "./saga-owner.ts";
 import { createSagaStore } from "./saga-store.ts";
-import type { NewSaga, SagaStore } from "./saga-store.ts";
+import type { NewSaga, SagaRow, SagaStore, StoredCall } from "./saga-store.ts";
 import type { AnySaga, SagaDefinition, SagaRequest, SagaResult, Sagas } from "./saga.ts";
+import { isStoredForKey } from "./stored-refusal.ts";
 
 /** What a database with sagas needs. */
 export const sagaMigrations: MigrationSet = { scope: "sagas", folder: new URL("./migrations/", import.meta.url) };
@@ -74,21 +75,33 @@ export function createSagas(init: SagasInit): SagasEngine {
       check(definition, request.call);
       const { id, subject, key, fingerprint, call } = request;
       const input = toBinary(definition.input, create(definition.input, request.input));
-      const { user, correlation, trace } = call;
-      const stored = { correlation, trace, ...(user !== undefined && { user }) };
       const { name } = definition;
       const held = { owner: owner.name, leaseMs: options.leaseMs };
-      const saga = { id, name, subject, key, fingerprint, input, call: stored, ...held, now: clock.now() };
-      const begun = await owner.track(() => begin(store, owner, saga));
-      return (await outcomes.of(begun, replyByMs(call))) as SagaResult<MessageShape<O>>; // of this definition
+      const saga = { id, name, subject, key, fingerprint, input, call: storedCall(call), ...held, now: clock.now() };
+      for (;;) {
+        const other = await owner.track(() => begin(store, owner, saga));
+        if (other !== undefined && other.id !== id && other.key !== key)
+          return { status: "held", id: other.id, input: fromBinary(definition.input, other.input) };
+        const result = await (other === undefined ? outcomes.of(id, replyByMs(call)) : outcomes.ofKey(other, replyByMs(call)));
+        if (result !== undefined) return result as SagaResult<MessageShape<O>>; // of this definition
+      }
     },
-    async join<I extends DescMessage, O extends DescMessage, State>(
+    async ofKey<I extends DescMessage, O extends DescMessage, State>(
       definition: SagaDefinition<I, O, State>,
       { key, fingerprint, call }: Pick<SagaRequest<I>, "fingerprint" | "call"> & { readonly key: string },
     ) {
       check(definition, call);
-      const id = await conflictOf(store, { id: "", name: definition.name, subject: undefined, key, fingerprint });
-      return id === undefined ? undefined : ((await outcomes.of(id, replyByMs(call))) as SagaResult<MessageShape<O>>);
+      const other = await conflictOf(store, { id: "", name: definition.name, subject: undefined, key, fingerprint });
+      return other && ((await outcomes.ofKey(other, replyByMs(call))) as SagaResult<MessageShape<O>> | undefined);
+    },
+    async ended<I extends DescMessage, O extends DescMessage, State>(definition: SagaDefinition<I, O, State>, id: string, call: Call) {
+      check(definition, call);
+      return (await outcomes.of(id, replyByMs(call))) as SagaResult<MessageShape<O>>;
+    },
+    async join({ name, output }, { id, key, fingerprint, call }, result) {
+      if (result.status === "refused" && !isStoredForKey(result.refusal)) return true;
+      const reply = result.status === "done" ? toBinary(output, result.reply) : null;
+      return store.join({ id, name, key, fingerprint, call: storedCall(call), joins: result.id, reply, now: clock.now() });
     },
     async find(id) {
       const row = await store.find(id);
@@ -113,25 +126,29 @@ export function createSagas(init: SagasInit): SagasEngine {
   };
 }
 
-/** The id of the saga that prevents another from beginning. Refuses a key that another request had. */
+function storedCall({ user, correlation, trace }: Call): StoredCall {
+  return { correlation, trace, ...(user !== undefined && { user }) };
+}
+
+/** What prevents a saga from beginning: the row that has its key, or the saga that has its subject. Refuses a key that another request had. */
 async function conflictOf(
   store: SagaStore,
   saga: Pick<NewSaga, "id" | "name" | "subject" | "key" | "fingerprint">,
-): Promise<string | undefined> {
+): Promise<SagaRow | undefined> {
   const [first] = await store.conflictsWith(saga);
   if (first !== undefined && first.key === saga.key && first.fingerprint !== saga.fingerprint)
     throw refuse({ reason: "IDEMPOTENCY_KEY_REUSED", code: "invalid_argument", message: "The key was used with another request" });
-  return first?.id;
+  return first;
 }
 
-/** Begins a saga and runs it; returns its id, or that of the one that prevents it. */
-async function begin(store: SagaStore, owner: SagaOwner, saga: NewSaga): Promise<string> {
+/** Begins a saga and runs it, or gives what prevents that. */
+async function begin(store: SagaStore, owner: SagaOwner, saga: NewSaga): Promise<SagaRow | undefined> {
   for (;;) {
     if (await store.begin(saga)) {
       const { id, name, fingerprint, input, call, subject = null, key = null } = saga;
-      const row = { id, name, subject, key, fingerprint, input, call, reply: null, refusal: null };
+      const row = { id, name, subject, key, fingerprint, input, call, reply: null, refusal: null, joins: null };
       owner.run({ ...row, status: "RUNNING", fence: 1n, attempts: 1 });
-      return id;
+      return undefined;
     }
     const other = await conflictOf(store, saga);
     if (other !== undefined) return other;

@@ -104,7 +104,17 @@ async function simulate(plan: { readonly faults: readonly Fault[]; readonly step
 
   const bytes = toBinary(StringValueSchema, create(StringValueSchema));
   const call = { correlation: "cor", trace: { traceId: "", spanId: "" } };
-  const base = { name: "simulated", subject: null, key: null, fingerprint: "", input: bytes, call, reply: null, refusal: null };
+  const base = {
+    name: "simulated",
+    subject: null,
+    key: null,
+    fingerprint: "",
+    input: bytes,
+    call,
+    reply: null,
+    refusal: null,
+    joins: null,
+  };
   let row: SagaRow = { id: "sag_1", status: "RUNNING", fence: 1n, attempts: 1, ...base };
   const changed = (fence: bigint, from: readonly SagaRow["status"][], change: Partial<SagaRow>) =>
     through(() => {
@@ -123,6 +133,8 @@ async function simulate(plan: { readonly faults: readonly Fault[]; readonly step
     pause: ({ fence }) => changed(fence, ["RUNNING", "UNDOING"], {}),
     begin: unused,
     conflictsWith: unused,
+    join: unused,
+    leave: unused,
     find: unused,
     findAll: unused,
     renew: unused,

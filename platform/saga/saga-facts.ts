@@ -11,11 +11,11 @@ export interface StoredSaga {
   readonly refused: boolean;
 }
 
-/** The sagas of a name behind an id, in the order of ids. */
+/** The sagas of a name behind an id, in the order of ids, without the keys that joined one. */
 export function storedSagas(queries: Queries, name: string, after: string, limit: number): Promise<StoredSaga[]> {
   return queries.rows(sql`
     select id, status, input, reply as result, refusal is not null as refused from sagas
-    where name = ${name} and id > ${after} order by id limit ${limit}`);
+    where name = ${name} and joins is null and id > ${after} order by id limit ${limit}`);
 }
 
 /** The idempotency keys behind one, in their order, with the sagas that were begun under each: there must be one. */

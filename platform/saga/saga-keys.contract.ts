@@ -7,7 +7,7 @@ import { soldOut } from "./open-test-sagas.ts";
 import type { SagasSetup } from "./open-test-sagas.ts";
 
 /** Idempotency keys and subjects: what begins a saga, and what joins one. */
-export function sagaKeys({ app, step, database }: SagasSetup): void {
+export function sagaKeys({ app, step, done, database }: SagasSetup): void {
   it("a key whose refusal is not stored is free again", async (t) => {
     let found = false;
     const { engine, trip, request } = app(t, (record) => [
@@ -46,15 +46,15 @@ export function sagaKeys({ app, step, database }: SagasSetup): void {
     assert.deepEqual(called(), ["a"]);
   });
 
-  it("joins the saga of a key without beginning one", async (t) => {
+  it("finds the saga of a key without beginning one", async (t) => {
     const { engine, trip, request } = app(t, (record) => [step(record, "a")]);
     const one = engine();
     const { call, fingerprint } = request();
     const key = `${trip.name}/key`;
-    assert.equal(await one.join(trip, { key, fingerprint, call }), undefined);
+    assert.equal(await one.ofKey(trip, { key, fingerprint, call }), undefined);
     const first = await one.run(trip, request({ key }));
-    assert.deepEqual(await one.join(trip, { key, fingerprint, call }), first);
-    await assert.rejects(one.join(trip, { key, fingerprint: "other", call }), { reason: "IDEMPOTENCY_KEY_REUSED" });
+    assert.deepEqual(await one.ofKey(trip, { key, fingerprint, call }), first);
+    await assert.rejects(one.ofKey(trip, { key, fingerprint: "other", call }), { reason: "IDEMPOTENCY_KEY_REUSED" });
   });
 
   it("one subject has one live saga, whatever the key, until it is released or refused", async (t) => {
@@ -70,10 +70,10 @@ export function sagaKeys({ app, step, database }: SagasSetup): void {
     const results = await Promise.all([order("1"), order("2"), one.run(trip, request({ subject, fingerprint: "no key" }))]);
     assert.equal(new Set(results.map((result) => result.id)).size, 1);
     assert.deepEqual(called(), ["a"]);
-    assert.deepEqual(await order("3"), results[0]);
-    assert.deepEqual(await one.holders(database(), trip, [subject, "cart 2"]), [
-      { id: results[0].id, input: create(StringValueSchema, { value: "start" }) },
-    ]);
+    const held = { status: "held", id: results[0].id, input: create(StringValueSchema, { value: "start" }) };
+    assert.deepEqual(await order("3"), held);
+    assert.deepEqual(await one.ended(trip, held.id, request().call), done(held.id, "start a"));
+    assert.deepEqual(await one.holders(database(), trip, [subject, "cart 2"]), [{ id: held.id, input: held.input }]);
     await database().transaction((tx) => one.release(tx, [results[0].id]));
     assert.deepEqual((await row(results[0].id)).released_at, clock.now());
     assert.deepEqual(await one.holders(database(), trip, [subject]), []);
@@ -85,6 +85,56 @@ export function sagaKeys({ app, step, database }: SagasSetup): void {
     assert.equal(third.status, "done");
     assert.equal(new Set([results[0].id, second.id, third.id]).size, 3);
     assert.equal((await one.run(trip, request({ subject: "cart 2" }))).id !== third.id, true);
+  });
+
+  it("a key that joined gets that reply again, also when the subject has another saga, and in another process", async (t) => {
+    const { engine, trip, request } = app(t, (record) => [step(record, "a")]);
+    const one = engine();
+    const first = await one.run(trip, request({ subject: "cart", key: `${trip.name}/1` }));
+    const second = { ...request({ subject: "cart", key: `${trip.name}/2`, fingerprint: "2" }), key: `${trip.name}/2` };
+    assert.equal((await one.run(trip, second)).status, "held");
+    const asItIsNow = { status: "done", id: first.id, reply: create(StringValueSchema, { value: "later" }) } as const;
+    assert.equal(await one.join(trip, second, asItIsNow), true);
+    assert.equal(await one.join(trip, { ...second, id: "another" }, asItIsNow), false, "the key is used");
+    await one.release(database(), [first.id]);
+    assert.notEqual((await one.run(trip, request({ subject: "cart" }))).id, first.id);
+    const other = engine();
+    assert.deepEqual(await other.run(trip, { ...second, id: "third" }), asItIsNow);
+    assert.deepEqual(await other.ofKey(trip, second), asItIsNow);
+    await assert.rejects(other.run(trip, { ...second, fingerprint: "other" }), { reason: "IDEMPOTENCY_KEY_REUSED" });
+  });
+
+  it("a key that joined a saga under way gets what that ends with; a refusal that is not stored leaves it free", async (t) => {
+    const ends: PromiseWithResolvers<void>[] = [];
+    const { engine, trip, request } = app(t, (record) => [
+      step(record, "a", () => {
+        ends.push(Promise.withResolvers());
+        return ends.at(-1)!.promise;
+      }),
+    ]);
+    const one = engine();
+    const joined = async (name: string, end: (resolvers: PromiseWithResolvers<void>) => void) => {
+      const first = one.run(trip, request({ subject: name, key: `${trip.name}/${name}` }));
+      const key = `${trip.name}/${name} too`;
+      const held = await one.run(trip, request({ subject: name, key }));
+      assert.equal(held.status, "held");
+      assert.equal(await one.join(trip, { ...request(), key }, { status: "running", id: held.id }), true);
+      const again = one.run(trip, request({ subject: name, key }));
+      end(ends.at(-1)!);
+      return { first: await first, again: await again, key };
+    };
+    const placed = await joined("placed", ({ resolve }) => resolve());
+    assert.deepEqual(placed.again, placed.first);
+    const stored = await joined("sold out", ({ reject }) => reject(refuse(soldOut)));
+    assert.deepEqual([stored.first.status, stored.again], ["refused", stored.first]);
+    assert.deepEqual(await one.ofKey(trip, { ...request(), key: stored.key }), stored.first);
+    const first = one.run(trip, request({ subject: "gone", key: `${trip.name}/gone` }));
+    const key = `${trip.name}/gone too`;
+    const held = await one.run(trip, request({ subject: "gone", key }));
+    await one.join(trip, { ...request(), key }, { status: "running", id: held.id });
+    ends.at(-1)!.reject(refuse({ reason: "NOT_FOUND", code: "not_found" }));
+    assert.equal((await first).status, "refused");
+    assert.equal(await one.ofKey(trip, { ...request(), key }), undefined);
   });
 
   it("a release that comes late or again frees nothing that another saga has since", async (t) => {

@@ -5,7 +5,7 @@ import { backoffMs } from "../retry/backoff.ts";
 import type { SagaOwner } from "./saga-owner.ts";
 import type { SagaRow, SagaStore } from "./saga-store.ts";
 import type { AnySaga, SagaResult } from "./saga.ts";
-import { isUnavailable, restoreRefusal } from "./stored-refusal.ts";
+import { isStoredForKey, isUnavailable, restoreRefusal } from "./stored-refusal.ts";
 
 const polling = { pauseMsMin: 10, pauseMsMax: 250 };
 
@@ -14,6 +14,8 @@ export interface SagaOutcomes {
   /** How the saga ends, or "running" at `untilMs` of the monotonic clock. */
   of(id: string, untilMs: number): Promise<SagaResult>;
   resultOf(row: SagaRow): SagaResult;
+  /** The same for the row that has a key, of a saga or of one that joined it; undefined when the key is free after all. */
+  ofKey(row: SagaRow, untilMs: number): Promise<SagaResult | undefined>;
   /** Throws for a saga that the service does not define. */
   definitionOf(name: string): AnySaga;
 }
@@ -35,7 +37,8 @@ export function createSagaOutcomes({
     return definition;
   }
 
-  function resultOf({ id, name, status, reply, refusal }: SagaRow): SagaResult {
+  function resultOf({ id: own, name, status, reply, refusal, joins }: SagaRow): SagaResult {
+    const id = joins ?? own;
     if (status === "REFUSED" || (status === "UNDOING" && isUnavailable(refusal!)))
       return { status: "refused", id, refusal: restoreRefusal(refusal!) };
     if (status !== "DONE") return { status: "running", id };
@@ -57,5 +60,14 @@ export function createSagaOutcomes({
     }
   }
 
-  return { of, resultOf, definitionOf };
+  async function ofKey(row: SagaRow, untilMs: number): Promise<SagaResult | undefined> {
+    if (row.joins === null) return of(row.id, untilMs);
+    if (row.status === "DONE") return resultOf(row);
+    const result = await of(row.joins, untilMs);
+    if (result.status !== "refused" || isStoredForKey(result.refusal)) return result;
+    await store.leave(row.id);
+    return undefined;
+  }
+
+  return { of, ofKey, resultOf, definitionOf };
 }

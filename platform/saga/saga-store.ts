@@ -38,10 +38,19 @@ export interface SagaRow extends SagaClaim {
   readonly fingerprint: string;
   readonly input: Uint8Array;
   readonly call: StoredCall;
-  readonly status: "RUNNING" | "UNDOING" | "DONE" | "REFUSED";
+  readonly status: "RUNNING" | "UNDOING" | "DONE" | "REFUSED" | "JOINED";
   readonly reply: Uint8Array | null;
   readonly refusal: StoredRefusal | null;
   readonly attempts: number;
+  /** For a key whose caller got another saga's result: that saga's id. */
+  readonly joins: string | null;
+}
+
+/** A key whose caller got another saga's result: its reply, or null while that is running. */
+export interface JoinedKey extends Pick<NewSaga, "id" | "name" | "fingerprint" | "call" | "now"> {
+  readonly key: string;
+  readonly joins: string;
+  readonly reply: Uint8Array | null;
 }
 
 export type StoredEnd = { readonly reply: Uint8Array } | { readonly refusal: StoredRefusal; readonly keepKey: boolean };
@@ -55,6 +64,10 @@ export interface SagaStore {
   begin(saga: NewSaga): Promise<boolean>;
   /** The sagas that prevent another from beginning: that of the key first, then that of the subject. */
   conflictsWith(saga: Pick<NewSaga, "id" | "name" | "subject" | "key">): Promise<SagaRow[]>;
+  /** False when the key is used. */
+  join(joined: JoinedKey): Promise<boolean>;
+  /** Frees a key that joined. */
+  leave(id: string): Promise<void>;
   find(id: string): Promise<SagaRow | undefined>;
   /** Those that there are of these. */
   findAll(ids: readonly string[]): Promise<SagaRow[]>;
@@ -71,7 +84,7 @@ export interface SagaStore {
   anyAtWork(names: readonly string[]): Promise<boolean>;
 }
 
-const columns = sql`id, name, subject, key, fingerprint, input, call, status, reply, refusal, fence, attempts`;
+const columns = sql`id, name, subject, key, fingerprint, input, call, status, reply, refusal, fence, attempts, joins`;
 const later = (ms: number) => sql`clock_timestamp() + ${ms}::integer * interval '1 millisecond'`;
 const live = sql`status in ('RUNNING', 'UNDOING')`;
 
@@ -108,6 +121,17 @@ export function createSagaStore(database: Database): SagaStore {
         select ${columns} from sagas
         where key = ${key} or id = ${id} or (name = ${name} and subject = ${subject} and released_at is null and status <> 'REFUSED')
         order by coalesce(key = ${key}, false) desc, coalesce(subject = ${subject}, false) desc`),
+    join: ({ id, name, key, fingerprint, call, now, joins, reply }) =>
+      changed(
+        database.run(sql`
+          insert into sagas (id, name, key, fingerprint, input, call, status, reply, created_at, ended_at, joins)
+          values (${id}, ${name}, ${key}, ${fingerprint}, ''::bytea, ${JSON.stringify(call)}::jsonb, ${reply === null ? "JOINED" : "DONE"}, ${reply}::bytea,
+            ${now}, ${now}, ${joins})
+          on conflict do nothing`),
+      ),
+    async leave(id) {
+      await database.run(sql`delete from sagas where id = ${id} and status = 'JOINED'`);
+    },
     find: (id) => database.maybe(sql`select ${columns} from sagas where id = ${id}`),
     findAll: (ids) => database.rows(sql`select ${columns} from sagas where id = any (${ids}::text[])`),
     undo: ({ id, fence }, refusal) =>

@@ -51,7 +51,7 @@ export interface SagaRequest<I extends DescMessage> {
   readonly call: Call;
 }
 
-/** The state of a saga. Its `id` may be another than the requested one: that of the first with this key, or of the one live for this subject. */
+/** The state of a saga. Its `id` may be another than the requested one: that of the saga that the key has already. */
 export type SagaResult<Reply = Message> =
   | { readonly status: "done"; readonly id: string; readonly reply: Reply }
   | { readonly status: "refused"; readonly id: string; readonly refusal: Refusal }
@@ -69,11 +69,19 @@ export interface HoldingSaga<Input = Message> {
   readonly input: Input;
 }
 
+/** Why none was begun: another saga has the subject. The key, if any, is still free. */
+export interface HeldSubject<Input = Message> extends HoldingSaga<Input> {
+  readonly status: "held";
+}
+
+/** A key with the call that it came with. */
+type KeyedRequest<I extends DescMessage> = Pick<SagaRequest<I>, "fingerprint" | "call"> & { readonly key: string };
+
 /** A service's sagas. */
 export interface Sagas {
   /**
-   * Begins a saga, or joins the one that has the key or the subject, and waits for its end until the call's deadline; past it, or while a
-   * service that it needs is unavailable, the saga goes on by itself and is "running". One that is undone because a service was unavailable
+   * Begins a saga, unless the key has one already, and waits for its end until the call's deadline; past it, or while a service that it needs is
+   * unavailable, the saga goes on by itself and is "running". Begins nothing when another saga has the subject: see `join`. One that is undone because a service was unavailable
    * is refused at once, and begins again with the same key after it has been undone. Refuses with IDEMPOTENCY_KEY_REUSED when the key came with another fingerprint, and with
    * OVERLOADED when this process is stopping.
    *
@@ -82,12 +90,28 @@ export interface Sagas {
   run<I extends DescMessage, O extends DescMessage, State>(
     definition: SagaDefinition<I, O, State>,
     request: SagaRequest<I>,
+  ): Promise<SagaResult<MessageShape<O>> | HeldSubject<MessageShape<I>>>;
+  /** The result that this key has already; undefined when there is none. Begins nothing. */
+  ofKey<I extends DescMessage, O extends DescMessage, State>(
+    definition: SagaDefinition<I, O, State>,
+    request: KeyedRequest<I>,
+  ): Promise<SagaResult<MessageShape<O>> | undefined>;
+  /** The end of a saga, as `run` waits for it. */
+  ended<I extends DescMessage, O extends DescMessage, State>(
+    definition: SagaDefinition<I, O, State>,
+    id: string,
+    call: Call,
   ): Promise<SagaResult<MessageShape<O>>>;
-  /** The same for one that has this key already; undefined when there is none. Begins nothing. */
+  /**
+   * Stores under a key the result of another key's saga, as its caller is about to get it: a repeat gets the same reply, and of one that is running whatever
+   * it ends with. A refusal is stored where the saga's own key keeps it. Gives false, having stored nothing, when the key has been used meanwhile: `run` finds
+   * by whom. `id` is the new row's.
+   */
   join<I extends DescMessage, O extends DescMessage, State>(
     definition: SagaDefinition<I, O, State>,
-    request: Pick<SagaRequest<I>, "fingerprint" | "call"> & { readonly key: string },
-  ): Promise<SagaResult<MessageShape<O>> | undefined>;
+    request: KeyedRequest<I> & Pick<SagaRequest<I>, "id">,
+    result: SagaResult<MessageShape<O>>,
+  ): Promise<boolean>;
   find(id: string): Promise<FoundSaga | undefined>;
   /** Notices the end of a saga: at once when this process runs it. Its version is 0 while it is running and 1 afterwards. */
   watch(id: string): Watch;

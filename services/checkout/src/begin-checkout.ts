@@ -6,62 +6,86 @@ import { refuse } from "@kontor/platform/errors/refusal.ts";
 import { secretId } from "@kontor/platform/ids/ids.ts";
 import type { Call, User } from "@kontor/platform/call/call.ts";
 import { fingerprintOf } from "@kontor/platform/call/idempotency-key.ts";
-import type { SagaResult, Sagas } from "@kontor/platform/saga/saga.ts";
+import type { SagaResult } from "@kontor/platform/saga/saga.ts";
 import type { ServiceContext } from "@kontor/platform/service/service.ts";
-import { priceOrder } from "./price-order.ts";
-import type { PriceNeeds, PricedOrder } from "./price-order.ts";
-import type { PlaceOrder } from "./place-order.ts";
+import { joinOrder } from "./join-order.ts";
+import type { JoiningRequest, JoinNeeds } from "./join-order.ts";
+import { priceContent, readContent } from "./price-order.ts";
+import type { OrderContent, PricedLine, PriceNeeds } from "./price-order.ts";
 
-export type CheckoutNeeds = Pick<ServiceContext, "clock" | "ids"> & PriceNeeds & { readonly sagas: Sagas; readonly placeOrder: PlaceOrder };
+export type CheckoutNeeds = Pick<ServiceContext, "clock" | "ids"> & PriceNeeds & JoinNeeds;
 
 const method = CheckoutService.method.placeOrder;
 
 /**
- * Prices an order and runs the saga that places it, or joins the one that runs under the same key or for the same cart. Refuses with
- * EMAIL_NOT_VERIFIED, and as `priceOrder` and `Sagas.run` do.
+ * Prices an order and runs the saga that places it. A repeat gets what its key has already, and who comes for a cart that has a live order gets that: see
+ * `joinOrder`. Refuses with EMAIL_NOT_VERIFIED, and as `readContent`, `priceContent`, `joinOrder` and `Sagas.run` do.
  */
 export const beginCheckout = (needs: CheckoutNeeds) => {
-  const { sagas, placeOrder, clock, ids } = needs;
-  const price = priceOrder(needs);
+  const { database, sagas, placeOrder, clock, ids } = needs;
+  const price = priceContent(needs);
+  const join = joinOrder(needs);
 
-  /** A repeat gets its first result even when its cart has expired or its goods have been sold out since. */
-  const priceOrJoin = async (
-    request: PlaceOrderRequest,
-    known: { readonly key: string; readonly fingerprint: string },
-    call: Call,
-  ): Promise<PricedOrder | SagaResult<Order>> => {
-    try {
-      return await price(request, call);
-    } catch (error) {
-      const joined = await sagas.join(placeOrder, { ...known, call });
-      if (joined === undefined) throw error;
-      return joined;
-    }
+  const begin = async (
+    content: OrderContent,
+    lines: readonly PricedLine[],
+    customer: string,
+    { id, key, fingerprint, call }: JoiningRequest,
+  ) =>
+    sagas.run(placeOrder, {
+      id,
+      subject: content.key === "" ? undefined : content.key,
+      key,
+      fingerprint,
+      call,
+      input: {
+        customer,
+        lines: [...lines],
+        order: ids.next("ord"),
+        payment: ids.next("pay"),
+        paymentSecret: secretId("pp"),
+        cart: content.key,
+        cartVersion: content.version,
+        at: timestampFromDate(clock.now()),
+      },
+    });
+
+  /** What a request gets that could not be priced: the result of its key, or the live order of its cart; undefined when there is neither. */
+  const joinUnpriced = async (
+    content: OrderContent | undefined,
+    joining: JoiningRequest,
+  ): Promise<SagaResult<Order> | "again" | undefined> => {
+    // A repeat gets its first result even when its cart has expired or its goods have been sold out since.
+    const known = await sagas.ofKey(placeOrder, joining);
+    if (known !== undefined || content === undefined || content.key === "") return known;
+    const [holder] = await sagas.holders(database, placeOrder, [content.key]);
+    return holder && ((await join(holder, content, joining)) ?? "again");
   };
 
   return async (request: PlaceOrderRequest, call: Call): Promise<SagaResult<Order>> => {
     const customer = verifiedCustomer(call);
     const key = `${customer.id}/${method.name}/${call.idempotencyKey ?? ids.next("key")}`;
     const fingerprint = fingerprintOf(method.input, request).toString("base64url");
-    const priced = await priceOrJoin(request, { key, fingerprint }, call);
-    if ("status" in priced) return priced;
-    return sagas.run(placeOrder, {
-      id: ids.next("chk"),
-      subject: priced.cart === "" ? undefined : priced.cart,
-      key,
-      fingerprint,
-      call,
-      input: {
-        customer: customer.id,
-        lines: [...priced.lines],
-        order: ids.next("ord"),
-        payment: ids.next("pay"),
-        paymentSecret: secretId("pp"),
-        cart: priced.cart,
-        cartVersion: priced.cartVersion,
-        at: timestampFromDate(clock.now()),
-      },
-    });
+    for (;;) {
+      call.check();
+      const joining = { id: ids.next("chk"), key, fingerprint, call };
+      let content: OrderContent | undefined;
+      let lines: readonly PricedLine[];
+      try {
+        content = await readContent(needs, request, call);
+        lines = await price(content, call);
+      } catch (error) {
+        const joined = await joinUnpriced(content, joining);
+        if (joined === undefined) throw error;
+        if (joined === "again") continue;
+        return joined;
+      }
+      const begun = await begin(content, lines, customer.id, joining);
+      if (begun.status !== "held") return begun;
+      const joined = await join(begun, content, joining);
+      if (joined !== undefined) return joined;
+      // The cart is free now, and has other lines perhaps.
+    }
   };
 };
 

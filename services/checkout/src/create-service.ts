@@ -13,13 +13,14 @@ import { checkoutRoute } from "./rpc.ts";
 /** The service with its routes, subscriptions and task queues. */
 export function createService(context: ServiceContext): Service {
   const { clients } = context;
+  const orders = clients.of("orders", OrdersService);
   const place = placeOrder({
     inventory: clients.of("inventory", InventoryService),
-    orders: clients.of("orders", OrdersService),
+    orders,
     payments: clients.of("payments", PaymentsService),
   });
   const sagas = createSagas({ ...context, service: "checkout", definitions: [place] });
-  const reads = { carts: clients.of("carts", CartsService), catalog: clients.of("catalog", CatalogService) };
+  const reads = { carts: clients.of("carts", CartsService), catalog: clients.of("catalog", CatalogService), orders };
   return {
     routes: [checkoutRoute({ ...context, ...reads, sagas, placeOrder: place })],
     subscriptions: [
@@ -28,13 +29,13 @@ export function createService(context: ServiceContext): Service {
         apply: async (tx, events) => {
           // A saga that was compensated frees its cart by itself, when its units are free too.
           const cancelled = events.flatMap(({ data }) => (data.order!.history.at(-1)?.cause === "CHECKOUT" ? [] : data.order!));
-          const orders = new Set(cancelled.map(({ order }) => order));
+          const ended = new Set(cancelled.map(({ order }) => order));
           const carts = cancelled.flatMap(({ cart }) => (cart === "" ? [] : cart));
           // An event may come late or again, when the saga of another order has the cart: that one keeps it.
-          const ended = (await sagas.holders(tx, place, carts)).filter(({ input }) => orders.has(input.order));
+          const holders = (await sagas.holders(tx, place, carts)).filter(({ input }) => ended.has(input.order));
           await sagas.release(
             tx,
-            ended.map(({ id }) => id),
+            holders.map(({ id }) => id),
           );
         },
       }),

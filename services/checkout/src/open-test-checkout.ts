@@ -44,8 +44,8 @@ export interface TestCheckout extends TestServices {
   readonly prices: Map<string, string>;
   /** Called before each call of a service's method, such as "orders.createOrder"; no faults by default. */
   fault: (method: string) => StepFault | undefined | Promise<StepFault | undefined>;
-  /** Keeps checkout from applying events until the returned function is called. */
-  pauseSubscriptions(): Promise<() => Promise<void>>;
+  /** Keeps a service, checkout by default, from applying events until the returned function is called. */
+  pauseSubscriptions(service?: string): Promise<() => Promise<void>>;
   /** A cart with these lines, one "A" by default: a guest's, or this user's. */
   cart(lines?: readonly (readonly [sku: string, quantity: number])[], user?: string): Promise<string>;
   /** Places an order and gives it; throws when it is still under way. */
@@ -98,8 +98,8 @@ export async function openTestCheckout(): Promise<TestCheckout> {
     payments,
     prices,
     fault: () => undefined,
-    pauseSubscriptions: async () => {
-      const database = databaseOf("checkout");
+    pauseSubscriptions: async (service = "checkout") => {
+      const database = databaseOf(service);
       await database.run(sql`create function refuse_progress() returns trigger language plpgsql as
         'begin if new.applied > old.applied then raise exception ''paused'' using errcode = ''57P03''; end if; return new; end'`);
       await database.run(

@@ -14,29 +14,31 @@ export interface PriceNeeds {
   readonly catalog: Client<typeof CatalogService>;
 }
 
-/** What is ordered, at the catalogue's prices now, and the cart that it came from ("" for none). */
-export interface PricedOrder {
-  readonly cart: string;
-  readonly cartVersion: number;
-  readonly lines: readonly {
-    readonly sku: string;
-    readonly product: string;
-    readonly title: string;
-    readonly quantity: number;
-    readonly unitPrice: { readonly currency: string; readonly amount: string };
-    readonly total: { readonly currency: string; readonly amount: string };
-  }[];
+/** What is to be ordered, and of which version of which cart: the key is "" for none. */
+export interface OrderContent {
+  readonly key: string;
+  readonly version: number;
+  readonly currency: string;
+  readonly lines: readonly NewLine[];
+}
+
+/** A line at the catalogue's price now. */
+export interface PricedLine {
+  readonly sku: string;
+  readonly product: string;
+  readonly title: string;
+  readonly quantity: number;
+  readonly unitPrice: { readonly currency: string; readonly amount: string };
+  readonly total: { readonly currency: string; readonly amount: string };
 }
 
 /**
- * Reads the cart, which it takes for the caller, or the lines of the request, and prices them. This comes before the saga begins and is stored in
- * its input, so that all its steps see the same lines however often they are repeated. Refuses with CART_EMPTY, LINE_UNAVAILABLE,
- * TOTAL_TOO_LARGE.
+ * Prices what is to be ordered. This comes before the saga begins and is stored in its input, so that all its steps see the same lines however often
+ * they are repeated. Refuses with CART_EMPTY, LINE_UNAVAILABLE and TOTAL_TOO_LARGE.
  */
-export const priceOrder =
-  ({ carts, catalog }: PriceNeeds) =>
-  async (request: PlaceOrderRequest, call: Call): Promise<PricedOrder> => {
-    const { key, version, currency, lines } = await contentOf(carts, request, call);
+export const priceContent =
+  ({ catalog }: Pick<PriceNeeds, "catalog">) =>
+  async ({ currency, lines }: OrderContent, call: Call): Promise<PricedLine[]> => {
     if (lines.length === 0) throw refuse({ reason: "CART_EMPTY", code: "failed_precondition", message: "There is nothing in the cart" });
     const { variants } = await catalog.priceLines({ skus: [...new Set(lines.map(({ sku }) => sku))] }, call);
     const bySku = new Map(variants.filter(({ price }) => price?.currency === currency).map((variant) => [variant.sku, variant]));
@@ -57,14 +59,11 @@ export const priceOrder =
     });
     if (sum.minor > totalMinorMax)
       throw refuse({ reason: "TOTAL_TOO_LARGE", code: "failed_precondition", message: "The total is too large" });
-    return { cart: key, cartVersion: version, lines: priced };
+    return priced;
   };
 
-async function contentOf(
-  carts: PriceNeeds["carts"],
-  request: PlaceOrderRequest,
-  call: Call,
-): Promise<{ readonly key: string; readonly version: number; readonly currency: string; readonly lines: readonly NewLine[] }> {
+/** Reads the cart, which it takes for the caller, or the lines of the request. Refuses as carts do. */
+export async function readContent({ carts }: Pick<PriceNeeds, "carts">, request: PlaceOrderRequest, call: Call): Promise<OrderContent> {
   if (request.cart !== "") return carts.getCartForCheckout({ cart: request.cart }, call);
   return { key: "", version: 0, currency: request.currency, lines: request.lines };
 }

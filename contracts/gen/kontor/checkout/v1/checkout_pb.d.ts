@@ -277,6 +277,13 @@ export enum CheckoutReason {
    * @generated from enum value: TOTAL_TOO_LARGE = 4;
    */
   TOTAL_TOO_LARGE = 4,
+
+  /**
+   * details: { "order" }, the live order: it has other lines than the cart has by now
+   *
+   * @generated from enum value: CART_CHANGED = 5;
+   */
+  CART_CHANGED = 5,
 }
 
 /**
@@ -289,7 +296,8 @@ export declare const CheckoutReasonSchema: GenEnum<CheckoutReason>;
  */
 export declare const CheckoutService: GenService<{
   /**
-   * Places an order: reserves its units, creates it, opens its payment. One active order per cart: another key gets the same order.
+   * Places an order: reserves its units, creates it, opens its payment. A cart has one order that waits for its payment: another key gets that, as it is now,
+   * or CART_CHANGED when the cart has other lines by then. What is paid leaves the cart; what is left, or the cart of a cancelled order, can be ordered again.
    *
    * @generated from rpc kontor.checkout.v1.CheckoutService.PlaceOrder
    */
