@@ -57,8 +57,10 @@ async function* checkouts(look: Look, placed: IdCounts): AsyncGenerator<Breach> 
       if (problem !== undefined) yield { about: id, text: `checkout ${id} is ${checkout.status}, and ${problem}` };
       if (input.cart === "" || orders.get(input.order)?.status !== "PENDING") continue;
       const other = live.get(input.cart);
-      if (other !== undefined) yield { about: input.cart, text: `the orders ${other} and ${input.order} of one cart are both PENDING` };
-      live.set(input.cart, input.order);
+      const cancelling = other === undefined ? new Set() : await look.of(orderFacts).cancelling([other, input.order]);
+      if (other !== undefined && cancelling.size === 0)
+        yield { about: input.cart, text: `the orders ${other} and ${input.order} of one cart are both PENDING` };
+      if (!cancelling.has(input.order)) live.set(input.cart, input.order);
     }
   }
 }

@@ -1,4 +1,3 @@
-import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { CheckoutService } from "@kontor/contracts/gen/kontor/checkout/v1/checkout_pb.js";
 import type { PlaceOrderRequest } from "@kontor/contracts/gen/kontor/checkout/v1/checkout_pb.js";
 import type { Order } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
@@ -8,6 +7,7 @@ import type { Call, User } from "@kontor/platform/call/call.ts";
 import { fingerprintOf } from "@kontor/platform/call/idempotency-key.ts";
 import type { SagaResult } from "@kontor/platform/saga/saga.ts";
 import type { ServiceContext } from "@kontor/platform/service/service.ts";
+import { fixedTimes } from "./deadline.ts";
 import { joinOrder } from "./join-order.ts";
 import type { JoiningRequest, JoinNeeds } from "./join-order.ts";
 import { priceContent, readContent } from "./price-order.ts";
@@ -46,7 +46,7 @@ export const beginCheckout = (needs: CheckoutNeeds) => {
         paymentSecret: secretId("pp"),
         cart: content.key,
         cartVersion: content.version,
-        at: timestampFromDate(clock.now()),
+        ...fixedTimes(clock.now()),
       },
     });
 

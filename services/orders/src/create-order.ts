@@ -9,7 +9,7 @@ import type { Call } from "@kontor/platform/call/call.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import type { ServiceContext } from "@kontor/platform/service/service.ts";
 import { orderClockQueue } from "./channels.ts";
-import { place, reminderHours } from "./order.ts";
+import { isExpired, nextTick, place } from "./order.ts";
 import { insertOrdersSql, readOrdersOrVoid } from "./order-store.ts";
 import type { StoredOrder } from "./order-store.ts";
 
@@ -22,7 +22,8 @@ interface Placed extends StoredOrder {
 
 /**
  * Makes orders, PENDING: those that come at the same time in one statement, each with its event and its clock. The id is the caller's: a repeat gets
- * the existing order, whatever became of it. Refuses with ORDER_VOID when it was voided before.
+ * the existing order, whatever became of it. Refuses with ORDER_VOID when it was voided before, and with ORDER_EXPIRED past its deadline: its units may be
+ * somebody else's by then.
  */
 export function createOrder(needs: Needs): (request: CreateOrderRequest, call: Call) => Promise<StoredOrder> {
   const batch = createBatch<Placed, StoredOrder>({
@@ -39,25 +40,36 @@ export function createOrder(needs: Needs): (request: CreateOrderRequest, call: C
 }
 
 async function insertAll(needs: Needs, items: readonly BatchItem<Placed>[]): Promise<(StoredOrder | Error)[]> {
-  const made = await writeAll(needs, {
-    state: insertOrdersSql(items.map(({ request }) => request)),
-    streams: items.map(({ request: { id, events }, call }) => ({ stream: id, expectedVersion: 0, events, call })),
-    tasks: items.map(({ request: { id, updatedAt }, call }) => ({
-      queue: orderClockQueue.name,
-      key: id,
-      of: id,
-      payload: create(OrderClockSchema, { order: id }),
-      dueAt: new Date(updatedAt.getTime() + reminderHours[0] * 3_600_000),
-      call,
-    })),
-    call: items[0]!.call,
-  });
+  const inTime = items.filter(({ request }) => !isExpired(request.state, request.updatedAt));
+  const made = inTime.length === 0 ? new Set<string>() : await writeNew(needs, inTime);
   const taken = items.flatMap(({ request: { id } }) => (made.has(id) ? [] : [id]));
   const there = await readOrdersOrVoid(needs.database, taken);
   return items.map(({ request: { events: _, ...order } }) => {
     if (made.has(order.id)) return order;
     const found = there.get(order.id);
-    if (found === undefined) return new Error(`order ${order.id} is neither made nor there`);
-    return found === "VOID" ? refuse({ reason: "ORDER_VOID", code: "failed_precondition", message: "The order was taken back" }) : found;
+    if (found === "VOID") return refuse({ reason: "ORDER_VOID", code: "failed_precondition", message: "The order was taken back" });
+    if (found !== undefined) return found;
+    if (!isExpired(order.state, order.updatedAt)) return new Error(`order ${order.id} is neither made nor there`);
+    return refuse({
+      reason: "ORDER_EXPIRED",
+      code: "failed_precondition",
+      message: "The time to pay the order was over before it was made",
+    });
+  });
+}
+
+function writeNew(needs: Needs, items: readonly BatchItem<Placed>[]): Promise<ReadonlySet<string>> {
+  return writeAll(needs, {
+    state: insertOrdersSql(items.map(({ request }) => request)),
+    streams: items.map(({ request: { id, events }, call }) => ({ stream: id, expectedVersion: 0, events, call })),
+    tasks: items.map(({ request: { id, updatedAt, state }, call }) => ({
+      queue: orderClockQueue.name,
+      key: id,
+      of: id,
+      payload: create(OrderClockSchema, { order: id }),
+      dueAt: nextTick(state, updatedAt),
+      call,
+    })),
+    call: items[0]!.call,
   });
 }

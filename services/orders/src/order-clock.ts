@@ -4,7 +4,7 @@ import { OrderStatus } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js
 import { PaymentStatus } from "@kontor/contracts/gen/kontor/payments/v1/payments_pb.js";
 import type { Call } from "@kontor/platform/call/call.ts";
 import type { TaskResult } from "@kontor/platform/tasks/tasks.ts";
-import { cancel, complete, expiryHours, pay, remind, reminderHours } from "./order.ts";
+import { cancel, complete, isExpired, nextTick, pay, remind, reminderHours } from "./order.ts";
 import { changeOrderIn } from "./cancel-order.ts";
 import type { CancelNeeds } from "./cancel-order.ts";
 import { readOrder } from "./order-store.ts";
@@ -12,25 +12,22 @@ import { readOrder } from "./order-store.ts";
 const hourMs = 3_600_000;
 
 /**
- * What an order does when its hours have passed: the one task that moves on from 4 to 12, 22 and 24 hours. After a long pause only the
- * newest reminder is due. At 24 hours an unpaid order is cancelled, once its payment is closed; a paid one is completed.
+ * What an order does when its hours have passed: the one task that moves on from 4 to 12 and 22 hours and to its deadline. After a long pause only the
+ * newest reminder is due. At its deadline an unpaid order is cancelled, once its payment is closed; a paid one is completed.
  */
 export const tickOrder =
   (needs: Pick<CancelNeeds, "database" | "events" | "clock" | "payments">) =>
   async (work: OrderClock, call: Call): Promise<TaskResult> => {
     const { state } = await readOrder(needs.database, work.order);
     if (state.status === OrderStatus.CANCELLED || state.status === OrderStatus.COMPLETED) return {};
-    const createdMs = timestampDate(state.createdAt!).getTime();
-    const passedHours = (needs.clock.now().getTime() - createdMs) / hourMs;
-    const dueAt = (hours: number) => new Date(createdMs + hours * hourMs);
-    if (passedHours < expiryHours) {
+    const now = needs.clock.now();
+    if (!isExpired(state, now)) {
+      const passedHours = (now.getTime() - timestampDate(state.createdAt!).getTime()) / hourMs;
       const reminder = reminderHours.findLast((hours) => hours <= passedHours);
-      const next = dueAt(
-        state.status === OrderStatus.PENDING ? (reminderHours.find((hours) => hours > passedHours) ?? expiryHours) : expiryHours,
-      );
-      if (reminder === undefined || state.status !== OrderStatus.PENDING) return { again: next };
+      if (state.status !== OrderStatus.PENDING) return { again: timestampDate(state.expiresAt!) };
+      if (reminder === undefined) return { again: nextTick(state, now) };
       return {
-        again: next,
+        again: nextTick(state, now),
         effect: async (tx) => {
           await changeOrderIn(tx, needs, work.order, call, (order) => remind(order.state, reminder));
         },

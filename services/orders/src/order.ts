@@ -1,6 +1,6 @@
 import { clone, create } from "@bufbuild/protobuf";
 import type { Message } from "@bufbuild/protobuf";
-import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { timestampDate, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { add, moneyFrom, moneyTo, times } from "@kontor/contracts/money.ts";
 import {
   OrderCancelRequestedSchema,
@@ -17,14 +17,27 @@ import { OrderStatus, StatusChangeSchema } from "@kontor/contracts/gen/kontor/or
 import type { CreateOrderRequest, Fulfilment } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 
-/** Hours after which an unpaid order is reminded of, and the hour at which it is cancelled. */
+/** Hours after which an unpaid order is reminded of, and the hour at which it is cancelled when it was placed without a deadline. */
 export const reminderHours = [4, 12, 22] as const;
-export const expiryHours = 24;
+const expiryHours = 24;
 
 /** A decision: the order afterwards, and its events. */
 export interface Decision {
   readonly state: OrderState;
   readonly events: readonly Message[];
+}
+
+/** Whether an order's time to be paid is over. */
+export function isExpired(order: OrderState, at: Date): boolean {
+  return timestampDate(order.expiresAt!) <= at;
+}
+
+/** When an unpaid order is reminded of next, or cancelled, seen from a time before its deadline. */
+export function nextTick(order: OrderState, after: Date): Date {
+  const expiresAt = timestampDate(order.expiresAt!);
+  const createdMs = timestampDate(order.createdAt!).getTime();
+  const reminders = reminderHours.map((hours) => new Date(createdMs + hours * 3_600_000));
+  return reminders.find((due) => due > after && due < expiresAt) ?? expiresAt;
 }
 
 /** Who does something, and when. */
@@ -48,7 +61,7 @@ export function place(request: CreateOrderRequest, by: By): Decision {
       });
     return total;
   });
-  const expiresAt = new Date(by.at.getTime() + expiryHours * 3_600_000);
+  const expiresAt = request.expiresAt ?? timestampFromDate(new Date(by.at.getTime() + expiryHours * 3_600_000));
   const state = create(OrderStateSchema, {
     order: request.order,
     status: OrderStatus.PENDING,
@@ -60,7 +73,7 @@ export function place(request: CreateOrderRequest, by: By): Decision {
     cartVersion: request.cartVersion,
     history: [{ status: OrderStatus.PENDING, at: timestampFromDate(by.at), actor: by.actor }],
     createdAt: timestampFromDate(by.at),
-    expiresAt: timestampFromDate(expiresAt),
+    expiresAt,
   });
   return { state, events: [create(OrderPlacedSchema, { order: state })] };
 }

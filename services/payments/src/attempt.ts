@@ -6,7 +6,7 @@ import type { Call } from "@kontor/platform/call/call.ts";
 import type { NewTask, TaskResult } from "@kontor/platform/tasks/tasks.ts";
 import { attemptCheckQueue, giveBackQueue } from "./channels.ts";
 import type { PaymentNeeds } from "./needs.ts";
-import { amountOf, applySession, isLive, liveAttempt, startAttempt, wrongState } from "./payment.ts";
+import { amountOf, applySession, expectInTime, isLive, liveAttempt, startAttempt, wrongState } from "./payment.ts";
 import type { AttemptRecord, PaymentRecord } from "./payment.ts";
 import type { Decide } from "./payment-batches.ts";
 import type { Session } from "./provider.ts";
@@ -30,6 +30,7 @@ export const createAttempt =
     let after = read;
     for (let tries = 1; tries <= triesMax; tries++) {
       call.check();
+      expectInTime(after, needs.clock.now());
       const payment = await begin(needs, after, call);
       const attempt = liveAttempt(payment)!;
       const session = await open(needs, payment, attempt, call);

@@ -1,3 +1,4 @@
+import { timestampDate } from "@bufbuild/protobuf/wkt";
 import type { OpenPaymentRequest } from "@kontor/contracts/gen/kontor/payments/v1/payments_pb.js";
 import { moneyFrom } from "@kontor/contracts/money.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
@@ -26,6 +27,7 @@ export const openPayment =
         captured: 0n,
         refunded: 0n,
         secret: request.secret,
+        expiresAt: request.expiresAt === undefined ? null : timestampDate(request.expiresAt),
         attempts: [],
         refunds: [],
         createdAt: at,

@@ -44,5 +44,6 @@ export function paymentMessage(payment: PaymentRecord, publicUrl: string): Payme
     ...(payment.status === "OPEN" && { url: `${publicUrl}/pay/${payment.secret}` }),
     createdAt: timestampFromDate(payment.createdAt),
     updatedAt: timestampFromDate(payment.updatedAt),
+    ...(payment.expiresAt !== null && { expiresAt: timestampFromDate(payment.expiresAt) }),
   });
 }

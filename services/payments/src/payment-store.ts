@@ -26,7 +26,7 @@ interface Row extends Omit<PaymentRecord, "status" | "attempts" | "refunds" | "s
 }
 
 const columns = sql`id, version, order_id as "order", customer, status, currency, amount, captured, refunded, secret, attempts, refunds,
-  created_at as "createdAt", updated_at as "updatedAt"`;
+  created_at as "createdAt", updated_at as "updatedAt", expires_at as "expiresAt"`;
 
 /** The payment, locked until the transaction ends. Refuses with NOT_FOUND. */
 export async function lockPayment(tx: Transaction, id: string): Promise<PaymentRecord> {
@@ -65,11 +65,12 @@ export function paymentVersions(queries: Queries, ids: readonly string[]): Promi
 /** `insert into payments … returning id`; none for an id that is taken. Inserted in the order of their ids, so that two batches cannot wait for each other. */
 export function insertPaymentsSql(payments: readonly PaymentRecord[]): Sql {
   const sorted = payments.toSorted((a, b) => (a.id < b.id ? -1 : 1));
-  return sql`insert into payments (id, version, order_id, customer, status, currency, amount, captured, refunded, iso_4217, secret, attempts, refunds, created_at, updated_at)
-    select id, 1, order_id, customer, 'OPEN', currency, amount, 0, 0, true, secret, '[]', '[]', created_at, created_at
+  return sql`insert into payments (id, version, order_id, customer, status, currency, amount, captured, refunded, iso_4217, secret, attempts, refunds, created_at, updated_at, expires_at)
+    select id, 1, order_id, customer, 'OPEN', currency, amount, 0, 0, true, secret, '[]', '[]', created_at, created_at, expires_at
     from unnest(${sorted.map(({ id }) => id)}::text[], ${sorted.map(({ order }) => order)}::text[], ${sorted.map(({ customer }) => customer)}::text[],
       ${sorted.map(({ currency }) => currency)}::text[], ${sorted.map(({ amount }) => amount)}::bigint[], ${sorted.map(({ secret }) => secret)}::text[],
-      ${sorted.map(({ createdAt }) => createdAt)}::timestamptz[]) as new (id, order_id, customer, currency, amount, secret, created_at)
+      ${sorted.map(({ createdAt }) => createdAt)}::timestamptz[], ${sorted.map(({ expiresAt }) => expiresAt)}::timestamptz[])
+      as new (id, order_id, customer, currency, amount, secret, created_at, expires_at)
     on conflict (id) do nothing
     returning id`;
 }

@@ -53,6 +53,8 @@ export interface PaymentRecord {
   readonly captured: bigint;
   readonly refunded: bigint;
   readonly secret: string;
+  /** From then on nobody can begin to pay it; null for one of an older version, which ends with its order alone. */
+  readonly expiresAt: Date | null;
   readonly attempts: readonly AttemptRecord[];
   readonly refunds: readonly RefundRecord[];
   readonly createdAt: Date;
@@ -180,6 +182,13 @@ export function endRefund(payment: PaymentRecord, id: string, outcome: "succeede
   const refunded = payment.refunded + refund.amount;
   const next: PaymentRecord = { ...payment, refunds, refunded, status: refunded === payment.captured ? "REFUNDED" : payment.status };
   return { payment: next, events: [create(PaymentRefundedSchema, { payment: state(next), refund: refundMessage(next, ended) })] };
+}
+
+/** Refuses with PAYMENT_STATE once the time to pay is over. */
+export function expectInTime({ status, expiresAt }: PaymentRecord, at: Date): void {
+  if (expiresAt === null || at < expiresAt) return;
+  const message = "The time to pay is over";
+  throw refuse({ reason: "PAYMENT_STATE", code: "failed_precondition", message, details: { status, expiresAt: expiresAt.toISOString() } });
 }
 
 export function wrongState(payment: PaymentRecord): Error {

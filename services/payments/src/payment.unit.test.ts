@@ -19,6 +19,7 @@ const open: PaymentRecord = {
   captured: 0n,
   refunded: 0n,
   secret: "pp_1",
+  expiresAt: null,
   attempts: [],
   refunds: [],
   createdAt: at,

@@ -207,6 +207,13 @@ export declare type PlaceOrderInput = Message<"kontor.checkout.v1.PlaceOrderInpu
    * @generated from field: int32 cart_version = 8;
    */
   cartVersion: number;
+
+  /**
+   * Until then the order can be paid. All that is made for it ends by this one time.
+   *
+   * @generated from field: google.protobuf.Timestamp expires_at = 9;
+   */
+  expiresAt?: Timestamp | undefined;
 };
 
 /**

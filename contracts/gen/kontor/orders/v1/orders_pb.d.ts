@@ -518,6 +518,13 @@ export declare type CreateOrderRequest = Message<"kontor.orders.v1.CreateOrderRe
    * @generated from field: int32 cart_version = 7;
    */
   cartVersion: number;
+
+  /**
+   * When it is cancelled if nobody has paid; 24 hours from now when absent. An order is not made past that: ORDER_EXPIRED.
+   *
+   * @generated from field: google.protobuf.Timestamp expires_at = 8;
+   */
+  expiresAt?: Timestamp | undefined;
 };
 
 /**
@@ -619,6 +626,11 @@ export enum OrdersReason {
    * @generated from enum value: ORDER_VOID = 2;
    */
   ORDER_VOID = 2,
+
+  /**
+   * @generated from enum value: ORDER_EXPIRED = 3;
+   */
+  ORDER_EXPIRED = 3,
 }
 
 /**

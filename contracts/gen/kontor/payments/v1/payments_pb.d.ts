@@ -177,6 +177,13 @@ export declare type Payment = Message<"kontor.payments.v1.Payment"> & {
    * @generated from field: google.protobuf.Timestamp updated_at = 13;
    */
   updatedAt?: Timestamp | undefined;
+
+  /**
+   * From then on no attempt begins or is continued; it is closed with its order.
+   *
+   * @generated from field: google.protobuf.Timestamp expires_at = 14;
+   */
+  expiresAt?: Timestamp | undefined;
 };
 
 /**
@@ -388,6 +395,13 @@ export declare type OpenPaymentRequest = Message<"kontor.payments.v1.OpenPayment
    * @generated from field: string secret = 5;
    */
   secret: string;
+
+  /**
+   * From then on nobody can begin to pay it.
+   *
+   * @generated from field: google.protobuf.Timestamp expires_at = 6;
+   */
+  expiresAt?: Timestamp | undefined;
 };
 
 /**
@@ -563,7 +577,7 @@ export enum PaymentsReason {
   PAYMENTS_REASON_UNSPECIFIED = 0,
 
   /**
-   * details: { "status" }
+   * details: { "status" }, and "expiresAt" when the time to pay is over
    *
    * @generated from enum value: PAYMENT_STATE = 1;
    */
