@@ -1,4 +1,5 @@
 import { isCurrency } from "@kontor/contracts/money.ts";
+import { emailAddress } from "./email-address.ts";
 
 /** A format of the rules: how it is checked, the message when a text does not have it, and the same in JSON Schema's keywords. */
 export interface Format {
@@ -38,11 +39,13 @@ const languagePattern = "^[A-Za-z]{2,3}(-[A-Za-z]{4})?(-([A-Za-z]{2}|[0-9]{3}))?
 const uuidPattern = "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$";
 const decimalPattern = "^-?[0-9]+(\\.[0-9]+)?$";
 
+/** In the form in which it is used: the blanks around it are not part of it, and its domain may be an international one. */
 function isEmail(text: string): boolean {
-  const at = text.lastIndexOf("@");
-  if (text.length > 254 || at < 1 || at > 64) return false;
-  const domain = text.slice(at + 1);
-  return local.test(text.slice(0, at)) && host.test(domain) && !/(^|\.)-|-(\.|$)/.test(domain);
+  const { written } = emailAddress(text);
+  const at = written.lastIndexOf("@");
+  if (written.length > 254 || at < 1 || at > 64) return false;
+  const domain = written.slice(at + 1);
+  return local.test(written.slice(0, at)) && host.test(domain) && !/(^|\.)-|-(\.|$)/.test(domain);
 }
 
 /** A format that is a pattern; a longer text than `lengthMax` is not searched. */
