@@ -52,6 +52,6 @@ async function expiredToken(shop: ShopProcess, claims: Part): Promise<string> {
     const clock = new ManualClock(new Date(Date.now() - 3_600_000));
     const tokens = createAccessTokens({ database: app.databases.get("identity")!, clock, secrets });
     await tokens.start();
-    return tokens.sign({ account: String(claims["sub"]), session: String(claims["sid"]), roles: ["admin"], verified: true });
+    return tokens.sign({ account: String(claims["sub"]), session: String(claims["sid"]), roles: ["admin"], verified: true }, clock.now());
   });
 }

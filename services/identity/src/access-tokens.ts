@@ -19,7 +19,8 @@ export interface TokenClaims {
 export interface AccessTokens {
   /** Loads the keys; makes the first one. Throws when they were sealed with another master key. */
   start(): Promise<void>;
-  sign(claims: TokenClaims): Promise<string>;
+  /** A token that was issued at this time: the same claims again for the same time. */
+  sign(claims: TokenClaims, at: Date): Promise<string>;
   publicKeys(): readonly Omit<Jwk, "$typeName" | "$unknown">[];
 }
 
@@ -48,9 +49,9 @@ export function createAccessTokens({
       const { kid, sealed_private_key } = rows[0]!;
       signing = { kid, key: await importPKCS8(opened(secrets, sealed_private_key), "ES256") };
     },
-    sign: ({ account, session, roles, verified }) => {
+    sign: ({ account, session, roles, verified }, at) => {
       if (signing === undefined) throw new Error("the signing keys are not loaded");
-      const issuedAt = Math.floor(clock.now().getTime() / 1000);
+      const issuedAt = Math.floor(at.getTime() / 1000);
       return new SignJWT({ sid: session, roles: [...roles], ver: verified })
         .setProtectedHeader({ alg: "ES256", typ: "at+jwt", kid: signing.kid })
         .setIssuer("kontor")

@@ -5,7 +5,9 @@ import { AccountSchema, AccountStatus } from "@kontor/contracts/gen/kontor/ident
 import type { Account } from "@kontor/contracts/gen/kontor/identity/v1/identity_pb.js";
 import { createLookup } from "@kontor/platform/batch/lookup.ts";
 import type { Call } from "@kontor/platform/call/call.ts";
-import type { Queries, Reads } from "@kontor/platform/database/database.ts";
+import { emailAddress } from "@kontor/platform/contract/email-address.ts";
+import type { EmailKey } from "@kontor/platform/contract/email-address.ts";
+import type { Queries, Reads, Transaction } from "@kontor/platform/database/database.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 
@@ -22,23 +24,14 @@ export interface AccountRecord {
 
 const columns = sql`id, version, email, name, password_hash as "passwordHash", status, roles, created_at as "createdAt"`;
 
-/** What makes two addresses one account: the same letters in any case. */
-function emailKey(email: string): string {
-  return email.trim().toLowerCase();
-}
-
 /** Replaces an address where the address itself must not appear, as in a cache's key. */
-export function emailDigest(email: string): string {
-  return hash("sha256", emailKey(email), "base64url");
+export function emailDigest(key: EmailKey): string {
+  return hash("sha256", key, "base64url");
 }
 
-export function findAccountByEmail(queries: Queries, email: string): Promise<AccountRecord | undefined> {
-  return queries.maybe<AccountRecord>(sql`select ${columns} from accounts where email_key = ${emailKey(email)}`);
-}
-
-/** The same, locked until the transaction ends. */
-export function lockAccountByEmail(queries: Queries, email: string): Promise<AccountRecord | undefined> {
-  return queries.maybe<AccountRecord>(sql`select ${columns} from accounts where email_key = ${emailKey(email)} for no key update`);
+/** The account with an address: a verified one, because there are no others. */
+export function findAccountByEmail(queries: Queries, key: EmailKey): Promise<AccountRecord | undefined> {
+  return queries.maybe<AccountRecord>(sql`select ${columns} from accounts where email_key = ${key} and status = 'VERIFIED'`);
 }
 
 /** Refuses with NOT_FOUND. */
@@ -60,18 +53,21 @@ function present(account: AccountRecord | undefined): AccountRecord {
   return account;
 }
 
-/** Gives false when the address is taken. */
-export async function insertAccount(queries: Queries, account: AccountRecord): Promise<boolean> {
-  const inserted = await queries.run(
+/** Gives false when an account has the address. */
+export async function insertAccount(tx: Transaction, account: AccountRecord): Promise<boolean> {
+  const { key } = emailAddress(account.email);
+  // Of a process of the version before, which stores registrations here.
+  await tx.run(sql`delete from accounts where email_key = ${key} and status = 'UNVERIFIED'`);
+  const inserted = await tx.run(
     sql`insert into accounts (id, version, email, email_key, name, password_hash, status, roles, created_at, updated_at)
-      values (${account.id}, ${account.version}, ${account.email}, ${emailKey(account.email)}, ${account.name}, ${account.passwordHash}, ${account.status},
+      values (${account.id}, ${account.version}, ${account.email}, ${key}, ${account.name}, ${account.passwordHash}, ${account.status},
         ${account.roles}, ${account.createdAt}, ${account.createdAt})
       on conflict (email_key) do nothing`,
   );
   return inserted === 1;
 }
 
-export function accountMessage({ id, version, email, name, status, roles, createdAt }: AccountRecord): Account {
+export function accountMessage({ id, version, email, name, status, roles, createdAt }: Omit<AccountRecord, "passwordHash">): Account {
   return create(AccountSchema, {
     id,
     version,

@@ -40,7 +40,7 @@ describe("identity: sessions that have ended", { concurrency: 4 }, () => {
   it("ID-05: each way of ending one is announced after its commit and before the response, for no longer than its newest token lives", async () => {
     const app = await open();
     const { client, clock, announced, cache } = app;
-    const { id } = await app.register("ann@shop.example");
+    const { id } = await app.join("ann@shop.example");
     const [one, two, three] = [
       await app.signIn("ann@shop.example"),
       await app.signIn("ann@shop.example"),
@@ -69,7 +69,7 @@ describe("identity: sessions that have ended", { concurrency: 4 }, () => {
 
   it("ID-05: what was not ended is not announced: another's session, a session that is refreshed, an id that is none", async () => {
     const { announced, client, refresh, ...app } = await open();
-    const [ann, bo] = [await app.register("ann@shop.example"), await app.register("bo@shop.example")];
+    const [ann, bo] = [await app.join("ann@shop.example"), await app.join("bo@shop.example")];
     const own = await app.signIn("ann@shop.example");
     await client.deleteSession({ session: own.session }, edgeCall({ id: bo.id }));
     await refresh(own.refreshToken);
@@ -80,7 +80,7 @@ describe("identity: sessions that have ended", { concurrency: 4 }, () => {
 
   it("ID-05: one that has ended before is announced again, because the process that ended it may have crashed before that", async () => {
     const { announced, client, ...app } = await open();
-    const { id } = await app.register("ann@shop.example");
+    const { id } = await app.join("ann@shop.example");
     const { session } = await app.signIn("ann@shop.example");
     await Promise.all([1, 2].map(() => client.logout({}, edgeCall({ id, session }))));
     assert.deepEqual(
@@ -94,7 +94,7 @@ describe("identity: sessions that have ended", { concurrency: 4 }, () => {
 
   it("ID-05: the gateway reads which sessions are live, and no client can", async () => {
     const { edge, client, clock, ...app } = await open();
-    const { id } = await app.register("ann@shop.example");
+    const { id } = await app.join("ann@shop.example");
     const [one, two] = [await app.signIn("ann@shop.example"), await app.signIn("ann@shop.example")];
     await client.logout({}, edgeCall({ id, session: two.session }));
     const check = async () => (await edge.checkSessions({ sessions: [one.session, two.session, "ses_none"] }, edgeCall())).live;
@@ -108,7 +108,7 @@ describe("identity: sessions that have ended", { concurrency: 4 }, () => {
 
   it("ID-06: sessions survive a restart: another process on the same database lists them, ends them and announces that", async () => {
     const app = await open();
-    const { id } = await app.register("ann@shop.example");
+    const { id } = await app.join("ann@shop.example");
     const [one, two] = [await app.signIn("ann@shop.example"), await app.signIn("ann@shop.example")];
     const cache = createMemoryCache({ maxEntries: 100 });
     const next = await secondIdentity(app, { cache });

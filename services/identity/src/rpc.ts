@@ -8,9 +8,13 @@ import type { AccessTokens } from "./access-tokens.ts";
 import { accountLookup, accountMessage, readAccount } from "./account-store.ts";
 import type { AccountRecord } from "./account-store.ts";
 import type { Passwords } from "./passwords.ts";
-import { register, resendVerification, verificationMail, verifyEmail } from "./register.ts";
+import { changePassword } from "./change-password.ts";
+import { createAccount, register, resendVerification } from "./register.ts";
+import { showResetPage, submitResetPage } from "./reset-page.ts";
+import { confirmReset, resetMail, resetPassword } from "./reset-password.ts";
 import type { Secrets } from "./secrets.ts";
 import { announceEnded } from "./ended-sessions.ts";
+import { verificationMail, verifyEmail } from "./verify-email.ts";
 import { checkSessions, endSession, liveSessions, login, refresh } from "./sessions.ts";
 
 type Needs = ServiceContext & { readonly secrets: Secrets; readonly passwords: Passwords; readonly accessTokens: AccessTokens };
@@ -20,6 +24,7 @@ export function identityRoute(context: Needs): Route {
   const own = readYourWrites(context);
   const needs = { ...context, announceEnded: announceEnded(context), own };
   const signUp = register(needs);
+  const make = createAccount(needs);
   const verify = verifyEmail(needs);
   const resend = resendVerification(needs);
   const mailOf = verificationMail(needs);
@@ -28,17 +33,24 @@ export function identityRoute(context: Needs): Route {
   const endOne = endSession(needs);
   const live = liveSessions(needs);
   const check = checkSessions(needs);
+  const change = changePassword(needs);
+  const resetting = resetPassword(needs);
+  const confirm = confirmReset(needs);
+  const linkOf = resetMail(needs);
+  const show = showResetPage(needs);
+  const submit = submitResetPage(needs);
   const find = accountLookup(database);
-  const contact = ({ id, email, name }: AccountRecord) => ({ account: id, email, name });
+  const pageOf = (text: string) => ({ contentType: "text/html; charset=utf-8", body: Buffer.from(text) });
+  const contact = ({ id, email, name }: Pick<AccountRecord, "id" | "email" | "name">) => ({ account: id, email, name });
 
   return implement(IdentityService, {
-    register: async ({ email, password, name }, call) => accountMessage(await signUp({ email, password, name }, call)),
+    register: async (request, call) => accountMessage(await signUp(request, call)),
     verifyEmail: async (request, call) => {
       const account = await verify(request, call);
       await own.written(account.id);
       return accountMessage(account);
     },
-    resendVerification: async ({ email }, call) => ({ nextAt: timestampFromDate(await resend(email, call)) }),
+    resendVerification: async (request, call) => ({ nextAt: timestampFromDate(await resend(request, call)) }),
     login: signIn,
     refreshToken: ({ refreshToken }, call) => renew(refreshToken, call),
     logout: async (_, call) => {
@@ -47,6 +59,18 @@ export function identityRoute(context: Needs): Route {
       await own.written(id);
       return {};
     },
+    changePassword: async (request, call) => {
+      await change(request, call);
+      await own.written(call.signedIn().id);
+      return {};
+    },
+    resetPassword: async ({ email }, call) => ({ nextAt: timestampFromDate(await resetting(email, call)) }),
+    confirmPasswordReset: async (request, call) => {
+      await confirm(request, call);
+      return {};
+    },
+    showResetPage: async ({ token }) => pageOf(await show(token)),
+    submitResetPage: async ({ token, body }, call) => pageOf(await submit(token, body, call)),
     getMe: async (_, call) => {
       const { id } = call.signedIn();
       return accountMessage(await readAccount(await own.reads(id), id));
@@ -71,11 +95,15 @@ export function identityRoute(context: Needs): Route {
     },
     getJwks: async () => ({ keys: [...accessTokens.publicKeys()] }),
     checkSessions: async ({ sessions }) => ({ live: await check(sessions) }),
-    createAccount: async ({ email, password, name, roles }, call) => accountMessage(await signUp({ email, password, name, roles }, call)),
+    createAccount: async (request, call) => accountMessage(await make(request, call)),
     getContact: async ({ account }, call) => contact(await find(account, call)),
     getVerificationMail: async ({ verification }) => {
-      const { account, code, expiresAt } = await mailOf(verification);
-      return { contact: contact(account), code, expiresAt: timestampFromDate(expiresAt) };
+      const { to, expiresAt, ...secret } = await mailOf(verification);
+      return { contact: contact(to), expiresAt: timestampFromDate(expiresAt), ...secret };
+    },
+    getPasswordResetMail: async ({ reset }) => {
+      const { to, token, expiresAt } = await linkOf(reset);
+      return { contact: contact(to), token, expiresAt: timestampFromDate(expiresAt) };
     },
   });
 }

@@ -7,6 +7,8 @@ export interface Secrets {
   /** The code of a verification, `ABCDE-FGHJK` (50 bits; five tries make guessing it hopeless). */
   verificationCode(verification: string): string;
   isVerificationCode(verification: string, code: string): boolean;
+  /** The token of the link that resets a password (256 bits). */
+  resetToken(reset: string): string;
   /** The refresh token of a session's generation. */
   refreshToken(session: string, generation: number): string;
   /** The session and generation of a token of ours; undefined for anything else. */
@@ -20,6 +22,7 @@ export function createSecrets(masterKey: Uint8Array): Secrets {
   const key = (purpose: string) => Buffer.from(hkdfSync("sha256", masterKey, "", `kontor identity ${purpose}`, 32));
   const codeKey = key("verification code");
   const refreshKey = key("refresh token");
+  const resetKey = key("password reset");
   const sealKey = key("seal");
   const mac = (secret: Buffer, text: string) => createHmac("sha256", secret).update(text).digest();
 
@@ -35,6 +38,7 @@ export function createSecrets(masterKey: Uint8Array): Secrets {
       return `${code.slice(0, 5)}-${code.slice(5)}`;
     },
     isVerificationCode: (verification, code) => equal(rawCode(verification), plainCode(code)),
+    resetToken: (reset) => mac(resetKey, reset).toString("base64url"),
     refreshToken: (session, generation) => {
       const body = `${session}.${generation}`;
       return `${body}.${refreshMac(body)}`;

@@ -1,14 +1,15 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { sql } from "@kontor/platform/database/sql.ts";
+import { decodeJwt } from "jose";
 import { edgeCall, openIdentity, refusalOf, refusalsAmong, secondIdentity } from "./test-identity.ts";
 
 const dayMs = 24 * 3_600_000;
 
 describe("identity: sign-in", { concurrency: 4 }, () => {
   it("ID-02, S9: a wrong password and an unknown account are refused in the same words, and both after ten tries", async () => {
-    const { register, login } = await openIdentity();
-    await register("ann@shop.example");
+    const { join, login } = await openIdentity();
+    await join("ann@shop.example");
     const refused = async (email: string) => {
       const refusals = [];
       for (let nth = 0; nth < 11; nth++) {
@@ -29,8 +30,8 @@ describe("identity: sign-in", { concurrency: 4 }, () => {
   });
 
   it("S9: of twenty guesses at the same time ten are checked, and a successful sign-in resets the count", async () => {
-    const { register, login } = await openIdentity();
-    await register("bo@shop.example");
+    const { join, login } = await openIdentity();
+    await join("bo@shop.example");
     for (let nth = 0; nth < 9; nth++) await refusalOf(login("bo@shop.example", "a guess at it"));
     await login(" BO@shop.example ");
     const guesses = await Promise.all(Array.from({ length: 20 }, () => refusalOf(login("bo@shop.example", "a guess at it"))));
@@ -39,18 +40,19 @@ describe("identity: sign-in", { concurrency: 4 }, () => {
   });
 
   it("ID-02: a password is the same however its letters were put together", async () => {
-    const { register, login } = await openIdentity();
-    await register("cy@shop.example", "Caf\u00e9 au lait");
+    const { join, login } = await openIdentity();
+    await join("cy@shop.example", "Caf\u00e9 au lait");
     await login("cy@shop.example", "Cafe\u0301 au lait");
     assert.equal((await refusalOf(login("cy@shop.example", "Cafe au lait"))).reason, "CREDENTIALS_WRONG");
   });
 
   it("ID-04, S8: a refresh token works once; used again it is refused and ends its session, and no other", async () => {
-    const { register, login, refresh, hosted, client } = await openIdentity();
-    const { id } = await register("di@shop.example");
+    const { join, login, refresh, hosted, client, clock } = await openIdentity();
+    const { id } = await join("di@shop.example");
     const [stolen, other] = [await login("di@shop.example"), await login("di@shop.example")];
     const second = await refresh(stolen.refreshToken);
     const third = await refresh(second.refreshToken);
+    clock.advance(10_000);
     assert.equal(new Set([stolen.refreshToken, second.refreshToken, third.refreshToken]).size, 3);
     const reused = await refusalOf(refresh(second.refreshToken));
     assert.deepEqual([reused.reason, reused.code], ["REFRESH_TOKEN_INVALID", "unauthenticated"]);
@@ -67,8 +69,8 @@ describe("identity: sign-in", { concurrency: 4 }, () => {
   });
 
   it("ID-04: a token that was replaced long ago ends the session too", async () => {
-    const { register, login, refresh } = await openIdentity();
-    await register("ed@shop.example");
+    const { join, login, refresh } = await openIdentity();
+    await join("ed@shop.example");
     const first = await login("ed@shop.example");
     let last = first;
     for (let nth = 0; nth < 3; nth++) last = await refresh(last.refreshToken);
@@ -76,9 +78,33 @@ describe("identity: sign-in", { concurrency: 4 }, () => {
     assert.equal((await refusalOf(refresh(last.refreshToken))).reason, "REFRESH_TOKEN_INVALID");
   });
 
+  it("S8: the same token again within ten seconds gets the same tokens, from any process; later, and an older one at once, ends the session", async () => {
+    const app = await openIdentity();
+    const second = await secondIdentity(app);
+    await second.start();
+    await app.join("eve@shop.example");
+    const { refreshToken } = await app.login("eve@shop.example");
+    const first = await app.refresh(refreshToken);
+    app.clock.advance(9_999);
+    const again = await second.client.refreshToken({ refreshToken }, edgeCall());
+    assert.deepEqual(
+      { ...again, accessToken: decodeJwt(again.accessToken) },
+      { ...first, accessToken: decodeJwt(first.accessToken) },
+      "as of the first time",
+    );
+    const next = await app.refresh(again.refreshToken);
+    assert.equal((await refusalOf(app.refresh(refreshToken))).reason, "REFRESH_TOKEN_INVALID");
+    assert.equal((await refusalOf(app.refresh(next.refreshToken))).reason, "REFRESH_TOKEN_INVALID");
+    const other = await app.login("eve@shop.example");
+    await app.refresh(other.refreshToken);
+    app.clock.advance(10_000);
+    assert.equal((await refusalOf(app.refresh(other.refreshToken))).reason, "REFRESH_TOKEN_INVALID");
+    assert.deepEqual(await app.hosted.database.rows(sql`select from sessions`), []);
+  });
+
   it("S8: refreshes at the same time get the same successor, which is good", async () => {
-    const { register, login, refresh, client } = await openIdentity();
-    const { id } = await register("fay@shop.example");
+    const { join, login, refresh, client } = await openIdentity();
+    const { id } = await join("fay@shop.example");
     const { refreshToken } = await login("fay@shop.example");
     const renewed = await Promise.all(Array.from({ length: 5 }, () => refresh(refreshToken)));
     assert.equal(new Set(renewed.map((tokens) => tokens.refreshToken)).size, 1);
@@ -90,7 +116,7 @@ describe("identity: sign-in", { concurrency: 4 }, () => {
     const app = await openIdentity();
     const second = await secondIdentity(app);
     await second.start();
-    await app.register("gil@shop.example");
+    await app.join("gil@shop.example");
     const { refreshToken } = await app.login("gil@shop.example");
     const { database } = app.hosted;
     const [locked, free] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
@@ -113,7 +139,7 @@ describe("identity: sign-in", { concurrency: 4 }, () => {
   it("S8: forged, foreign and broken refresh tokens are refused in the same words and end nothing", async () => {
     const app = await openIdentity();
     const elsewhere = await openIdentity();
-    await Promise.all([app.register("hal@shop.example"), elsewhere.register("hal@shop.example")]);
+    await Promise.all([app.join("hal@shop.example"), elsewhere.join("hal@shop.example")]);
     const { refreshToken, accessToken } = await app.login("hal@shop.example");
     const foreign = await elsewhere.login("hal@shop.example");
     const [session, generation, mac] = refreshToken.split(".") as [string, string, string];
@@ -145,8 +171,8 @@ describe("identity: sign-in", { concurrency: 4 }, () => {
   });
 
   it("ID-04: a session lasts thirty days, however often it is refreshed; then it is swept", async () => {
-    const { register, login, refresh, clock, client, hosted } = await openIdentity();
-    const { id } = await register("ida@shop.example");
+    const { join, login, refresh, clock, client, hosted } = await openIdentity();
+    const { id } = await join("ida@shop.example");
     const { refreshToken } = await login("ida@shop.example");
     clock.advance(30 * dayMs - 1);
     const last = await refresh(refreshToken);
@@ -160,8 +186,8 @@ describe("identity: sign-in", { concurrency: 4 }, () => {
   });
 
   it("S11: logging out ends the session at once and for good, and a second time is fine", async () => {
-    const { register, login, refresh, client } = await openIdentity();
-    const { id } = await register("jon@shop.example");
+    const { join, login, refresh, client } = await openIdentity();
+    const { id } = await join("jon@shop.example");
     const { refreshToken } = await login("jon@shop.example");
     const session = refreshToken.split(".")[0]!;
     await client.logout({}, edgeCall({ id, session }));
@@ -170,8 +196,8 @@ describe("identity: sign-in", { concurrency: 4 }, () => {
   });
 
   it("ID-06, ID-14: sessions are listed and ended by their own account only", async () => {
-    const { register, login, refresh, client, clock } = await openIdentity();
-    const [ann, bo] = [await register("ann@shop.example"), await register("bo@shop.example")];
+    const { join, login, refresh, client, clock } = await openIdentity();
+    const [ann, bo] = [await join("ann@shop.example"), await join("bo@shop.example")];
     const first = await login("ann@shop.example");
     clock.advance(60_000);
     const second = await login("ann@shop.example");

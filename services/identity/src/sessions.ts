@@ -6,6 +6,7 @@ import type { ReadYourWrites } from "@kontor/platform/database/read-your-writes.
 import { sql } from "@kontor/platform/database/sql.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import type { Call } from "@kontor/platform/call/call.ts";
+import { emailAddress } from "@kontor/platform/contract/email-address.ts";
 import type { ServiceContext } from "@kontor/platform/service/service.ts";
 import { accessTokenSeconds } from "./access-tokens.ts";
 import type { AccessTokens, TokenClaims } from "./access-tokens.ts";
@@ -40,6 +41,8 @@ export interface SessionRecord {
   readonly expiresAt: Date;
 }
 
+/** How long a refresh token that was replaced gets what it was replaced by. */
+const graceMs = 10_000;
 const triesMax = 10;
 const triesWindowMs = 900_000;
 const columns = sql`s.id, s.account, s.generation, s.created_at as "createdAt", s.last_used_at as "lastUsedAt", s.expires_at as "expiresAt"`;
@@ -49,7 +52,8 @@ export const login =
   (needs: Needs) =>
   async ({ email, password }: LoginRequest, call: Call): Promise<IssuedTokens> => {
     const { database, events, clock, ids, cache, passwords } = needs;
-    const counter = `login:${emailDigest(email)}`;
+    const { key } = emailAddress(email);
+    const counter = `login:${emailDigest(key)}`;
     const { count, expiresInMs } = await cache.increment(counter, 1, triesWindowMs);
     if (count > triesMax)
       throw refuse({
@@ -58,35 +62,38 @@ export const login =
         message: "Too many attempts; try again later",
         retryAfterMs: expiresInMs,
       });
-    const account = await findAccountByEmail(database, email);
-    if (!(await passwords.matches(account?.passwordHash, password)) || account === undefined)
-      throw refuse({ reason: "CREDENTIALS_WRONG", code: "unauthenticated", message: "The e-mail address or the password is wrong" });
+    const account = await findAccountByEmail(database, key);
+    if (!(await passwords.matches(account?.passwordHash, password)) || account === undefined) throw credentialsWrong();
     await cache.delete(counter);
     const at = clock.now();
     const session = ids.next("ses");
     const started = create(SessionStartedSchema, { session, account: account.id });
     const happened = [{ stream: session, expectedVersion: 0, events: [started] }];
-    await database.run(sql`with
-      recorded as (${events.appendSql(call.with({ user: undefined, caller: account.id }), happened)})
-      insert into sessions (id, account, generation, created_at, last_used_at, expires_at)
-      values (${session}, ${account.id}, 1, ${at}, ${at}, ${new Date(at.getTime() + sessionLifeMs)})`);
+    await database.transaction(async (tx) => {
+      // A password that is being changed, which ends the sessions, is waited for: none begins by the old one afterwards.
+      const current = await tx.maybe(
+        sql`select from accounts where id = ${account.id} and password_hash = ${account.passwordHash} for share`,
+      );
+      if (current === undefined) throw credentialsWrong();
+      await tx.run(sql`with
+        recorded as (${events.appendSql(call.with({ user: undefined, caller: account.id }), happened)})
+        insert into sessions (id, account, generation, created_at, last_used_at, expires_at)
+        values (${session}, ${account.id}, 1, ${at}, ${at}, ${new Date(at.getTime() + sessionLifeMs)})`);
+    });
     events.wake(happened);
     await needs.own.written(account.id);
-    return issue(needs, { ...claimsOf(account), session }, 1);
+    return issue(needs, { ...claimsOf(account), session }, { generation: 1, at });
   };
 
 /**
- * Gives new tokens for the newest refresh token of a session. An older one ends the session, because somebody else may have the newer one;
- * except for a request that was on its way when the newer one was made: two at a time get the same. Refuses with REFRESH_TOKEN_INVALID.
+ * Gives new tokens for the newest refresh token of a session. The one before gets the same again for ten seconds, because a response may have been
+ * lost, or two requests of a device crossed; what that token holds is all that is known of the device. Later, or an older one, ends the session,
+ * because somebody else may have the newer one. Refuses with REFRESH_TOKEN_INVALID.
  */
-export const refresh = (needs: Needs): ((token: string, call: Call) => Promise<IssuedTokens>) => {
-  const underWay = new Map<string, Promise<IssuedTokens>>();
-  return (token, call) => {
-    let tokens = underWay.get(token);
-    if (tokens === undefined) underWay.set(token, (tokens = renew(needs, token, call).finally(() => underWay.delete(token))));
-    return tokens;
-  };
-};
+export const refresh =
+  (needs: Needs) =>
+  (token: string, call: Call): Promise<IssuedTokens> =>
+    renew(needs, token, call);
 
 async function renew(needs: Needs, token: string, call: Call): Promise<IssuedTokens> {
   const { database, clock, log, secrets, announceEnded } = needs;
@@ -95,18 +102,15 @@ async function renew(needs: Needs, token: string, call: Call): Promise<IssuedTok
   const { session: id, generation } = read;
   const renewed = await database.transaction(async (tx) => {
     const at = clock.now();
-    // `now()` is when this transaction began: the token was replaced, by another process, while it waited for the row.
-    const session = await tx.maybe<
-      Pick<SessionRecord, "account" | "generation" | "lastUsedAt" | "expiresAt"> & ClaimsRow & { readonly overtaken: boolean }
-    >(
-      sql`select s.account, s.generation, s.last_used_at as "lastUsedAt", s.expires_at as "expiresAt", s.rotated_at >= now() as overtaken,
-        a.roles, a.status
-        from sessions s join accounts a on a.id = s.account where s.id = ${id} for no key update of s`,
+    const session = await tx.maybe<Pick<SessionRecord, "account" | "generation" | "lastUsedAt" | "expiresAt"> & ClaimsRow>(
+      sql`select s.account, s.generation, s.last_used_at as "lastUsedAt", s.expires_at as "expiresAt", a.roles, a.status
+        from sessions s join accounts a on a.id = s.account and a.status = 'VERIFIED' where s.id = ${id} for no key update of s`,
     );
     if (session === undefined || session.expiresAt <= at) return undefined;
-    const { account, generation: newest, overtaken } = session;
+    const { account, generation: newest, lastUsedAt } = session;
     const claims = { ...claimsOf({ ...session, id: account }), session: id };
-    if (generation === newest - 1 && overtaken) return { claims, generation: newest };
+    // As of then: the end of a session is announced for as long as tokens issued at its last use live.
+    if (generation === newest - 1 && at.getTime() - lastUsedAt.getTime() < graceMs) return { claims, generation: newest, at: lastUsedAt };
     if (generation !== newest) {
       await end(needs, tx, { id, account }, "REFRESH_TOKEN_REUSED", call);
       log.warn({ call, session: id, account }, "a refresh token was used twice; its session is ended");
@@ -115,7 +119,7 @@ async function renew(needs: Needs, token: string, call: Call): Promise<IssuedTok
     await tx.run(
       sql`update sessions set generation = ${newest + 1}, rotated_at = clock_timestamp(), last_used_at = ${at} where id = ${id}`,
     );
-    return { claims, generation: newest + 1 };
+    return { claims, generation: newest + 1, at };
   });
   if (renewed === undefined) throw refreshTokenInvalid();
   if (!("claims" in renewed)) {
@@ -123,7 +127,7 @@ async function renew(needs: Needs, token: string, call: Call): Promise<IssuedTok
     throw refreshTokenInvalid();
   }
   await needs.own.written(renewed.claims.account);
-  return issue(needs, renewed.claims, renewed.generation);
+  return issue(needs, renewed.claims, renewed);
 }
 
 /**
@@ -175,20 +179,53 @@ async function end(
   ]);
 }
 
+export type EndedSession = Pick<SessionRecord, "id" | "lastUsedAt">;
+
+/** Ends an account's sessions but for one, and gives those that ended, to be announced after the commit. */
+export async function endSessions(
+  { events }: Pick<Needs, "events">,
+  tx: Transaction,
+  { account, keeps = "" }: { readonly account: string; readonly keeps?: string },
+  call: Call,
+): Promise<readonly EndedSession[]> {
+  const ended = await tx.rows<EndedSession>(
+    sql`delete from sessions where account = ${account} and id <> ${keeps} returning id, last_used_at as "lastUsedAt"`,
+  );
+  if (ended.length > 0)
+    await events.append(
+      tx,
+      call,
+      ended.map(({ id: session }) => ({
+        stream: session,
+        expectedVersion: 1,
+        events: [create(SessionEndedSchema, { session, account, cause: "PASSWORD_CHANGED" })],
+      })),
+    );
+  return ended;
+}
+
 type ClaimsRow = Pick<AccountRecord, "roles" | "status">;
 
 function claimsOf({ id, roles, status }: ClaimsRow & Pick<AccountRecord, "id">): Omit<TokenClaims, "session"> {
   return { account: id, roles, verified: status === "VERIFIED" };
 }
 
-async function issue({ secrets, accessTokens }: Needs, claims: TokenClaims, generation: number): Promise<IssuedTokens> {
-  const accessToken = await accessTokens.sign(claims);
+/** The tokens of a generation that began at a time: the same again, whenever they are issued. */
+async function issue(
+  { secrets, accessTokens }: Needs,
+  claims: TokenClaims,
+  { generation, at }: { readonly generation: number; readonly at: Date },
+): Promise<IssuedTokens> {
   return {
-    accessToken,
+    accessToken: await accessTokens.sign(claims, at),
     refreshToken: secrets.refreshToken(claims.session, generation),
     expiresIn: accessTokenSeconds,
     tokenType: "Bearer",
   };
+}
+
+function credentialsWrong(): Error {
+  return refuse({ reason: "CREDENTIALS_WRONG", code: "unauthenticated", message: "The e-mail address or the password is wrong" });
 }
 
 function refreshTokenInvalid(): Error {

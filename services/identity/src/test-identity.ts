@@ -17,6 +17,7 @@ import type { InstallationConfig } from "@kontor/platform/service/service.ts";
 import type { Logger } from "@kontor/platform/telemetry/logger.ts";
 import { openTestServices, testCall } from "@kontor/platform/testing/test-services.ts";
 import type { TestServices } from "@kontor/platform/testing/test-services.ts";
+import { createSecrets } from "./secrets.ts";
 import { identity } from "./service.ts";
 
 /** The identity service with helpers of its tests, and the cache that it shares with the gateways. */
@@ -24,6 +25,14 @@ export async function openIdentity({ cache = createMemoryCache({ maxEntries: 1_0
   const app = await openTestServices({ services: [identity], registry: contracts, cache });
   const hosted = app.services.get("identity")!;
   const client = app.clients.of("identity", IdentityService);
+  const secrets = createSecrets(app.config.masterKey);
+  const verificationsOf = async (account: string): Promise<string[]> =>
+    (await hosted.log.history(hosted.database, account)).flatMap((event) =>
+      isEvent(event, VerificationRequestedSchema) ? [event.data.verification] : [],
+    );
+  /** The codes of a registration's mails, oldest first. */
+  const codesOf = async (account: string): Promise<string[]> =>
+    (await verificationsOf(account)).map((verification) => secrets.verificationCode(verification));
   return {
     ...app,
     cache,
@@ -33,13 +42,18 @@ export async function openIdentity({ cache = createMemoryCache({ maxEntries: 1_0
     register: (email: string, password = "a good password", name = "Ann Lee") => client.register({ email, password, name }, edgeCall()),
     login: (email: string, password = "a good password") => client.login({ email, password }, edgeCall()),
     refresh: (refreshToken: string) => client.refreshToken({ refreshToken }, edgeCall()),
-    /** The codes of an account's mails, oldest first. */
-    codesOf: async (account: string): Promise<string[]> => {
-      const codes: string[] = [];
-      for (const event of await hosted.log.history(hosted.database, account))
-        if (isEvent(event, VerificationRequestedSchema))
-          codes.push((await client.getVerificationMail({ verification: event.data.verification }, testCall())).code);
-      return codes;
+    codesOf,
+    /** What the newest mail of a registration says. */
+    mailOf: async (account: string) => client.getVerificationMail({ verification: (await verificationsOf(account)).at(-1)! }, testCall()),
+    /** The tokens of the links that were asked for, oldest first. */
+    resetsOf: async (): Promise<string[]> => {
+      const rows = await hosted.database.rows<{ id: string }>(sql`select id from password_resets where id like 'rst%' order by id`);
+      return rows.map(({ id }) => secrets.resetToken(id));
+    },
+    /** Registers and verifies: an account. */
+    join: async (email: string, password = "a good password", name = "Ann Lee") => {
+      const { id } = await client.register({ email, password, name }, edgeCall());
+      return client.verifyEmail({ email, code: (await codesOf(id)).at(-1)! }, edgeCall());
     },
     /** Everything that the database holds, as text. */
     dump: () => dumpOf(hosted),

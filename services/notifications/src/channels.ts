@@ -1,4 +1,4 @@
-import { VerificationRequestedSchema } from "@kontor/contracts/gen/kontor/identity/v1/events_pb.js";
+import { PasswordResetRequestedSchema, VerificationRequestedSchema } from "@kontor/contracts/gen/kontor/identity/v1/events_pb.js";
 import { SendNotificationSchema } from "@kontor/contracts/gen/kontor/notifications/v1/notifications_pb.js";
 import {
   OrderCancelledSchema,
@@ -9,11 +9,11 @@ import {
 import { PaymentRefundedSchema } from "@kontor/contracts/gen/kontor/payments/v1/events_pb.js";
 import type { DeclaredQueue, DeclaredSubscription } from "@kontor/platform/service/service.ts";
 
-/** Registrations, which need a code. */
+/** Registrations, which need a code, and passwords to be reset, which need a link. */
 export const identityEvents = {
   name: "notifications.identity",
   publisher: "identity",
-  schemas: [VerificationRequestedSchema],
+  schemas: [VerificationRequestedSchema, PasswordResetRequestedSchema],
 } as const satisfies DeclaredSubscription;
 
 /** What happens to orders that their customers are notified of. */

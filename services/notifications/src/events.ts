@@ -1,3 +1,4 @@
+import { PasswordResetRequestedSchema } from "@kontor/contracts/gen/kontor/identity/v1/events_pb.js";
 import { OrderCancelledSchema, OrderPaidSchema, OrderReminderDueSchema } from "@kontor/contracts/gen/kontor/orders/v1/events_pb.js";
 import { isEvent, subscription } from "@kontor/platform/events/events.ts";
 import type { Subscription } from "@kontor/platform/events/events.ts";
@@ -18,7 +19,12 @@ export function notificationSubscriptions(needs: Pick<ServiceContext, "tasks" | 
         notify(
           needs,
           tx,
-          events.map((event) => ({ event, kind: "VERIFICATION", account: event.data.account, subject: event.data.verification })),
+          events.map((event): Notice =>
+            isEvent(event, PasswordResetRequestedSchema)
+              ? // Whose it is, if anybody's, is found out when it is sent.
+                { event, kind: "PASSWORD_RESET", account: "", subject: event.data.reset }
+              : { event, kind: "VERIFICATION", account: event.data.account, subject: event.data.verification },
+          ),
         ),
     }),
     subscription({

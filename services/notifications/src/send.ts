@@ -1,4 +1,3 @@
-import { timestampDate } from "@bufbuild/protobuf/wkt";
 import type { IdentityService } from "@kontor/contracts/gen/kontor/identity/v1/identity_pb.js";
 import { NotificationKind } from "@kontor/contracts/gen/kontor/notifications/v1/notifications_pb.js";
 import type { SendNotification } from "@kontor/contracts/gen/kontor/notifications/v1/notifications_pb.js";
@@ -11,10 +10,10 @@ import type { Call } from "@kontor/platform/call/call.ts";
 import type { Client } from "@kontor/platform/rpc/rpc.ts";
 import type { ServiceContext } from "@kontor/platform/service/service.ts";
 import type { Task, TaskResult } from "@kontor/platform/tasks/tasks.ts";
+import { registrationMail, resetMail } from "./identity-mails.ts";
+import type { WrittenMail } from "./identity-mails.ts";
 import type { NotificationsSettings } from "./settings.ts";
 import { cancellationMail, confirmationMail, refundMail, reminderMail, shippingMail } from "./templates/order-mails.ts";
-import type { Words } from "./templates/layout.ts";
-import { verificationMail } from "./templates/verification.ts";
 
 type Needs = Pick<ServiceContext<NotificationsSettings>, "mail" | "config" | "settings" | "clock"> & {
   readonly identity: Client<typeof IdentityService>;
@@ -22,8 +21,8 @@ type Needs = Pick<ServiceContext<NotificationsSettings>, "mail" | "config" | "se
 };
 
 /**
- * Sends one message. Names, addresses and what was ordered are read now, and stored nowhere. A reminder whose order is no longer
- * PENDING is not sent, and its record is deleted.
+ * Sends one message. Names, addresses and what was ordered are read now, and stored nowhere. What is not to be sent any more,
+ * such as a reminder of an order that is no longer PENDING, is not, and its record is deleted.
  */
 export const sendNotification =
   (needs: Needs) =>
@@ -45,13 +44,11 @@ export const noteSent =
     ],
   });
 
-async function write(needs: Needs, payload: SendNotification, call: Call): Promise<{ to: string; words: Words } | undefined> {
+async function write(needs: Needs, payload: SendNotification, call: Call): Promise<WrittenMail | undefined> {
   const { identity, orders, config } = needs;
   const shop = { name: config.shopName, url: config.publicUrl };
-  if (payload.kind === NotificationKind.VERIFICATION) {
-    const { contact, code, expiresAt } = await identity.getVerificationMail({ verification: payload.subject }, call);
-    return { to: contact!.email, words: verificationMail(shop, { name: contact!.name, code, expiresAt: timestampDate(expiresAt!) }) };
-  }
+  if (payload.kind === NotificationKind.VERIFICATION) return registrationMail(identity, shop, payload.subject, call);
+  if (payload.kind === NotificationKind.PASSWORD_RESET) return resetMail(identity, shop, payload.subject, call);
   const [{ email: to, name }, order] = await Promise.all([
     identity.getContact({ account: payload.account }, call),
     orders.describeOrder({ order: payload.subject }, call),

@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import type { Message } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
-import { VerificationRequestedSchema } from "@kontor/contracts/gen/kontor/identity/v1/events_pb.js";
+import { PasswordResetRequestedSchema, VerificationRequestedSchema } from "@kontor/contracts/gen/kontor/identity/v1/events_pb.js";
 import { IdentityService } from "@kontor/contracts/gen/kontor/identity/v1/identity_pb.js";
 import { NotificationsService } from "@kontor/contracts/gen/kontor/notifications/v1/notifications_pb.js";
 import {
@@ -31,7 +31,8 @@ interface Account {
 /** The notifications service among others that are maps with event logs. `mail.failing` makes the mail server fail; `log` gets the errors. */
 export async function openNotifications(options: { readonly log?: Logger } = {}) {
   const accounts = new Map<string, Account>();
-  const verifications = new Map<string, { readonly account: string; readonly code: string }>();
+  const verifications = new Map<string, { readonly account: string; readonly code?: string; readonly resetToken?: string }>();
+  const resets = new Map<string, string>();
   const orders = new Map<string, Order>();
   const mails: Mail[] = [];
   const mail = { failing: undefined as Error | undefined };
@@ -39,9 +40,14 @@ export async function openNotifications(options: { readonly log?: Logger } = {})
   const identity = standIn(IdentityService, {
     getContact: async ({ account }) => contactOf(account),
     getVerificationMail: async ({ verification }) => {
-      const { account, code } = found(verifications.get(verification));
-      return { contact: contactOf(account), code, expiresAt: timestampFromDate(app.clock.now()) };
+      const { account, ...secret } = found(verifications.get(verification));
+      return { contact: contactOf(account), ...secret, expiresAt: timestampFromDate(app.clock.now()) };
     },
+    getPasswordResetMail: async ({ reset }) => ({
+      contact: contactOf(found(resets.get(reset))),
+      token: `token-of-${reset}`,
+      expiresAt: timestampFromDate(app.clock.now()),
+    }),
   });
   const describe = standIn(OrdersService, { describeOrder: async ({ order }) => found(orders.get(order)) });
   const app = await openTestServices({
@@ -109,6 +115,19 @@ export async function openNotifications(options: { readonly log?: Logger } = {})
       const verification = `vrf_${++nth}`;
       verifications.set(verification, { account, code: `CODE${nth}-ABCDE` });
       await happen("identity", { stream: account, event: create(VerificationRequestedSchema, { account, verification }) });
+    },
+    /** Somebody registers with the address of this account, or with one whose mail is over when none is passed. */
+    registerTaken: async (owner?: string): Promise<void> => {
+      const verification = `vrf_${++nth}`;
+      const account = `usr_${++nth}`;
+      if (owner !== undefined) verifications.set(verification, { account: owner, resetToken: `token-of-${verification}` });
+      await happen("identity", { stream: account, event: create(VerificationRequestedSchema, { account, verification }) });
+    },
+    /** Somebody asks for a link for the address of this account, or for one that has none. */
+    resetPassword: async (account?: string): Promise<void> => {
+      const reset = `rst_${++nth}`;
+      if (account !== undefined) resets.set(reset, account);
+      await happen("identity", { stream: reset, event: create(PasswordResetRequestedSchema, { reset }) });
     },
     happen,
     paid: (...paid: readonly Order[]) =>

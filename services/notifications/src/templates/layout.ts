@@ -19,7 +19,7 @@ export function inFrame(
   shop: Shop,
   message: { readonly subject: string; readonly name: string; readonly text: readonly string[]; readonly html: readonly Html[] },
 ): Words {
-  const greeting = `Hello ${oneLine(message.name)},`;
+  const greeting = greetingOf(message.name);
   const page = html`<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>${message.subject}</title></head>
 <body style="margin:0;background:#f4f5f7;font:16px/1.5 system-ui,sans-serif;color:#1c2430">
@@ -66,6 +66,18 @@ ${rows}<tr><td></td><td style="padding:8px 0;border-top:1px solid #d8dce2"><stro
 /** A text of somebody else on one line. */
 export function oneLine(text: string): string {
   return text.replace(/[\s\p{Cc}]+/gu, " ").trim();
+}
+
+/** A scheme, `www.`, or a domain's dot between a letter or digit and two letters, as mail programs look for what to make a link of. */
+const webAddress = /:\/\/|\bwww\.|[\p{L}\p{N}][.\u3002](?:xn--|\p{L}{2})/iu;
+
+/**
+ * How a mail begins. A name that holds a web address is left out: whoever registers with somebody else's e-mail address would have us send that person
+ * a link. NFKC, because mail programs read wide letters and dots as plain ones.
+ */
+function greetingOf(name: string): string {
+  const shown = oneLine(name);
+  return shown === "" || webAddress.test(shown.normalize("NFKC")) ? "Hello," : `Hello ${shown},`;
 }
 
 /** A time as people read it, in UTC. */

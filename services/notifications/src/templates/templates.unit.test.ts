@@ -7,7 +7,7 @@ import fc from "fast-check";
 import { OrderSchema, OrderStatus } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
 import { cancellationMail, confirmationMail, refundMail, reminderMail, shippingMail } from "./order-mails.ts";
 import type { Words } from "./layout.ts";
-import { verificationMail } from "./verification.ts";
+import { addressTakenMail, passwordResetMail, verificationMail } from "./identity-mails.ts";
 
 const { PENDING, PAID, CANCELLED, COMPLETED } = OrderStatus;
 const shop = { name: "Hanse & Söhne", url: "https://shop.example" };
@@ -43,6 +43,8 @@ function mails({ name, title, carrier, tracking }: Strange): Readonly<Record<str
   const paid = { status: PAID };
   return {
     verification: verificationMail(shop, { name, code: "ABCDE-FGHJK", expiresAt: new Date(Date.UTC(2026, 2, 2, 9, 10)) }),
+    "address-taken": addressTakenMail(shop, { name, token: "t0ken_-", expiresAt: new Date(Date.UTC(2026, 2, 2, 10, 0)) }),
+    "password-reset": passwordResetMail(shop, { name, token: "t0ken_-", expiresAt: new Date(Date.UTC(2026, 2, 2, 10, 0)) }),
     confirmation: confirmationMail(shop, { name, order: order([pending, paid]) }),
     reminder: reminderMail(shop, { name, order: order([pending]) }),
     "cancellation-expired": cancellationMail(shop, { name, order: order([pending, { status: CANCELLED, cause: "EXPIRED" }]) }),
@@ -72,15 +74,36 @@ describe("notifications: templates", () => {
     assert.ok(html.includes('href="https://shop.example/pay/pay_1?s=1&#38;t=2"'));
   });
 
+  it("NTF-09, S15: a name that holds a web address is not in the mail, in whatever spelling; other names are", () => {
+    const written = (name: string) => Object.values(mails({ ...plain, name })).flatMap(({ text, html }) => [text, html]);
+    for (const name of [
+      "Win 1000 EUR at https://evil.example/now",
+      "HTTP://evil",
+      "www.evil.example",
+      "evil.example",
+      "Ann evil.example/path Lee",
+      "me@evil.example",
+      "ｅｖｉｌ．ｅｘａｍｐｌｅ",
+      "böse。例え",
+      "evil.xn--p1ai",
+    ])
+      for (const form of written(name)) {
+        assert.match(form, /^Hello,$|<p>Hello,<\/p>/m, name);
+        assert.doesNotMatch(form, /evil|böse|ｅｖｉｌ/i, name);
+      }
+    for (const name of ["Ann Lee", "J. R. R. Tolkien", "J.R.R. Tolkien", "Dr. O'Neil-Smith", "Ann/Bo", "李小龍", "Ann 2.0", "Jr."])
+      for (const form of written(name)) assert.match(form, /Hello \S/, name);
+  });
+
   it("NTF-09, S15: names and titles are text, whatever they contain", () => {
-    const script = "<script>alert('x')</script>\r\nBcc: eve@shop.example";
+    const script = "<script>alert('x')</script>\r\nBcc: eve@shop";
     for (const [kind, { subject, text, html }] of Object.entries(
       mails({ name: script, title: `"><img src=x onerror=alert(1)>`, carrier: "<b>", tracking: "'&'" }),
     )) {
       assert.doesNotMatch(html, /<script|<img|<b>/, kind);
       assert.doesNotMatch(subject, /[\r\n]|script/, kind);
       assert.doesNotMatch(text, /^Bcc/m, kind);
-      assert.ok(html.includes("Hello &#60;script&#62;alert(&#39;x&#39;)&#60;/script&#62; Bcc: eve@shop.example,"), kind);
+      assert.ok(html.includes("Hello &#60;script&#62;alert(&#39;x&#39;)&#60;/script&#62; Bcc: eve@shop,"), kind);
     }
     const markup = (words: Words) => [...words.html.matchAll(/[<>"']/g)].length;
     const usual = Object.values(mails(plain)).map(markup);

@@ -13,7 +13,7 @@ import type { Timestamp } from "@bufbuild/protobuf/wkt";
 export declare const file_kontor_identity_v1_events: GenFile;
 
 /**
- * Stream: the account's id.
+ * The account was made. Stream: the account's id, which its registration has had from the beginning.
  *
  * @generated from message kontor.identity.v1.AccountRegistered
  */
@@ -67,6 +67,52 @@ export declare type VerificationRequested = Message<"kontor.identity.v1.Verifica
  * Use `create(VerificationRequestedSchema)` to create a new message.
  */
 export declare const VerificationRequestedSchema: GenMessage<VerificationRequested>;
+
+/**
+ * A mail about another password is to be sent, if an account has the address. Stream: the reset's id.
+ *
+ * @generated from message kontor.identity.v1.PasswordResetRequested
+ */
+export declare type PasswordResetRequested = Message<"kontor.identity.v1.PasswordResetRequested"> & {
+  /**
+   * @generated from field: string reset = 1;
+   */
+  reset: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp expires_at = 2;
+   */
+  expiresAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message kontor.identity.v1.PasswordResetRequested.
+ * Use `create(PasswordResetRequestedSchema)` to create a new message.
+ */
+export declare const PasswordResetRequestedSchema: GenMessage<PasswordResetRequested>;
+
+/**
+ * @generated from message kontor.identity.v1.AccountPasswordChanged
+ */
+export declare type AccountPasswordChanged = Message<"kontor.identity.v1.AccountPasswordChanged"> & {
+  /**
+   * @generated from field: string account = 1;
+   */
+  account: string;
+
+  /**
+   * "CHANGED" by its owner, "RESET" by a mailed link.
+   *
+   * @generated from field: string cause = 2;
+   */
+  cause: string;
+};
+
+/**
+ * Describes the message kontor.identity.v1.AccountPasswordChanged.
+ * Use `create(AccountPasswordChangedSchema)` to create a new message.
+ */
+export declare const AccountPasswordChangedSchema: GenMessage<AccountPasswordChanged>;
 
 /**
  * @generated from message kontor.identity.v1.AccountVerified
@@ -127,7 +173,7 @@ export declare type SessionEnded = Message<"kontor.identity.v1.SessionEnded"> & 
   account: string;
 
   /**
-   * "LOGOUT", "REVOKED", "REFRESH_TOKEN_REUSED"
+   * "LOGOUT", "REVOKED", "REFRESH_TOKEN_REUSED", "PASSWORD_CHANGED"
    *
    * @generated from field: string cause = 3;
    */

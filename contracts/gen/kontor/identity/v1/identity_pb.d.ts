@@ -104,6 +104,14 @@ export declare type VerifyEmailRequest = Message<"kontor.identity.v1.VerifyEmail
    * @generated from field: string code = 2;
    */
   code: string;
+
+  /**
+   * The id in the response to the registration. When it is sent, only the code of that very registration is accepted: whoever types a code that
+   * somebody else has had mailed does not confirm that person's password.
+   *
+   * @generated from field: string account = 3;
+   */
+  account: string;
 };
 
 /**
@@ -120,6 +128,13 @@ export declare type ResendVerificationRequest = Message<"kontor.identity.v1.Rese
    * @generated from field: string email = 1;
    */
   email: string;
+
+  /**
+   * The id in the response to the registration that the code is for; without it the newest one with this address.
+   *
+   * @generated from field: string account = 2;
+   */
+  account: string;
 };
 
 /**
@@ -235,6 +250,151 @@ export declare type LogoutRequest = Message<"kontor.identity.v1.LogoutRequest"> 
  * Use `create(LogoutRequestSchema)` to create a new message.
  */
 export declare const LogoutRequestSchema: GenMessage<LogoutRequest>;
+
+/**
+ * @generated from message kontor.identity.v1.ChangePasswordRequest
+ */
+export declare type ChangePasswordRequest = Message<"kontor.identity.v1.ChangePasswordRequest"> & {
+  /**
+   * @generated from field: string current_password = 1;
+   */
+  currentPassword: string;
+
+  /**
+   * @generated from field: string new_password = 2;
+   */
+  newPassword: string;
+};
+
+/**
+ * Describes the message kontor.identity.v1.ChangePasswordRequest.
+ * Use `create(ChangePasswordRequestSchema)` to create a new message.
+ */
+export declare const ChangePasswordRequestSchema: GenMessage<ChangePasswordRequest>;
+
+/**
+ * @generated from message kontor.identity.v1.ResetPasswordRequest
+ */
+export declare type ResetPasswordRequest = Message<"kontor.identity.v1.ResetPasswordRequest"> & {
+  /**
+   * @generated from field: string email = 1;
+   */
+  email: string;
+};
+
+/**
+ * Describes the message kontor.identity.v1.ResetPasswordRequest.
+ * Use `create(ResetPasswordRequestSchema)` to create a new message.
+ */
+export declare const ResetPasswordRequestSchema: GenMessage<ResetPasswordRequest>;
+
+/**
+ * The same response whether the address is known or not.
+ *
+ * @generated from message kontor.identity.v1.ResetPasswordResponse
+ */
+export declare type ResetPasswordResponse = Message<"kontor.identity.v1.ResetPasswordResponse"> & {
+  /**
+   * When another mail may be requested.
+   *
+   * @generated from field: google.protobuf.Timestamp next_at = 1;
+   */
+  nextAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message kontor.identity.v1.ResetPasswordResponse.
+ * Use `create(ResetPasswordResponseSchema)` to create a new message.
+ */
+export declare const ResetPasswordResponseSchema: GenMessage<ResetPasswordResponse>;
+
+/**
+ * @generated from message kontor.identity.v1.ConfirmPasswordResetRequest
+ */
+export declare type ConfirmPasswordResetRequest = Message<"kontor.identity.v1.ConfirmPasswordResetRequest"> & {
+  /**
+   * The last part of the mailed link.
+   *
+   * @generated from field: string token = 1;
+   */
+  token: string;
+
+  /**
+   * @generated from field: string password = 2;
+   */
+  password: string;
+};
+
+/**
+ * Describes the message kontor.identity.v1.ConfirmPasswordResetRequest.
+ * Use `create(ConfirmPasswordResetRequestSchema)` to create a new message.
+ */
+export declare const ConfirmPasswordResetRequestSchema: GenMessage<ConfirmPasswordResetRequest>;
+
+/**
+ * @generated from message kontor.identity.v1.ShowResetPageRequest
+ */
+export declare type ShowResetPageRequest = Message<"kontor.identity.v1.ShowResetPageRequest"> & {
+  /**
+   * @generated from field: string token = 1;
+   */
+  token: string;
+};
+
+/**
+ * Describes the message kontor.identity.v1.ShowResetPageRequest.
+ * Use `create(ShowResetPageRequestSchema)` to create a new message.
+ */
+export declare const ShowResetPageRequestSchema: GenMessage<ShowResetPageRequest>;
+
+/**
+ * @generated from message kontor.identity.v1.SubmitResetPageRequest
+ */
+export declare type SubmitResetPageRequest = Message<"kontor.identity.v1.SubmitResetPageRequest"> & {
+  /**
+   * @generated from field: string token = 1;
+   */
+  token: string;
+
+  /**
+   * The form, as a browser sends it.
+   *
+   * @generated from field: bytes body = 2;
+   */
+  body: Uint8Array;
+
+  /**
+   * @generated from field: map<string, string> headers = 3;
+   */
+  headers: { [key: string]: string };
+};
+
+/**
+ * Describes the message kontor.identity.v1.SubmitResetPageRequest.
+ * Use `create(SubmitResetPageRequestSchema)` to create a new message.
+ */
+export declare const SubmitResetPageRequestSchema: GenMessage<SubmitResetPageRequest>;
+
+/**
+ * @generated from message kontor.identity.v1.PageResponse
+ */
+export declare type PageResponse = Message<"kontor.identity.v1.PageResponse"> & {
+  /**
+   * @generated from field: string content_type = 1;
+   */
+  contentType: string;
+
+  /**
+   * @generated from field: bytes body = 2;
+   */
+  body: Uint8Array;
+};
+
+/**
+ * Describes the message kontor.identity.v1.PageResponse.
+ * Use `create(PageResponseSchema)` to create a new message.
+ */
+export declare const PageResponseSchema: GenMessage<PageResponse>;
 
 /**
  * @generated from message kontor.identity.v1.GetMeRequest
@@ -534,7 +694,7 @@ export declare type GetVerificationMailRequest = Message<"kontor.identity.v1.Get
 export declare const GetVerificationMailRequestSchema: GenMessage<GetVerificationMailRequest>;
 
 /**
- * What the verification mail says.
+ * What the verification mail says: the code, or to the owner of an account with this address that somebody tried to register with it.
  *
  * @generated from message kontor.identity.v1.VerificationMail
  */
@@ -553,6 +713,13 @@ export declare type VerificationMail = Message<"kontor.identity.v1.VerificationM
    * @generated from field: google.protobuf.Timestamp expires_at = 3;
    */
   expiresAt?: Timestamp | undefined;
+
+  /**
+   * Instead of the code, where there is an account already: lets its owner choose another password.
+   *
+   * @generated from field: string reset_token = 4;
+   */
+  resetToken: string;
 };
 
 /**
@@ -560,6 +727,50 @@ export declare type VerificationMail = Message<"kontor.identity.v1.VerificationM
  * Use `create(VerificationMailSchema)` to create a new message.
  */
 export declare const VerificationMailSchema: GenMessage<VerificationMail>;
+
+/**
+ * @generated from message kontor.identity.v1.GetPasswordResetMailRequest
+ */
+export declare type GetPasswordResetMailRequest = Message<"kontor.identity.v1.GetPasswordResetMailRequest"> & {
+  /**
+   * @generated from field: string reset = 1;
+   */
+  reset: string;
+};
+
+/**
+ * Describes the message kontor.identity.v1.GetPasswordResetMailRequest.
+ * Use `create(GetPasswordResetMailRequestSchema)` to create a new message.
+ */
+export declare const GetPasswordResetMailRequestSchema: GenMessage<GetPasswordResetMailRequest>;
+
+/**
+ * What the mail to somebody who asked for another password says.
+ *
+ * @generated from message kontor.identity.v1.PasswordResetMail
+ */
+export declare type PasswordResetMail = Message<"kontor.identity.v1.PasswordResetMail"> & {
+  /**
+   * @generated from field: kontor.identity.v1.Contact contact = 1;
+   */
+  contact?: Contact | undefined;
+
+  /**
+   * @generated from field: string token = 2;
+   */
+  token: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp expires_at = 3;
+   */
+  expiresAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message kontor.identity.v1.PasswordResetMail.
+ * Use `create(PasswordResetMailSchema)` to create a new message.
+ */
+export declare const PasswordResetMailSchema: GenMessage<PasswordResetMail>;
 
 /**
  * @generated from enum kontor.identity.v1.AccountStatus
@@ -571,7 +782,7 @@ export enum AccountStatus {
   ACCOUNT_STATUS_UNSPECIFIED = 0,
 
   /**
-   * The e-mail address has not been verified yet.
+   * A registration whose e-mail address has not been verified: it is no account yet, and nobody can sign in.
    *
    * @generated from enum value: UNVERIFIED = 1;
    */
@@ -631,6 +842,21 @@ export enum IdentityReason {
    * @generated from enum value: TOO_MANY_TRIES = 7;
    */
   TOO_MANY_TRIES = 7,
+
+  /**
+   * @generated from enum value: PASSWORD_WRONG = 8;
+   */
+  PASSWORD_WRONG = 8,
+
+  /**
+   * @generated from enum value: RESET_TOKEN_INVALID = 9;
+   */
+  RESET_TOKEN_INVALID = 9,
+
+  /**
+   * @generated from enum value: RESET_TOO_SOON = 10;
+   */
+  RESET_TOO_SOON = 10,
 }
 
 /**
@@ -643,7 +869,9 @@ export declare const IdentityReasonSchema: GenEnum<IdentityReason>;
  */
 export declare const IdentityService: GenService<{
   /**
-   * Makes an account, unverified, and has the verification mail sent.
+   * Registers, and has a code mailed; the account is made when the code is verified, and nobody can sign in before. The response is the same when
+   * the address has an account: its owner gets a mail about that, with a way to another password. At most one mail a minute to an address:
+   * VERIFICATION_TOO_SOON.
    *
    * @generated from rpc kontor.identity.v1.IdentityService.Register
    */
@@ -653,7 +881,8 @@ export declare const IdentityService: GenService<{
     output: typeof AccountSchema;
   },
   /**
-   * Verifies the e-mail address with the code from the mail. A code is valid once, for ten minutes and five attempts.
+   * Makes the account, with the password and the name of the registration that the code was mailed for. A code is valid once, for ten minutes and
+   * five attempts, also when somebody registers with the same address meanwhile; the first one that is verified makes the account.
    *
    * @generated from rpc kontor.identity.v1.IdentityService.VerifyEmail
    */
@@ -663,7 +892,7 @@ export declare const IdentityService: GenService<{
     output: typeof AccountSchema;
   },
   /**
-   * Sends another verification mail, at most one a minute.
+   * Sends another verification mail, at most one a minute. The code before it is not valid any more.
    *
    * @generated from rpc kontor.identity.v1.IdentityService.ResendVerification
    */
@@ -683,7 +912,8 @@ export declare const IdentityService: GenService<{
     output: typeof TokensSchema;
   },
   /**
-   * Gives new tokens for a refresh token. Using one twice ends the session.
+   * Gives new tokens for a refresh token. The same token again within ten seconds gets the same tokens, because a response may have been lost; later it
+   * ends the session, because somebody else may have it.
    *
    * @generated from rpc kontor.identity.v1.IdentityService.RefreshToken
    */
@@ -701,6 +931,57 @@ export declare const IdentityService: GenService<{
     methodKind: "unary";
     input: typeof LogoutRequestSchema;
     output: typeof EmptySchema;
+  },
+  /**
+   * Changes the caller's own password. All other sessions of the account end, and so do links to reset it.
+   *
+   * @generated from rpc kontor.identity.v1.IdentityService.ChangePassword
+   */
+  changePassword: {
+    methodKind: "unary";
+    input: typeof ChangePasswordRequestSchema;
+    output: typeof EmptySchema;
+  },
+  /**
+   * Has a link mailed with which another password can be chosen, once, within an hour. At most one mail a minute to an address: RESET_TOO_SOON. The
+   * response is the same for an address without an account, which gets no mail.
+   *
+   * @generated from rpc kontor.identity.v1.IdentityService.ResetPassword
+   */
+  resetPassword: {
+    methodKind: "unary";
+    input: typeof ResetPasswordRequestSchema;
+    output: typeof ResetPasswordResponseSchema;
+  },
+  /**
+   * Sets the password with the token of a mailed link. All sessions of the account end.
+   *
+   * @generated from rpc kontor.identity.v1.IdentityService.ConfirmPasswordReset
+   */
+  confirmPasswordReset: {
+    methodKind: "unary";
+    input: typeof ConfirmPasswordResetRequestSchema;
+    output: typeof EmptySchema;
+  },
+  /**
+   * Where the mailed link leads: a form for the new password. Opening it uses nothing up, because mail programs open links too.
+   *
+   * @generated from rpc kontor.identity.v1.IdentityService.ShowResetPage
+   */
+  showResetPage: {
+    methodKind: "unary";
+    input: typeof ShowResetPageRequestSchema;
+    output: typeof PageResponseSchema;
+  },
+  /**
+   * Where that form leads; does what ConfirmPasswordReset does, and says so on a page.
+   *
+   * @generated from rpc kontor.identity.v1.IdentityService.SubmitResetPage
+   */
+  submitResetPage: {
+    methodKind: "unary";
+    input: typeof SubmitResetPageRequestSchema;
+    output: typeof PageResponseSchema;
   },
   /**
    * The caller's own account.
@@ -773,7 +1054,7 @@ export declare const IdentityService: GenService<{
     output: typeof ContactSchema;
   },
   /**
-   * Called by the service that sends the verification mail, when it sends.
+   * Called by the service that sends the verification mail, when it sends. NOT_FOUND when there is nothing to send any more.
    *
    * @generated from rpc kontor.identity.v1.IdentityService.GetVerificationMail
    */
@@ -781,6 +1062,17 @@ export declare const IdentityService: GenService<{
     methodKind: "unary";
     input: typeof GetVerificationMailRequestSchema;
     output: typeof VerificationMailSchema;
+  },
+  /**
+   * Called by the service that sends the mail, when it sends. NOT_FOUND when there is nothing to send: no account has the address, or the link was
+   * used.
+   *
+   * @generated from rpc kontor.identity.v1.IdentityService.GetPasswordResetMail
+   */
+  getPasswordResetMail: {
+    methodKind: "unary";
+    input: typeof GetPasswordResetMailRequestSchema;
+    output: typeof PasswordResetMailSchema;
   },
 }>;
 

@@ -131,7 +131,7 @@ export declare type SendNotification = Message<"kontor.notifications.v1.SendNoti
   account: string;
 
   /**
-   * An order's or a verification's id.
+   * The id of an order, a verification or a password reset.
    *
    * @generated from field: string subject = 4;
    */
@@ -196,6 +196,11 @@ export enum NotificationKind {
    * @generated from enum value: REFUND_RECEIPT = 6;
    */
   REFUND_RECEIPT = 6,
+
+  /**
+   * @generated from enum value: PASSWORD_RESET = 7;
+   */
+  PASSWORD_RESET = 7,
 }
 
 /**
