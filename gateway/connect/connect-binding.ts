@@ -14,7 +14,6 @@ import type { Exchange } from "../edge/exchange.ts";
 import { idempotencyKeyOf } from "../edge/idempotency-key.ts";
 import { streamMs } from "../edge/open-streams.ts";
 import type { OpenStreams } from "../edge/open-streams.ts";
-import { invalidToken, isTokenRefusal } from "../edge/problem.ts";
 import type { Responder } from "../edge/responder.ts";
 import type { Target } from "../edge/target.ts";
 import type { Route } from "../route-table.ts";
@@ -76,9 +75,7 @@ export class ConnectBinding {
 
   async #respond(exchange: Exchange, target: Target, { encoding, timeoutMs }: ConnectHead, invocation: Invocation): Promise<void> {
     const reply = await this.#edge.invoke(exchange, target, timeoutMs === undefined ? invocation : { ...invocation, timeoutMs });
-    const { rejectedToken } = invocation.principal;
-    const token = rejectedToken !== undefined && isTokenRefusal(rejectedToken) ? ["WWW-Authenticate", invalidToken] : [];
-    this.#send(exchange, messageResponse(target.contract, encoding, reply), token);
+    this.#send(exchange, messageResponse(target.contract, encoding, reply), []);
   }
 
   async #stream(

@@ -2,6 +2,7 @@ import { refusalIn } from "@kontor/platform/errors/refusal.ts";
 import type { Refusal } from "@kontor/platform/errors/refusal.ts";
 import type { User } from "@kontor/platform/call/call.ts";
 import type { IsLive } from "./sessions.ts";
+import type { Target } from "./target.ts";
 import { tokenRejected } from "./tokens.ts";
 import type { Tokens } from "./tokens.ts";
 
@@ -20,9 +21,9 @@ export const guest: Principal = { user: undefined, rejectedToken: undefined };
 export type Authenticate = (authorization: string) => Promise<Principal>;
 
 /**
- * Accepts tokens whose session has not ended. Where everybody may read, the sender of another one is a guest: an old token in a browser must
- * not make the shop unreadable. The response says that the token is not valid; and what a guest is refused is refused because of the token
- * (`blameRejectedToken`). A write is never done as somebody else than its sender believed.
+ * Accepts tokens whose session has not ended. At a public method the sender of another one is a guest: an old token in a browser must not make the
+ * shop unusable. The response says that the token is not valid. Where the contract says that the meaning depends on the caller (`by_caller`), what a
+ * guest is refused is refused because of the token (`blameRejectedToken`), and a write is never done as somebody else than its sender believed.
  */
 export function createAuthenticate({ tokens, isLive }: { readonly tokens: Tokens; readonly isLive: IsLive }): Authenticate {
   return async (authorization) => {
@@ -40,9 +41,13 @@ export function createAuthenticate({ tokens, isLive }: { readonly tokens: Tokens
   };
 }
 
-/** The error for a guest whose token was rejected: the rejection, where a valid token might have helped. */
-export function blameRejectedToken(error: unknown, rejectedToken: Refusal | undefined): unknown {
-  const code = rejectedToken === undefined ? undefined : refusalIn(error)?.code;
+/** The error for a guest whose token was rejected: the rejection, where a valid token might have helped because the caller matters there. */
+export function blameRejectedToken(
+  error: unknown,
+  { needsAcceptedToken }: Pick<Target, "needsAcceptedToken">,
+  { rejectedToken }: Principal,
+): unknown {
+  const code = rejectedToken === undefined || !needsAcceptedToken ? undefined : refusalIn(error)?.code;
   return code === "not_found" || code === "permission_denied" || code === "unauthenticated" ? rejectedToken : error;
 }
 

@@ -8,6 +8,7 @@ import type { Authenticate, Principal } from "./authenticate.ts";
 import type { BruteForceLimits } from "./brute-force-limits.ts";
 import { clientAddress } from "./client-address.ts";
 import type { Exchange } from "./exchange.ts";
+import { invalidToken, isTokenRefusal } from "./problem.ts";
 import type { Counted, RateLimiter } from "./rate-limits.ts";
 import type { Target } from "./target.ts";
 
@@ -64,7 +65,7 @@ export interface Edge {
 }
 
 export interface AdmissionOptions {
-  /** Nothing changes by it: at a public method the sender of a rejected token is served as a guest. */
+  /** Nothing changes by it: at a public method the sender of a rejected token is served as a guest, whatever the contract says. */
   readonly readOnly: boolean;
 }
 
@@ -77,6 +78,8 @@ export function createEdge({ authenticate, rateLimiter, bruteForceLimits, concur
   }
 
   function permit(exchange: Exchange, target: Target, principal: Principal, options: AdmissionOptions): Promise<void> | undefined {
+    if (principal.rejectedToken !== undefined && isTokenRefusal(principal.rejectedToken))
+      exchange.tokenHeaders = ["WWW-Authenticate", invalidToken];
     const counting = rateLimiter(target.service, () => principal.user?.id ?? clientAddress(exchange.request, proxies));
     if (counting !== undefined) return permitCounted(exchange, target, principal, options, counting);
     checkPrincipal(target, principal, options);
@@ -108,7 +111,7 @@ export function createEdge({ authenticate, rateLimiter, bruteForceLimits, concur
         if (target.takesSecret) return await bruteForceLimits.attempt(clientAddress(request, proxies), () => target.invoke(message, call));
         return await target.invoke(message, call);
       } catch (error) {
-        throw blameRejectedToken(error, principal.rejectedToken);
+        throw blameRejectedToken(error, target, principal);
       } finally {
         limiter.leave();
       }
@@ -118,7 +121,7 @@ export function createEdge({ authenticate, rateLimiter, bruteForceLimits, concur
       try {
         return await target.invoke(message, new Call({ caller: edgeCaller, user: principal.user, deadlineMs, trace, correlation, signal }));
       } catch (error) {
-        throw blameRejectedToken(error, principal.rejectedToken);
+        throw blameRejectedToken(error, target, principal);
       }
     },
     open({ trace, correlation }, target, { principal, message, durationMs, signal }) {
@@ -141,7 +144,11 @@ async function permitCounted(
   checkPrincipal(target, principal, options);
 }
 
-function checkPrincipal({ isPublic, contract }: Target, { user, rejectedToken }: Principal, { readOnly }: AdmissionOptions): void {
-  if (rejectedToken !== undefined && !(readOnly && isPublic)) throw rejectedToken;
+function checkPrincipal(
+  { isPublic, needsAcceptedToken, contract }: Target,
+  { user, rejectedToken }: Principal,
+  { readOnly }: AdmissionOptions,
+): void {
+  if (rejectedToken !== undefined && needsAcceptedToken && !(readOnly && isPublic)) throw rejectedToken;
   checkAccess(contract, { caller: edgeCaller, user });
 }

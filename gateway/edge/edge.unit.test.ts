@@ -3,10 +3,11 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { describe, it } from "node:test";
 import { create } from "@bufbuild/protobuf";
 import { EmptySchema } from "@bufbuild/protobuf/wkt";
+import { CartsService } from "@kontor/contracts/gen/kontor/carts/v1/carts_pb.js";
 import { CatalogService } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
 import { IdentityService } from "@kontor/contracts/gen/kontor/identity/v1/identity_pb.js";
 import { createMemoryCache } from "@kontor/platform/cache/memory.ts";
-import type { Call } from "@kontor/platform/call/call.ts";
+import type { Call, User } from "@kontor/platform/call/call.ts";
 import { refusalIn, refuse } from "@kontor/platform/errors/refusal.ts";
 import { ConcurrencyLimiter } from "@kontor/platform/rpc/concurrency-limiter.ts";
 import { guest } from "./authenticate.ts";
@@ -17,10 +18,12 @@ import { createRateLimiter, parseRateLimits } from "./rate-limits.ts";
 import { targetsOf } from "./target.ts";
 import { tokenRejected } from "./tokens.ts";
 
-const services = { catalog: CatalogService, identity: IdentityService };
+const services = { carts: CartsService, catalog: CatalogService, identity: IdentityService };
 const message = create(EmptySchema);
 const read = { readOnly: true };
 const write = { readOnly: false };
+
+const ann: User = { id: "usr_ann", session: "ses_1", roles: [], verified: true };
 
 /** An edge without any protocol: "ann" is the only valid token. */
 function setup(limits = "3/h,catalog=2/h") {
@@ -40,9 +43,7 @@ function setup(limits = "3/h,catalog=2/h") {
   const edge = createEdge({
     authenticate: async (authorization) => {
       tokens++;
-      return authorization === "ann"
-        ? { user: { id: "usr_ann", session: "ses_1", roles: [], verified: true }, rejectedToken: undefined }
-        : { user: undefined, rejectedToken: tokenRejected() };
+      return authorization === "ann" ? { user: ann, rejectedToken: undefined } : { user: undefined, rejectedToken: tokenRejected() };
     },
     rateLimiter: createRateLimiter(rates, { count, services: served.keys() }),
     bruteForceLimits: createBruteForceLimits(rates.bruteForce, count),
@@ -107,14 +108,16 @@ describe("edge", () => {
     );
   });
 
-  it("serves the sender of a rejected token as a guest in public reads alone, and blames the token for what is not found", async () => {
+  it("serves the sender of a rejected token as a guest; where the caller matters, in reads alone, and blames the token for what is not found", async () => {
     const { edge, target, exchange, failWith } = setup("100/h");
     const request = exchange("an old one");
-    await assert.rejects(async () => edge.admit(request, target("listProducts"), write), refusedWith("UNAUTHENTICATED"));
-    const principal = await edge.admit(request, target("listProducts"), read);
+    const principal = await edge.admit(request, target("listProducts"), write);
     assert.equal(principal.user, undefined);
+    await assert.rejects(async () => edge.admit(request, target("createCart"), write), refusedWith("UNAUTHENTICATED"));
+    await edge.admit(request, target("getCart"), read);
     failWith(refuse({ reason: "NOT_FOUND", code: "not_found" }));
     const invocation = { principal, message, idempotencyKey: undefined };
-    await assert.rejects(edge.invoke(request, target("getProduct"), invocation), (error) => error === principal.rejectedToken);
+    await assert.rejects(edge.invoke(request, target("getCart"), invocation), (error) => error === principal.rejectedToken);
+    await assert.rejects(edge.invoke(request, target("getProduct"), invocation), refusedWith("NOT_FOUND"));
   });
 });

@@ -15,6 +15,8 @@ export interface Exchange {
   template: string;
   /** The `RateLimit` headers once the request is counted: every response carries them, a refusal too. A flat list of names and values. */
   rateLimitHeaders: readonly string[];
+  /** That a token was sent which is not accepted, where its sender is served as a guest. A flat list of names and values. */
+  tokenHeaders: readonly string[];
 }
 
 /** What the headers say of a request that has just arrived. */
@@ -28,6 +30,7 @@ export function openExchange(request: IncomingMessage, response: ServerResponse)
     correlation: correlationOf(request.headers, trace),
     template: "-",
     rateLimitHeaders: none,
+    tokenHeaders: none,
   };
 }
 

@@ -51,8 +51,10 @@ export function createResponder({ reasons, security, cors, log, draining }: Resp
   }
 
   function begin(exchange: Exchange, status: number, policy: Policy, headers: readonly string[]): void {
-    const { request, response, correlation, trace, template, startedMs, rateLimitHeaders } = exchange;
+    const { request, response, correlation, trace, template, startedMs, rateLimitHeaders, tokenHeaders } = exchange;
     const list = [...security[policy], ...headers, ...rateLimitHeaders, "X-Correlation-Id", correlation];
+    // A response of 401 has said it.
+    if (status !== 401) list.push(...tokenHeaders);
     if (!cors.none) list.push(...cors.headersFor(request.headers.origin));
     if (draining()) list.push("Connection", "close");
     response.writeHead(status, list);

@@ -22,6 +22,8 @@ export interface Target {
   readonly isPublic: boolean;
   /** A token that is sent, perhaps an old one, is not looked at. */
   readonly ignoresToken: boolean;
+  /** A token that is not accepted is refused, or what is refused for want of it; elsewhere its sender is a guest. */
+  readonly needsAcceptedToken: boolean;
   /** The request carries a password, a code or a refresh token that somebody may be trying to find out. */
   readonly takesSecret: boolean;
   readonly keyRequired: boolean;
@@ -49,6 +51,7 @@ function targetOf(service: string, contract: MethodContract, method: Target["inv
     urgent: isUrgent(contract),
     isPublic,
     ignoresToken,
+    needsAcceptedToken: !isPublic || contract.byCaller,
     takesSecret: ignoresToken && contract.method.input.fields.some((field) => getOption(field, secret)),
     keyRequired: contract.keyRequired,
   };

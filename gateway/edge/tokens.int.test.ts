@@ -176,6 +176,36 @@ describe("gateway: access tokens", { concurrency: true }, () => {
     }
   });
 
+  it("GW-03, S1: at every public operation a bad token changes no status, unless the contract says that the caller matters", async () => {
+    const nothing = () => Promise.reject(refuse({ reason: "NOT_FOUND", code: "not_found" }));
+    const handlers: Record<string, typeof nothing> = {};
+    // First everything is there for a guest, then nothing.
+    for (let round = 0; round < 2; round++) {
+      await using shop = await openTestShop({ handlers, gateway: { keys: async () => [await publicKey()] } });
+      const open = shop.gateway.routes.filter((route) => route.target.isPublic);
+      assert.ok(open.length > 20);
+      const { expired = "" } = await badTokens(shop);
+      for (const { verb, template, target, readOnly } of open) {
+        const url = shop.url + template.replaceAll(/\{[^}]+\}/g, "some_id-1");
+        const body = verb === "GET" || verb === "DELETE" ? undefined : "{}";
+        const responseTo = async (token?: string) => {
+          const headers = {
+            ...(token !== undefined && { Authorization: `Bearer ${token}` }),
+            ...(body && { "Content-Type": "application/json" }),
+          };
+          const { status, headers: sent } = await fetch(url, { method: verb, headers, redirect: "manual", ...(body && { body }) });
+          return [status, sent.get("www-authenticate")?.includes("invalid_token") ?? false];
+        };
+        handlers[`${target.contract.service.name}.${target.contract.method.localName}`] = nothing;
+        const [status] = await responseTo();
+        assert.notEqual(status, 401, `${verb} ${template}`);
+        const refuses = target.needsAcceptedToken && (!readOnly || status === 404);
+        for (const token of [expired, "garbage"])
+          assert.deepEqual(await responseTo(token), refuses ? [401, true] : [status, !target.ignoresToken], `${verb} ${template}`);
+      }
+    }
+  });
+
   it("GW-03: a route for a role refuses others before it reads what they send", async () => {
     await using shop = await openTestShop();
     const shopper = await tokenOf(shop);

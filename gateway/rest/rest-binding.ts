@@ -5,7 +5,6 @@ import type { Edge } from "../edge/edge.ts";
 import type { Principal } from "../edge/authenticate.ts";
 import type { Exchange } from "../edge/exchange.ts";
 import { idempotencyKeyOf } from "../edge/idempotency-key.ts";
-import { invalidToken, isTokenRefusal } from "../edge/problem.ts";
 import { streamMs } from "../edge/open-streams.ts";
 import type { OpenWaits } from "../edge/open-waits.ts";
 import type { Responder } from "../edge/responder.ts";
@@ -60,18 +59,11 @@ export function createRestBinding(options: RestBindingOptions): (route: RestRout
     responder.send(exchange, status, page ? "servicePage" : "api", [...headers, "Cache-Control", "no-store", ...varyOnWrite], body);
   }
 
-  function respondToRead(
-    exchange: Exchange,
-    route: RestRoute,
-    { user, rejectedToken }: Principal,
-    message: Message,
-    more: readonly string[],
-  ): void {
+  function respondToRead(exchange: Exchange, route: RestRoute, { user }: Principal, message: Message, more: readonly string[]): void {
     const { status, headers, body, page, etag } = route.represent(message);
     const policy = page ? "servicePage" : "api";
     // What a signed-in caller sees may be private, at a public address too.
     const common = ["Cache-Control", user === undefined ? route.cacheControl : "no-store", ...varyOnRead, ...more];
-    if (rejectedToken !== undefined && isTokenRefusal(rejectedToken)) common.push("WWW-Authenticate", invalidToken);
     const sent = etag === undefined ? undefined : exchange.request.headers["if-none-match"];
     if (etag !== undefined && sent !== undefined && matchesEtag(sent, etag))
       return responder.send(exchange, 304, policy, ["ETag", etag, ...common], undefined);

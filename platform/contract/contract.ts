@@ -27,6 +27,8 @@ export interface MethodContract {
   readonly allow: readonly Allow[];
   /** The services that may call it as internal; empty: any. */
   readonly callers: readonly string[];
+  /** Of a public method: its meaning depends on who calls, so that a token that is not accepted is refused. */
+  readonly byCaller: boolean;
   readonly rest: Rest | undefined;
   /** Without side effects, so that it may be repeated. A GET that redirects has one: it opens a payment at its provider. */
   readonly reads: boolean;
@@ -47,13 +49,14 @@ export function methodsOf(service: DescService): readonly MethodContract[] {
 }
 
 const contracts = new WeakMap<DescMethod, MethodContract>();
+const nobody = { allow: [], callers: [], byCaller: false };
 
 export function contractOf(method: DescMethod): MethodContract {
   const known = contracts.get(method);
   if (known !== undefined) return known;
   if (method.methodKind !== "unary" && method.methodKind !== "server_streaming")
     throw new Error(`${method.parent.typeName}.${method.name} takes a stream, which no engine carries`);
-  const { allow, callers } = hasOption(method, access) ? getOption(method, access) : { allow: [], callers: [] };
+  const { allow, callers, byCaller } = hasOption(method, access) ? getOption(method, access) : nobody;
   const restOption = hasOption(method, rest) ? getOption(method, rest) : undefined;
   const bindings = hasOption(method, httpOption) ? bindingsOf(getOption(method, httpOption)) : [];
   const reads =
@@ -66,6 +69,7 @@ export function contractOf(method: DescMethod): MethodContract {
     streams: method.methodKind === "server_streaming",
     allow,
     callers,
+    byCaller,
     rest: restOption,
     bindings,
     reads,

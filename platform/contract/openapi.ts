@@ -123,15 +123,15 @@ function describe(operation: Operation, schemas: ApiSchemas, docs: Readonly<Reco
     parameters: parametersOf(operation, schemas),
     ...(body !== undefined && { requestBody: body }),
     responses: responsesOf(contract, binding, schemas),
-    security: securityOf(contract.allow),
+    security: securityOf(contract),
     "x-allow": roles,
   };
 }
 
-function securityOf(allow: readonly Allow[]): readonly unknown[] {
+function securityOf({ allow, byCaller }: MethodContract): readonly unknown[] {
   const bearer = { bearer: [] };
   if (!allow.includes(Allow.PUBLIC)) return [bearer];
-  return allow.some((who) => who !== Allow.PUBLIC && who !== Allow.INTERNAL) ? [{}, bearer] : [];
+  return byCaller || allow.some((who) => who !== Allow.PUBLIC && who !== Allow.INTERNAL) ? [{}, bearer] : [];
 }
 
 function parametersOf({ contract, binding }: Operation, schemas: ApiSchemas): readonly unknown[] {

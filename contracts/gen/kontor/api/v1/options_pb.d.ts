@@ -38,6 +38,14 @@ export declare type Access = Message<"kontor.api.v1.Access"> & {
    * @generated from field: bool anonymous = 3;
    */
   anonymous: boolean;
+
+  /**
+   * Of a public method whose meaning depends on who calls, such as a cart, which may be the caller's own: a token that is not accepted is refused, and
+   * nothing is done as a guest by somebody who believes to be signed in. Everywhere else that is public, the sender of such a token is a guest.
+   *
+   * @generated from field: bool by_caller = 5;
+   */
+  byCaller: boolean;
 };
 
 /**
