@@ -15,6 +15,7 @@ import { corsFor } from "./edge/cors.ts";
 import { createEdge } from "./edge/edge.ts";
 import type { Edge } from "./edge/edge.ts";
 import { identityKeys, identitySessions } from "./edge/identity-client.ts";
+import { OpenSessions } from "./edge/open-sessions.ts";
 import { OpenStreams } from "./edge/open-streams.ts";
 import { OpenWaits } from "./edge/open-waits.ts";
 import { reasonsOf } from "./edge/problem.ts";
@@ -148,11 +149,13 @@ function edgeFor(options: GatewayOptions): Edge {
   const counters = cache ?? createMemoryCache({ maxEntries: 50_000 });
   const count: Count = (key, by, ttlMs) => counters.increment(key, by, ttlMs);
   const check = options.checkSessions ?? identitySessions(rpc);
+  const isLive = createSessions({ check, cache, clock, log, ...(leaseMs !== undefined && { leaseMs }) });
   return createEdge({
     authenticate: createAuthenticate({
       tokens: createTokens({ keys: options.keys ?? identityKeys(rpc), clock, log }),
-      isLive: createSessions({ check, cache, clock, log, ...(leaseMs !== undefined && { leaseMs }) }),
+      isLive,
     }),
+    openSessions: new OpenSessions(isLive),
     rateLimiter: createRateLimiter(rates, { count, services: names }),
     bruteForceLimits: createBruteForceLimits(rates.bruteForce, count),
     concurrencyLimiters: new Map(names.map((name) => [name, new ConcurrencyLimiter(options.limits, sharedQueue)])),

@@ -4,18 +4,20 @@ import type { User } from "@kontor/platform/call/call.ts";
 import type { IsLive } from "./sessions.ts";
 import type { Target } from "./target.ts";
 import { tokenRejected } from "./tokens.ts";
-import type { Tokens } from "./tokens.ts";
+import type { Tokens, Verified } from "./tokens.ts";
 
 /** Who a request is from, as far as its token proves it. */
 export interface Principal {
   /** Undefined: a guest. */
   readonly user: User | undefined;
+  /** The user's token, for what lasts and must end with its session. */
+  readonly verified: Verified | undefined;
   /** Why a token that was sent is not accepted. */
   readonly rejectedToken: Refusal | undefined;
 }
 
 /** The principal of a request without a token. */
-export const guest: Principal = { user: undefined, rejectedToken: undefined };
+export const guest: Principal = { user: undefined, verified: undefined, rejectedToken: undefined };
 
 /** The principal of an `Authorization` header. Rejects only with faults. */
 export type Authenticate = (authorization: string) => Promise<Principal>;
@@ -32,11 +34,11 @@ export function createAuthenticate({ tokens, isLive }: { readonly tokens: Tokens
       const verified = found instanceof Promise ? await found : found;
       // Before the request is counted: the token of an ended session does not use up the user's rate limit.
       if (!(await isLive(verified))) throw tokenRejected();
-      return { user: verified.user, rejectedToken: undefined };
+      return { user: verified.user, verified, rejectedToken: undefined };
     } catch (error) {
       const rejectedToken = refusalIn(error);
       if (rejectedToken === undefined) throw error;
-      return { user: undefined, rejectedToken };
+      return { user: undefined, verified: undefined, rejectedToken };
     }
   };
 }

@@ -8,12 +8,15 @@ import type { Authenticate, Principal } from "./authenticate.ts";
 import type { BruteForceLimits } from "./brute-force-limits.ts";
 import { clientAddress } from "./client-address.ts";
 import type { Exchange } from "./exchange.ts";
+import type { OpenSession, OpenSessions } from "./open-sessions.ts";
 import { invalidToken, isTokenRefusal } from "./problem.ts";
 import type { Counted, RateLimiter } from "./rate-limits.ts";
 import type { Target } from "./target.ts";
+import { tokenRejected } from "./tokens.ts";
 
 export interface EdgeOptions {
   readonly authenticate: Authenticate;
+  readonly openSessions: OpenSessions;
   readonly rateLimiter: RateLimiter;
   readonly bruteForceLimits: BruteForceLimits;
   /** One for each service: requests that wait for one service do not delay those for another. */
@@ -33,7 +36,7 @@ export interface Invocation {
   readonly timeoutMs?: number;
 }
 
-/** A request that lasts until the signal aborts or the time is over: of a stream, or of a read that waits for a change. */
+/** A request that lasts until the signal aborts, the time is over or its session ends: of a stream, or of a read that waits for a change. */
 export interface Opening {
   readonly principal: Principal;
   readonly message: Message;
@@ -57,10 +60,13 @@ export interface Edge {
   invoke(exchange: Exchange, target: Target, invocation: Invocation): Promise<Message>;
   /**
    * Calls a method that waits for a change. Waits are not counted by the concurrency limiters here, because they last and mostly wait; their
-   * reads are counted where the service runs.
+   * reads are counted where the service runs. Refuses the token when its session ends meanwhile, whatever the service replies.
    */
   wait(exchange: Exchange, target: Target, waiting: Opening): Promise<Message>;
-  /** Opens the method's stream. Streams are not counted by the concurrency limiters: they last, and mostly wait. */
+  /**
+   * Opens the method's stream. Streams are not counted by the concurrency limiters: they last, and mostly wait. Ends with a refusal of the token when its
+   * session ends: nothing is delivered afterwards.
+   */
   open(exchange: Exchange, target: Target, opening: Opening): AsyncIterable<Message>;
 }
 
@@ -69,7 +75,8 @@ export interface AdmissionOptions {
   readonly readOnly: boolean;
 }
 
-export function createEdge({ authenticate, rateLimiter, bruteForceLimits, concurrencyLimiters, timeoutMs, proxies }: EdgeOptions): Edge {
+export function createEdge(options: EdgeOptions): Edge {
+  const { authenticate, openSessions, rateLimiter, bruteForceLimits, concurrencyLimiters, timeoutMs, proxies } = options;
   const limiterOf = ({ service }: Target): ConcurrencyLimiter => concurrencyLimiters.get(service)!; // there is one for each that is served
 
   function identify({ request }: Exchange): Principal | Promise<Principal> {
@@ -90,6 +97,8 @@ export function createEdge({ authenticate, rateLimiter, bruteForceLimits, concur
     const counted = permit(exchange, target, principal, options);
     return counted === undefined ? principal : counted.then(() => principal);
   }
+
+  const sessionOf = ({ verified }: Principal): OpenSession | undefined => verified && openSessions.open(verified);
 
   return {
     identify,
@@ -118,17 +127,45 @@ export function createEdge({ authenticate, rateLimiter, bruteForceLimits, concur
     },
     async wait({ trace, correlation }, target, { principal, message, durationMs, signal }) {
       const deadlineMs = performance.now() + durationMs + timeoutMs;
+      const session = sessionOf(principal);
+      const init = { caller: edgeCaller, user: principal.user, deadlineMs, trace, correlation, signal: untilEnded(signal, session) };
       try {
-        return await target.invoke(message, new Call({ caller: edgeCaller, user: principal.user, deadlineMs, trace, correlation, signal }));
+        const reply = await target.invoke(message, new Call(init));
+        await expectLive(session);
+        return reply;
       } catch (error) {
+        await expectLive(session);
         throw blameRejectedToken(error, target, principal);
+      } finally {
+        session?.close();
       }
     },
-    open({ trace, correlation }, target, { principal, message, durationMs, signal }) {
+    async *open({ trace, correlation }, target, { principal, message, durationMs, signal }) {
       const deadlineMs = performance.now() + durationMs;
-      return target.open(message, new Call({ caller: edgeCaller, user: principal.user, deadlineMs, trace, correlation, signal }));
+      const session = sessionOf(principal);
+      const init = { caller: edgeCaller, user: principal.user, deadlineMs, trace, correlation, signal: untilEnded(signal, session) };
+      try {
+        for await (const reply of target.open(message, new Call(init))) {
+          await expectLive(session);
+          yield reply;
+        }
+      } catch (error) {
+        if (session?.ended.aborted === true) throw tokenRejected();
+        throw error;
+      } finally {
+        session?.close();
+      }
+      if (session?.ended.aborted === true) throw tokenRejected();
     },
   };
+}
+
+function untilEnded(signal: AbortSignal, session: OpenSession | undefined): AbortSignal {
+  return session === undefined ? signal : AbortSignal.any([signal, session.ended]);
+}
+
+async function expectLive(session: OpenSession | undefined): Promise<void> {
+  if (session !== undefined && !(await session.isLive())) throw tokenRejected();
 }
 
 async function permitCounted(

@@ -14,6 +14,7 @@ import { guest } from "./authenticate.ts";
 import { createBruteForceLimits } from "./brute-force-limits.ts";
 import { createEdge } from "./edge.ts";
 import { openExchange } from "./exchange.ts";
+import { OpenSessions } from "./open-sessions.ts";
 import { createRateLimiter, parseRateLimits } from "./rate-limits.ts";
 import { targetsOf } from "./target.ts";
 import { tokenRejected } from "./tokens.ts";
@@ -43,8 +44,11 @@ function setup(limits = "3/h,catalog=2/h") {
   const edge = createEdge({
     authenticate: async (authorization) => {
       tokens++;
-      return authorization === "ann" ? { user: ann, rejectedToken: undefined } : { user: undefined, rejectedToken: tokenRejected() };
+      return authorization === "ann"
+        ? { user: ann, verified: { user: ann, expiresMs: Infinity }, rejectedToken: undefined }
+        : { user: undefined, verified: undefined, rejectedToken: tokenRejected() };
     },
+    openSessions: new OpenSessions(async () => true),
     rateLimiter: createRateLimiter(rates, { count, services: served.keys() }),
     bruteForceLimits: createBruteForceLimits(rates.bruteForce, count),
     concurrencyLimiters: new Map([...served.keys()].map((name) => [name, new ConcurrencyLimiter()])),

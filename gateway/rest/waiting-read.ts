@@ -7,6 +7,7 @@ import type { Principal } from "../edge/authenticate.ts";
 import type { Edge } from "../edge/edge.ts";
 import type { Exchange } from "../edge/exchange.ts";
 import type { OpenWaits } from "../edge/open-waits.ts";
+import { isTokenRefusal } from "../edge/problem.ts";
 import type { Target } from "../edge/target.ts";
 import { versionIn } from "./etag.ts";
 import { preferredWaitSeconds } from "./preferences.ts";
@@ -78,7 +79,10 @@ export function createWaitingRead({ edge, waits }: { readonly edge: Edge; readon
       return { reply, headers: applied };
     } catch (error) {
       if (response.destroyed) throw error;
-      if (!open.signal.aborted && refusalIn(error)?.reason !== "DEPENDENCY_UNAVAILABLE") throw error;
+      const refusal = refusalIn(error);
+      // Its session has ended: nothing is read for it any more.
+      if (refusal !== undefined && isTokenRefusal(refusal)) throw error;
+      if (!open.signal.aborted && refusal?.reason !== "DEPENDENCY_UNAVAILABLE") throw error;
     } finally {
       waits.close(open);
     }
