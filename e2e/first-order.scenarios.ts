@@ -208,6 +208,46 @@ export function firstOrder(topology: Topology): void {
       assert.equal(ignored.headers.get("preference-applied"), null);
     });
 
+    it("S11 ORD-06: after a sign-out a stream that was open ends, and a wait that had begun delivers nothing", async () => {
+      const eve = await new Shopper(shop).join();
+      const { body: order } = await eve.order([{ sku, quantity: 1 }]);
+      const events = readEvents(await watch(eve, order.id));
+      assert.equal((await events.next()).value!.data.status, "PENDING");
+      const waiting = eve.call("GET", `/v1/orders/${order.id}`, { headers: { Prefer: "wait=10" } });
+      await eve.expect(204, "POST", "/v1/logout");
+      await eve.pay(order.payment.url);
+      await assert.rejects(Array.fromAsync(events), /"reason":"UNAUTHENTICATED"/);
+      assert.equal((await waiting).status, 401);
+      await eve.login();
+      await eve.until(order.id, "PAID");
+    });
+
+    it("ID-01 S10 S11: who registers somebody else's address gets nothing; the owner gets a link, by which all sessions end", async () => {
+      // Made by an operator, so that no mail has gone to the address within the last minute.
+      const [bea] = await asOperator(shop.environment, (operator) => operator.shoppers(shop, 1));
+      const { email, password, token } = bea!;
+      const json = { email: ` ${email.toUpperCase()}`, password: "mallory's password", name: "Win at https://evil.example" };
+      const { body } = await bea!.expect(201, "POST", "/v1/register", { json });
+      assert.equal(body.status, "UNVERIFIED");
+      const [mail] = await bea!.mails(1);
+      assert.equal(mail!.subject, "You have an account at Kontor");
+      const url = /http\S+\/password\/reset\/\S+/.exec(mail!.text)![0];
+      assert.match((await bea!.expect(200, "GET", new URL(url).pathname)).text, /<form method="post">/);
+      const form = new URLSearchParams({ password: "another one" });
+      const changed = await fetch(shop.api + new URL(url).pathname, { method: "POST", body: form });
+      assert.match(await changed.text(), /Your password is changed/);
+      await bea!.expect(401, "GET", "/v1/me");
+      for (const wrong of [password, json.password]) await bea!.expect(401, "POST", "/v1/login", { json: { email, password: wrong } });
+      bea!.password = "another one";
+      await bea!.login();
+      assert.notEqual(bea!.token, token);
+      const other = Object.assign(new Shopper(shop), { email, password: bea!.password });
+      await other.login();
+      await bea!.expect(204, "POST", "/v1/password/change", { json: { currentPassword: "another one", newPassword: "a third one" } });
+      await other.expect(401, "GET", "/v1/me");
+      await bea!.expect(200, "GET", "/v1/me");
+    });
+
     it("CAT-11 CAT-07: what is ordered is soon not available any more in the catalogue", async () => {
       const listed = async () => (await ada.expect(200, "GET", "/v1/products?limit=5")).body.items;
       // Of something that nothing else happens to.

@@ -26,7 +26,7 @@ export interface Places {
 export class Shopper {
   readonly places: Places;
   readonly email = `shopper-${randomBytes(6).toString("hex")}@example.com`;
-  readonly password = "correct horse battery";
+  password = "correct horse battery";
   token: string | undefined;
   /** From the verification mail. */
   code: string | undefined;
@@ -66,10 +66,11 @@ export class Shopper {
 
   /** Registers, verifies with the code from the mailbox, and signs in. */
   async join(): Promise<this> {
-    await this.expect(201, "POST", "/v1/register", { json: { email: this.email, password: this.password, name: "Ada Shopper" } });
+    const { email, password } = this;
+    const registered = await this.expect(201, "POST", "/v1/register", { json: { email, password, name: "Ada Shopper" } });
     const [mail] = await this.mails(1);
     this.code = /[0-9A-Z]{5}-[0-9A-Z]{5}/.exec(mail!.text)?.[0];
-    await this.expect(200, "POST", "/v1/register/verify", { json: { email: this.email, code: this.code } });
+    await this.expect(200, "POST", "/v1/register/verify", { json: { email, code: this.code, account: registered.body.id } });
     return this.login();
   }
 
