@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import type { Cache } from "@kontor/platform/cache/cache.ts";
 import { createMemoryCache } from "@kontor/platform/cache/memory.ts";
 import type { Clock } from "@kontor/platform/clock/clock.ts";
@@ -16,6 +17,7 @@ import { createEdge } from "./edge/edge.ts";
 import type { Edge } from "./edge/edge.ts";
 import { identityKeys, identitySessions } from "./edge/identity-client.ts";
 import { OpenSessions } from "./edge/open-sessions.ts";
+import { createOrigins } from "./edge/origin.ts";
 import { OpenStreams } from "./edge/open-streams.ts";
 import { OpenWaits } from "./edge/open-waits.ts";
 import { reasonsOf } from "./edge/problem.ts";
@@ -64,6 +66,10 @@ export interface GatewayOptions {
   readonly rates?: RateLimits;
   /** How many proxies of this installation stand before this gateway, each appending its client's address to `X-Forwarded-For`: none. */
   readonly proxies?: number;
+  /** What the pseudonyms of clients' addresses are made with, the same for all gateways of an installation; this gateway's own without it. */
+  readonly originSecret?: Uint8Array;
+  /** How many streams may be open: 2,000. */
+  readonly streamsMax?: number;
   /** Whether everything that is needed is available: for `/readyz`. */
   readonly ready?: () => boolean | Promise<boolean>;
   /** How long a request may take once it has arrived: 10 s. After it the response is 504. */
@@ -109,7 +115,7 @@ export function createGateway(options: GatewayOptions): Gateway {
   const security = securityHeaders({ https: publicUrl.startsWith("https:") });
   const cors = corsFor(options.origins ?? []);
   const responder = createResponder({ reasons, security, cors, log, draining: () => draining });
-  const streams = new OpenStreams();
+  const streams = new OpenStreams(options.streamsMax);
   const waits = new OpenWaits(options.waitsMax);
   const budget = new BodyBudget(options.bodyBytesTotalMax ?? 64 * 1024 * 1024);
   const bodies = new BodyReader({ bytesMax: options.bodyBytesMax ?? 256 * 1024, budget });
@@ -161,5 +167,6 @@ function edgeFor(options: GatewayOptions): Edge {
     concurrencyLimiters: new Map(names.map((name) => [name, new ConcurrencyLimiter(options.limits, sharedQueue)])),
     timeoutMs: options.timeoutMs ?? 10_000,
     proxies: options.proxies ?? 0,
+    originOf: createOrigins(options.originSecret ?? randomBytes(32)),
   });
 }

@@ -86,7 +86,7 @@ export class ConnectBinding {
   ): Promise<void> {
     const { response } = exchange;
     const codec = messageCodec(target.contract.method.output, encoding);
-    const stream = this.#streams.open(response);
+    const stream = this.#streams.open(response, this.#edge.clientOf(exchange, principal));
     try {
       const opening = { principal, message, durationMs: Math.min(timeoutMs, streamMs), signal: stream.signal };
       this.#responder.begin(exchange, 200, "api", [...Object.entries(streamHeaders[encoding]).flat(), ...this.#headers]);

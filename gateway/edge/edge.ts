@@ -2,6 +2,7 @@ import { performance } from "node:perf_hooks";
 import type { Message } from "@bufbuild/protobuf";
 import { Call } from "@kontor/platform/call/call.ts";
 import { checkAccess, edgeCaller } from "@kontor/platform/rpc/access.ts";
+import type { Client } from "@kontor/platform/rpc/fair-share.ts";
 import type { ConcurrencyLimiter } from "@kontor/platform/rpc/concurrency-limiter.ts";
 import { blameRejectedToken, guest } from "./authenticate.ts";
 import type { Authenticate, Principal } from "./authenticate.ts";
@@ -25,6 +26,8 @@ export interface EdgeOptions {
   readonly timeoutMs: number;
   /** How many proxies of this installation append to `X-Forwarded-For`. */
   readonly proxies: number;
+  /** Makes an address a pseudonym: see `Call.origin`. */
+  readonly originOf: (address: string) => string;
 }
 
 /** A method's request from an admitted principal. */
@@ -52,6 +55,8 @@ export interface Opening {
 export interface Edge {
   /** Identifies and permits, before the body is read. Refuses `OVERLOADED` first of all, while the service has no room even in its queue. */
   admit(exchange: Exchange, target: Target, options: AdmissionOptions): Principal | Promise<Principal>;
+  /** Whose share of what lasts a request takes. */
+  clientOf(exchange: Exchange, principal: Principal): Client;
   /** Whose request it is. A token that is not accepted makes a guest, with the reason: `permit` decides whether that suffices. */
   identify(exchange: Exchange): Principal | Promise<Principal>;
   /** Counts the request. Refuses `RATE_LIMITED`, a rejected token, and what the contract does not allow this principal. */
@@ -79,6 +84,8 @@ export function createEdge(options: EdgeOptions): Edge {
   const { authenticate, openSessions, rateLimiter, bruteForceLimits, concurrencyLimiters, timeoutMs, proxies } = options;
   const limiterOf = ({ service }: Target): ConcurrencyLimiter => concurrencyLimiters.get(service)!; // there is one for each that is served
 
+  const originOf = ({ request }: Pick<Exchange, "request">): string => options.originOf(clientAddress(request, proxies));
+
   function identify({ request }: Exchange): Principal | Promise<Principal> {
     const { authorization } = request.headers;
     return authorization === undefined ? guest : authenticate(authorization);
@@ -103,8 +110,10 @@ export function createEdge(options: EdgeOptions): Edge {
   return {
     identify,
     permit,
+    clientOf: (exchange, { user }) => ({ account: user?.id, origin: originOf(exchange) }),
     admit(exchange, target, options) {
-      limiterOf(target).refuseWhenFull(target.urgent);
+      // By the address alone: whose request it is, is not known yet.
+      limiterOf(target).refuseWhenFull(target.urgent, () => originOf(exchange));
       const principal = target.ignoresToken ? guest : identify(exchange);
       if (principal instanceof Promise) return principal.then((identified) => permitted(exchange, target, identified, options));
       return permitted(exchange, target, principal, options);
@@ -112,9 +121,11 @@ export function createEdge(options: EdgeOptions): Edge {
     async invoke({ request, trace, correlation }, target, { principal, message, idempotencyKey, timeoutMs: clientMs = timeoutMs }) {
       // Whoever guesses a secret must wait for the result: one that came too late would not count as wrong.
       const deadlineMs = performance.now() + (target.takesSecret ? timeoutMs : Math.min(clientMs, timeoutMs));
-      const call = new Call({ caller: edgeCaller, user: principal.user, deadlineMs, idempotencyKey, trace, correlation });
+      const { user } = principal;
+      const origin = originOf({ request });
+      const call = new Call({ caller: edgeCaller, user, origin, deadlineMs, idempotencyKey, trace, correlation });
       const limiter = limiterOf(target);
-      const wait = limiter.enter(target.urgent, deadlineMs);
+      const wait = limiter.enter(target.urgent, deadlineMs, origin);
       if (wait !== undefined) await wait;
       try {
         if (target.takesSecret) return await bruteForceLimits.attempt(clientAddress(request, proxies), () => target.invoke(message, call));
@@ -122,13 +133,21 @@ export function createEdge(options: EdgeOptions): Edge {
       } catch (error) {
         throw blameRejectedToken(error, target, principal);
       } finally {
-        limiter.leave();
+        limiter.leave(origin);
       }
     },
-    async wait({ trace, correlation }, target, { principal, message, durationMs, signal }) {
+    async wait({ request, trace, correlation }, target, { principal, message, durationMs, signal }) {
       const deadlineMs = performance.now() + durationMs + timeoutMs;
       const session = sessionOf(principal);
-      const init = { caller: edgeCaller, user: principal.user, deadlineMs, trace, correlation, signal: untilEnded(signal, session) };
+      const init = {
+        caller: edgeCaller,
+        user: principal.user,
+        origin: originOf({ request }),
+        deadlineMs,
+        trace,
+        correlation,
+        signal: untilEnded(signal, session),
+      };
       try {
         const reply = await target.invoke(message, new Call(init));
         await expectLive(session);
@@ -140,10 +159,18 @@ export function createEdge(options: EdgeOptions): Edge {
         session?.close();
       }
     },
-    async *open({ trace, correlation }, target, { principal, message, durationMs, signal }) {
+    async *open({ request, trace, correlation }, target, { principal, message, durationMs, signal }) {
       const deadlineMs = performance.now() + durationMs;
       const session = sessionOf(principal);
-      const init = { caller: edgeCaller, user: principal.user, deadlineMs, trace, correlation, signal: untilEnded(signal, session) };
+      const init = {
+        caller: edgeCaller,
+        user: principal.user,
+        origin: originOf({ request }),
+        deadlineMs,
+        trace,
+        correlation,
+        signal: untilEnded(signal, session),
+      };
       try {
         for await (const reply of target.open(message, new Call(init))) {
           await expectLive(session);

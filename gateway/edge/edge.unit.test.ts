@@ -54,6 +54,7 @@ function setup(limits = "3/h,catalog=2/h") {
     concurrencyLimiters: new Map([...served.keys()].map((name) => [name, new ConcurrencyLimiter()])),
     timeoutMs: 1_000,
     proxies: 0,
+    originOf: (address) => `of ${address}`,
   });
   return {
     edge,

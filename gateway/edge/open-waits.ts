@@ -1,46 +1,43 @@
 import type { ServerResponse } from "node:http";
+import { FairShare } from "@kontor/platform/rpc/fair-share.ts";
+import type { Client, Holder } from "@kontor/platform/rpc/fair-share.ts";
 
 const waitsMax = 2_000;
 /** A customer's pages, or what an administrator's program follows. */
-const waitsOfUserMax = 100;
+const waitsOfAccountMax = 100;
 
 /**
- * The requests that wait for a change: a bounded number, few of them one user's, so that nobody takes the places of all. All end when the gateway stops.
- * They take no slot of a concurrency limiter.
+ * The requests that wait for a change: a bounded number, of which each client has its share: one that has to give way is
+ * responded to at once. All end when the gateway stops. They take no slot
+ * of a concurrency limiter.
  */
 export class OpenWaits {
-  readonly #open = new Map<AbortController, string | undefined>();
-  readonly #ofUsers = new Map<string, number>();
-  readonly #max: number;
+  readonly #open = new Map<AbortController, Holder>();
+  readonly #places: FairShare;
   #ended = false;
 
   constructor(max = waitsMax) {
-    this.#max = max;
+    this.#places = new FairShare({ max, ofAccountMax: waitsOfAccountMax });
   }
 
   /**
-   * Aborted when the client disconnects, and by `end`. Undefined, so that nothing is waited for, when too many wait, or too many of this user's.
+   * Aborted when the client disconnects, for another client, and by `end`. Undefined, so that nothing is waited for, when too many wait, or too many of this client's.
    * Needs a `close`.
    */
-  open(response: ServerResponse, user?: string): AbortController | undefined {
-    if (this.#ended || this.#open.size >= this.#max) return undefined;
-    const others = user === undefined ? 0 : (this.#ofUsers.get(user) ?? 0);
-    if (others >= waitsOfUserMax) return undefined;
-    if (user !== undefined) this.#ofUsers.set(user, others + 1);
+  open(response: ServerResponse, client: Client): AbortController | undefined {
     const wait = new AbortController();
-    this.#open.set(wait, user);
+    const holder: Holder = { client, end: () => wait.abort() };
+    if (this.#ended || !this.#places.take(holder)) return undefined;
+    this.#open.set(wait, holder);
     if (response.destroyed) wait.abort();
     else response.once("close", () => wait.abort());
     return wait;
   }
 
   close(wait: AbortController): void {
-    const user = this.#open.get(wait);
+    const holder = this.#open.get(wait);
+    if (holder !== undefined) this.#places.give(holder);
     this.#open.delete(wait);
-    if (user === undefined) return;
-    const others = (this.#ofUsers.get(user) ?? 0) - 1;
-    if (others > 0) this.#ofUsers.set(user, others);
-    else this.#ofUsers.delete(user);
   }
 
   /** Ends all, and those that would begin later: each is responded to with what is there now. */

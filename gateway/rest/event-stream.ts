@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Message } from "@bufbuild/protobuf";
 import type { MethodContract } from "@kontor/platform/contract/contract.ts";
+import type { Client } from "@kontor/platform/rpc/fair-share.ts";
 import type { OpenStreams } from "../edge/open-streams.ts";
 
 /** Which fields of a stream's messages server-sent events use. */
@@ -39,6 +40,8 @@ const keepAliveMs = 15_000;
 const firstMs = 50;
 
 interface ServedStream {
+  /** Whose share of the streams it takes. */
+  readonly client: Client;
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
   /** Begins the response: 200 with these headers. */
@@ -61,8 +64,8 @@ export class EventStreams {
   }
 
   /** Rejects with an error that occurs before the response begins; a later one is sent as an event. */
-  async serve({ request, response, begin, empty, open, idOf, encode, problem }: ServedStream): Promise<void> {
-    const ending = this.#streams.open(response);
+  async serve({ client, request, response, begin, empty, open, idOf, encode, problem }: ServedStream): Promise<void> {
+    const ending = this.#streams.open(response, client);
     const messages = open(ending.signal)[Symbol.asyncIterator]();
     try {
       let next = messages.next();

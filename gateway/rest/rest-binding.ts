@@ -83,6 +83,7 @@ export function createRestBinding(options: RestBindingOptions): (route: RestRout
     const resumed = resumedQuery(query, resumeBy, request.headers["last-event-id"]);
     const message = read({ path: params, query: resumed, body: undefined, headers: request.headers });
     return streams.serve({
+      client: edge.clientOf(exchange, principal),
       request,
       response,
       idOf,

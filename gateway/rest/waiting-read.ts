@@ -49,7 +49,7 @@ export interface WaitedReply {
 
 /**
  * Reads for a client that may prefer to wait: for another version than `If-None-Match` names, and without that header for the next change of
- * what is not final. The preference is not honoured while too many wait, or too many of one user's, and when the process that it waits at ends.
+ * what is not final. The preference is not honoured while too many wait, or too many of one client's, and when the process that it waits at ends.
  */
 export function createWaitingRead({ edge, waits }: { readonly edge: Edge; readonly waits: OpenWaits }) {
   return async (exchange: Exchange, { target, wait, principal, read }: WaitingReadRequest): Promise<WaitedReply> => {
@@ -65,7 +65,7 @@ export function createWaitingRead({ edge, waits }: { readonly edge: Edge; readon
     const afterVersion = named === undefined ? undefined : versionIn(named);
     // What the client has is no version of this: it differs already.
     if (named !== undefined && afterVersion === undefined) return now(applied);
-    const open = waits.open(response, principal.user?.id);
+    const open = waits.open(response, edge.clientOf(exchange, principal));
     if (open === undefined) return now([]);
     const forMs = seconds * 1_000;
     const sent = create(WaitSchema, { forMs, ...(afterVersion !== undefined && { afterVersion }) });

@@ -20,6 +20,8 @@ export interface CallInit {
   /** The service that calls; the edge is "gateway". */
   readonly caller: string;
   readonly user?: User | undefined;
+  /** Where the request came from: see `Call.origin`. */
+  readonly origin?: string | undefined;
   /** On the monotonic clock, `performance.now()` milliseconds. */
   readonly deadlineMs: number;
   readonly idempotencyKey?: string | undefined;
@@ -36,6 +38,11 @@ export interface CallInit {
 export class Call {
   readonly caller: string;
   readonly user: User | undefined;
+  /**
+   * The client's address as a pseudonym: equal for equal addresses, and only the gateway can tell which. Limits are counted by it. Undefined for what no
+   * request led to.
+   */
+  readonly origin: string | undefined;
   readonly deadlineMs: number;
   readonly idempotencyKey: string | undefined;
   readonly trace: Trace;
@@ -48,6 +55,7 @@ export class Call {
   constructor(init: CallInit) {
     this.caller = init.caller;
     this.user = init.user;
+    this.origin = init.origin;
     this.deadlineMs = init.deadlineMs;
     this.idempotencyKey = init.idempotencyKey;
     this.trace = init.trace ?? newTrace();
@@ -76,6 +84,7 @@ export class Call {
     return new Call({
       caller: this.caller,
       user: this.user,
+      origin: this.origin,
       deadlineMs: this.deadlineMs,
       trace: this.trace,
       correlation: this.correlation,

@@ -131,4 +131,56 @@ describe("concurrency limiter", () => {
       Array.from({ length: 5000 }, (_, n) => n),
     );
   });
+
+  it("S16: leaves slots and places for another while one client takes all that it gets", async () => {
+    const limiter = new ConcurrencyLimiter({ inFlight: 8, waiting: 20 });
+    let [running, refused] = [0, 0];
+    const hostile = (): void => {
+      if (limiter.full(false, "hostile")) return void refused++;
+      const wait = limiter.enter(false, Infinity, "hostile");
+      if (wait === undefined) return void running++;
+      wait.then(
+        () => running++,
+        () => refused++,
+      );
+    };
+    for (let n = 0; n < 100; n++) hostile();
+    assert.deepEqual([running, limiter.waiting, refused], [5, 20, 75]);
+    for (let n = 0; n < 2; n++) assert.equal(limiter.enter(false, Infinity, "other"), undefined, "at once");
+    const others = [];
+    for (let n = 0; n < 10; n++) {
+      assert.equal(limiter.full(false, "other"), false);
+      others.push(limiter.enter(false, Infinity, "other")!);
+      hostile();
+    }
+    assert.equal(limiter.waiting, 20);
+    assert.throws(() => limiter.enter(false, Infinity, "other"), "each has half of the queue");
+    for (let n = 0; n < 30; n++) limiter.leave(n % 2 === 0 ? "hostile" : "other");
+    await Promise.all(others);
+  });
+
+  it("S16: gives waiting clients turns, however many calls one of them has", async () => {
+    const limiter = new ConcurrencyLimiter({ inFlight: 1, waiting: 100 });
+    const order: string[] = [];
+    void limiter.enter(false, Infinity, "hostile");
+    const waits = ["hostile", "hostile", "hostile", "ann", "bo", "ann"].map((client) =>
+      limiter.enter(false, Infinity, client)!.then(() => order.push(client)),
+    );
+    for (const client of ["hostile", "hostile", "ann", "bo", "hostile", "ann"]) {
+      limiter.leave(client);
+      await new Promise(setImmediate);
+    }
+    await Promise.all(waits);
+    assert.deepEqual(order, ["hostile", "ann", "bo", "hostile", "ann", "hostile"]);
+  });
+
+  it("S16: a slot that its client may not have yet is given when it may", async () => {
+    const limiter = new ConcurrencyLimiter({ inFlight: 4, waiting: 100 });
+    for (let n = 0; n < 3; n++) assert.equal(limiter.enter(false, Infinity, "ann"), undefined);
+    const fourth = limiter.enter(false, Infinity, "ann");
+    assert.ok(fourth instanceof Promise, "she has three, and one is free");
+    limiter.leave("ann");
+    await fourth;
+    assert.deepEqual([limiter.inFlight, limiter.waiting], [3, 0]);
+  });
 });

@@ -99,12 +99,12 @@ const concurrency: Interceptor = ({ limiter, urgent, process, name }, next) => {
   const after = async (wait: Promise<void>, message: Message, call: Call): Promise<Message> => {
     await wait;
     if (process.takesFrom(call.caller)) return next(message, call);
-    limiter.leave();
+    limiter.leave(call.origin);
     throw notServed(name);
   };
   return (message, call) => {
     if (call.caller !== edgeCaller) return next(message, call);
-    const wait = limiter.enter(urgent, call.deadlineMs);
+    const wait = limiter.enter(urgent, call.deadlineMs, call.origin);
     return wait === undefined ? next(message, call) : after(wait, message, call);
   };
 };
@@ -123,7 +123,7 @@ function outcomeOf(method: MethodInit): Unary {
       throw refusalFor(error, { log: process.log, call, method: name });
     } finally {
       process.end();
-      if (call.caller === edgeCaller) limiter.leave();
+      if (call.caller === edgeCaller) limiter.leave(call.origin);
     }
   };
 }

@@ -9,6 +9,7 @@ import { ConcurrencyLimiter, isUrgent } from "./concurrency-limiter.ts";
 import type { ConcurrencyLimits } from "./concurrency-limiter.ts";
 import type { Call } from "../call/call.ts";
 import type { KeyStore } from "../database/idempotency.ts";
+import { FairShare } from "./fair-share.ts";
 import { notServed, refusalFor } from "./faults.ts";
 import { replyOf, stepsOf } from "./interceptors.ts";
 import type { Fields, Handle, MethodInit, ServingProcess, Steps } from "./interceptors.ts";
@@ -35,8 +36,8 @@ export interface ServedMethod extends MethodInit {
   readonly admitted: Steps;
 }
 
-/** Streams that may be open at a time: each costs memory for as long as its reader likes. */
-const streamsMax = 10_000;
+/** Streams that may be open at a time, of all gateways: each costs memory for as long as its reader likes. */
+const streamPlaces = { max: 10_000, ofAccountMax: 1_000 };
 
 /** The methods that this process serves, each with its steps: see interceptors.ts. */
 export class ServedMethods {
@@ -45,6 +46,7 @@ export class ServedMethods {
   readonly #routes = new Map<string, readonly Route[]>();
   readonly #limiters = new Map<string, ConcurrencyLimiter>();
   readonly #streams = new Set<AbortController>();
+  readonly #streamPlaces = new FairShare(streamPlaces);
   readonly #waits = new OpenWaits();
   #running = 0;
   #stopping = false;
@@ -90,9 +92,10 @@ export class ServedMethods {
   async *stream(method: ServedMethod, request: Fields, call: Call, { admitted = false } = {}): AsyncGenerator<Message> {
     const message = (admitted ? method.admitted : method.all).check(request, call);
     if (this.#stopping) throw notServed(method.name);
-    if (this.#streams.size >= streamsMax) throw refuse({ reason: "OVERLOADED", code: "unavailable", retryAfterMs: 1000 });
-    if (call.caller === edgeCaller) method.limiter.refuseWhenFull(method.urgent);
+    if (call.caller === edgeCaller) method.limiter.refuseWhenFull(method.urgent, () => call.origin);
     const end = new AbortController();
+    const place = { client: { account: call.user?.id, origin: call.origin }, end: () => end.abort() };
+    if (!this.#streamPlaces.take(place)) throw refuse({ reason: "OVERLOADED", code: "unavailable", retryAfterMs: 1000 });
     this.#streams.add(end);
     const own = call.with({ idempotencyKey: call.idempotencyKey, signal: AbortSignal.any([call.signal, end.signal]) });
     try {
@@ -110,6 +113,7 @@ export class ServedMethods {
     } finally {
       end.abort();
       this.#streams.delete(end);
+      this.#streamPlaces.give(place);
     }
   }
 

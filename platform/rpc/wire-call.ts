@@ -37,19 +37,21 @@ interface Facts {
   readonly s: string;
   readonly c: string;
   readonly b?: string;
+  readonly o?: string;
 }
 
 /** No call of ours lasts longer. */
 const timeoutMsMax = 3_600_000;
 
 /** A call's facts as JSON: what a call stream carries. */
-export function formatFacts({ user, idempotencyKey, trace, correlation, causation }: Call): string {
+export function formatFacts({ user, origin, idempotencyKey, trace, correlation, causation }: Call): string {
   const facts: Facts = {
     ...(user && { u: [user.id, user.session, user.roles, user.verified] }),
     ...(idempotencyKey !== undefined && { k: idempotencyKey }),
     s: formatTrace(trace),
     c: correlation,
     ...(causation !== undefined && { b: causation }),
+    ...(origin !== undefined && { o: origin }),
   };
   return JSON.stringify(facts);
 }
@@ -91,6 +93,7 @@ export function decodeCall({ caller, facts, timeoutMs, signal }: WireCall): Call
     trace: parseTrace(read.s),
     correlation: read.c,
     causation: read.b,
+    origin: read.o,
     signal,
   });
 }
@@ -106,8 +109,8 @@ function factsIn(text: string): Facts | undefined {
 
 function areFacts(value: unknown): value is Facts {
   if (typeof value !== "object" || value === null) return false;
-  const { u, k, s, c, b } = value as { readonly [K in keyof Facts]: unknown };
-  return isText(s) && isText(c) && (k === undefined || isText(k)) && (b === undefined || isText(b)) && (u === undefined || isUser(u));
+  const { u, k, s, c, b, o } = value as { readonly [K in keyof Facts]: unknown };
+  return isText(s) && isText(c) && [k, b, o].every((one) => one === undefined || isText(one)) && (u === undefined || isUser(u));
 }
 
 function isUser(value: unknown): boolean {

@@ -14,7 +14,13 @@ const maybe = <T>(value: fc.Arbitrary<T>) => fc.option(value, { nil: undefined }
 
 describe("a call's facts in headers", () => {
   it("arrive as they were sent", () => {
-    const calls = fc.record({ user: maybe(user), idempotencyKey: maybe(text), correlation: text, causation: maybe(text) });
+    const calls = fc.record({
+      user: maybe(user),
+      idempotencyKey: maybe(text),
+      correlation: text,
+      causation: maybe(text),
+      origin: maybe(text),
+    });
     fc.assert(
       fc.property(calls, (given) => {
         const call = new Call({ caller: "orders", deadlineMs: Infinity, ...given });
@@ -22,8 +28,8 @@ describe("a call's facts in headers", () => {
         assert.match(facts, /^[\w-]*$/, "fit for a header");
         const read = decodeCall({ caller: "orders", facts: decodeFacts(facts), timeoutMs: 1_000 });
         assert.deepEqual(
-          [read?.user, read?.idempotencyKey, read?.correlation, read?.causation, read?.trace],
-          [call.user, call.idempotencyKey, call.correlation, call.causation, call.trace],
+          [read?.user, read?.idempotencyKey, read?.correlation, read?.causation, read?.trace, read?.origin],
+          [call.user, call.idempotencyKey, call.correlation, call.causation, call.trace, call.origin],
         );
       }),
     );
@@ -53,6 +59,7 @@ describe("a call's facts in headers", () => {
       { u: ["usr_1", "ses_1", [1], true] },
       { k: 1 },
       { b: {} },
+      { o: 7 },
     ];
     for (const more of odd) {
       const facts = Buffer.from(JSON.stringify({ s: "a-b", c: "c", ...more })).toString("base64url");

@@ -126,8 +126,8 @@ export function createSagas(init: SagasInit): SagasEngine {
   };
 }
 
-function storedCall({ user, correlation, trace }: Call): StoredCall {
-  return { correlation, trace, ...(user !== undefined && { user }) };
+function storedCall({ user, origin, correlation, trace }: Call): StoredCall {
+  return { correlation, trace, ...(user !== undefined && { user }), ...(origin !== undefined && { origin }) };
 }
 
 /** What prevents a saga from beginning: the row that has its key, or the saga that has its subject. Refuses a key that another request had. */

@@ -114,6 +114,7 @@ export class SagaRetries {
     return new Call({
       caller,
       user: call.user,
+      origin: call.origin,
       correlation: call.correlation,
       trace: call.trace,
       causation: id,

@@ -8,6 +8,7 @@ import type { StoredRefusal } from "./stored-refusal.ts";
 /** What is stored of the call that began a saga. */
 export interface StoredCall {
   readonly user?: User;
+  readonly origin?: string;
   readonly correlation: string;
   readonly trace: Trace;
 }

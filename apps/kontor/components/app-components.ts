@@ -67,7 +67,7 @@ async function shopComponents(parts: AppParts, work: Omit<ReturnType<typeof serv
     );
   components.push(work.subscriptions, work.tasks);
   if (placement.roles.has("gateway")) {
-    const { publicUrl } = installation;
+    const { publicUrl, masterKey } = installation;
     const clientsFor = (caller: string) => rpc.clientsFor(caller);
     components.push(
       await gatewayComponent({
@@ -76,6 +76,7 @@ async function shopComponents(parts: AppParts, work: Omit<ReturnType<typeof serv
         clientsFor,
         cache: engines.cache,
         publicUrl,
+        masterKey,
         addresses: addressesOf(config),
         clock,
         ready,

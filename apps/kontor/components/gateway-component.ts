@@ -2,6 +2,7 @@ import type { Cache } from "@kontor/platform/cache/cache.ts";
 import type { Clock } from "@kontor/platform/clock/clock.ts";
 import type { Component } from "@kontor/platform/lifecycle/lifecycle.ts";
 import type { Clients } from "@kontor/platform/rpc/rpc.ts";
+import { deriveSecret } from "@kontor/platform/service/derive-secret.ts";
 import type { Logger } from "@kontor/platform/telemetry/logger.ts";
 import type { Configuration } from "../configuration.ts";
 import type { Addresses } from "../installation.ts";
@@ -14,6 +15,7 @@ interface Needs {
   readonly clientsFor: (caller: string) => Clients;
   readonly cache: Cache;
   readonly publicUrl: string;
+  readonly masterKey: Uint8Array;
   readonly addresses: Addresses;
   readonly clock: Clock;
   readonly ready: () => Promise<boolean>;
@@ -24,7 +26,7 @@ const served = new Map(definitions.map(({ name, contracts }) => [name, contracts
 
 /** The gateway, which serves the contracts of all services, wherever they run. */
 export async function gatewayComponent(needs: Needs): Promise<Component> {
-  const { config, alone, clientsFor, cache, publicUrl, addresses, clock, ready, log } = needs;
+  const { config, alone, clientsFor, cache, publicUrl, masterKey, addresses, clock, ready, log } = needs;
   const { createGateway } = await import("@kontor/gateway/gateway.ts");
   const gateway = createGateway({
     rpc: { served: () => served, clientsFor },
@@ -36,6 +38,7 @@ export async function gatewayComponent(needs: Needs): Promise<Component> {
     timeoutMs: config.requestTimeoutMs,
     ...(config.rates !== undefined && { rates: config.rates }),
     proxies: config.proxies,
+    originSecret: deriveSecret(masterKey, "gateway origins"),
     // Alone, nobody else can end a session without this process knowing.
     ...(alone && { sessionLeaseMs: 60_000 }),
     ready,
