@@ -94,7 +94,11 @@ export function createEdge(options: EdgeOptions): Edge {
   function permit(exchange: Exchange, target: Target, principal: Principal, options: AdmissionOptions): Promise<void> | undefined {
     if (principal.rejectedToken !== undefined && isTokenRefusal(principal.rejectedToken))
       exchange.tokenHeaders = ["WWW-Authenticate", invalidToken];
-    const counting = rateLimiter(target.service, () => principal.user?.id ?? clientAddress(exchange.request, proxies));
+    const { user } = principal;
+    const counting = rateLimiter(target, {
+      signedIn: user !== undefined,
+      name: () => user?.id ?? clientAddress(exchange.request, proxies),
+    });
     if (counting !== undefined) return permitCounted(exchange, target, principal, options, counting);
     checkPrincipal(target, principal, options);
     return undefined;

@@ -1,4 +1,5 @@
 import type { Cache } from "@kontor/platform/cache/cache.ts";
+import type { MethodContract } from "@kontor/platform/contract/contract.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import type { Refusal } from "@kontor/platform/errors/refusal.ts";
 
@@ -18,17 +19,34 @@ export interface RateLimits {
   readonly byService: Readonly<Record<string, RateLimit | "off">>;
   /** How many wrong passwords, codes and refresh tokens may come from an address, whatever accounts they are for. */
   readonly bruteForce: RateLimit | "off";
+  /**
+   * How many writes of guests may come from an address, over all methods that have no limit of their own in the contract; "off" takes away those as
+   * well. A method cannot be without a limit because somebody forgot it.
+   */
+  readonly guestWrites: RateLimit | "off";
 }
 
-/** No limits but those against brute force. A mobile network puts thousands of people behind one address, and some of them forget their passwords. */
-export const rateLimitDefaults: RateLimits = { byService: {}, bruteForce: { requests: 1_000, windowMs: 900_000 } };
+/**
+ * No limits but those of what costs the shop something before it knows who asks. A mobile network puts thousands of people behind one address, and
+ * some of them forget their passwords.
+ */
+export const rateLimitDefaults: RateLimits = {
+  byService: {},
+  bruteForce: { requests: 1_000, windowMs: 900_000 },
+  guestWrites: { requests: 1_200, windowMs: 60_000 },
+};
 
 /**
- * Reads limits as they are configured: "600/m" for each client, "catalog=3000/m" for one service, "identity=off", "brute-force=100/15m", in
- * any order, separated by commas. A window is s, m or h, with or without a number before it. Throws with the piece that is wrong.
+ * Reads limits as they are configured: "600/m" for each client, "catalog=3000/m" for one service, "identity=off",
+ * "brute-force=100/15m", "guest-writes=600/m", in any order, separated by commas. A window is s, m or h, with or without a number before it. Throws with the piece that is wrong.
  */
 export function parseRateLimits(text: string): RateLimits {
-  const read: { default?: RateLimit; byService: Record<string, RateLimit | "off">; bruteForce?: RateLimit | "off" } = { byService: {} };
+  const read: {
+    default?: RateLimit;
+    byService: Record<string, RateLimit | "off">;
+    bruteForce?: RateLimit | "off";
+    guestWrites?: RateLimit | "off";
+  } = { byService: {} };
   const named = new Set<string>();
   for (const piece of text.split(",").map((one) => one.trim())) {
     const [, name = "", rate = ""] = /^(?:([a-z][a-z-]*)=)?(.*)$/.exec(piece) ?? [];
@@ -37,9 +55,10 @@ export function parseRateLimits(text: string): RateLimits {
     const limit = name !== "" && rate === "off" ? "off" : rateOf(rate);
     if (limit === undefined)
       throw new Error(
-        `"${piece}" is not a limit; write 600/m for each client, catalog=3000/m or catalog=off for one service, brute-force=100/15m`,
+        `"${piece}" is not a limit; write 600/m for each client, catalog=3000/m or catalog=off for one service, brute-force=100/15m, guest-writes=600/m`,
       );
     if (name === "brute-force") read.bruteForce = limit;
+    else if (name === "guest-writes") read.guestWrites = limit;
     else if (name !== "") read.byService[name] = limit;
     else if (limit !== "off") read.default = limit;
   }
@@ -62,8 +81,20 @@ export interface Counted {
   readonly refusal: Refusal | undefined;
 }
 
-/** Counts a request of a client to a service; undefined, without finding out the client, where there is no limit. */
-export type RateLimiter = (service: string, client: () => string) => Promise<Counted> | undefined;
+/** Who sends a request: an account, or an address where nobody is signed in. */
+export interface RatedClient {
+  readonly signedIn: boolean;
+  readonly name: () => string;
+}
+
+/** What a request is for. */
+export interface RatedTarget {
+  readonly service: string;
+  readonly contract: Pick<MethodContract, "guestLimit" | "method">;
+}
+
+/** Counts a request of a client; undefined, without finding out the client, where there is no limit. */
+export type RateLimiter = (target: RatedTarget, client: RatedClient) => Promise<Counted> | undefined;
 
 /** Throws for a limit of a service that is not one of `services`. */
 export function createRateLimiter(
@@ -87,10 +118,31 @@ export function createRateLimiter(
     return { headers, refusal: found > limit.requests ? tooMany(expiresInMs, "Too many requests; wait a little") : undefined };
   }
 
-  return (service, client) => {
+  async function both(first: Rule, second: Rule, client: string): Promise<Counted> {
+    const counts = await counted(first, client);
+    return counts.refusal === undefined ? counted(second, client) : counts;
+  }
+
+  const guestRules = new Map<RatedTarget["contract"], Rule | undefined>();
+  function guestRule(contract: RatedTarget["contract"]): Rule | undefined {
+    if (!guestRules.has(contract)) guestRules.set(contract, guestRuleOf(contract, limits.guestWrites));
+    return guestRules.get(contract);
+  }
+
+  return ({ service, contract }, { signedIn, name }) => {
     const rule = rules.get(service);
-    return rule === undefined ? undefined : counted(rule, client());
+    const forGuests = signedIn ? undefined : guestRule(contract);
+    const first = forGuests ?? rule;
+    if (first === undefined) return undefined;
+    return forGuests === undefined || rule === undefined ? counted(first, name()) : both(forGuests, rule, name());
   };
+}
+
+/** The limit for guests, by the contract. */
+function guestRuleOf({ guestLimit, method }: RatedTarget["contract"], guestWrites: RateLimits["guestWrites"]): Rule | undefined {
+  if (guestLimit === undefined || guestWrites === "off") return undefined;
+  if (guestLimit === "default") return ruleNamed("guest-writes", guestWrites);
+  return ruleNamed(`guest-${method.localName}`, { requests: guestLimit.requests, windowMs: guestLimit.windowSeconds * 1_000 });
 }
 
 interface Rule {
@@ -103,7 +155,10 @@ function ruleOf(service: string, limits: RateLimits): Rule | undefined {
   const own = limits.byService[service];
   const limit = own ?? limits.default;
   if (limit === undefined || limit === "off") return undefined;
-  const name = own === undefined ? "default" : service;
+  return ruleNamed(own === undefined ? "default" : service, limit);
+}
+
+function ruleNamed(name: string, limit: RateLimit): Rule {
   return { name, limit, policy: `"${name}";q=${limit.requests};w=${limit.windowMs / 1000}` };
 }
 

@@ -3,8 +3,8 @@ import type { DescField, DescMessage, DescMethod, DescMethodServerStreaming, Des
 import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import { http as httpOption } from "@kontor/contracts/gen/google/api/annotations_pb.js";
 import type { HttpRule } from "@kontor/contracts/gen/google/api/http_pb.js";
-import { access, event, Idempotency, rest } from "@kontor/contracts/gen/kontor/api/v1/options_pb.js";
-import type { Allow, Rest } from "@kontor/contracts/gen/kontor/api/v1/options_pb.js";
+import { access, Allow, event, Idempotency, rest } from "@kontor/contracts/gen/kontor/api/v1/options_pb.js";
+import type { Access, Limit, Rest } from "@kontor/contracts/gen/kontor/api/v1/options_pb.js";
 import { waitFieldOf } from "./wait-field.ts";
 
 export type Verb = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
@@ -29,6 +29,8 @@ export interface MethodContract {
   readonly callers: readonly string[];
   /** Of a public method: its meaning depends on who calls, so that a token that is not accepted is refused. */
   readonly byCaller: boolean;
+  /** How many requests of guests an address may send; "default" for a write that is open to the public and names no limit. */
+  readonly guestLimit: Pick<Limit, "requests" | "windowSeconds"> | "default" | undefined;
   readonly rest: Rest | undefined;
   /** Without side effects, so that it may be repeated. A GET that redirects has one: it opens a payment at its provider. */
   readonly reads: boolean;
@@ -56,7 +58,12 @@ export function contractOf(method: DescMethod): MethodContract {
   if (known !== undefined) return known;
   if (method.methodKind !== "unary" && method.methodKind !== "server_streaming")
     throw new Error(`${method.parent.typeName}.${method.name} takes a stream, which no engine carries`);
-  const { allow, callers, byCaller } = hasOption(method, access) ? getOption(method, access) : nobody;
+  const {
+    allow = [],
+    callers = [],
+    byCaller = false,
+    guestLimit,
+  } = (hasOption(method, access) ? getOption(method, access) : {}) as Partial<Access>;
   const restOption = hasOption(method, rest) ? getOption(method, rest) : undefined;
   const bindings = hasOption(method, httpOption) ? bindingsOf(getOption(method, httpOption)) : [];
   const reads =
@@ -70,6 +77,7 @@ export function contractOf(method: DescMethod): MethodContract {
     allow,
     callers,
     byCaller,
+    guestLimit: guestLimitOf(method, guestLimit, allow.includes(Allow.PUBLIC) && !reads),
     rest: restOption,
     bindings,
     reads,
@@ -80,6 +88,13 @@ export function contractOf(method: DescMethod): MethodContract {
   };
   contracts.set(method, contract);
   return contract;
+}
+
+function guestLimitOf(method: DescMethod, limit: Limit | undefined, openWrite: boolean): MethodContract["guestLimit"] {
+  if (limit === undefined) return openWrite ? "default" : undefined;
+  if (limit.requests === 0 || limit.windowSeconds === 0)
+    throw new Error(`${method.parent.typeName}.${method.name} has a guest_limit without requests or window_seconds`);
+  return limit;
 }
 
 /** The type of the event whose data this message is: "orders.order.placed". Throws for a message that is no event. */

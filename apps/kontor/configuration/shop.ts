@@ -9,7 +9,7 @@ export const shopVariables = {
     optional: true,
   }),
   rateLimits: text("KONTOR_RATE_LIMITS", {
-    about: "how many requests a client may send, by service: 600/m,catalog=3000/m,identity=off,brute-force=100/15m",
+    about: "how many requests a client may send, by service: 600/m,catalog=3000/m,identity=off,brute-force=100/15m,guest-writes=600/m",
     optional: true,
   }),
   requestTimeoutMs: duration("KONTOR_REQUEST_TIMEOUT", { about: "how long a request may take", default: 10_000 }),

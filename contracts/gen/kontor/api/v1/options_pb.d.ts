@@ -46,6 +46,13 @@ export declare type Access = Message<"kontor.api.v1.Access"> & {
    * @generated from field: bool by_caller = 5;
    */
   byCaller: boolean;
+
+  /**
+   * How many requests of callers who are not signed in one address may send. A write that is open to the public has the gateway's own limit without it.
+   *
+   * @generated from field: kontor.api.v1.Limit guest_limit = 4;
+   */
+  guestLimit?: Limit | undefined;
 };
 
 /**
@@ -53,6 +60,29 @@ export declare type Access = Message<"kontor.api.v1.Access"> & {
  * Use `create(AccessSchema)` to create a new message.
  */
 export declare const AccessSchema: GenMessage<Access>;
+
+/**
+ * A number of requests in each window of time.
+ *
+ * @generated from message kontor.api.v1.Limit
+ */
+export declare type Limit = Message<"kontor.api.v1.Limit"> & {
+  /**
+   * @generated from field: uint32 requests = 1;
+   */
+  requests: number;
+
+  /**
+   * @generated from field: uint32 window_seconds = 2;
+   */
+  windowSeconds: number;
+};
+
+/**
+ * Describes the message kontor.api.v1.Limit.
+ * Use `create(LimitSchema)` to create a new message.
+ */
+export declare const LimitSchema: GenMessage<Limit>;
 
 /**
  * How a method treats repeats, and how its reply looks over REST, beyond what google.api.http says.
