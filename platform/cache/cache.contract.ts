@@ -189,15 +189,17 @@ export function cacheContract(name: string, { open, openOther, pass, shortMs: sh
       );
       for (const { expiresInMs } of counts) assert(expiresInMs > 0 && expiresInMs <= long);
       await cache.delete(key);
-      assert.equal((await cache.increment(key, 5, short)).count, 5);
+      assert.equal((await cache.increment(key, 5, short)).count, 55, "nothing removes a counter");
+      const next = randomUUID();
+      assert.equal((await cache.increment(next, 5, short)).count, 5);
       await pass(short / 2);
-      const later = await cache.increment(key, 2, long);
+      const later = await cache.increment(next, 2, long);
       // In real time the first window may be over by now; it is never prolonged.
       assert(later.count === 7 ? later.expiresInMs <= short : later.count === 2);
-      await cache.delete(key);
-      await cache.increment(key, 1, short);
+      const last = randomUUID();
+      await cache.increment(last, 1, short);
       await pass(short + 20);
-      assert.equal((await cache.increment(key, 1, long)).count, 1);
+      assert.equal((await cache.increment(last, 1, long)).count, 1);
     });
 
     it("gives a lock to one of twenty, with a fence that rises", async () => {

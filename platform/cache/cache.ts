@@ -1,12 +1,12 @@
 /**
- * Values, counters, locks and messages that may be lost at any time without changing a result. No call fails because the engine is unreachable:
+ * Values, locks and messages that may be lost at any time without changing a result, and counters. No call fails because the engine is unreachable:
  * it then ends at once, as if nothing were stored, and counters and locks are this process's own.
  */
 export interface Cache {
   get<Value>(key: string): Promise<Value | undefined>;
   set(key: string, value: unknown, ttlMs: number): Promise<void>;
   /**
-   * Removes values and counters. When it has resolved, no process gets what was stored before: `cache-connection.ts` says why that holds when
+   * Removes values. When it has resolved, no process gets what was stored before: `cache-connection.ts` says why that holds when
    * the engine is unreachable. A value that `through` is loading meanwhile, in any process, is not stored.
    */
   delete(...keys: readonly string[]): Promise<void>;
@@ -22,7 +22,11 @@ export interface Cache {
    * the next `through` loads from the source.
    */
   replaceOlder(values: readonly Versioned[], ttlMs: number): Promise<void>;
-  /** Adds to a counter that starts at 0 and lives `ttlMs` from its first change; returns the new count and its remaining time to live. */
+  /**
+   * Adds to a counter that starts at 0 and lives `ttlMs` from its first change; returns the new count and its remaining time to live. It is never
+   * forgotten before: what this process has counted counts also when the engine has evicted or lost the counter, and nothing removes it. So
+   * subtract in the process that has added.
+   */
   increment(key: string, by: number, ttlMs: number): Promise<{ count: number; expiresInMs: number }>;
   /** Takes a lock, or returns undefined when another holds it. `release` frees it only while it is still ours. */
   lock(key: string, ttlMs: number): Promise<Lock | undefined>;

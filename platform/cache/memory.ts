@@ -1,8 +1,9 @@
 import { performance } from "node:perf_hooks";
 import type { Cache, Lock, ThroughOptions } from "./cache.ts";
+import { Counters } from "./counters.ts";
 
 export interface MemoryCacheOptions {
-  /** The maximum of values, of counters and of locks; past it the least recently used one is removed. */
+  /** The maximum of values, of counters and of locks; past it the least recently used value or lock is removed, and counters are shared (see `Counters`). */
   readonly maxEntries: number;
   /** A monotonic source of milliseconds; `performance.now` by default. */
   readonly clock?: () => number;
@@ -16,22 +17,17 @@ export interface MemoryCacheOptions {
  */
 export function createMemoryCache({ maxEntries, clock = () => performance.now(), listenerFailed = warn }: MemoryCacheOptions): Cache {
   const { remove, ...values } = createValues(maxEntries, clock);
-  const counters = new RecentEntries<{ count: number }>(maxEntries, clock);
+  const counters = new Counters({ max: maxEntries, clock });
 
   return {
     ...values,
 
     async delete(...keys) {
-      for (const key of keys) {
-        remove(key);
-        counters.delete(key);
-      }
+      for (const key of keys) remove(key);
     },
 
     async increment(key, by, ttlMs) {
-      const entry = counters.get(key) ?? counters.set(key, { count: 0 }, ttlMs);
-      entry.value.count += by;
-      return { count: entry.value.count, expiresInMs: Math.max(0, Math.ceil(entry.expiresAtMs - clock())) };
+      return counters.increment(key, by, ttlMs);
     },
 
     lock: createLocks(maxEntries, clock),

@@ -64,10 +64,14 @@ export function createRedisCache({ urls, log, ca, prefix = "kontor", callTimeout
 
     async increment(key, by, ttlMs) {
       const tag = tagOf(key);
-      const reply = await redis.run(incrementScript, [counters[tag]! + key], [String(by), ttlText(ttlMs)]);
-      if (reply === unavailable) return local.increment(key, by, ttlMs);
+      const [own, reply] = await Promise.all([
+        local.increment(key, by, ttlMs),
+        redis.run(incrementScript, [counters[tag]! + key], [String(by), ttlText(ttlMs)]),
+      ]);
+      if (reply === unavailable) return own;
       const [count, expiresInMs] = reply as [number, number];
-      return { count, expiresInMs };
+      // Redis may have evicted it, or lost it in a failover: what this process has counted itself counts all the same.
+      return own.count > count ? own : { count, expiresInMs };
     },
 
     async lock(key, ttlMs) {
