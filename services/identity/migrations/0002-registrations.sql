@@ -12,7 +12,6 @@ create table registrations (
   version int not null,
   -- Its newest mail: the code is derived from this id and stored nowhere.
   verification text not null unique,
-  tries int not null default 0,
   code_expires_at timestamptz not null,
   created_at timestamptz not null,
   expires_at timestamptz not null
@@ -61,15 +60,15 @@ begin
   insert into registrations (account, email, email_key, name, password_hash, version, verification, code_expires_at, created_at, expires_at)
   select id, email, normalize(email_key), name, password_hash, version, new.id, new.expires_at, created_at, new.created_at + interval '1 day'
   from accounts where id = new.account and status = 'UNVERIFIED'
-  on conflict (account) do update set version = registrations.version + 1, verification = excluded.verification, tries = 0,
+  on conflict (account) do update set version = registrations.version + 1, verification = excluded.verification,
     code_expires_at = excluded.code_expires_at, expires_at = excluded.expires_at;
   return new;
 end $$;
 
 create trigger register_unverified after insert on verifications for each row execute function register_unverified();
 
-insert into registrations (account, email, email_key, name, password_hash, version, verification, tries, code_expires_at, created_at, expires_at)
-select distinct on (a.id) a.id, a.email, normalize(a.email_key), a.name, a.password_hash, a.version, v.id, v.tries, v.expires_at, a.created_at,
+insert into registrations (account, email, email_key, name, password_hash, version, verification, code_expires_at, created_at, expires_at)
+select distinct on (a.id) a.id, a.email, normalize(a.email_key), a.name, a.password_hash, a.version, v.id, v.expires_at, a.created_at,
   v.created_at + interval '1 day'
 from accounts a join verifications v on v.account = a.id where a.status = 'UNVERIFIED' order by a.id, v.created_at desc, v.id desc;
 

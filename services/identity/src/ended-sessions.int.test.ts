@@ -23,6 +23,7 @@ async function open() {
     ...memory,
     set: async (key, value, ttlMs) => {
       const [, session = ""] = key.split(":");
+      if (!key.startsWith("session:")) return memory.set(key, value, ttlMs);
       const found = await app.hosted.database.maybe(sql`select from sessions where id = ${session}`);
       announced.push({ key, value, ttlMs, deleted: found === undefined });
       await memory.set(key, value, ttlMs);

@@ -1,43 +1,48 @@
 import { hash, verify } from "@node-rs/argon2";
-import { refuse } from "@kontor/platform/errors/refusal.ts";
+import type { Call } from "@kontor/platform/call/call.ts";
+import { ConcurrencyLimiter } from "@kontor/platform/rpc/concurrency-limiter.ts";
 
 // argon2id is the library's default.
 const options = { memoryCost: 19_456, timeCost: 2, parallelism: 1 } as const;
 /** A hash of random bytes that nobody has, made with these options: checking against it takes as long as against a real one. */
 export const nobodys = "$argon2id$v=19$m=19456,t=2,p=1$DSAd586BZSqVdaWWAX6IeQ$xYzhEPJL3xpe4zempbHJyFjgL42s457BAN+a7HWqRpA";
-const atOnceMax = 2;
-const waitingMax = 100;
+/** Node has four threads for work such as this; one is left for the rest. */
+const lanes = { signIn: 2, newPassword: 1 } as const;
+/** A request is refused by its own deadline long before. */
+const waitMs = 60_000;
+const waiting = 100;
 
-/** Hashes and checks passwords with argon2id, two at a time: each takes 19 MiB and tens of milliseconds of a core. */
+/** Who waits, and until when. */
+export type Waits = Pick<Call, "deadlineMs" | "origin">;
+
+/**
+ * Hashes and checks passwords with argon2id: each takes 19 MiB and tens of milliseconds of a core. Checks and new passwords have lanes of their own, so that
+ * no number of registrations delays a sign-in. In a lane addresses take turns, and what is past its deadline is dropped without the work.
+ */
 export interface Passwords {
-  hash(password: string): Promise<string>;
-  /** Takes as long for an unknown account (no hash) as for a wrong password. */
-  matches(hash: string | undefined, password: string): Promise<boolean>;
+  /** Refuses with OVERLOADED when the lane is full, or the call's time is over before its turn comes. */
+  hash(password: string, call?: Waits): Promise<string>;
+  /** Takes as long for an unknown account (no hash) as for a wrong password. Refuses as `hash` does. */
+  matches(hash: string | undefined, password: string, call?: Waits): Promise<boolean>;
 }
 
-/** Refuses with OVERLOADED when a hundred are waiting already. */
 export function createPasswords(): Passwords {
-  const waiting: (() => void)[] = [];
-  let running = 0;
+  const signIns = new ConcurrencyLimiter({ inFlight: lanes.signIn, waiting, waitMs });
+  const newPasswords = new ConcurrencyLimiter({ inFlight: lanes.newPassword, waiting, waitMs });
 
-  const inTurn = async <T>(work: () => Promise<T>): Promise<T> => {
-    if (running >= atOnceMax) {
-      if (waiting.length >= waitingMax)
-        throw refuse({ reason: "OVERLOADED", code: "unavailable", message: "Too many people sign in at once", retryAfterMs: 1_000 });
-      await new Promise<void>((resolve) => waiting.push(resolve));
-    } else running++;
+  const inTurn = async <T>(lane: ConcurrencyLimiter, call: Waits | undefined, work: () => Promise<T>): Promise<T> => {
+    const turn = lane.enter(false, call?.deadlineMs, call?.origin);
+    if (turn !== undefined) await turn;
     try {
       return await work();
     } finally {
-      const next = waiting.shift();
-      if (next === undefined) running--;
-      else next();
+      lane.leave(call?.origin);
     }
   };
   return {
-    hash: (password) => inTurn(() => hash(composed(password), options)),
-    matches: async (stored, password) => {
-      const same = await inTurn(() => verify(stored ?? nobodys, composed(password)));
+    hash: (password, call) => inTurn(newPasswords, call, () => hash(composed(password), options)),
+    matches: async (stored, password, call) => {
+      const same = await inTurn(signIns, call, () => verify(stored ?? nobodys, composed(password)));
       return stored !== undefined && same;
     },
   };

@@ -29,4 +29,34 @@ describe("identity: passwords", () => {
     assert.equal(refused.length, 8);
     assert.equal(await passwords.matches(undefined, "a good password"), false);
   });
+
+  it("S9: 130 registrations of one address delay no sign-in, and no registration of another beyond its turn", async () => {
+    const passwords = createPasswords();
+    const forever = { deadlineMs: Infinity };
+    const hostile = Array.from({ length: 130 }, () =>
+      passwords.hash("a good password", { ...forever, origin: "hostile" }).then(
+        () => "hashed",
+        (error: unknown) => refusalIn(error)?.reason,
+      ),
+    );
+    const done: string[] = [];
+    const others = Array.from({ length: 5 }, async () => {
+      await passwords.matches(undefined, "a good password", { ...forever, origin: "other" });
+      done.push("signed in");
+    });
+    const registered = passwords.hash("a good password", { ...forever, origin: "other" }).then(() => done.push("registered"));
+    void Promise.all(hostile).then(() => done.push("hostile"));
+    await Promise.all([...others, registered]);
+    assert.equal(done.includes("hostile"), false, "they wait for nobody who came before them");
+    const outcomes = await Promise.all(hostile);
+    assert.ok(outcomes.includes("OVERLOADED") && outcomes.includes("hashed"));
+  });
+
+  it("S9: what is past its deadline is dropped without the work", async () => {
+    const passwords = createPasswords();
+    const first = passwords.hash("a good password");
+    const late = passwords.hash("a good password", { deadlineMs: 0, origin: undefined });
+    await assert.rejects(late, (error) => refusalIn(error)?.reason === "OVERLOADED");
+    await first;
+  });
 });

@@ -42,11 +42,11 @@ export const register =
     const name = nameOf(typedName);
     const at = clock.now();
     await expectMailable(database, key, at, "VERIFICATION_TOO_SOON");
-    const passwordHash = await passwords.hash(password);
+    const passwordHash = await passwords.hash(password, call);
     const [account, verification] = [ids.next("usr"), ids.next("vrf")];
     const codeExpiresAt = new Date(at.getTime() + codeLifeMs);
     const expiresAt = new Date(at.getTime() + registrationLifeMs);
-    const registration = { account, email: written, name, passwordHash, version: 1, verification, tries: 0, codeExpiresAt, expiresAt };
+    const registration = { account, email: written, name, passwordHash, version: 1, verification, codeExpiresAt, expiresAt };
     await database.transaction(async (tx) => {
       await takeMail(tx, key, at, "VERIFICATION_TOO_SOON");
       await insertRegistration(tx, { ...registration, createdAt: at }, key);
@@ -74,7 +74,7 @@ export const resendVerification =
       const { account, version } = registration;
       const verification = ids.next("vrf");
       const codeExpiresAt = new Date(at.getTime() + codeLifeMs);
-      await tx.run(sql`update registrations set verification = ${verification}, code_expires_at = ${codeExpiresAt}, tries = 0,
+      await tx.run(sql`update registrations set verification = ${verification}, code_expires_at = ${codeExpiresAt},
         version = version + 1, expires_at = ${new Date(at.getTime() + registrationLifeMs)} where account = ${account}`);
       await insertReset(tx, secrets, { id: verification, key, at });
       await events.append(tx, call.with({ user: undefined, caller: account }), [
@@ -92,7 +92,7 @@ export const createAccount =
     const name = nameOf(typedName);
     // For the sake of speed only: two at a time find nobody here, and the insert decides.
     if ((await findAccountByEmail(database, key)) !== undefined) throw emailTaken();
-    const passwordHash = await passwords.hash(password);
+    const passwordHash = await passwords.hash(password, call);
     const id = ids.next("usr");
     const account: AccountRecord = {
       id,

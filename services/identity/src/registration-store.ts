@@ -13,13 +13,12 @@ export interface RegistrationRecord {
   readonly version: number;
   /** The newest mail's. */
   readonly verification: string;
-  readonly tries: number;
   readonly codeExpiresAt: Date;
   readonly createdAt: Date;
   readonly expiresAt: Date;
 }
 
-const columns = sql`account, email, name, password_hash as "passwordHash", version, verification, tries, code_expires_at as "codeExpiresAt",
+const columns = sql`account, email, name, password_hash as "passwordHash", version, verification, code_expires_at as "codeExpiresAt",
   created_at as "createdAt", expires_at as "expiresAt"`;
 /** Of one address; there is a mail a minute at most, and codes are good for ten. */
 const lockedMax = 100;

@@ -49,7 +49,7 @@ export const confirmReset =
     const reset = await findResetByToken(database, token, clock.now());
     // Nobody has a password hashed with a token that is none.
     if (reset === undefined) throw tokenInvalid();
-    const passwordHash = await passwords.hash(password);
+    const passwordHash = await passwords.hash(password, call);
     const ended = await database.transaction(async (tx) => {
       const taken = await takeReset(tx, reset.id);
       const account = taken && (await findAccountByEmail(tx, taken.emailKey));

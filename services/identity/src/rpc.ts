@@ -1,11 +1,12 @@
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { IdentityService } from "@kontor/contracts/gen/kontor/identity/v1/identity_pb.js";
+import { emailAddress } from "@kontor/platform/contract/email-address.ts";
 import { readYourWrites } from "@kontor/platform/database/read-your-writes.ts";
 import { implement } from "@kontor/platform/rpc/rpc.ts";
 import type { Route } from "@kontor/platform/rpc/rpc.ts";
 import type { ServiceContext } from "@kontor/platform/service/service.ts";
 import type { AccessTokens } from "./access-tokens.ts";
-import { accountLookup, accountMessage, readAccount } from "./account-store.ts";
+import { accountLookup, accountMessage, emailDigest, readAccount } from "./account-store.ts";
 import type { AccountRecord } from "./account-store.ts";
 import type { Passwords } from "./passwords.ts";
 import { changePassword } from "./change-password.ts";
@@ -16,6 +17,7 @@ import type { Secrets } from "./secrets.ts";
 import { announceEnded } from "./ended-sessions.ts";
 import { verificationMail, verifyEmail } from "./verify-email.ts";
 import { checkSessions, endSession, liveSessions, login, refresh } from "./sessions.ts";
+import { changeTries, codeTries, createTries, loginTries } from "./tries.ts";
 
 type Needs = ServiceContext & { readonly secrets: Secrets; readonly passwords: Passwords; readonly accessTokens: AccessTokens };
 
@@ -29,6 +31,9 @@ export function identityRoute(context: Needs): Route {
   const resend = resendVerification(needs);
   const mailOf = verificationMail(needs);
   const signIn = login(needs);
+  const tryPassword = createTries(context.cache, loginTries);
+  const tryCode = createTries(context.cache, codeTries);
+  const tryCurrent = createTries(context.cache, changeTries);
   const renew = refresh(needs);
   const endOne = endSession(needs);
   const live = liveSessions(needs);
@@ -40,18 +45,19 @@ export function identityRoute(context: Needs): Route {
   const show = showResetPage(needs);
   const submit = submitResetPage(needs);
   const find = accountLookup(database);
+  const digestOf = ({ email }: { readonly email: string }) => emailDigest(emailAddress(email).key);
   const pageOf = (text: string) => ({ contentType: "text/html; charset=utf-8", body: Buffer.from(text) });
   const contact = ({ id, email, name }: Pick<AccountRecord, "id" | "email" | "name">) => ({ account: id, email, name });
 
   return implement(IdentityService, {
     register: async (request, call) => accountMessage(await signUp(request, call)),
     verifyEmail: async (request, call) => {
-      const account = await verify(request, call);
+      const account = await tryCode(digestOf(request), call, () => verify(request, call));
       await own.written(account.id);
       return accountMessage(account);
     },
     resendVerification: async (request, call) => ({ nextAt: timestampFromDate(await resend(request, call)) }),
-    login: signIn,
+    login: (request, call) => tryPassword(digestOf(request), call, () => signIn(request, call)),
     refreshToken: ({ refreshToken }, call) => renew(refreshToken, call),
     logout: async (_, call) => {
       const { id, session } = call.signedIn();
@@ -60,8 +66,9 @@ export function identityRoute(context: Needs): Route {
       return {};
     },
     changePassword: async (request, call) => {
-      await change(request, call);
-      await own.written(call.signedIn().id);
+      const { id } = call.signedIn();
+      await tryCurrent(id, call, () => change(request, call));
+      await own.written(id);
       return {};
     },
     resetPassword: async ({ email }, call) => ({ nextAt: timestampFromDate(await resetting(email, call)) }),

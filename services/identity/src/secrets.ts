@@ -4,7 +4,7 @@ const alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 /** What identity derives from the master key: nothing here has to be stored to be checked. */
 export interface Secrets {
-  /** The code of a verification, `ABCDE-FGHJK` (50 bits; five tries make guessing it hopeless). */
+  /** The code of a verification, `ABCDE-FGHJK` (50 bits: see `codeTries`). */
   verificationCode(verification: string): string;
   isVerificationCode(verification: string, code: string): boolean;
   /** The token of the link that resets a password (256 bits). */

@@ -10,14 +10,14 @@ import { emailAddress } from "@kontor/platform/contract/email-address.ts";
 import type { ServiceContext } from "@kontor/platform/service/service.ts";
 import { accessTokenSeconds } from "./access-tokens.ts";
 import type { AccessTokens, TokenClaims } from "./access-tokens.ts";
-import { emailDigest, findAccountByEmail } from "./account-store.ts";
+import { findAccountByEmail } from "./account-store.ts";
 import type { AccountRecord } from "./account-store.ts";
 import type { AnnounceEnded } from "./ended-sessions.ts";
 import type { Passwords } from "./passwords.ts";
 import { sessionLifeMs } from "./retention.ts";
 import type { Secrets } from "./secrets.ts";
 
-type Needs = Pick<ServiceContext, "database" | "events" | "clock" | "ids" | "cache" | "log"> & {
+type Needs = Pick<ServiceContext, "database" | "events" | "clock" | "ids" | "log"> & {
   readonly secrets: Secrets;
   readonly passwords: Passwords;
   readonly accessTokens: AccessTokens;
@@ -43,28 +43,15 @@ export interface SessionRecord {
 
 /** How long a refresh token that was replaced gets what it was replaced by. */
 const graceMs = 10_000;
-const triesMax = 10;
-const triesWindowMs = 900_000;
 const columns = sql`s.id, s.account, s.generation, s.created_at as "createdAt", s.last_used_at as "lastUsedAt", s.expires_at as "expiresAt"`;
 
-/** Signs in. Refuses with CREDENTIALS_WRONG, in the same words and time whether the account exists, and with TOO_MANY_TRIES. */
+/** Signs in. Refuses with CREDENTIALS_WRONG, in the same words and time whether the account exists. */
 export const login =
   (needs: Needs) =>
   async ({ email, password }: LoginRequest, call: Call): Promise<IssuedTokens> => {
-    const { database, events, clock, ids, cache, passwords } = needs;
-    const { key } = emailAddress(email);
-    const counter = `login:${emailDigest(key)}`;
-    const { count, expiresInMs } = await cache.increment(counter, 1, triesWindowMs);
-    if (count > triesMax)
-      throw refuse({
-        reason: "TOO_MANY_TRIES",
-        code: "resource_exhausted",
-        message: "Too many attempts; try again later",
-        retryAfterMs: expiresInMs,
-      });
-    const account = await findAccountByEmail(database, key);
-    if (!(await passwords.matches(account?.passwordHash, password)) || account === undefined) throw credentialsWrong();
-    await cache.delete(counter);
+    const { database, events, clock, ids, passwords } = needs;
+    const account = await findAccountByEmail(database, emailAddress(email).key);
+    if (!(await passwords.matches(account?.passwordHash, password, call)) || account === undefined) throw credentialsWrong();
     const at = clock.now();
     const session = ids.next("ses");
     const started = create(SessionStartedSchema, { session, account: account.id });

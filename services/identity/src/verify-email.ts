@@ -14,29 +14,22 @@ import { findByVerification, lockRegistrations } from "./registration-store.ts";
 import type { RegistrationRecord } from "./registration-store.ts";
 import { findReset } from "./reset-store.ts";
 
-const triesMax = 5;
-
 /**
  * Makes the account of the registration whose code this is: with its password and its name, whoever else has registered with the address, before
  * or after. An older code stays good beside a newer one: otherwise anybody could void it by registering again, and its owner would type the newest,
- * which confirms the other's password. Refuses with CODE_WRONG (also when the code was used or replaced, was tried too often, or the address has an
- * account) and CODE_EXPIRED.
+ * which confirms the other's password. Refuses with CODE_WRONG (also when the code was used or replaced, or the address has an account) and
+ * CODE_EXPIRED.
  */
 export const verifyEmail =
   (needs: RegisterNeeds) =>
   async ({ email, code, account: named }: VerifyEmailRequest, call: Call): Promise<AccountRecord> => {
     const { key } = emailAddress(email);
     const { database, clock, secrets } = needs;
-    // A wrong attempt has to be counted, so the transaction commits before it is refused.
     const verdict = await database.transaction(async (tx) => {
       const at = clock.now();
-      const pending = (await lockRegistrations(tx, key, named, at)).filter(({ tries }) => tries < triesMax);
+      const pending = await lockRegistrations(tx, key, named, at);
       const registration = pending.find(({ verification }) => secrets.isVerificationCode(verification, code));
-      if (registration === undefined) {
-        const tried = pending.map(({ account }) => account);
-        if (tried.length > 0) await tx.run(sql`update registrations set tries = tries + 1 where account = any(${tried}::text[])`);
-        return "CODE_WRONG";
-      }
+      if (registration === undefined) return "CODE_WRONG";
       if (registration.codeExpiresAt <= at) return "CODE_EXPIRED";
       const account = await makeAccount(needs, tx, registration, call);
       if (account === undefined) return "CODE_WRONG";
