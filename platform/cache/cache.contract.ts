@@ -191,6 +191,7 @@ export function cacheContract(name: string, { open, openOther, pass, shortMs: sh
       await cache.delete(key);
       assert.equal((await cache.increment(key, 5, short)).count, 55, "nothing removes a counter");
       const next = randomUUID();
+      assert.deepEqual(await cache.increment(next, 0, long), { count: 0, expiresInMs: 0 });
       assert.equal((await cache.increment(next, 5, short)).count, 5);
       await pass(short / 2);
       const later = await cache.increment(next, 2, long);

@@ -23,7 +23,8 @@ export interface Cache {
    */
   replaceOlder(values: readonly Versioned[], ttlMs: number): Promise<void>;
   /**
-   * Adds to a counter that starts at 0 and lives `ttlMs` from its first change; returns the new count and its remaining time to live. It is never
+   * Adds to a counter that starts at 0 and lives `ttlMs` from its first change; returns the new count and its remaining time to live. By 0 it
+   * reads, and creates none. It is never
    * forgotten before: what this process has counted counts also when the engine has evicted or lost the counter, and nothing removes it. So
    * subtract in the process that has added.
    */

@@ -15,7 +15,7 @@ describe("counters of a process", () => {
     await cache.delete("login:ann");
     nowMs += 899_999;
     assert.deepEqual(await cache.increment("login:ann", 1, 900_000), { count: 11, expiresInMs: 1 });
-    nowMs += 1;
+    nowMs += 1_800_000;
     assert.deepEqual(await cache.increment("login:ann", 1, 900_000), { count: 1, expiresInMs: 900_000 });
   });
 
@@ -34,8 +34,11 @@ describe("counters of a process", () => {
       }
     nowMs = 1_200;
     for (let n = 0; n < 20; n++) assert.ok(increment(`late ${n}`) > counts.get(`late ${n}`)!, "also when there is room again");
-    nowMs = 1_500;
+    nowMs = 2_199;
+    for (let n = 0; n < 20; n++) assert.ok(increment(`late ${n}`) > 1, "for as long as each of its keys lives");
+    nowMs = 4_500;
     assert.equal(increment("late 0"), 1);
+    assert.deepEqual(counters.increment("none", 0, 1_000), { count: 0, expiresInMs: 0 });
   });
 
   it("S16: many times to live cost no memory that stays", () => {

@@ -53,8 +53,9 @@ for nth = 2, #KEYS do
 end
 return 1`);
 
-/** KEYS counter; ARGV by, ttl. Returns the count and its remaining time to live. */
+/** KEYS counter; ARGV by, ttl. Returns the count and its remaining time to live. By 0 it creates none. */
 export const incrementScript = redisScript(`
+if ARGV[1] == '0' and redis.call('EXISTS', KEYS[1]) == 0 then return { 0, 0 } end
 local count = redis.call('INCRBY', KEYS[1], ARGV[1])
 local ttl = redis.call('PTTL', KEYS[1])
 if ttl < 0 then
