@@ -21,7 +21,7 @@ const refusedMs = 3_600_000;
 
 /**
  * An attempt to pay a payment that has just been read, with the provider's page. An attempt that is under way is continued; while the provider does not report how the last one
- * ended, there is no other: ATTEMPT_UNKNOWN. Refuses with PAYMENT_STATE unless the payment is open, and with PROVIDER_REFUSED when every
+ * ended, there is no other: ATTEMPT_UNKNOWN. Refuses with TOO_MANY_ATTEMPTS after too many declines, with PAYMENT_STATE unless the payment is open, and with PROVIDER_REFUSED when every
  * attempt is over as soon as it is opened.
  */
 export const createAttempt =
@@ -53,15 +53,22 @@ export function attemptUnknown(): Error {
 }
 
 /** Records what the provider reports of one of a payment's attempts: by a webhook, to a shopper who came back, or to a check. */
-export function recordSession(needs: PaymentNeeds, paymentId: string, session: Session, call: Call): Promise<PaymentRecord> {
+export async function recordSession(needs: PaymentNeeds, paymentId: string, session: Session, call: Call): Promise<PaymentRecord> {
   const at = needs.clock.now();
+  let declines = false;
   const decide: Decide = (payment) => {
     const decision = applySession(payment, session, at);
+    declines = decision !== undefined && session.status === "declined";
     if (decision === undefined) return undefined;
     const { giveBack } = decision;
     return { decision, at, tasks: giveBack === undefined ? [] : [attemptTask(giveBackQueue.name, payment.id, giveBack, at)] };
   };
-  return needs.payments.change(paymentId, decide, call);
+  const payment = await needs.payments.change(paymentId, decide, call);
+  if (declines) {
+    const { origin } = payment.attempts.find(({ id }) => id === session.key)!; // it was declined just now
+    await needs.declines.count({ customer: payment.customer, origin });
+  }
+  return payment;
 }
 
 /** Reads the state of the payment's live attempt from the provider, and records it. */
@@ -105,13 +112,15 @@ export const giveAttemptBack =
   };
 
 /** The payment with a live attempt: the one that it has, or a new one. */
-function begin(needs: PaymentNeeds, read: PaymentRecord, call: Call): Promise<PaymentRecord> {
-  const { id } = read;
+async function begin(needs: PaymentNeeds, read: PaymentRecord, call: Call): Promise<PaymentRecord> {
+  const { id, customer } = read;
+  const { origin } = call;
+  if (read.status === "OPEN" && liveAttempt(read) === undefined) await needs.declines.expectAttempt({ customer, origin });
   const at = needs.clock.now();
   const attempt = needs.ids.next("att");
   const decide: Decide = (payment) => {
     if (payment.status === "OPEN" && liveAttempt(payment) !== undefined) return undefined;
-    const decision = startAttempt(payment, { id: attempt, provider: needs.provider.name, at });
+    const decision = startAttempt(payment, { id: attempt, provider: needs.provider.name, origin, at });
     return { decision, at, tasks: [attemptTask(attemptCheckQueue.name, id, attempt, new Date(at.getTime() + firstCheckMs))] };
   };
   return needs.payments.change(id, decide, call, read);

@@ -1,6 +1,7 @@
 import { createChanges } from "@kontor/platform/changes/changes.ts";
 import type { Service, ServiceContext } from "@kontor/platform/service/service.ts";
 import { queue } from "@kontor/platform/tasks/tasks.ts";
+import { countDeclines } from "./attempt-limits.ts";
 import { checkAttempt, giveAttemptBack } from "./attempt.ts";
 import { builtinProvider } from "./builtin-provider.ts";
 import { attemptCheckQueue, giveBackQueue, refundQueue } from "./channels.ts";
@@ -26,7 +27,13 @@ export function createPayments(context: ServiceContext, provider: Provider): Ser
   const { database, cache, log } = context;
   const versionsOf = (payments: readonly string[]) => paymentVersions(database, payments);
   const changes = createChanges({ versionsOf, messages: { cache, channel: "payments.changed" }, log });
-  const needs: PaymentNeeds = { ...context, provider, changes, payments: createPaymentBatches({ ...context, changes }) };
+  const needs: PaymentNeeds = {
+    ...context,
+    provider,
+    changes,
+    payments: createPaymentBatches({ ...context, changes }),
+    declines: countDeclines(cache),
+  };
   const check = checkAttempt(needs);
   const giveBack = giveAttemptBack(needs);
   const refund = doRefund(needs);

@@ -18,6 +18,7 @@ import {
 } from "@kontor/contracts/gen/kontor/payments/v1/events_pb.js";
 import { PaymentStatus, RefundSchema, RefundStatus } from "@kontor/contracts/gen/kontor/payments/v1/payments_pb.js";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
+import { expectAttempt } from "./attempt-limits.ts";
 import type { Session } from "./provider.ts";
 
 export type Status = "OPEN" | "CAPTURED" | "CLOSED" | "REFUNDED";
@@ -29,6 +30,8 @@ export interface AttemptRecord {
   readonly status: AttemptState;
   readonly provider: string;
   readonly declineCode: string;
+  /** The address that it came from, as a pseudonym: see `Call.origin`. */
+  readonly origin?: string;
   readonly createdAt: Date;
   readonly updatedAt: Date;
 }
@@ -82,11 +85,16 @@ export function opened(payment: PaymentRecord): Decision {
   return { payment, events: [create(PaymentOpenedSchema, { payment: state(payment) })] };
 }
 
-/** A new attempt. Refuses with PAYMENT_STATE unless the payment is open; the caller has seen to it that no other attempt is live. */
-export function startAttempt(payment: PaymentRecord, attempt: { id: string; provider: string; at: Date }): Decision {
+/** A new attempt. Refuses with PAYMENT_STATE unless the payment is open, and as `expectAttempt` does; the caller has seen to it that no other attempt is live. */
+export function startAttempt(
+  payment: PaymentRecord,
+  attempt: { id: string; provider: string; origin?: string | undefined; at: Date },
+): Decision {
   if (payment.status !== "OPEN") throw wrongState(payment);
-  const { id, provider, at } = attempt;
-  const started: AttemptRecord = { id, provider, status: "WAITING", declineCode: "", createdAt: at, updatedAt: at };
+  const { id, provider, origin, at } = attempt;
+  expectAttempt(payment, at);
+  const common = { id, provider, status: "WAITING", declineCode: "", createdAt: at, updatedAt: at } as const;
+  const started: AttemptRecord = origin === undefined ? common : { ...common, origin };
   const next = { ...payment, attempts: [...payment.attempts, started] };
   return { payment: next, events: [create(AttemptStartedSchema, { payment: state(next), attempt: id, provider })] };
 }

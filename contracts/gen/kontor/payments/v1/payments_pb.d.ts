@@ -602,6 +602,13 @@ export enum PaymentsReason {
    * @generated from enum value: PROVIDER_REFUSED = 5;
    */
   PROVIDER_REFUSED = 5,
+
+  /**
+   * Of this payment, or too many declines of the account or the address. details: { "limit": "payment" | "account" | "address" }
+   *
+   * @generated from enum value: TOO_MANY_ATTEMPTS = 6;
+   */
+  TOO_MANY_ATTEMPTS = 6,
 }
 
 /**
@@ -624,7 +631,7 @@ export declare const PaymentsService: GenService<{
     output: typeof PaymentSchema;
   },
   /**
-   * An attempt to pay: the response has the provider's page.
+   * An attempt to pay: the response has the provider's page. A payment has 20 at most, and ever longer pauses after the third decline.
    *
    * @generated from rpc kontor.payments.v1.PaymentsService.CreateAttempt
    */
