@@ -9,12 +9,13 @@ import { releaseExpired } from "./release.ts";
 import { createReserve } from "./reserve.ts";
 import { inventoryRoute } from "./rpc.ts";
 import { createStockCounts } from "./stock-counts.ts";
+import type { InventorySettings } from "./settings.ts";
 
 // No reservation outlives its expiry by more than ten seconds.
 const expiryEveryMs = 5_000;
 
 /** The service with its routes, subscriptions and task queues. */
-export function createService(context: ServiceContext): Service {
+export function createService(context: ServiceContext<InventorySettings>): Service {
   const { database, tasks, clock } = context;
   const counts = createStockCounts(context);
   const needs = { ...context, counts };

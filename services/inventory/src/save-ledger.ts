@@ -10,6 +10,7 @@ import type { Writes } from "@kontor/platform/database/writes.ts";
 import type { NewEvents } from "@kontor/platform/events/events.ts";
 import type { Call } from "@kontor/platform/call/call.ts";
 import type { ServiceContext } from "@kontor/platform/service/service.ts";
+import { unitsIn } from "./stock-ledger.ts";
 import type { StockLedger, StoredReservation } from "./stock-ledger.ts";
 import type { Level, ReservationStatus } from "./stock.ts";
 import type { StockCounts } from "./stock-counts.ts";
@@ -85,20 +86,22 @@ export function saveLedger(
 }
 
 function insertReservations(reservations: readonly StoredReservation[], at: Date): Sql {
-  return sql`insert into reservations (order_id, status, lines, refusal, expires_at, updated_at)
-    select order_id, status, lines::jsonb, refusal::jsonb, expires_at, ${at}
+  return sql`insert into reservations (order_id, status, lines, refusal, expires_at, account, origin, units, updated_at)
+    select order_id, status, lines::jsonb, refusal::jsonb, expires_at, account, origin, units, ${at}
     from unnest(${reservations.map(({ order }) => order)}::text[], ${reservations.map(({ status }) => status)}::text[],
       ${reservations.map(({ lines }) => JSON.stringify(lines))}::text[], ${reservations.map(({ refusal }) => refusal && JSON.stringify(refusal))}::text[],
-      ${reservations.map(({ expiresAt }) => expiresAt)}::timestamptz[]) as r (order_id, status, lines, refusal, expires_at)`;
+      ${reservations.map(({ expiresAt }) => expiresAt)}::timestamptz[], ${reservations.map(({ holder }) => holder?.account ?? null)}::text[],
+      ${reservations.map(({ holder }) => holder?.origin ?? null)}::text[], ${reservations.map(({ lines }) => unitsIn(lines))}::int[])
+      as r (order_id, status, lines, refusal, expires_at, account, origin, units)`;
 }
 
-/** Only those that still have the status that the ledger has read. */
+/** Only those that still have the status that the ledger has read. None becomes HELD again, and where it was ordered from matters to nobody then. */
 function updateReservations(
   reservations: readonly StoredReservation[],
   seen: ReadonlyMap<string, ReservationStatus | undefined>,
   at: Date,
 ): Sql {
-  return sql`update reservations r set status = c.status, lines = c.lines::jsonb, updated_at = ${at}
+  return sql`update reservations r set status = c.status, lines = c.lines::jsonb, origin = null, updated_at = ${at}
     from unnest(${reservations.map(({ order }) => order)}::text[], ${reservations.map(({ order }) => seen.get(order))}::text[],
       ${reservations.map(({ status }) => status)}::text[], ${reservations.map(({ lines }) => JSON.stringify(lines))}::text[]) as c (order_id, seen, status, lines)
     where r.order_id = c.order_id and r.status = c.seen

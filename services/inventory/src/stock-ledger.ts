@@ -1,3 +1,4 @@
+import type { HolderIds, Holdings } from "./holdings.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import { available, moved, onHandMax, outOfStock, shortages, sumBySku } from "./stock.ts";
 import type { ChangeKind, Level, Reservation, ReservationStatus, Shortage, Units } from "./stock.ts";
@@ -6,6 +7,8 @@ import type { ChangeKind, Level, Reservation, ReservationStatus, Shortage, Units
 export interface StoredReservation extends Reservation {
   readonly expiresAt: Date;
   readonly refusal: readonly Shortage[] | null;
+  /** Of one that is made now. */
+  readonly holder?: HolderIds | undefined;
 }
 
 /** The units of one order in a change; the order is "" for goods that came or were written off. */
@@ -38,20 +41,29 @@ export class StockLedger {
   readonly refusedClaims: string[] = [];
   readonly #openChange = new Map<string, StockChange>();
 
-  constructor(levels: readonly Level[], reservations: readonly StoredReservation[]) {
+  readonly #holdings: Holdings | undefined;
+
+  constructor(levels: readonly Level[], reservations: readonly StoredReservation[], holdings?: Holdings) {
+    this.#holdings = holdings;
     this.levels = new Map(levels.map((level) => [level.sku, level]));
     this.reservations = new Map(reservations.map((reservation) => [reservation.order, reservation]));
   }
 
+  /** Why this holder may not have an order; undefined when it may, and for an order about which something is decided already. */
+  refusalOf(order: string, lines: readonly Units[], holder: HolderIds): Error | undefined {
+    return this.reservations.has(order) ? undefined : this.#holdings?.refusalOf(holder, unitsIn(lines));
+  }
+
   /** Sets units aside for an order, all lines or none; an order that has a reservation, a refusal or a tombstone gets that again. */
-  reserve(order: string, lines: readonly Units[], expiresAt: Date): StoredReservation {
+  reserve(order: string, lines: readonly Units[], expiresAt: Date, holder: HolderIds = nobody): StoredReservation {
     const known = this.reservations.get(order);
     if (known !== undefined) return known;
     const units = sumBySku(lines);
     const missing = shortages(this.levels, units);
     if (missing.length > 0) return this.#store({ order, status: "REFUSED", lines: units, expiresAt, refusal: missing });
     for (const line of units) this.#change("RESERVED", line, order);
-    return this.#store({ order, status: "HELD", lines: units, expiresAt, refusal: null });
+    this.#holdings?.add(holder, unitsIn(units));
+    return this.#store({ order, status: "HELD", lines: units, expiresAt, refusal: null, holder });
   }
 
   /** Frees what is held for an order. Leaves a tombstone where nothing is known, so that a late `reserve` gets that. */
@@ -125,6 +137,13 @@ export class StockLedger {
     this.#openChange.set(sku, change);
     this.changes.push(change);
   }
+}
+
+const nobody: HolderIds = { account: undefined, origin: undefined };
+
+/** How many units these lines are together. */
+export function unitsIn(lines: readonly Units[]): number {
+  return lines.reduce((sum, { quantity }) => sum + quantity, 0);
 }
 
 function tombstone(order: string, status: ReservationStatus): StoredReservation {

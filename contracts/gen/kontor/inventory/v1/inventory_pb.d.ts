@@ -546,6 +546,13 @@ export enum InventoryReason {
    * @generated from enum value: RESERVATION_RELEASED = 2;
    */
   RESERVATION_RELEASED = 2,
+
+  /**
+   * details: { "limit", "max", "held" }, where limit is OPEN_ORDERS_PER_ACCOUNT, HELD_UNITS_PER_ACCOUNT, OPEN_ORDERS_PER_ADDRESS or HELD_UNITS_PER_ADDRESS
+   *
+   * @generated from enum value: TOO_MANY_OPEN_ORDERS = 3;
+   */
+  TOO_MANY_OPEN_ORDERS = 3,
 }
 
 /**
