@@ -1,5 +1,6 @@
 import { inventoryFacts } from "@kontor/inventory/src/facts.ts";
 import type { InventoryFacts, SummedStock } from "@kontor/inventory/src/facts.ts";
+import { policyOf } from "@kontor/inventory/src/stock-messages.ts";
 import type { Breach, Invariant, Look } from "./invariant.ts";
 import { chunks, pages } from "./pages.ts";
 
@@ -62,12 +63,15 @@ function problemsOf({ sku, level, lastEvent, moved, held }: SummedStock): string
     return moved === 0 && held === 0 && lastEvent === undefined
       ? []
       : [`it has no stock row, but movements of ${moved} units and ${held} held`];
-  const { onHand, reserved, version } = level;
+  const { onHand, reserved, version, policy = "COUNTED", floor } = level;
   const problems: string[] = [];
   if (onHand !== moved) problems.push(`${onHand} on hand, its movements sum to ${moved}`);
   if (reserved !== held) problems.push(`${reserved} reserved, its held reservations sum to ${held}`);
-  if (onHand < 0 || reserved < 0) problems.push(`${onHand} on hand and ${reserved} reserved: below zero`);
-  if (reserved > onHand) problems.push(`${reserved} reserved of ${onHand} on hand: available is below zero`);
+  // Of what may be ordered without being there, and of what was until it began to be counted again, less than nothing may be left.
+  const bounded = policy === "COUNTED" && floor === 0;
+  if (reserved < 0 || (bounded && onHand < 0)) problems.push(`${onHand} on hand and ${reserved} reserved: below zero`);
+  if (policy === "COUNTED" && onHand - reserved < floor)
+    problems.push(`${reserved} reserved of ${onHand} on hand: available is below ${floor}`);
   const eventVersion = lastEvent?.version ?? 0;
   if (version !== eventVersion) problems.push(`its row is at version ${version}, its last event at ${eventVersion}`);
   if (lastEvent === undefined) {
@@ -82,7 +86,8 @@ function problemsOf({ sku, level, lastEvent, moved, held }: SummedStock): string
     stock.onHand !== onHand ||
     stock.reserved !== reserved ||
     stock.available !== onHand - reserved ||
-    stock.version !== version
+    stock.version !== version ||
+    policyOf(stock) !== policy
   )
     problems.push(
       `its row says ${onHand} on hand and ${reserved} reserved at version ${version}, ` +

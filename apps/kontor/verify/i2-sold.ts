@@ -14,7 +14,7 @@ const atOnce = 1_000;
 /** Nothing is sold that was never there: every paid order has exactly its units, and all of them together are no more than came in. */
 export const soldInvariant: Invariant = {
   id: "I2",
-  title: "every paid order has been sold exactly its units, and no more were sold than ever received",
+  title: "every paid order has been sold exactly its units, and no more of what is counted were sold than ever received",
   counts: "paid orders",
   async *check(look) {
     const sold = new Map<string, number>();
@@ -48,10 +48,11 @@ async function* unsoldOrders(look: Look, sold: Map<string, number>): AsyncGenera
 
 async function* oversoldSkus(look: Look, sold: ReadonlyMap<string, number>): AsyncGenerator<Breach> {
   for (const skus of chunks([...sold.keys()], atOnce)) {
-    const received = await look.of(inventoryFacts).receivedUnits(skus);
+    const sellable = await look.of(inventoryFacts).sellableUnits(skus);
     for (const sku of skus) {
-      const came = received.get(sku) ?? 0;
-      if (sold.get(sku)! > came) yield breach(sku, `SKU ${sku}: ${sold.get(sku)} units are on paid orders and ${came} were ever received`);
+      const units = sellable.get(sku) ?? 0;
+      if (sold.get(sku)! > units)
+        yield breach(sku, `SKU ${sku}: ${sold.get(sku)} units are on paid orders and ${units} were ever received`);
     }
   }
 }

@@ -16,7 +16,14 @@ describe("inventory: facts", () => {
     await app.settle();
 
     const [a, b] = await facts.stock("", 10);
-    assert.deepEqual(a?.level, { sku: "A", onHand: 7, reserved: 2, version: a?.lastEvent?.version });
+    assert.deepEqual(a?.level, {
+      sku: "A",
+      onHand: 7,
+      reserved: 2,
+      version: a?.lastEvent?.version,
+      policy: "COUNTED",
+      floor: 0,
+    });
     assert.deepEqual([a?.lastEvent?.type, a?.lastEvent?.stock?.available], ["inventory.stock.claimed", 5]);
     assert.deepEqual(await facts.stock("A", 10), [b]);
     const summed = new Map((await facts.summedStock(["A", "NONE"])).map((stock) => [stock.sku, stock]));
@@ -33,7 +40,7 @@ describe("inventory: facts", () => {
       12,
     );
     assert.deepEqual(await facts.movedUnits(moved.last!, 3), { sums: [], last: undefined });
-    assert.deepEqual(Object.fromEntries(await facts.receivedUnits(["A", "B"])), { A: 10, B: 5 });
+    assert.deepEqual(Object.fromEntries(await facts.sellableUnits(["A", "B"])), { A: 10, B: 5 });
     assert.deepEqual(await facts.reservations("HELD", "", 10), [{ id: "ord_2", status: "HELD", lines: [one("A", 2)] }]);
     assert.deepEqual(
       (await facts.reservationsByOrders(["ord_1", "ord_none"])).map(({ status }) => status),

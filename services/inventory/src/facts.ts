@@ -5,7 +5,7 @@ import { sql } from "@kontor/platform/database/sql.ts";
 import { joinLastEvent, lastEventsUpTo } from "@kontor/platform/events/log/log-facts.ts";
 import type { StreamPosition } from "@kontor/platform/events/log/log-facts.ts";
 import type { ServiceFacts } from "@kontor/platform/service/facts.ts";
-import type { Level, ReservationStatus, Units } from "./stock.ts";
+import type { Level, Policy, ReservationStatus, Units } from "./stock.ts";
 import { stockOfEvent } from "./stock-messages.ts";
 
 /** What an event says of its SKU's stock; `stock` is undefined when its bytes are no such event. */
@@ -19,7 +19,7 @@ export interface StockEvent {
 /** A SKU's stock level and the last event of its stream, as of one moment; undefined where there is none. */
 export interface StockFact {
   readonly sku: string;
-  readonly level: Level | undefined;
+  readonly level: (Level & { readonly floor: number }) | undefined;
   readonly lastEvent: StockEvent | undefined;
 }
 
@@ -50,8 +50,8 @@ export interface InventoryFacts {
   stockEventsUpTo(skus: readonly StreamPosition[]): Promise<ReadonlyMap<string, StockEvent>>;
   /** Sums the next movements behind an id by SKU; `last` is the last id, undefined when there were fewer than `limit`. */
   movedUnits(after: string, limit: number): Promise<{ readonly sums: readonly Units[]; readonly last: string | undefined }>;
-  /** How many units of each of these SKUs were ever received. */
-  receivedUnits(skus: readonly string[]): Promise<ReadonlyMap<string, number>>;
+  /** How many units of each of these SKUs may have been sold: those that were ever received, and what was promised beyond them; any number where the policy says so. */
+  sellableUnits(skus: readonly string[]): Promise<ReadonlyMap<string, number>>;
   reservations(status: ReservationStatus, after: string, limit: number): Promise<ReservationFact[]>;
   reservationsByOrders(orders: readonly string[]): Promise<ReservationFact[]>;
   /** Held ones that expired before a time, oldest first. */
@@ -79,11 +79,14 @@ export const inventoryFacts: ServiceFacts<InventoryFacts> = {
       return new Map(events.map(({ stream, version, type, data }) => [stream, stockEvent(stream, version, type, data)]));
     },
     movedUnits: (after, limit) => movedUnits(inventory, after, limit),
-    async receivedUnits(skus) {
-      const rows = await inventory.rows<{ sku: string; received: number }>(
-        sql`select sku, sum(quantity)::float8 as received from movements where kind = 'RECEIVED' and sku = any(${skus}::text[]) group by sku`,
-      );
-      return new Map(rows.map(({ sku, received }) => [sku, received]));
+    async sellableUnits(skus) {
+      const rows = await inventory.rows<{ sku: string; sellable: number }>(sql`
+        select s.sku, case s.policy when 'COUNTED' then (coalesce(m.received, 0) - s.floor)::float8 else 'Infinity'::float8 end as sellable
+        from stock s left join (
+          select sku, sum(quantity) as received from movements where kind = 'RECEIVED' and sku = any(${skus}::text[]) group by sku
+        ) m on m.sku = s.sku
+        where s.sku = any(${skus}::text[])`);
+      return new Map(rows.map(({ sku, sellable }) => [sku, sellable]));
     },
     reservations: (status, after, limit) =>
       inventory.rows(sql`select ${reservationColumns} from reservations
@@ -98,22 +101,25 @@ export const inventoryFacts: ServiceFacts<InventoryFacts> = {
 };
 
 const reservationColumns = sql`order_id as id, status, lines`;
-const stockColumns = sql`w.sku, s.on_hand as "onHand", s.reserved, s.version, e.version as "eventVersion", e.type, e.data`;
+const stockColumns = sql`w.sku, s.on_hand as "onHand", s.reserved, s.version, s.policy, s.floor, e.version as "eventVersion", e.type, e.data`;
 
 interface StockRow {
   readonly sku: string;
   readonly onHand: number | null;
   readonly reserved: number | null;
   readonly version: number | null;
+  readonly policy: Policy | null;
+  readonly floor: number | null;
   readonly eventVersion: number | null;
   readonly type: string | null;
   readonly data: Uint8Array | null;
 }
 
-function stockFact({ sku, onHand, reserved, version, eventVersion, type, data }: StockRow): StockFact {
+function stockFact({ sku, onHand, reserved, version, policy, floor, eventVersion, type, data }: StockRow): StockFact {
+  const stored = onHand !== null && reserved !== null && version !== null && policy !== null && floor !== null;
   return {
     sku,
-    level: onHand === null || reserved === null || version === null ? undefined : { sku, onHand, reserved, version },
+    level: stored ? { sku, onHand, reserved, version, policy, floor } : undefined,
     lastEvent: eventVersion === null || type === null || data === null ? undefined : stockEvent(sku, eventVersion, type, data),
   };
 }

@@ -75,7 +75,7 @@ export async function openLedger(
 async function lockLevels(tx: Transaction, skus: readonly string[]): Promise<Level[]> {
   if (skus.length === 0) return [];
   return tx.rows<Level>(
-    sql`select sku, on_hand as "onHand", reserved, version from stock where sku = any(${skus}::text[]) order by sku for no key update`,
+    sql`select sku, on_hand as "onHand", reserved, version, policy from stock where sku = any(${skus}::text[]) order by sku for no key update`,
   );
 }
 

@@ -2,7 +2,8 @@ import type { Queries } from "@kontor/platform/database/database.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import { joinLastEvent } from "@kontor/platform/events/log/log-facts.ts";
 import type { Comparison, ServiceRebuild } from "@kontor/platform/service/rebuild.ts";
-import { stockOfEvent } from "./stock-messages.ts";
+import { policyOf, stockOfEvent } from "./stock-messages.ts";
+import type { Policy } from "./stock.ts";
 
 export const inventoryRebuild: ServiceRebuild = { compares: "SKUs", compare: compareStock };
 
@@ -11,6 +12,7 @@ interface ComparedRow {
   readonly on_hand: number | null;
   readonly reserved: number | null;
   readonly version: number | null;
+  readonly policy: Policy | null;
   readonly event_version: number | null;
   readonly type: string | null;
   readonly data: Uint8Array | null;
@@ -31,7 +33,7 @@ async function compareStock(queries: Queries, after: string, limit: number): Pro
         (select stream as sku from events where stream > ${after} and version = 1 and type <> 'inventory.claim.refused' order by stream limit ${limit})
       ) as both_sides order by sku limit ${limit}
     )
-    select skus.sku, s.on_hand, s.reserved, s.version, e.version as event_version, e.type, e.data, coalesce(m.moved, 0)::float8 as moved
+    select skus.sku, s.on_hand, s.reserved, s.version, s.policy, e.version as event_version, e.type, e.data, coalesce(m.moved, 0)::float8 as moved
     from skus left join stock s on s.sku = skus.sku ${joinLastEvent(sql`skus.sku`)}
     left join lateral (select sum(quantity) as moved from movements where sku = skus.sku) m on true
     order by skus.sku`);
@@ -44,6 +46,7 @@ function differenceOf({
   on_hand: onHand,
   reserved,
   version,
+  policy,
   event_version: eventVersion,
   type,
   data,
@@ -57,6 +60,7 @@ function differenceOf({
   if (version !== eventVersion) return `${sku} is stored as version ${version}, and its last event is version ${eventVersion}`;
   const stock = stockOfEvent(type, data);
   if (stock === undefined) return `${sku} has an event ${type}, which is none of a SKU's`;
+  if (policyOf(stock) !== policy) return `${sku} is stored as ${policy}, and its last event says ${policyOf(stock)}`;
   if (stock.onHand === onHand && stock.reserved === reserved && stock.version === version) return undefined;
   return `${sku} has ${onHand} units and ${reserved} of them reserved, and its last event says ${stock.onHand} and ${stock.reserved}`;
 }

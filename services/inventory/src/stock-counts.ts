@@ -4,7 +4,7 @@ import type { Cache, ThroughOptions, Versioned } from "@kontor/platform/cache/ca
 import type { Database } from "@kontor/platform/database/database.ts";
 import type { Logger } from "@kontor/platform/telemetry/logger.ts";
 import type { Level } from "./stock.ts";
-import { stockMessage } from "./stock-messages.ts";
+import { policyOf, stockMessage } from "./stock-messages.ts";
 import { stockLevels } from "./stock-queries.ts";
 
 /** The counts of SKUs as all replicas read them without a query. They decide nothing. */
@@ -88,10 +88,10 @@ function createCountLoader(database: Database): (sku: string) => Promise<Count |
     loading = undefined;
     const { items } = await stockLevels(database, { cursor: "", limit: skus.length }, skus);
     return new Map(
-      items.map(({ sku, onHand, reserved, version, updatedAt }) => [
-        sku,
-        { sku, onHand, reserved, version, atMs: timestampDate(updatedAt!).getTime() },
-      ]),
+      items.map((stock) => {
+        const { sku, onHand, reserved, version, updatedAt } = stock;
+        return [sku, { sku, onHand, reserved, version, policy: policyOf(stock), atMs: timestampDate(updatedAt!).getTime() }];
+      }),
     );
   };
   return async (sku) => {

@@ -1,7 +1,7 @@
 import type { HolderIds, Holdings } from "./holdings.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import { available, moved, onHandMax, outOfStock, shortages, sumBySku } from "./stock.ts";
-import type { ChangeKind, Level, Reservation, ReservationStatus, Shortage, Units } from "./stock.ts";
+import type { ChangeKind, Level, Policy, Reservation, ReservationStatus, Shortage, Units } from "./stock.ts";
 
 /** A reservation with all that is stored of it. */
 export interface StoredReservation extends Reservation {
@@ -107,9 +107,18 @@ export class StockLedger {
   /** Adds goods that came, or takes out what is written off. Refuses with OUT_OF_STOCK more than is free, with INVALID_REQUEST more than can be counted. */
   move(kind: "RECEIVED" | "WRITTEN_OFF", units: Units): void {
     const level = this.levels.get(units.sku);
-    if (kind === "WRITTEN_OFF" && units.quantity > available(level)) throw outOfStock(shortages(this.levels, [units]));
+    if (kind === "WRITTEN_OFF" && units.quantity > available(level))
+      throw outOfStock([{ sku: units.sku, asked: units.quantity, available: available(level) }]);
     if (kind === "RECEIVED" && (level?.onHand ?? 0) + units.quantity > onHandMax) throw tooMany();
     this.#change(kind, units, "");
+  }
+
+  /** Sets whether orders may have more units than there are. False when that is how it is. */
+  setPolicy(sku: string, policy: Policy): boolean {
+    const level = this.levels.get(sku)!;
+    if ((level.policy ?? "COUNTED") === policy) return false;
+    this.#add({ kind: "POLICY", sku, orders: [], after: { ...level, policy, version: level.version + 1 } });
+    return true;
   }
 
   #store(reservation: StoredReservation): StoredReservation {
@@ -132,9 +141,12 @@ export class StockLedger {
       this.levels.set(sku, after);
       return;
     }
-    const change: StockChange = { kind, sku, orders: [{ order, quantity }], after: { ...after, version: level.version + 1 } };
-    this.levels.set(sku, change.after);
-    this.#openChange.set(sku, change);
+    this.#add({ kind, sku, orders: [{ order, quantity }], after: { ...after, version: level.version + 1 } });
+  }
+
+  #add(change: StockChange): void {
+    this.levels.set(change.sku, change.after);
+    this.#openChange.set(change.sku, change);
     this.changes.push(change);
   }
 }

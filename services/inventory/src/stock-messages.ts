@@ -12,12 +12,13 @@ import {
   MovementSchema,
   ReservationSchema,
   ReservationStatus,
+  StockPolicy,
   StockSchema,
 } from "@kontor/contracts/gen/kontor/inventory/v1/inventory_pb.js";
 import type { Movement, Reservation, Stock } from "@kontor/contracts/gen/kontor/inventory/v1/inventory_pb.js";
 import { eventTypeOf } from "@kontor/platform/contract/contract.ts";
 import type { StockChange, StoredReservation } from "./stock-ledger.ts";
-import type { Level } from "./stock.ts";
+import type { Level, Policy } from "./stock.ts";
 
 /** When and by whom, and ids for new movements. */
 export interface Circumstances {
@@ -29,7 +30,7 @@ export interface Circumstances {
 
 /** The entries of the ledger that a change makes: none when it only sets units aside or frees them. */
 export function movementsOf({ kind, sku, orders }: StockChange, { at, actor, note, newId }: Circumstances): Movement[] {
-  if (kind === "RESERVED" || kind === "RELEASED") return [];
+  if (kind === "RESERVED" || kind === "RELEASED" || kind === "POLICY") return [];
   const sign = kind === "WRITTEN_OFF" || kind === "CLAIMED" ? -1 : 1;
   return orders.map(({ order, quantity }) =>
     create(MovementSchema, {
@@ -58,6 +59,7 @@ export function eventOf({ kind, orders, after }: StockChange, movements: Movemen
     case "RECEIVED":
     case "RETURNED":
     case "WRITTEN_OFF":
+    case "POLICY":
       return create(StockMovedSchema, { stock, movements });
   }
 }
@@ -72,8 +74,14 @@ export function stockOfEvent(type: string, data: Uint8Array): Stock | undefined 
   return schema && fromBinary(schema, data).stock;
 }
 
-export function stockMessage({ sku, onHand, reserved, version }: Level, at: Date): Stock {
-  return create(StockSchema, { sku, onHand, reserved, available: onHand - reserved, version, updatedAt: timestampFromDate(at) });
+export function stockMessage({ sku, onHand, reserved, version, policy = "COUNTED" }: Level, at: Date): Stock {
+  const available = onHand - reserved;
+  return create(StockSchema, { sku, onHand, reserved, available, version, policy: StockPolicy[policy], updatedAt: timestampFromDate(at) });
+}
+
+/** The policy that a message says; messages of older versions say none. */
+export function policyOf({ policy }: Pick<Stock, "policy">): Policy {
+  return policy === StockPolicy.BACKORDER ? "BACKORDER" : policy === StockPolicy.NOT_COUNTED ? "NOT_COUNTED" : "COUNTED";
 }
 
 /** A reservation as a caller gets it: whether it was closed or freed makes no difference to others. */

@@ -19,7 +19,7 @@ export function stockLevels(queries: Queries, request: PageRequest, skus: readon
       const conditions: Sql[] = [sql`sku > ${after?.[0] ?? ""}`];
       if (skus.length > 0) conditions.push(sql`sku = any(${skus}::text[])`);
       const rows = await queries.rows<Level & { updatedAt: Date }>(
-        sql`select sku, on_hand as "onHand", reserved, version, updated_at as "updatedAt" from stock
+        sql`select sku, on_hand as "onHand", reserved, version, policy, updated_at as "updatedAt" from stock
           where ${sql.join(conditions, sql` and `)} order by sku limit ${limit}`,
       );
       return rows.map((row) => stockMessage(row, row.updatedAt));

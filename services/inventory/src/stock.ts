@@ -7,7 +7,12 @@ export interface Level {
   readonly reserved: number;
   /** How many events its stream has. */
   readonly version: number;
+  /** COUNTED when absent. */
+  readonly policy?: Policy;
 }
+
+/** COUNTED: no order gets units that are not there. BACKORDER: orders are taken for units to come. NOT_COUNTED: there is always enough. */
+export type Policy = "COUNTED" | "BACKORDER" | "NOT_COUNTED";
 
 export interface Units {
   readonly sku: string;
@@ -34,13 +39,18 @@ export interface Shortage {
   readonly available: number;
 }
 
-export type ChangeKind = "RECEIVED" | "WRITTEN_OFF" | "RESERVED" | "RELEASED" | "CLAIMED" | "RETURNED";
+export type ChangeKind = "RECEIVED" | "WRITTEN_OFF" | "RESERVED" | "RELEASED" | "CLAIMED" | "RETURNED" | "POLICY";
 
 /** More of one SKU than this are not booked in; the columns hold about twice as many, so that what was sold can always come back. */
 export const onHandMax = 1_000_000_000;
 
 export function available(level: Level | undefined): number {
   return level === undefined ? 0 : level.onHand - level.reserved;
+}
+
+/** How many units an order may have: those available, or any number that can be counted where the policy says so. */
+function orderable(level: Level | undefined): number {
+  return (level?.policy ?? "COUNTED") === "COUNTED" ? available(level) : available(level) + onHandMax;
 }
 
 /** An order's lines with each SKU once. */
@@ -50,11 +60,11 @@ export function sumBySku(lines: readonly Units[]): Units[] {
   return Array.from(sums, ([sku, quantity]) => ({ sku, quantity }));
 }
 
-/** What is missing for these lines, each SKU once; empty when all are available. */
+/** What is missing for these lines, each SKU once; empty when all may be ordered. */
 export function shortages(levels: ReadonlyMap<string, Level>, lines: readonly Units[]): Shortage[] {
   return lines
-    .map(({ sku, quantity }) => ({ sku, asked: quantity, available: available(levels.get(sku)) }))
-    .filter((line) => line.asked > line.available);
+    .filter(({ sku, quantity }) => quantity > orderable(levels.get(sku)))
+    .map(({ sku, quantity }) => ({ sku, asked: quantity, available: available(levels.get(sku)) }));
 }
 
 /** The refusal for an order that cannot be served. */
@@ -79,6 +89,8 @@ export function moved(level: Level, kind: ChangeKind, quantity: number): Level {
       return { ...level, reserved: level.reserved + quantity };
     case "RELEASED":
       return { ...level, reserved: level.reserved - quantity };
+    case "POLICY":
+      return level;
     case "CLAIMED":
       return { ...level, onHand: level.onHand - quantity, reserved: level.reserved - quantity };
   }

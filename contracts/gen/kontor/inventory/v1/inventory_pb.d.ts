@@ -25,7 +25,7 @@ export declare type Stock = Message<"kontor.inventory.v1.Stock"> & {
   sku: string;
 
   /**
-   * Units in the warehouse.
+   * Units in the warehouse; below zero where units were sold that are still to come.
    *
    * @generated from field: int32 on_hand = 2;
    */
@@ -54,6 +54,11 @@ export declare type Stock = Message<"kontor.inventory.v1.Stock"> & {
    * @generated from field: google.protobuf.Timestamp updated_at = 6;
    */
   updatedAt?: Timestamp | undefined;
+
+  /**
+   * @generated from field: kontor.inventory.v1.StockPolicy policy = 7;
+   */
+  policy: StockPolicy;
 };
 
 /**
@@ -378,9 +383,18 @@ export declare type ImportedStock = Message<"kontor.inventory.v1.ImportedStock">
   sku: string;
 
   /**
-   * @generated from field: int32 on_hand = 2;
+   * Absent: the units stay as they are.
+   *
+   * @generated from field: optional int32 on_hand = 2;
    */
-  onHand: number;
+  onHand?: number | undefined;
+
+  /**
+   * STOCK_POLICY_UNSPECIFIED: as it is; COUNTED for a new SKU. It is set whether or not the difference of the units is booked.
+   *
+   * @generated from field: kontor.inventory.v1.StockPolicy policy = 3;
+   */
+  policy: StockPolicy;
 };
 
 /**
@@ -422,7 +436,7 @@ export declare const ImportStockRequestSchema: GenMessage<ImportStockRequest>;
  */
 export declare type ImportStockResponse = Message<"kontor.inventory.v1.ImportStockResponse"> & {
   /**
-   * How many SKUs got a movement.
+   * How many SKUs got a movement or another policy.
    *
    * @generated from field: int32 booked = 1;
    */
@@ -441,6 +455,44 @@ export declare type ImportStockResponse = Message<"kontor.inventory.v1.ImportSto
  * Use `create(ImportStockResponseSchema)` to create a new message.
  */
 export declare const ImportStockResponseSchema: GenMessage<ImportStockResponse>;
+
+/**
+ * Whether orders may have more units than there are.
+ *
+ * @generated from enum kontor.inventory.v1.StockPolicy
+ */
+export enum StockPolicy {
+  /**
+   * @generated from enum value: STOCK_POLICY_UNSPECIFIED = 0;
+   */
+  STOCK_POLICY_UNSPECIFIED = 0,
+
+  /**
+   * No order gets units that are not there.
+   *
+   * @generated from enum value: COUNTED = 1;
+   */
+  COUNTED = 1,
+
+  /**
+   * Orders are taken for units that are still to come: available goes below zero.
+   *
+   * @generated from enum value: BACKORDER = 2;
+   */
+  BACKORDER = 2,
+
+  /**
+   * There is always enough, as of a voucher: the figures are kept, and decide nothing.
+   *
+   * @generated from enum value: NOT_COUNTED = 3;
+   */
+  NOT_COUNTED = 3,
+}
+
+/**
+ * Describes the enum kontor.inventory.v1.StockPolicy.
+ */
+export declare const StockPolicySchema: GenEnum<StockPolicy>;
 
 /**
  * @generated from enum kontor.inventory.v1.MovementKind
