@@ -5,7 +5,7 @@ import { stopWords } from "./stop-words.ts";
 import { documentWords, plain } from "./terms.ts";
 
 /** Rises when indexes of an older version must be rebuilt: when the mapping or what is stored changes. */
-export const indexFormat = 1;
+export const indexFormat = 2;
 
 /** A keyword that is longer is found by its hash, and not counted as a facet: OpenSearch accepts none beyond 32 kB. */
 const keywordLengthMax = 8_000;
@@ -53,6 +53,7 @@ export function indexDefinition(options: {
         ab: stemmed,
         abc: stemmed,
         words: { ...text, analyzer: "whitespace" },
+        ends: { ...text, analyzer: "whitespace" },
         keywords: { type: "object", dynamic: true },
         numbers: { type: "object", dynamic: true },
       },
@@ -62,13 +63,14 @@ export function indexDefinition(options: {
 
 /** A document as it is stored. */
 export function storedDocument(document: SearchDocument): string {
-  const { a, b, c } = documentWords(document);
+  const { a, b, c, ends } = documentWords(document);
   return JSON.stringify({
     id: document.id,
     titleWords: a.length,
     a: a.join(" "),
     b: b.join(" "),
     c: c.join(" "),
+    ends: ends.join(" "),
     keywords: named(document.keywords, (values) => [...new Set(values.map(storedKeyword))]),
     numbers: named(ascending(document.numbers), (numbers) => numbers),
   });

@@ -56,7 +56,11 @@ export function createOpenSearchIndex(name: string, options: GenerationOptions):
         const want = corrected === undefined ? typed && textQuery(typed, stemless) : { words: corrected };
         let found = await search(query, want, from);
         if (found.rows.length === 0 && typed !== undefined && from === undefined) {
-          corrected = await correctSpelling(http, alias, typed);
+          corrected = await correctSpelling(
+            http,
+            alias,
+            typed.map(([word]) => word!),
+          );
           if (corrected !== undefined) found = await search(query, { words: corrected }, undefined);
         }
         return pageOf(name, query, { ...found, corrected });

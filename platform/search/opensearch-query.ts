@@ -2,6 +2,7 @@ import { fieldOf, isHashed, storedKeyword } from "./opensearch-fields.ts";
 import { absentNumber, boundsOf } from "./numbers.ts";
 import type { Position } from "./search-cursor.ts";
 import type { SearchQuery, SearchResult } from "./search.ts";
+import { matchesParts } from "./terms.ts";
 import type { TextQuery } from "./terms.ts";
 
 type Clause = Readonly<Record<string, unknown>>;
@@ -72,15 +73,22 @@ export function anyWord(field: (typeof tierFields)[number], alternatives: readon
   return { match: { [field]: { query: alternatives.join(" ") } } };
 }
 
-function anywhere({ words, prefix }: TextQuery): Clause {
-  if (prefix === undefined) return all(words.map((word) => anyWord("abc", word)));
-  const last = { bool: { should: [anyWord("abc", words.at(-1)!), { prefix: { words: prefix } }] } };
-  return all([...words.slice(0, -1).map((word) => anyWord("abc", word)), last]);
+function anywhere({ words, prefix, ends }: TextQuery): Clause {
+  return all(
+    words.map((word, at) => {
+      const end = ends?.[at];
+      const parts = [
+        ...(at === words.length - 1 && prefix !== undefined ? [{ prefix: { words: prefix } }] : []),
+        ...(end === undefined ? [] : [{ prefix: { ends: end } }]),
+      ];
+      return parts.length === 0 ? anyWord("abc", word) : { bool: { should: [anyWord("abc", word), ...parts] } };
+    }),
+  );
 }
 
 function tiers(want: TextQuery): Clause {
   const within = tierFields.map((field) => all(want.words.map((word) => anyWord(field, word))));
-  if (want.prefix !== undefined) within.push(anywhere(want));
+  if (matchesParts(want)) within.push(anywhere(want));
   return { dis_max: { queries: within.map((filter, tier) => ({ constant_score: { filter, boost: scoreMax - tier } })) } };
 }
 

@@ -90,6 +90,23 @@ describe("search in PostgreSQL", () => {
     }
   });
 
+  it("counts as lost when an older version has written documents, until they are put again", async () => {
+    const gaps: string[] = [];
+    const opened = () => createPostgresSearch({ database }).index("formats", (gap) => gaps.push(gap));
+    const some = { sort: [], limit: 1 };
+    const index = opened();
+    await index.put([document({ id: "1" })]);
+    await index.query(some);
+    assert.deepEqual(gaps, []);
+    await database.run(sql`update search_documents set format = 1 where index_name = 'formats'`);
+    for (const _ of [1, 2]) assert.deepEqual((await opened().query(some)).ids, ["1"], "it is searched meanwhile");
+    assert.equal(gaps.length, 2);
+    assert.equal(new Set(gaps).size, 1, "one loss has one name in all processes");
+    await index.rebuild((documents) => documents.put([document({ id: "1" })]));
+    await opened().query(some);
+    assert.equal(gaps.length, 2);
+  });
+
   it("refuses relevance without a text", async () => {
     await assert.rejects(search.index("none").query({ sort: [{ by: "relevance" }], limit: 1 }), { reason: "INVALID_REQUEST" });
   });

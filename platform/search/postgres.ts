@@ -12,10 +12,10 @@ import { keyCountOf } from "./search-cursor.ts";
 import type { Position } from "./search-cursor.ts";
 import { facetsSql, pageSql } from "./search-sql.ts";
 import type { IndexQuery, PageRow } from "./search-sql.ts";
-import type { Search, SearchDocument, SearchIndex, SearchResult } from "./search.ts";
+import type { IndexLost, Search, SearchDocument, SearchIndex, SearchResult } from "./search.ts";
 import { createStems } from "./stems.ts";
 import type { Stems } from "./stems.ts";
-import { documentTerms, documentWords, plain, textQuery } from "./terms.ts";
+import { documentTerms, documentWords, plain, textQuery, wordsFormat } from "./terms.ts";
 import type { TextQuery } from "./terms.ts";
 
 /** The tables that the service's database needs for it. */
@@ -38,12 +38,12 @@ export interface PostgresSearchOptions {
 }
 
 /**
- * Search in the service's own database, which never loses an index. A usual query is one statement over one GIN index. A text with a word
+ * Search in the service's own database, which never loses an index, but may have documents of an older version: that counts as lost. A usual query is one statement over one GIN index. A text with a word
  * that is in no document is searched for again with the nearest words. The first 16 words of a text count, and up to 100 values of a facet.
  */
 export function createPostgresSearch({ database, copiedMax = copiedMaxByDefault }: PostgresSearchOptions): Search {
   const stems = createStems(database);
-  return { index: (name) => createIndex(database, stems, name, createIndexCopy(database, name, copiedMax)) };
+  return { index: (name, lost) => createIndex(database, stems, name, { copy: createIndexCopy(database, name, copiedMax), lost }) };
 }
 
 interface Found {
@@ -51,7 +51,12 @@ interface Found {
   readonly facets: SearchResult["facets"];
 }
 
-function createIndex(database: Database, stems: Stems, index: string, copy: IndexCopy): SearchIndex {
+interface IndexParts {
+  readonly copy: IndexCopy;
+  readonly lost: IndexLost | undefined;
+}
+
+function createIndex(database: Database, stems: Stems, index: string, { copy, lost }: IndexParts): SearchIndex {
   let written = 0;
   let analyzeAfter = analyzeFirstAfter;
 
@@ -65,6 +70,18 @@ function createIndex(database: Database, stems: Stems, index: string, copy: Inde
     analyzeAfter = written * 2;
     await database.run(sql`analyze search_documents, search_words`);
   };
+  let checked: Promise<void> | undefined;
+  /** Once a process, by an index of just those: documents that an older version has written lack words that queries look for now. */
+  const checkFormat = (): Promise<void> =>
+    (checked ??= (async () => {
+      if (lost === undefined) return;
+      const found = await database.maybe<{ written: bigint }>(sql`select written from search_documents
+        where index_name = ${index} and format < 2 order by written desc limit 1`);
+      if (found !== undefined) lost(`format-${wordsFormat}/${found.written}`);
+    })().catch((error: unknown) => {
+      checked = undefined;
+      throw error;
+    }));
   const remove = async (ids: readonly string[]): Promise<void> => {
     if (ids.length > 0) await database.run(deleteSql(index, sql`id = any(${ids}::text[])`));
   };
@@ -94,13 +111,19 @@ function createIndex(database: Database, stems: Stems, index: string, copy: Inde
     async query(query) {
       const { typed, from, empty } = readQuery(index, query);
       if (empty) return nothingFound(query);
+      await checkFormat();
       let corrected = from?.corrected;
       let want: TextQuery | undefined;
       if (corrected !== undefined) want = await stemmed(corrected);
-      else if (typed !== undefined) want = textQuery(typed, await stems(typed));
+      else if (typed !== undefined) want = textQuery(typed, await stems(typed.flat()));
       let found = await search({ index, query, want }, from);
       if (found.rows.length === 0 && typed !== undefined && from === undefined) {
-        corrected = await correctSpelling(database, stems, index, typed);
+        corrected = await correctSpelling(
+          database,
+          stems,
+          index,
+          typed.map(([word]) => word!),
+        );
         if (corrected !== undefined) found = await search({ index, query, want: await stemmed(corrected) }, undefined);
       }
       return pageOf(index, query, { ...found, corrected });
@@ -131,8 +154,8 @@ async function putSome(
   const stemOf = await stems(distinct);
   await addWords(database, index, distinct);
   await database.run(sql`
-    insert into search_documents as stored (index_name, id, version, title_words, numbers, keywords, terms, written)
-    select ${index}, id, version, title_words, numbers::jsonb, keywords::jsonb, terms::tsvector, nextval('search_writes')
+    insert into search_documents as stored (index_name, id, version, title_words, numbers, keywords, terms, written, format)
+    select ${index}, id, version, title_words, numbers::jsonb, keywords::jsonb, terms::tsvector, nextval('search_writes'), ${wordsFormat}::int
     from unnest(
       ${documents.map(({ id }) => id)}::text[], ${documents.map(({ version }) => version)}::bigint[],
       ${words.map(({ a }) => a.length)}::int[], ${documents.map(({ numbers }) => JSON.stringify(ascending(numbers)))}::text[],
@@ -140,7 +163,8 @@ async function putSome(
       ${documents.map((document, at) => documentTerms(index, document, words[at]!, stemOf))}::text[])
       as new (id, version, title_words, numbers, keywords, terms)
     on conflict (index_name, id) do update set version = excluded.version, title_words = excluded.title_words,
-      numbers = excluded.numbers, keywords = excluded.keywords, terms = excluded.terms, written = excluded.written
+      numbers = excluded.numbers, keywords = excluded.keywords, terms = excluded.terms, written = excluded.written,
+      format = excluded.format
     where stored.version < excluded.version + ${same === "replaced" ? 1 : 0}`);
 }
 

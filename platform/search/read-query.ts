@@ -3,11 +3,12 @@ import { decodeCursor, encodeCursor, keyCountOf } from "./search-cursor.ts";
 import type { Position } from "./search-cursor.ts";
 import type { SearchQuery, SearchResult } from "./search.ts";
 import { queryWords } from "./terms.ts";
+import type { TypedWord } from "./words.ts";
 
 /** What every engine reads from a query first. */
 export interface ReadQuery {
   /** The words of its text; undefined when there is none. */
-  readonly typed: readonly string[] | undefined;
+  readonly typed: readonly TypedWord[] | undefined;
   /** Where the page begins; undefined for the first one. */
   readonly from: Position | undefined;
   /** Nothing can match: a text without words, or a keyword without values. */

@@ -82,6 +82,49 @@ export function searchContract(name: string, { open, settle = async () => undefi
       assert.equal((await index.query({ text: " ", sort: [], limit: 10 })).ids.length, 3);
     });
 
+    it("CAT-06: finds words of scripts without spaces, pictures, joined words either way, and words at the end of others", async () => {
+      const text = (a: string, b = "") => ({ a, b, c: "" });
+      const index = await filled([
+        document({ id: "tea", text: text("正山小种红茶茶叶") }),
+        document({ id: "beans", text: text("コーヒー豆 深煎り") }),
+        document({ id: "thai", text: text("กาแฟไทย") }),
+        document({ id: "unicorn", text: text("🦄 Unicorn mug") }),
+        document({ id: "wi-fi", text: text("Wi-Fi router AC1200") }),
+        document({ id: "wifi", text: text("Wifi antenna") }),
+        document({ id: "mill", text: text("Kaffeemühle aus Buchenholz", "4006381333931") }),
+        document({ id: "mill-2", text: text("Mühle") }),
+        document({ id: "stable", text: text("Pferdestall", "stable") }),
+      ]);
+      for (const [typed, ...ids] of [
+        ["红茶", "tea"],
+        ["茶叶", "tea"],
+        ["茶", "tea"],
+        ["红叶"],
+        ["豆", "beans"],
+        ["コーヒー", "beans"],
+        ["กาแฟ", "thai"],
+        ["🦄", "unicorn"],
+        ["🦊"],
+        ["wifi", "wifi", "wi-fi"],
+        ["Wi-Fi", "wifi", "wi-fi"],
+        ["wi fi router", "wi-fi"],
+        ["mühle", "mill-2", "mill"],
+        ["mühle buchenholz", "mill"],
+        ["4006381333931", "mill"],
+      ] as const)
+        assert.deepEqual(new Set((await index.query({ text: typed, sort: relevance, limit: 10 })).ids), new Set<string>(ids), typed);
+      assert.deepEqual((await index.query({ text: "mühle", sort: relevance, limit: 1 })).ids, ["mill-2"], "whole words come first");
+      const byId = { by: "none", descending: false } as const;
+      assert.deepEqual((await index.query({ text: "mühle", sort: [byId], limit: 10 })).ids, ["mill", "mill-2"]);
+    });
+
+    it("takes texts that are longer than an engine's documents, and finds them by their beginnings", async () => {
+      const long = Array.from({ length: 70_000 }, (_, at) => `w${at.toString(36)}x`).join(" ");
+      const index = await filled([document({ id: "long", text: { a: "Catalogue", b: long, c: long }, keywords: { category: ["one"] } })]);
+      for (const query of [{ text: "catalogue" }, { text: "w1x" }, { keywords: { category: ["one"] } }])
+        assert.deepEqual((await index.query({ ...query, sort: [], limit: 10 })).ids, ["long"]);
+    });
+
     it("finds words with typing errors, with pages and filters", async () => {
       const index = await filled([
         ...Array.from({ length: 7 }, (_, n) =>

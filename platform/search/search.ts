@@ -53,7 +53,7 @@ export interface SearchIndex extends SearchDocuments {
 }
 
 /**
- * Called each time that an index is found to be incomplete, because its engine has lost it or has just created it; `gap` names this one loss,
+ * Called each time that an index is found to be incomplete, because its engine has lost it or has just created it, or it was made by other rules; `gap` names this one loss,
  * the same in all processes. The callee starts a rebuild; until that is done, queries are refused as unavailable.
  */
 export type IndexLost = (gap: string) => void;

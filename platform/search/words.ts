@@ -2,32 +2,120 @@ const wordLengthMax = 64;
 const correctableLengthMax = 24;
 /** Among how many words a correction chooses. */
 export const alternativesMax = 8;
+const endLengthMin = 5;
 const combiningMarks = /[\u0300-\u036f]/g;
 const letters: Readonly<Record<string, string>> = { ß: "ss", æ: "ae", œ: "oe", ø: "o", đ: "d", ł: "l", þ: "th", ð: "d", ı: "i" };
 
-/** The words of a text, in order: letters and digits only, lower case, without accents. Apostrophes do not divide ("men's" is "mens"). */
+/** Letters with their marks, digits, and pictures. */
+const word = /[\p{L}\p{N}\p{M}]+|\p{RI}{2}|[\p{Extended_Pictographic}--[©®™]]/gv;
+/** Words that hyphens join, of letters only: "Wi-Fi", "T-shirt". */
+const compound =
+  /(?<![\p{L}\p{N}\p{M}])[\p{L}\p{M}]+(?:[\-\u2010\u2011][\p{L}\p{M}]+)+(?![\p{L}\p{N}\p{M}]|[\-\u2010\u2011][\p{L}\p{N}\p{M}])/gv;
+/** Letters of scripts that write no spaces between words. */
+const unspacedRun =
+  /[[\p{L}\p{N}\p{M}]&&[\p{scx=Han}\p{scx=Hiragana}\p{scx=Katakana}\p{scx=Thai}\p{scx=Lao}\p{scx=Khmer}\p{scx=Myanmar}]]+/gv;
+const unspaced = new RegExp(unspacedRun, "v");
+const letterWithMarks = /[\p{L}\p{N}]\p{M}*|\p{M}+/gu;
+
+/** A word as somebody types it: what a document must have of it, of each any alternative. */
+export type TypedWord = readonly string[];
+
+/**
+ * The words of a document's text, in order: letters and digits only, lower case, without accents. Apostrophes do not divide ("men's" is "mens").
+ * Words that a hyphen joins are there apart and as one. Of scripts without spaces each letter is a word, and each pair of neighbours.
+ */
 export function wordsOf(text: string): string[] {
-  const plain = text
+  const plain = folded(text);
+  let words: string[] = plain.match(word) ?? [];
+  if (isUnspaced(plain)) words = words.flatMap((one) => partsOf(one).flatMap((part) => (isUnspaced(part) ? unspacedWords(part) : [part])));
+  return [...words, ...(plain.match(compound) ?? []).map(joined)].map(shortened);
+}
+
+/** The words of a text that somebody types to find documents, each once. */
+export function typedWordsOf(text: string): TypedWord[] {
+  const plain = folded(text);
+  const typed = new Map<string, TypedWord>();
+  let at = 0;
+  const add = (end: number): void => {
+    for (const one of plain.slice(at, end).match(word) ?? [])
+      for (const part of partsOf(one))
+        for (const piece of isUnspaced(part) ? typedPairs(part) : [part]) typed.set(piece, [shortened(piece)]);
+  };
+  for (const { 0: whole, index } of plain.matchAll(compound)) {
+    add(index);
+    // "Wi-Fi" finds "wi fi" and "wifi": either word may be the whole.
+    for (const part of whole.match(word) ?? []) typed.set(part, [shortened(part), shortened(joined(whole))]);
+    at = index + whole.length;
+  }
+  add(plain.length);
+  return [...typed.values()];
+}
+
+function folded(text: string): string {
+  return text
     .normalize("NFKD")
     .replace(combiningMarks, "")
     .toLowerCase()
     .replace(combiningMarks, "") // lower-casing İ makes one
     .replace(/['’]/g, "")
     .replace(/[ßæœøđłþðı]/g, (letter) => letters[letter]!);
-  return (plain.match(/[\p{L}\p{N}\p{M}]+/gu) ?? []).map((word) =>
-    word.length > wordLengthMax ? word.slice(0, wordLengthMax).replace(/[\ud800-\udbff]$/, "") : word,
-  );
 }
 
-/** Whether the text is one word, as `wordsOf` gives it. */
+/** Whether the text is a word, as `wordsOf` gives them: of a script without spaces it may be a pair. */
 export function isWord(text: string): boolean {
-  const [word, ...more] = wordsOf(text);
-  return word === text && more.length === 0;
+  return wordsOf(text).includes(text);
 }
 
-/** How many typing errors a word may have: none in up to 2 letters, one in up to 5, two in longer ones. */
+/** A word's runs of one kind of script: with spaces between words, or without. */
+function partsOf(one: string): string[] {
+  if (!isUnspaced(one)) return [one];
+  const parts: string[] = [];
+  let at = 0;
+  for (const { 0: run, index } of one.matchAll(unspacedRun)) {
+    if (index > at) parts.push(one.slice(at, index));
+    parts.push(run);
+    at = index + run.length;
+  }
+  if (at < one.length) parts.push(one.slice(at));
+  return parts;
+}
+
+/** Whether a word has letters of a script without spaces. */
+function isUnspaced(one: string): boolean {
+  return unspaced.test(one);
+}
+
+function unspacedWords(run: string): string[] {
+  const all = run.match(letterWithMarks) ?? [];
+  return all.flatMap((letter, at) => (at === 0 ? [letter] : [letter, all[at - 1]! + letter]));
+}
+
+function typedPairs(run: string): string[] {
+  const all = run.match(letterWithMarks) ?? [];
+  return all.length <= 1 ? all : all.slice(1).map((letter, at) => all[at]! + letter);
+}
+
+function joined(whole: string): string {
+  return whole.replace(/[-\u2010\u2011]/g, "");
+}
+
+function shortened(one: string): string {
+  return one.length > wordLengthMax ? one.slice(0, wordLengthMax).replace(/[\ud800-\udbff]$/, "") : one;
+}
+
+/** Whether a typed word is also looked for at the end of longer ones: "mühle" in "Kaffeemühle". */
+export function mayEndWords(one: string): boolean {
+  return one.length >= endLengthMin && /^\p{L}+$/u.test(one) && !isUnspaced(one);
+}
+
+/** A word from its end to its beginning, so that an index of beginnings finds ends. */
+export function reversed(one: string): string {
+  return Array.from(one).toReversed().join("");
+}
+
+/** How many typing errors a word may have: none in up to 2 letters, in pictures and in scripts without spaces; one in up to 5, two in longer ones. */
 export function errorsMax(word: string): number {
-  if (word.length <= 2 || word.length > correctableLengthMax) return 0;
+  if (word.length <= 2 || word.length > correctableLengthMax || /[\ud800-\udfff]/.test(word) || isUnspaced(word)) return 0;
   return word.length <= 5 ? 1 : 2;
 }
 

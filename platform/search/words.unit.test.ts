@@ -1,17 +1,29 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import { errorsBetween, errorsMax, deletionsOf, wordsOf } from "./words.ts";
+import { errorsBetween, errorsMax, deletionsOf, typedWordsOf, wordsOf } from "./words.ts";
 
 const word = fc.string({ unit: fc.constantFrom("a", "b", "c"), minLength: 1, maxLength: 9 });
 
 describe("words", () => {
   it("are letters and digits, in lower case and without accents", () => {
-    assert.deepEqual(wordsOf("Café-Becher, 2×30 cm (ÄÖÜ ß)"), ["cafe", "becher", "2", "30", "cm", "aou", "ss"]);
-    assert.deepEqual(wordsOf("Men's T-Shirt №5 İSTANBUL"), ["mens", "t", "shirt", "no5", "istanbul"]);
-    assert.deepEqual(wordsOf("東京タワー हिन्दी"), ["東京タワー", "हिन्दी"]);
+    assert.deepEqual(wordsOf("Café-Becher, 2×30 cm (ÄÖÜ ß)"), ["cafe", "becher", "2", "30", "cm", "aou", "ss", "cafebecher"]);
+    assert.deepEqual(wordsOf("Men's T-Shirt №5 İSTANBUL"), ["mens", "t", "shirt", "no5", "istanbul", "tshirt"]);
+    assert.deepEqual(wordsOf("हिन्दी 🦄👍🏽🇩🇪 ©"), ["हिन्दी", "🦄", "👍", "🇩🇪"]);
     assert.deepEqual(wordsOf(" .,;!' "), []);
     assert.equal(wordsOf("x".repeat(1_000))[0]?.length, 64);
+  });
+
+  it("of scripts without spaces are letters and pairs of letters, and typed ones are pairs", () => {
+    assert.deepEqual(wordsOf("東京駅A4"), ["東", "京", "東京", "駅", "京駅", "a4"]);
+    assert.deepEqual(wordsOf("ガム"), ["カ\u3099", "ム", "カ\u3099ム"], "a letter keeps its marks");
+    assert.deepEqual(typedWordsOf("東京駅 A4 茶"), [["東京"], ["京駅"], ["a4"], ["茶"]]);
+  });
+
+  it("that hyphens join are one and several, except numbers and codes", () => {
+    assert.deepEqual(wordsOf("Wi-Fi SR-024 all-in-one"), ["wi", "fi", "sr", "024", "all", "in", "one", "wifi", "allinone"]);
+    assert.deepEqual(typedWordsOf("Wi-Fi router"), [["wi", "wifi"], ["fi", "wifi"], ["router"]]);
+    assert.deepEqual(typedWordsOf("SR-024 sr"), [["sr"], ["024"]]);
   });
 
   it("never end with half a character when they are cut", () => {

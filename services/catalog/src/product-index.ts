@@ -10,6 +10,7 @@ import { refusalIn } from "@kontor/platform/errors/refusal.ts";
 import { callFor } from "@kontor/platform/events/call-for.ts";
 import { subscription } from "@kontor/platform/events/events.ts";
 import type { Subscription } from "@kontor/platform/events/events.ts";
+import { textOf } from "@kontor/platform/html/text-of.ts";
 import { rootCall } from "@kontor/platform/call/call.ts";
 import type { Call } from "@kontor/platform/call/call.ts";
 import type { IndexLost, SearchDocument, SearchDocuments, SearchIndex } from "@kontor/platform/search/search.ts";
@@ -137,8 +138,8 @@ function searchDocument(product: Product): SearchDocument {
     version: product.version,
     text: {
       a: product.title,
-      b: [product.vendor, ...product.tags, ...product.variants.flatMap(({ sku, title }) => [sku, title])].join(" "),
-      c: product.descriptionHtml.replace(/<[^>]*>/g, " "),
+      b: [product.vendor, ...product.tags, ...product.variants.flatMap(({ sku, title, barcode }) => [sku, title, barcode])].join(" "),
+      c: textOf(product.descriptionHtml),
     },
     keywords: {
       status: [ProductStatus[product.status]],
