@@ -72,7 +72,9 @@ describe("catalog: categories", { concurrency: 4 }, () => {
 
   it("CAT-03: a slug is one category's, also when ten request it at the same time; names without Latin letters have their own", async () => {
     const { edge, admin } = await openCatalog();
-    const outcomes = await Promise.allSettled(Array.from({ length: 10 }, () => edge.createCategory({ name: "Shirts" }, admin())));
+    const outcomes = await Promise.allSettled(
+      Array.from({ length: 10 }, () => edge.createCategory({ name: "Shirts", slug: "shirts" }, admin())),
+    );
     assert.equal(outcomes.filter(({ status }) => status === "fulfilled").length, 1);
     for (const { reason } of refusalsAmong(outcomes)) assert.equal(reason, "SLUG_TAKEN");
     const hats = await edge.createCategory({ name: "帽子" }, admin());
@@ -80,7 +82,7 @@ describe("catalog: categories", { concurrency: 4 }, () => {
     assert.notEqual(hats.slug, shoes.slug);
     // One is made and one renamed at the same time: whichever comes second is refused.
     const race = await Promise.allSettled([
-      edge.createCategory({ name: "Tops" }, admin()),
+      edge.createCategory({ name: "Tops", slug: "tops" }, admin()),
       edge.updateCategory({ category: hats.id, slug: "tops" }, admin()),
     ]);
     assert.deepEqual(

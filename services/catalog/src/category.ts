@@ -15,10 +15,11 @@ import { expectVersion } from "@kontor/platform/database/expect-version.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import type { Sql } from "@kontor/platform/database/sql.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
+import { slugOf } from "@kontor/contracts/slug.ts";
 import type { Call } from "@kontor/platform/call/call.ts";
 import type { ServiceContext } from "@kontor/platform/service/service.ts";
 import { invalid } from "./product.ts";
-import { slugOf } from "./slug.ts";
+import { freeName } from "./free-name.ts";
 
 type Needs = Pick<ServiceContext, "events" | "clock" | "ids">;
 
@@ -33,6 +34,7 @@ interface Row {
   readonly updated_at: Date;
 }
 
+const slugLengthMax = 100;
 const columns = sql`id, version, name, slug, parent, position, created_at, updated_at`;
 
 /** Refuses with NOT_FOUND. */
@@ -73,7 +75,7 @@ export async function branchOf(queries: Reads, id: string): Promise<string[]> {
   return (await queries.rows<{ id: string }>(selectBranch(id))).map((row) => row.id);
 }
 
-/** Refuses with SLUG_TAKEN, for a blank name, and for a parent that is not there. */
+/** Refuses with SLUG_TAKEN a slug that was sent, a blank name, and a parent that is not there. Without a slug it makes one that is free. */
 export async function createCategory(
   needs: Needs,
   tx: Transaction,
@@ -86,15 +88,15 @@ export async function createCategory(
     id: needs.ids.next("cat"),
     version: 1,
     name: request.name,
-    slug: request.slug === "" ? slugOf(request.name) : request.slug,
+    slug: request.slug === "" ? await freeSlug(tx, request.name) : request.slug,
     position: request.position,
     ...(request.parent !== undefined && request.parent !== "" && { parent: request.parent }),
     createdAt: timestampFromDate(at),
     updatedAt: timestampFromDate(at),
   });
   await check(tx, category);
-  const inserted = await tx.run(sql`insert into categories (id, version, name, slug, parent, position, created_at, updated_at)
-    values (${category.id}, 1, ${category.name}, ${category.slug}, ${category.parent ?? null}, ${category.position}, ${at}, ${at}) on conflict (slug) do nothing`);
+  const inserted = await tx.run(sql`insert into categories (id, version, name, name_key, slug, parent, position, created_at, updated_at)
+    values (${category.id}, 1, ${category.name}, ${keyOf(category.name)}, ${category.slug}, ${category.parent ?? null}, ${category.position}, ${at}, ${at}) on conflict (slug) do nothing`);
   if (inserted === 0) throw slugTaken();
   await needs.events.append(tx, call, [{ stream: category.id, expectedVersion: 0, events: [create(CategoryCreatedSchema, { category })] }]);
   return category;
@@ -122,8 +124,8 @@ export async function updateCategory(needs: Needs, tx: Transaction, request: Upd
   await check(tx, category);
   if (category.parent !== undefined && (await branchOf(tx, category.id)).includes(category.parent))
     throw refuse({ reason: "CATEGORY_CYCLE", code: "failed_precondition", message: "A category cannot be below itself" });
-  const updated = await tx.run(sql`update categories set version = ${category.version}, name = ${category.name}, slug = ${category.slug},
-      parent = ${category.parent ?? null}, position = ${category.position}, updated_at = ${at}
+  const updated = await tx.run(sql`update categories set version = ${category.version}, name = ${category.name},
+      name_key = ${keyOf(category.name)}, slug = ${category.slug}, parent = ${category.parent ?? null}, position = ${category.position}, updated_at = ${at}
     where id = ${category.id} and not exists (select from categories other where other.slug = ${category.slug} and other.id <> ${category.id})`);
   if (updated === 0) throw slugTaken();
   await needs.events.append(tx, call, [
@@ -151,22 +153,35 @@ export async function deleteCategory(
   await events.append(tx, call, [{ stream: id, expectedVersion: row.version, events: [create(CategoryDeletedSchema, { category })] }]);
 }
 
-/** The ids of categories by name, any case; missing ones are made at the top. */
+/** The ids of categories by name, any case, never by slug: one at the top before one below; missing ones are made at the top. */
 export async function categoriesByName(needs: Needs, tx: Transaction, names: readonly string[], call: Call): Promise<Map<string, string>> {
-  const found = new Map<string, string>();
-  if (names.length === 0) return found;
+  if (names.length === 0) return new Map();
   await lockTree(tx);
-  const slugs = new Map(names.map((name) => [name, slugOf(name)]));
-  const rows = await tx.rows<{ id: string; slug: string }>(
-    sql`select id, slug from categories where slug = any(${[...slugs.values()]}::text[])`,
-  );
-  const bySlug = new Map(rows.map(({ id, slug }) => [slug, id]));
-  for (const [name, slug] of slugs) {
-    let id = bySlug.get(slug);
-    if (id === undefined) bySlug.set(slug, (id = (await createCategory(needs, tx, { name, slug, position: 0 }, call)).id));
+  const rows = await tx.rows<{ id: string; name: string }>(sql`select id, name from categories
+    where name_key = any(${names.map(keyOf)}::text[]) or (name_key is null and name = any(${names}::text[]))
+    order by parent is not null, created_at, id`);
+  const byKey = new Map(rows.toReversed().map(({ id, name }) => [keyOf(name), id]));
+  const found = new Map<string, string>();
+  for (const name of names) {
+    const key = keyOf(name);
+    const id = byKey.get(key) ?? (await createCategory(needs, tx, { name, slug: "", position: 0 }, call)).id;
+    byKey.set(key, id);
     found.set(name, id);
   }
   return found;
+}
+
+/** What two names of one category have in common. */
+function keyOf(name: string): string {
+  return name.normalize("NFC").toLowerCase();
+}
+
+/** The caller holds the tree's lock: nobody else takes it meanwhile. */
+function freeSlug(tx: Transaction, name: string): Promise<string> {
+  return freeName(slugOf(name, slugLengthMax), slugLengthMax, async (slugs) => {
+    const rows = await tx.rows<{ slug: string }>(sql`select slug from categories where slug = any(${slugs}::text[])`);
+    return rows.map(({ slug }) => slug);
+  });
 }
 
 /** One change of the tree at a time: two that are each fine could make a circle together, or take the same slug. */

@@ -8,7 +8,7 @@ import type { ServiceContext } from "@kontor/platform/service/service.ts";
 import { newProduct, patched, withContent, withStatus } from "./product.ts";
 import type { ProductCache } from "./product-cache.ts";
 import { readProducts } from "./product-queries.ts";
-import { checkCategories, findLocked, lockProduct, saveProducts } from "./product-store.ts";
+import { checkCategories, findLocked, freeHandle, lockProduct, saveProducts } from "./product-store.ts";
 import type { ProductChange } from "./product-store.ts";
 
 type Needs = Pick<ServiceContext, "events" | "clock" | "ids"> & { readonly products: ProductCache };
@@ -21,7 +21,7 @@ export interface StatusChange {
 
 /** Changes of one product, each within the caller's transaction: lock, decide, save, record. Each gives the product as it is afterwards. */
 export interface ProductChanges {
-  /** Refuses as `newProduct` and `saveProducts` do. */
+  /** Without a handle it makes one that is free. Refuses as `newProduct` and `saveProducts` do. */
   create(tx: Transaction, request: CreateProductRequest, call: Call): Promise<Product>;
   /** Refuses with NOT_FOUND and VERSION_CONFLICT, and as `create` does. A change that changes nothing saves nothing. */
   update(tx: Transaction, request: UpdateProductRequest, call: Call): Promise<Product>;
@@ -51,14 +51,17 @@ export function productChanges(needs: Needs): ProductChanges {
 
   return {
     async create(tx, request, call) {
-      const after = newProduct(request, { id: ids.next("prd"), newVariantId, at: clock.now() });
+      const handle = request.handle === "" ? await freeHandle(tx, request.title) : request.handle;
+      const after = newProduct({ ...request, handle }, { id: ids.next("prd"), newVariantId, at: clock.now() });
       await save(tx, { kind: "created", before: undefined, after }, call);
       return current(tx, after.id);
     },
     async update(tx, request, call) {
       const before = await lockProduct(tx, request.product);
       expectVersion("product", before, request.version);
-      const after = withContent(before, patched(before, request), { newVariantId, at: clock.now() });
+      const content = patched(before, request);
+      const handle = content.handle === "" ? await freeHandle(tx, content.title) : content.handle;
+      const after = withContent(before, { ...content, handle }, { newVariantId, at: clock.now() });
       if (after !== undefined) await save(tx, { kind: "updated", before, after }, call);
       return current(tx, before.id);
     },

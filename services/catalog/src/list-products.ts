@@ -18,14 +18,35 @@ interface Needs {
   readonly index: SearchIndex;
 }
 
+/** A quarter of what a message between processes may have, because characters have up to three bytes. */
+const pageSizeMax = 4_000_000;
+
 /** What lists show has changed. */
 export const listsKey = "products";
 
 /**
  * Finds products by words and filters. Without words the catalogue's own tables are read, so that a change is seen at once; words and facets are
- * the search index's. The caller's role has decided `status`. Refuses with INVALID_REQUEST and INVALID_CURSOR.
+ * the search index's. The caller's role has decided `status`. A page has fewer products than asked for where those are so large that a message could not
+ * hold them. Refuses with INVALID_REQUEST and INVALID_CURSOR.
  */
-export const listProducts =
+export const listProducts = (needs: Needs) => {
+  const list = listPage(needs);
+  return async (request: ListProductsRequest, status: ProductStatus): Promise<ListProductsResponse> => {
+    for (let limit = pageSize(request.limit); ;) {
+      const page = await list({ ...request, limit }, status);
+      const size = page.items.reduce((sum, product) => sum + sizeOf(product), 0);
+      if (size <= pageSizeMax || page.items.length <= 1) return page;
+      limit = Math.max(1, Math.floor((page.items.length * pageSizeMax) / size));
+    }
+  };
+};
+
+/** About how many characters a product has in a message. */
+function sizeOf({ descriptionHtml, variants }: Product): number {
+  return descriptionHtml.length + variants.length * 1_000;
+}
+
+const listPage =
   ({ own, index }: Needs) =>
   async (request: ListProductsRequest, status: ProductStatus): Promise<ListProductsResponse> => {
     const text = request.q.trim();

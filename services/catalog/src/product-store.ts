@@ -9,8 +9,12 @@ import { sql } from "@kontor/platform/database/sql.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import type { Call } from "@kontor/platform/call/call.ts";
 import type { ServiceContext } from "@kontor/platform/service/service.ts";
+import { slugOf } from "@kontor/contracts/slug.ts";
+import { freeName } from "./free-name.ts";
 import { invalid, lineTitle, productEvent } from "./product.ts";
 import type { ChangeKind } from "./product.ts";
+
+const handleLengthMax = 255;
 
 /** A product before and after a change; it is new without a before, deleted without an after. */
 export interface ProductChange {
@@ -40,6 +44,28 @@ export async function lockProductsByHandle(tx: Transaction, handles: readonly st
   return rows.map(({ state }) => fromBinary(ProductSchema, state));
 }
 
+/** A handle made from a title that no product has, and none can take before the transaction ends. */
+export async function freeHandle(tx: Transaction, title: string): Promise<string> {
+  for (;;) {
+    const free = async () =>
+      freeName(slugOf(title), handleLengthMax, async (handles) => {
+        const rows = await tx.rows<{ handle: string }>(sql`select handle from products where handle = any(${handles}::text[])`);
+        return rows.map(({ handle }) => handle);
+      });
+    const handle = await free();
+    await lockHandles(tx, [handle]);
+    // Whoever had the lock before may have taken it.
+    if ((await free()) === handle) return handle;
+  }
+}
+
+/** Makes all who take one of these handles wait for each other. */
+async function lockHandles(tx: Transaction, handles: readonly string[]): Promise<void> {
+  await tx.run(
+    sql`select pg_advisory_xact_lock(hashtextextended('catalog.handle ' || handle, 0)) from unnest(${handles.toSorted()}::text[]) as handle`,
+  );
+}
+
 /** Which of these SKUs belong to which product. */
 export async function ownersOfSkus(queries: Queries, skus: readonly string[]): Promise<Map<string, string>> {
   const rows = await queries.rows<{ sku: string; product: string }>(
@@ -64,7 +90,7 @@ export async function checkCategories(tx: Transaction, product: Product): Promis
 }
 
 /**
- * Stores changes of products, which are locked or new, with their variants, categories and events: four statements for however many.
+ * Stores changes of products, which are locked or new, with their variants, categories and events: at most five statements for however many.
  * Refuses with HANDLE_TAKEN or SKU_TAKEN.
  */
 export async function saveProducts(
@@ -77,6 +103,8 @@ export async function saveProducts(
   const stay = changes.filter(({ kind }) => kind !== "deleted").map(({ after }) => after);
   const deleted = changes.filter(({ kind }) => kind === "deleted").map(({ after }) => after.id);
   const known = changes.flatMap(({ before }) => before?.id ?? []);
+  const named = changes.flatMap(({ before, after }) => (before?.handle === after.handle ? [] : [after.handle]));
+  if (named.length > 0) await lockHandles(tx, named);
   if (known.length > 0) await removeRows(tx, { deleted, known, stay });
   if (stay.length > 0) await putProducts(tx, stay);
   await events.append(

@@ -19,9 +19,8 @@ import {
 import { moneyFrom, moneyTo } from "@kontor/contracts/money.ts";
 import type { FieldError } from "@kontor/platform/errors/refusal.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
-import { slugOf } from "./slug.ts";
 
-/** What a product is made of, before it has an id. */
+/** What a product is made of, before it has an id. It has a handle. */
 export type ProductContent = Omit<CreateProductRequest, "$typeName" | "$unknown">;
 
 export interface Circumstances {
@@ -115,7 +114,7 @@ export function lineTitle(product: Pick<Product, "title">, variant: Pick<Variant
 function contentOf(content: ProductContent, ids: ReadonlyMap<string, string>, newVariantId: () => string) {
   return {
     title: content.title,
-    handle: content.handle === "" ? slugOf(content.title) : content.handle,
+    handle: content.handle,
     descriptionHtml: content.descriptionHtml,
     vendor: content.vendor,
     categories: content.categories,
@@ -149,6 +148,7 @@ function checkContent({ options, variants }: Pick<ProductContent, "options" | "v
   const problems: FieldError[] = [];
   const skus = new Set<string>();
   const choices = new Set<string>();
+  const values = options.map((option) => new Set(option.values));
   for (const [at, variant] of variants.entries()) {
     if (skus.has(variant.sku)) problems.push({ field: `variants[${at}].sku`, reason: "NOT_UNIQUE", message: "is in another variant too" });
     skus.add(variant.sku);
@@ -159,7 +159,7 @@ function checkContent({ options, variants }: Pick<ProductContent, "options" | "v
         message: `needs one value for each of the ${options.length} options`,
       });
     for (const [nth, value] of variant.options.entries())
-      if (options[nth] !== undefined && !options[nth].values.includes(value))
+      if (options[nth] !== undefined && !values[nth]!.has(value))
         problems.push({
           field: `variants[${at}].options[${nth}]`,
           reason: "NOT_FOUND",

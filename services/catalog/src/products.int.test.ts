@@ -218,7 +218,7 @@ describe("catalog: products", { concurrency: 4 }, () => {
   it("CAT-04: a handle and a SKU are one product's, and the refusal names the field, also of ten at the same time", async () => {
     const { create, edge, admin } = await openCatalog();
     const [one] = [await create(simple("a", { title: "One" })), await create(simple("b", { title: "Two" }))];
-    const handle = await refusalOf(create(simple("c", { title: "One" })));
+    const handle = await refusalOf(create(simple("c", { title: "Other", handle: "one" })));
     assert.deepEqual([handle.reason, handle.code, handle.fields[0]?.field], ["HANDLE_TAKEN", "already_exists", "handle"]);
     const price = { currency: "EUR", amount: "1" };
     const options = [{ name: "Size", values: ["S", "M"] }];
@@ -236,7 +236,7 @@ describe("catalog: products", { concurrency: 4 }, () => {
     const renamed = await refusalOf(edge.updateProduct({ product: one.id, updateMask: { paths: ["handle"] }, handle: "two" }, admin()));
     assert.equal(renamed.reason, "HANDLE_TAKEN");
     for (const [make, reason] of [
-      [(at: number) => simple(`h${at}`, { title: "Same title" }), "HANDLE_TAKEN"],
+      [(at: number) => simple(`h${at}`, { title: "Same title", handle: "same" }), "HANDLE_TAKEN"],
       [(at: number) => simple("same-sku", { title: `Title ${at}` }), "SKU_TAKEN"],
     ] as const) {
       const outcomes = await Promise.allSettled(Array.from({ length: 10 }, (_, at) => create(make(at))));

@@ -83,7 +83,7 @@ export declare type CreateCategoryRequest = Message<"kontor.catalog.v1.CreateCat
   name: string;
 
   /**
-   * Made from the name when absent.
+   * Made from the name when absent, with "-2" and so on where another category has that. One that is sent and taken is refused.
    *
    * @generated from field: string slug = 2;
    */
@@ -444,7 +444,7 @@ export declare type CreateProductRequest = Message<"kontor.catalog.v1.CreateProd
   title: string;
 
   /**
-   * Made from the title when absent.
+   * Made from the title when absent, with "-2" and so on where another product has that. One that is sent and taken is refused.
    *
    * @generated from field: string handle = 2;
    */
