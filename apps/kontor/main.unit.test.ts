@@ -81,8 +81,10 @@ describe("kontor", () => {
     t.after(() => rm(folder, { recursive: true }));
     const file = join(folder, "products.csv");
     await writeFile(file, "Handle,Title,Variant Price,Variant Inventory Qty\na,A,1,\nb,B,=1+1,\nc,C,2,-1\n");
-    const { code, out } = await kontor(["import", "shopify", file, "--dry-run", "--report", join(folder, "report.csv")]);
+    const dryRun = ["--dry-run", "--currency", "EUR"];
+    const { code, out } = await kontor(["import", "shopify", file, ...dryRun, "--report", join(folder, "report.csv")]);
     assert.equal(code, 0);
+    assert.match(out, /^Changed {3}Variant Inventory Qty 1$/m);
     assert.match(out, /^Products {2}2 could be imported, 1 rejected$/m);
     assert.match(out, /^Findings {2}1 rejected, 1 notes$/m);
     assert.match(out, /rejected {2}line 3 {2}b {2}Variant Price: must be decimal text/);
@@ -97,14 +99,43 @@ describe("kontor", () => {
       [join(folder, "none.csv"), /there is no file/],
       [folder, /cannot be read: it is a folder/],
     ] as const) {
-      const failed = await kontor(["import", "shopify", path, "--dry-run"]);
+      const failed = await kontor(["import", "shopify", path, ...dryRun]);
       assert.equal(failed.code, 1);
       assert.match(failed.err, says);
       assert.doesNotMatch(failed.err, /\n    at /);
     }
-    const unwritable = await kontor(["import", "shopify", file, "--dry-run", "--report", join(folder, "no", "report.csv")]);
+    const unwritable = await kontor(["import", "shopify", file, ...dryRun, "--report", join(folder, "no", "report.csv")]);
     assert.equal(unwritable.code, 1);
     assert.match(unwritable.err, /^kontor: the report .* cannot be written/);
+  });
+
+  it("CAT-05: takes the currency of an import from the file, the shop or the user, and never guesses it", async (t) => {
+    const folder = await mkdtemp(join(tmpdir(), "kontor-import-"));
+    t.after(() => rm(folder, { recursive: true }));
+    const file = join(folder, "products.csv");
+    const own = join(folder, "own.csv");
+    await writeFile(file, "Handle,Title,Variant Price\na,A,1.00\n");
+    await writeFile(own, "Handle,Title,Variant Price,Currency\na,A,100,JPY\nb,B,1.50,JPY\n");
+    const unsaid = await kontor(["import", "shopify", file, "--dry-run"]);
+    assert.deepEqual(
+      [unsaid.code, unsaid.err.split("\n")[0]],
+      [2, "kontor: nothing says which currency the prices are in: add --currency EUR, or set KONTOR_CURRENCY"],
+    );
+    assert.equal((await kontor(["import", "shopify", file, "--dry-run"], { KONTOR_CURRENCY: "USD" })).code, 0);
+    const yen = await kontor(["import", "shopify", own, "--dry-run"], { KONTOR_CURRENCY: "USD" });
+    assert.match(yen.out, /line 3 {2}b {2}Variant Price: must have no decimals in JPY/);
+    const other = await kontor(["import", "shopify", own, "--dry-run", "--currency", "USD"]);
+    assert.deepEqual([other.code, /is JPY, and the import is in USD/.test(other.out)], [1, true]);
+  });
+
+  it("fails when nothing came over, also of a file that has only its column names", async (t) => {
+    const folder = await mkdtemp(join(tmpdir(), "kontor-import-"));
+    t.after(() => rm(folder, { recursive: true }));
+    const file = join(folder, "products.csv");
+    await writeFile(file, "Handle,Title,Variant SKU,Variant Price\n");
+    const { code, out } = await kontor(["import", "shopify", file, "--dry-run", "--currency", "EUR"]);
+    assert.equal(code, 1);
+    assert.match(out, /^Products {2}0 could be imported, 0 rejected$/m);
   });
 
   it("deletes nothing without --yes, and says when there is nothing", async (t) => {

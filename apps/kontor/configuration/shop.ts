@@ -3,6 +3,12 @@ import { duration, oneOf, secret, text } from "@kontor/platform/config/variables
 /** What is the shop's own, wherever it runs. */
 export const shopVariables = {
   shopName: text("KONTOR_SHOP_NAME", { about: "the shop's name in mails and on pages", default: "Kontor" }),
+  currency: text("KONTOR_CURRENCY", {
+    about: "the currency that the shop sells in: that of imports which name none",
+    pattern: /^[A-Z]{3}$/,
+    expected: "a currency of ISO 4217 such as EUR",
+    optional: true,
+  }),
   seed: oneOf("KONTOR_SEED", ["demo", "none"], { about: "what an empty shop is filled with", default: "demo" }),
   masterKey: secret("KONTOR_MASTER_KEY", {
     about: "64 hex digits that other secrets are derived from; created and stored in the data folder without it",

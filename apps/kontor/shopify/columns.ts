@@ -17,8 +17,11 @@ const names = {
   option3Value: ["Option3 Value"],
   sku: ["Variant SKU", "SKU"],
   price: ["Variant Price", "Price"],
+  currency: ["Currency", "Variant Price Currency"],
   compareAtPrice: ["Variant Compare At Price", "Compare-at price"],
   quantity: ["Variant Inventory Qty", "Inventory quantity"],
+  tracker: ["Variant Inventory Tracker", "Inventory tracker"],
+  policy: ["Variant Inventory Policy", "Continue selling when out of stock"],
   barcode: ["Variant Barcode", "Barcode"],
   grams: ["Variant Grams", "Weight value (grams)"],
   weight: ["Variant Weight"],
@@ -40,6 +43,14 @@ export interface Columns {
   has(column: Column): boolean;
   /** The column's name in the file. */
   label(column: Column): string;
+  /** The columns with the units of one location each: "Inventory quantity (Berlin)". */
+  readonly locations: readonly LocationColumn[];
+}
+
+/** A column with the units that a location has. */
+export interface LocationColumn {
+  readonly label: string;
+  of(cells: readonly string[]): string;
 }
 
 /** Finds the columns in a file's first row; or says which ones are missing, by the names that Shopify gives them. */
@@ -52,7 +63,14 @@ export function findColumns(head: readonly string[]): Columns | { readonly missi
   }
   const missing = required.filter((column) => !found.has(column)).map((column) => names[column][0]);
   if (missing.length > 0) return { missing };
+  const locations = head.flatMap((written, at) => {
+    const label = written.trim();
+    return /^(Variant Inventory Qty|Inventory quantity)\s*\(.+\)$/i.test(label)
+      ? [{ label, of: (cells: readonly string[]) => cells[at]?.trim() ?? "" }]
+      : [];
+  });
   return {
+    locations,
     of: (cells, column) => cells[found.get(column) ?? -1]?.trim() ?? "",
     has: (column) => found.has(column),
     label: (column) => head[found.get(column) ?? -1]?.trim() ?? names[column][0],

@@ -1,3 +1,4 @@
+import type { NumberForm } from "./amounts.ts";
 import type { Columns } from "./columns.ts";
 import type { Report } from "./findings.ts";
 import type { Skus } from "./skus.ts";
@@ -12,6 +13,8 @@ export interface Row {
 export interface DraftNeeds {
   readonly columns: Columns;
   readonly currency: string;
+  /** How the file writes numbers. */
+  readonly numbers: NumberForm;
   readonly skus: Skus;
   readonly report: Report;
 }

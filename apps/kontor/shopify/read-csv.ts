@@ -11,9 +11,9 @@ const recordLengthMax = 1_000_000;
  *
  * Why no library: `docs/decisions/0024-csv-by-hand.md`.
  */
-export async function* readCsv(chunks: AsyncIterable<string>, delimiter: string): AsyncGenerator<CsvRow> {
+export async function* readCsv(chunks: AsyncIterable<string>, delimiter: string, firstLine = 1): AsyncGenerator<CsvRow> {
   let text = "";
-  let line = 1;
+  let line = firstLine;
   let width = 0;
   let lengthWanted = 0;
   for await (const chunk of withEnd(chunks)) {

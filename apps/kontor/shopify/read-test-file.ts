@@ -28,3 +28,8 @@ export function testFile(columns: readonly string[], ...rows: readonly (readonly
   const cell = (text: string) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
   return [["Handle", "Title", "Variant Price", ...columns], ...rows].map((row) => row.map(cell).join(",")).join("\n");
 }
+
+/** Sorts lists by what they read like. */
+export function byText(one: readonly unknown[], other: readonly unknown[]): number {
+  return JSON.stringify(one) < JSON.stringify(other) ? -1 : 1;
+}

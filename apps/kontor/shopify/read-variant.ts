@@ -1,17 +1,20 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { VariantSchema } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
 import { compare, moneyFrom } from "@kontor/contracts/money.ts";
-import { readImage, readPrice, readQuantity, readWeight } from "./cells.ts";
-import type { Read } from "./cells.ts";
+import { withDigest } from "@kontor/contracts/slug.ts";
+import { readImage, readPrice, readWeight } from "./cells.ts";
+import type { Read } from "./amounts.ts";
 import type { Column } from "./columns.ts";
 import type { DraftNeeds, Row } from "./draft-needs.ts";
+import { fitted, lengthOf } from "./fitted.ts";
+import { readStock } from "./read-stock.ts";
+import type { ReadStock } from "./read-stock.ts";
+import { skuLengthMax } from "./skus.ts";
 
-/** A variant of one row, with the units that it has; undefined where the file does not say how many. */
+/** A variant of one row; its SKU is "" where the file has none. */
 export interface ReadVariant {
   readonly variant: MessageInitShape<typeof VariantSchema> & { readonly sku: string; readonly options: readonly string[] };
-  readonly onHand: number | undefined;
-  /** Whether its SKU was generated. */
-  readonly generated: boolean;
+  readonly stock: ReadStock;
 }
 
 export interface VariantNeeds extends DraftNeeds {
@@ -22,12 +25,14 @@ export interface VariantNeeds extends DraftNeeds {
   readonly lineOfChoice: ReadonlyMap<string, number>;
 }
 
-const skuLengthMax = 100;
+/** How long the value of an option may be. */
+export const optionValueMax = 255;
+const barcodeMax = 255;
 const optionValues: readonly Column[] = ["option1Value", "option2Value", "option3Value"];
 
 /** Reads the variant of a row; undefined, and reported, when it cannot be sold so. The SKU is taken only by a row that is valid otherwise. */
 export function readVariant(needs: VariantNeeds, row: Row): ReadVariant | undefined {
-  const { columns, currency, skus, report, handle } = needs;
+  const { columns, currency, numbers, skus, report, handle } = needs;
   const { line, cells } = row;
   const text = (column: Column): string => columns.of(cells, column);
   const reporter = (kind: "rejected" | "note") => (column: Column, message: string) => {
@@ -44,33 +49,31 @@ export function readVariant(needs: VariantNeeds, row: Row): ReadVariant | undefi
     return "value" in result ? result.value : note(column, `${result.problem}; it is left out`);
   };
 
-  const choices = needs.options.map(text);
+  const choices = needs.options.map((column) => fitted(text(column), optionValueMax));
   const wrongChoice = choiceProblem(needs, choices, text);
   if (wrongChoice !== undefined) return reject(...wrongChoice);
-  const price = readPrice(text("price"), currency);
+  const price = readPrice(text("price"), currency, numbers);
   if ("problem" in price) return reject("price", price.problem);
-  const quantity = text("quantity") === "" ? undefined : readQuantity(text("quantity"));
-  if (quantity !== undefined && "problem" in quantity) return reject("quantity", quantity.problem);
   const sku = skuIn(text("sku"));
-  if (sku.length > skuLengthMax) return reject("sku", `must have at most ${skuLengthMax} characters`);
   const taken = sku === "" ? undefined : skus.take(sku, line);
   if (taken !== undefined) return reject("sku", `${sku} is on line ${taken} already`);
 
-  if (sku !== "" && sku !== unquoted(text("sku"))) note("sku", `cannot have spaces or slashes and is stored as ${sku}`);
-  if (text("quantity").startsWith("-")) note("quantity", `${text("quantity")} is below zero and counts as 0`);
-  const before = detail("compareAtPrice", (cell) => readPrice(cell, currency));
+  for (const [at, column] of needs.options.entries())
+    if (choices[at] !== text(column)) note(column, cutMessage(text(column), choices[at]!));
+  if (sku !== "" && sku !== unquoted(text("sku"))) note("sku", `${skuProblem(text("sku"))} and is stored as ${sku}`);
+  const before = detail("compareAtPrice", (cell) => readPrice(cell, currency, numbers));
   const image = detail("variantImage", readImage);
   const barcode = detail("barcode", (cell) =>
-    cell.length <= 101 ? { value: unquoted(cell) } : { problem: "must have at most 100 characters" },
+    lengthOf(unquoted(cell)) <= barcodeMax ? { value: unquoted(cell) } : { problem: `must have at most ${barcodeMax} characters` },
   );
   // Shopify's "grams" are grams, whatever unit it displays them in.
   const weightGrams =
     text("grams") === ""
-      ? detail("weight", (cell) => readWeight(cell, text("weightUnit")))
-      : detail("grams", (cell) => readWeight(cell, "g"));
+      ? detail("weight", (cell) => readWeight(cell, text("weightUnit"), numbers))
+      : detail("grams", (cell) => readWeight(cell, "g", numbers));
   return {
     variant: {
-      sku: sku === "" ? skus.make(handle, choices, line) : sku,
+      sku,
       options: choices,
       price: price.value,
       ...(before !== undefined && compare(moneyFrom(before), moneyFrom(price.value)) > 0 && { compareAtPrice: before }),
@@ -78,8 +81,7 @@ export function readVariant(needs: VariantNeeds, row: Row): ReadVariant | undefi
       ...(weightGrams !== undefined && { weightGrams }),
       ...(image !== undefined && { image: { url: image } }),
     },
-    onHand: quantity?.value,
-    generated: sku === "",
+    stock: readStock(needs, row, handle),
   };
 }
 
@@ -107,6 +109,18 @@ function unquoted(text: string): string {
   return text.replace(/^'/, "");
 }
 
+/** The SKU as Kontor takes it: without spaces and slashes, and of a long one its beginning with a digest of all of it. */
 function skuIn(text: string): string {
-  return unquoted(text).replace(/[\s/]+/g, "-");
+  const sku = unquoted(text).replace(/[\s/]+/g, "-");
+  return lengthOf(sku) <= skuLengthMax ? sku : `${fitted(sku, skuLengthMax - 9)}-${withDigest("", unquoted(text), 8)}`;
+}
+
+function skuProblem(text: string): string {
+  return lengthOf(text) > skuLengthMax ? `has ${lengthOf(text)} characters, more than ${skuLengthMax},` : "cannot have spaces or slashes";
+}
+
+/** What a note says of a text of which only a part was taken. */
+export function cutMessage(text: string, part: string): string {
+  const length = lengthOf(text);
+  return `has ${length.toLocaleString("en")} characters; the last ${(length - lengthOf(part)).toLocaleString("en")} are cut off`;
 }

@@ -1,55 +1,40 @@
-import { createHash } from "node:crypto";
+import { slugOf, withDigest } from "@kontor/contracts/slug.ts";
 
-const lengthMax = 100;
+export const skuLengthMax = 100;
 
 /** The SKUs of one file, each with its line. */
 export interface Skus {
   /** Takes a SKU for a line; gives the line that has it already, or undefined when it was free. */
   take(sku: string, line: number): number | undefined;
-  /** Makes one from the product's handle and the variant's choices: the same for the same file, "-2" and on where that is taken. */
-  make(handle: string, choices: readonly string[], line: number): string;
 }
 
 export function createSkus(): Skus {
   const lines = new Map<string, number>();
-  const take = (sku: string, line: number): number | undefined => {
-    const other = lines.get(sku);
-    if (other === undefined) lines.set(copied(sku), line);
-    return other;
-  };
   return {
-    take,
-    make(handle, choices, line) {
-      const base = shortened([handle, ...choices.map(slug)].filter((part) => part !== "").join("-"), lengthMax - 6);
-      let sku = base;
-      for (let nth = 2; take(sku, line) !== undefined; nth++) sku = `${base}-${nth}`;
-      return sku;
+    take(sku, line) {
+      const other = lines.get(sku);
+      if (other === undefined) lines.set(copied(sku), line);
+      return other;
     },
   };
 }
 
-/** "Café Crème, large" becomes "cafe-creme-large". Text without such letters, in another script, becomes a short hash of itself. */
-export function slug(text: string): string {
-  const kept = text
-    .normalize("NFKD")
-    .replace(/\p{M}/gu, "")
-    .toLowerCase()
-    .replaceAll("ß", "ss")
-    .replace(/[^a-z0-9]+/g, "-")
-    .replace(/^-|-$/g, "");
-  return kept === "" && text.trim() !== "" ? hashed(text) : kept;
-}
-
-/** At most so many characters, and still different for different texts. */
-export function shortened(text: string, length: number): string {
-  return text.length <= length ? text : `${text.slice(0, length - 9).replace(/-$/, "")}-${hashed(text)}`;
+/**
+ * SKUs for variants that have none, from the product's handle and the variants' choices, whatever their order. The second one of each is for where
+ * the first is taken. Choices whose SKUs would be the same ("Red", "RED!") get the one with a digest, all of them.
+ */
+export function madeSkus(handle: string, variants: readonly (readonly string[])[]): (readonly [string, string])[] {
+  const made = variants.map((choices) => {
+    const plain = [handle, ...choices.map((choice) => slugOf(choice))].join("-");
+    const distinct = withDigest(plain, JSON.stringify([handle, ...choices]), skuLengthMax);
+    return { plain: plain.length <= skuLengthMax - 6 ? plain : distinct, distinct };
+  });
+  const counts = new Map<string, number>();
+  for (const { plain } of made) counts.set(plain, (counts.get(plain) ?? 0) + 1);
+  return made.map(({ plain, distinct }) => [counts.get(plain) === 1 ? plain : distinct, distinct]);
 }
 
 /** A copy. A slice of the file's text would keep all of that in memory for as long as it lives. */
 export function copied(text: string): string {
   return Buffer.from(text).toString();
-}
-
-function hashed(text: string): string {
-  return createHash("sha256").update(text).digest("hex").slice(0, 8);
 }

@@ -10,6 +10,8 @@ import { paint, plain } from "../terminal/paint.ts";
 export interface FindingsReport {
   readonly report: Report;
   readonly counts: Readonly<Record<Finding["kind"], number>>;
+  /** How many notes there are of each column. */
+  readonly changed: ReadonlyMap<string, number>;
   /** The first ones as lines for a person, rejections before notes, and how many more there are. */
   shown(output: Output): string;
   /** Ends the file. Throws `CommandError` when it could not be written. */
@@ -21,6 +23,7 @@ const shownMax = 20;
 /** Throws `CommandError` when `file`, a CSV, cannot be written. */
 export async function createFindingsReport(file: string | undefined): Promise<FindingsReport> {
   const counts = { rejected: 0, note: 0 };
+  const changed = new Map<string, number>();
   const first: Readonly<Record<Finding["kind"], Finding[]>> = { rejected: [], note: [] };
   const stream = file === undefined ? undefined : createWriteStream(file);
   let failure: Error | undefined;
@@ -38,8 +41,10 @@ export async function createFindingsReport(file: string | undefined): Promise<Fi
   }
   return {
     counts,
+    changed,
     report(finding) {
       counts[finding.kind]++;
+      if (finding.kind === "note") changed.set(finding.column, (changed.get(finding.column) ?? 0) + 1);
       if (first[finding.kind].length < shownMax) first[finding.kind].push(finding);
       const { line, handle, column, kind, message } = finding;
       stream?.write(`${[String(line), handle, column, kind, message].map(csvCell).join(",")}\r\n`);

@@ -146,6 +146,26 @@ describe("importing a catalogue", () => {
     assert.deepEqual(await units("LAMP-S", "LAMP-L", "wick"), [3, 0, 5]);
   });
 
+  it("what a file says of SKUs holds, also when they move between products of different batches", async () => {
+    const { clients, products } = await setup();
+    const file = (...rows: (readonly [handle: string, sku: string])[]) => {
+      const between = Array.from({ length: 250 }, (_, at) => [`between-${at}`, `BETWEEN-${at}`] as const);
+      const all = [rows[0]!, ...between, ...rows.slice(1)];
+      return `Handle,Title,Variant SKU,Variant Price\n${all.map(([handle, sku]) => `${handle},${handle},${sku},5\n`).join("")}`;
+    };
+    await bring(clients, file(["move-a", "MOVE-X"], ["move-b", "MOVE-Y"]));
+    const second = file(["move-b", "MOVE-X"], ["move-a", "MOVE-Z"]);
+    const { tally, findings } = await bring(clients, second);
+    assert.deepEqual([tally.updated, tally.unchanged, tally.rejected, findings], [2, 250, 0, []]);
+    const skus = async (handle: string) => (await products.getProduct({ product: handle }, testCall())).variants.map(({ sku }) => sku);
+    assert.deepEqual([await skus("move-a"), await skus("move-b")], [["MOVE-Z"], ["MOVE-X"]]);
+    const third = await bring(clients, second);
+    assert.deepEqual([third.tally.unchanged, third.tally.updated, third.findings], [252, 0, []]);
+    const swapped = await bring(clients, file(["move-a", "MOVE-X"], ["move-b", "MOVE-Z"]));
+    assert.deepEqual([swapped.tally.updated, swapped.findings], [2, []]);
+    assert.deepEqual([await skus("move-a"), await skus("move-b")], [["MOVE-X"], ["MOVE-Z"]]);
+  });
+
   it("imports thousands of rows in batches, and reports its progress", async () => {
     const { clients, products, units, settle } = await setup();
     const count = 1_500;
