@@ -22,7 +22,7 @@ export interface TestCarts extends TestServices {
   readonly client: Client<typeof CartsService>;
   readonly database: PostgresDatabase;
   /** What can be bought; titles are made of the SKU. */
-  sell(sku: string, amount: string, currency?: string): void;
+  sell(sku: string, amount: string, currency?: string, available?: number): void;
   /** The SKUs of each call of the catalogue. */
   readonly priced: string[][];
   stopSelling(sku: string): void;
@@ -82,7 +82,7 @@ export async function openTestCarts({ documents = (plain) => plain }: TestCartsO
     client: app.clients.of("carts", CartsService),
     database: app.services.get("carts")!.database,
     priced,
-    sell: (sku, amount, currency = "EUR") =>
+    sell: (sku, amount, currency = "EUR", available) =>
       void sold.set(
         sku,
         create(PricedVariantSchema, {
@@ -91,6 +91,7 @@ export async function openTestCarts({ documents = (plain) => plain }: TestCartsO
           variant: `var_${sku}`,
           title: `The ${sku}`,
           price: { currency, amount },
+          ...(available !== undefined && { available }),
         }),
       ),
     stopSelling: (sku) => void sold.delete(sku),

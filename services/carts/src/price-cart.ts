@@ -48,14 +48,17 @@ export function pricedCart(id: string, { version, cart, expiresAt }: ReadCart, p
     const variant = prices.get(line.sku);
     if (variant === undefined || variant.price!.currency !== cart.currency) return { ...line, available: false };
     const lineTotal = times(moneyFrom(variant.price!), line.quantity);
-    total = add(total, lineTotal);
+    const units = variant.available ?? line.quantity;
+    const available = line.quantity <= units;
+    if (available) total = add(total, lineTotal);
     return {
       ...line,
       title: variant.title,
       product: variant.product,
       unitPrice: variant.price!,
       total: moneyTo(lineTotal),
-      available: true,
+      available,
+      ...(!available && { unitsAvailable: Math.max(0, units) }),
     };
   });
   return create(CartSchema, {

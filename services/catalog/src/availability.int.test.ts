@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { performance } from "node:perf_hooks";
 import { describe, it } from "node:test";
 import { setImmediate as nextTurn } from "node:timers/promises";
+import { StockPolicy } from "@kontor/contracts/gen/kontor/inventory/v1/inventory_pb.js";
+import { testCall } from "@kontor/platform/testing/test-services.ts";
 import { openCatalog, simple } from "./test-catalog.ts";
 
 const eur = { currency: "EUR", amount: "1" };
@@ -54,6 +56,33 @@ describe("catalog: availability", { concurrency: 4 }, () => {
     await publishStock({ sku: "a", available: 0, version: 10 });
     await settle();
     assert.equal((await get(id)).variants[0]?.available, 0);
+  });
+
+  it("INV-02: a figure that sets no limit is not shown, and carts are told of those that do", async () => {
+    const { create, get, client, publishStock, settle } = await openCatalog();
+    await create(simple("counted", { handle: "counted" }));
+    await create(simple("owed", { handle: "owed" }));
+    const both = async () => {
+      await settle();
+      const { variants } = await client.priceLines({ skus: ["counted", "owed"] }, testCall());
+      const read = [await get("counted"), await get("owed")].map(({ variants: [variant] }) => variant?.available);
+      assert.deepEqual(
+        variants.map(({ available }) => available),
+        read,
+      );
+      return read;
+    };
+    assert.deepEqual(await both(), [undefined, undefined]);
+    await publishStock(
+      { sku: "counted", available: 10, version: 1 },
+      { sku: "owed", available: -3, version: 1, policy: StockPolicy.BACKORDER },
+    );
+    assert.deepEqual(await both(), [10, undefined]);
+    await publishStock(
+      { sku: "counted", available: 10, version: 2, policy: StockPolicy.NOT_COUNTED },
+      { sku: "owed", available: -3, version: 2, policy: StockPolicy.COUNTED },
+    );
+    assert.deepEqual(await both(), [undefined, -3]);
   });
 
   it("INV-07: figures that came before their product are in it, in the responses to changes too, and change neither version nor events", async () => {

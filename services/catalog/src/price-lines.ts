@@ -14,6 +14,7 @@ interface Row {
   readonly title: string;
   readonly currency: string;
   readonly price: bigint;
+  readonly available: number | null;
 }
 
 export type PriceLines = (skus: readonly string[], call: Call) => Promise<PricedVariant[]>;
@@ -36,12 +37,15 @@ export function createPriceLines(queries: Queries): PriceLines {
 
 async function readVariants(queries: Queries, skus: readonly string[]): Promise<Map<string, PricedVariant>> {
   const rows = await queries.rows<Row>(
-    sql`select v.sku, v.product, v.id as variant, v.title, v.currency, v.price from variants v join products p on p.id = v.product
+    sql`select v.sku, v.product, v.id as variant, v.title, v.currency, v.price, a.available
+      from variants v join products p on p.id = v.product left join availability a on a.sku = v.sku and a.counted
       where v.sku = any(${skus}::text[]) and p.status = 'PUBLISHED'`,
   );
   return new Map(
-    rows.map(({ sku, product, variant, title, currency, price }) => {
-      return [sku, create(PricedVariantSchema, { sku, product, variant, title, price: moneyTo({ currency, minor: price }) })];
+    rows.map(({ sku, product, variant, title, currency, price, available }) => {
+      const priced = create(PricedVariantSchema, { sku, product, variant, title, price: moneyTo({ currency, minor: price }) });
+      if (available !== null) priced.available = available;
+      return [sku, priced];
     }),
   );
 }

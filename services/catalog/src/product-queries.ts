@@ -12,9 +12,9 @@ export interface ProductRow {
 
 /** The columns of a `ProductRow`, of the product `p`. */
 export const productColumns = sql`p.state,
-  (select jsonb_object_agg(a.sku, a.available) from variants v join availability a on a.sku = v.sku where v.product = p.id) as stock`;
+  (select jsonb_object_agg(a.sku, a.available) from variants v join availability a on a.sku = v.sku and a.counted where v.product = p.id) as stock`;
 
-/** A product with what can be ordered of each variant; absent where inventory has said nothing. */
+/** A product with what can be ordered of each variant; absent where inventory has said nothing, or sets no limit. */
 export function productOf({ state, stock }: ProductRow): Product {
   const product = fromBinary(ProductSchema, state);
   if (stock !== null)

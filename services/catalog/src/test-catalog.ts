@@ -9,6 +9,7 @@ import type {
 } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
 import { EventLogService } from "@kontor/contracts/gen/kontor/events/v1/events_pb.js";
 import type { Event } from "@kontor/contracts/gen/kontor/events/v1/events_pb.js";
+import type { StockPolicy } from "@kontor/contracts/gen/kontor/inventory/v1/inventory_pb.js";
 import { StockMovedSchema } from "@kontor/contracts/gen/kontor/inventory/v1/events_pb.js";
 import { contracts } from "@kontor/contracts/registry.ts";
 import { refusalIn } from "@kontor/platform/errors/refusal.ts";
@@ -57,16 +58,18 @@ export async function openCatalog(options: Pick<TestServicesOptions, "engines"> 
     importProducts: (products: readonly MessageInitShape<typeof ImportedProductSchema>[]) =>
       client.importProducts({ products: [...products] }, testCall()),
     /** Publishes stock figures as inventory does, in one batch. */
-    publishStock: async (...figures: readonly { sku: string; available: number; version: number }[]) => {
+    publishStock: async (...figures: readonly { sku: string; available: number; version: number; policy?: StockPolicy }[]) => {
       await stock.database.transaction((tx) =>
         stock.log.append(
           tx,
           testCall(),
           // A stream of its own each, because here the figures may come in any order.
-          figures.map(({ sku, available, version }) => ({
+          figures.map(({ sku, available, version, policy }) => ({
             stream: `${sku}/${stockEvents++}`,
             expectedVersion: 0,
-            events: [create(StockMovedSchema, { stock: { sku, available, onHand: available, version } })],
+            events: [
+              create(StockMovedSchema, { stock: { sku, available, onHand: available, version, ...(policy !== undefined && { policy }) } }),
+            ],
           })),
         ),
       );

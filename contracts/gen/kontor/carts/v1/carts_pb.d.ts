@@ -56,11 +56,18 @@ export declare type CartLine = Message<"kontor.carts.v1.CartLine"> & {
   total?: Money | undefined;
 
   /**
-   * Whether it can be bought now, in this currency.
+   * Whether it can be bought now, in this currency and quantity, as far as is known: placing the order decides.
    *
    * @generated from field: bool available = 8;
    */
   available: boolean;
+
+  /**
+   * The units that can be ordered, at most two seconds old, where those are fewer than the line has.
+   *
+   * @generated from field: optional int32 units_available = 9;
+   */
+  unitsAvailable?: number | undefined;
 };
 
 /**

@@ -336,7 +336,7 @@ export declare type Variant = Message<"kontor.catalog.v1.Variant"> & {
   image?: Image | undefined;
 
   /**
-   * Units that can be ordered, at most two seconds old; absent when the stock is not known. It decides nothing.
+   * Units that can be ordered, at most two seconds old; absent when the stock is not known or sets no limit. It decides nothing.
    *
    * @generated from field: optional int32 available = 10;
    */
@@ -922,6 +922,13 @@ export declare type PricedVariant = Message<"kontor.catalog.v1.PricedVariant"> &
    * @generated from field: kontor.api.v1.Money price = 5;
    */
   price?: Money | undefined;
+
+  /**
+   * Units that can be ordered, at most two seconds old; absent when the stock is not known or sets no limit. It decides nothing.
+   *
+   * @generated from field: optional int32 available = 6;
+   */
+  available?: number | undefined;
 };
 
 /**
