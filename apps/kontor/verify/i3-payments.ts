@@ -46,7 +46,8 @@ function problemOf(payment: PaymentFact, order: OrderFact, cancelling: ReadonlyS
   const { status } = order;
   switch (payment.status) {
     case "CAPTURED":
-      return isPaid(order) ? undefined : `which is ${status}`;
+      // Where there was nothing to pay, nothing is given back.
+      return isPaid(order) || payment.amountMinor === 0n ? undefined : `which is ${status}`;
     case "REFUNDED":
       if (status === "CANCELLED" || status === "COMPLETED") return undefined;
       return status === "PAID" && cancelling.has(order.id) ? undefined : `which is ${status}`;
@@ -63,8 +64,10 @@ async function* ordersWithoutPayment(look: Look): AsyncGenerator<Breach> {
   const read = (after: string, limit: number) => look.of(orderFacts).orders(["PAID", "COMPLETED"], after, limit);
   for await (const page of pages(read, ({ id }) => id, atOnce)) {
     const captured = groupBy(await look.of(paymentFacts).captured(page.map(({ id }) => id)), ({ order }) => order);
-    for (const { id, status, payment } of page) {
+    for (const { id, status, payment, totalMinor } of page) {
       const payments = captured.get(id) ?? [];
+      // An order without anything to pay is PAID before its payment is opened.
+      if (payments.length === 0 && totalMinor === 0n) continue;
       const [first] = payments;
       if (payments.length === 1 && first?.id === payment) continue;
       const found = payments.length === 0 ? "none was captured" : `captured were ${payments.map((one) => one.id).join(", ")}`;

@@ -52,6 +52,28 @@ describe("checkout: placing an order", () => {
     await assert.rejects(own.carts.getCart({ cart }, shopper()), { reason: "NOT_FOUND" }, "the cart is cleared once it is paid");
   });
 
+  it("ORD-01 PAY-01: an order of nothing but what is free is PAID when it is placed, without a page of the provider, and can be cancelled", async () => {
+    const own = await openTestCheckout();
+    own.prices.set("A", "0.00");
+    const order = await own.place({ cart: await own.cart([["A", 2]]) }, shopper("free"));
+    assert.deepEqual([order.status, order.total?.amount, order.payment?.url], [OrderStatus.PAID, "0.00", undefined]);
+    await own.settle();
+    const paid = { orders: { PAID: 1 }, payments: { CAPTURED: 1 }, reservations: { SOLD: 1 }, strays: [], charges: 0 };
+    assert.deepEqual(await own.facts(), paid);
+    assert.deepEqual(
+      (await own.orders.getOrder({ order: order.id }, shopper())).history.map(({ status }) => status),
+      [OrderStatus.PENDING, OrderStatus.PAID],
+    );
+    const cancelled = await own.orders.cancelOrder({ order: order.id }, shopper("cancel"));
+    assert.equal(cancelled.status, OrderStatus.CANCELLED);
+    // One whose payment could not be opened is taken back too.
+    own.fault = (method) => (method === "payments.openPayment" ? "refused" : undefined);
+    await assert.rejects(own.place({ cart: await own.cart([["A", 1]]) }, shopper("refused")));
+    await own.settle();
+    const { orders, reservations } = await own.facts();
+    assert.deepEqual([orders, reservations], [{ CANCELLED: 2 }, { CLOSED: 2 }]);
+  });
+
   it("takes lines with a currency too, the same SKU twice if they like", async () => {
     const lines = [
       { sku: "A", quantity: 1 },

@@ -13,7 +13,7 @@ import type { Client } from "@kontor/platform/rpc/rpc.ts";
 import type { ServiceContext } from "@kontor/platform/service/service.ts";
 import type { TaskResult } from "@kontor/platform/tasks/tasks.ts";
 import { takeBackQueue } from "./channels.ts";
-import { cancel, pay, requestCancel, then } from "./order.ts";
+import { cancel, isFree, pay, requestCancel, then } from "./order.ts";
 import type { By, CancelCause, Decision } from "./order.ts";
 import { lockOrder, readOrder } from "./order-store.ts";
 import type { FindOrder, StoredOrder } from "./order-store.ts";
@@ -99,7 +99,7 @@ export const takeBack =
   (needs: Pick<CancelNeeds, "database" | "events" | "clock" | "payments">) =>
   async (work: OrderTakeBack, call: Call): Promise<Required<Pick<TaskResult, "effect">>> => {
     const { state } = await readOrder(needs.database, work.order);
-    if (state.status !== OrderStatus.CANCELLED) await needs.payments.refundPayment({ payment: state.payment }, call);
+    if (state.status !== OrderStatus.CANCELLED && !isFree(state)) await needs.payments.refundPayment({ payment: state.payment }, call);
     return {
       effect: async (tx) => {
         const at = needs.clock.now();

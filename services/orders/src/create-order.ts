@@ -21,9 +21,9 @@ interface Placed extends StoredOrder {
 }
 
 /**
- * Makes orders, PENDING: those that come at the same time in one statement, each with its event and its clock. The id is the caller's: a repeat gets
- * the existing order, whatever became of it. Refuses with ORDER_VOID when it was voided before, and with ORDER_EXPIRED past its deadline: its units may be
- * somebody else's by then.
+ * Makes orders, PENDING, or PAID when there is nothing to pay: those that come at the same time in one statement, each with its event and its clock.
+ * The id is the caller's: a repeat gets the existing order, whatever became of it. Refuses with ORDER_VOID when it was voided before, and with
+ * ORDER_EXPIRED past its deadline: its units may be somebody else's by then.
  */
 export function createOrder(needs: Needs): (request: CreateOrderRequest, call: Call) => Promise<StoredOrder> {
   const batch = createBatch<Placed, StoredOrder>({
@@ -35,7 +35,8 @@ export function createOrder(needs: Needs): (request: CreateOrderRequest, call: C
   return async (request, call) => {
     const { order: id, paymentSecret, customer } = request;
     const at = needs.clock.now();
-    return batch.run({ id, version: 1, paymentSecret, updatedAt: at, ...place(request, { actor: customer, at }) }, call);
+    const placed = place(request, { actor: customer, at });
+    return batch.run({ id, version: placed.events.length, paymentSecret, updatedAt: at, ...placed }, call);
   };
 }
 

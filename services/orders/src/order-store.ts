@@ -114,6 +114,7 @@ function listedBy({ customer, status }: OrderFilter): readonly Sql[] {
 const listed: readonly string[] = ["PENDING", "PAID", "COMPLETED", "CANCELLED"];
 
 export interface NewOrder {
+  readonly version: number;
   readonly state: OrderState;
   readonly paymentSecret: string;
 }
@@ -123,12 +124,13 @@ export function insertOrdersSql(orders: readonly NewOrder[]): Sql {
   const sorted = orders.toSorted((a, b) => (a.state.order < b.state.order ? -1 : 1));
   const totals = sorted.map(({ state }) => moneyFrom(state.total!));
   return sql`insert into orders (id, version, status, customer, currency, total, iso_4217, payment, payment_secret, state, created_at, updated_at)
-    select id, 1, 'PENDING', customer, currency, total, true, payment, payment_secret, state, created_at, created_at
-    from unnest(${sorted.map(({ state }) => state.order)}::text[], ${sorted.map(({ state }) => state.customer)}::text[],
+    select id, version, status, customer, currency, total, true, payment, payment_secret, state, created_at, created_at
+    from unnest(${sorted.map(({ state }) => state.order)}::text[], ${sorted.map(({ version }) => version)}::int[],
+      ${sorted.map(({ state }) => OrderStatus[state.status])}::text[], ${sorted.map(({ state }) => state.customer)}::text[],
       ${totals.map(({ currency }) => currency)}::text[], ${totals.map(({ minor }) => minor)}::bigint[],
       ${sorted.map(({ state }) => state.payment)}::text[], ${sorted.map(({ paymentSecret }) => paymentSecret)}::text[],
       ${sorted.map(({ state }) => toBinary(OrderStateSchema, state))}::bytea[], ${sorted.map(({ state }) => timestampDate(state.createdAt!))}::timestamptz[])
-      as new (id, customer, currency, total, payment, payment_secret, state, created_at)
+      as new (id, version, status, customer, currency, total, payment, payment_secret, state, created_at)
     on conflict (id) do nothing
     returning id`;
 }

@@ -48,7 +48,7 @@ export interface By {
 
 export type CancelCause = "CUSTOMER" | "ADMIN" | "EXPIRED" | "OUT_OF_STOCK" | "CHECKOUT" | "REFUNDED";
 
-/** A new order, PENDING. Refuses lines whose totals or currencies do not add up: prices are the catalogue's, never the client's. */
+/** A new order, PENDING; PAID when there is nothing to pay. Refuses lines whose totals or currencies do not add up: prices are the catalogue's, never the client's. */
 export function place(request: CreateOrderRequest, by: By): Decision {
   const totals = request.lines.map((line, at) => {
     const total = moneyFrom(line.total!);
@@ -75,7 +75,13 @@ export function place(request: CreateOrderRequest, by: By): Decision {
     createdAt: timestampFromDate(by.at),
     expiresAt,
   });
-  return { state, events: [create(OrderPlacedSchema, { order: state })] };
+  const placed = { state, events: [create(OrderPlacedSchema, { order: state })] };
+  return isFree(state) ? then(placed, state, (order) => pay(order, { actor: "payments", at: by.at }))! : placed;
+}
+
+/** Whether there is nothing to pay, and so nothing to give back. */
+export function isFree(order: Pick<OrderState, "total">): boolean {
+  return moneyFrom(order.total!).minor === 0n;
 }
 
 /** Its payment was captured. Undefined when that is known already, also when it has been taken back since. Throws when it was cancelled unpaid. */

@@ -6,7 +6,7 @@ import type { Call } from "@kontor/platform/call/call.ts";
 import type { Changes } from "@kontor/platform/changes/changes.ts";
 import type { ServiceContext } from "@kontor/platform/service/service.ts";
 import { opened } from "./payment.ts";
-import type { PaymentRecord } from "./payment.ts";
+import type { Decision, PaymentRecord } from "./payment.ts";
 import { findPayments, findPaymentsBySecret, insertPaymentsSql, noSuchPayment, savedPayment, writingOf } from "./payment-store.ts";
 import type { Saving } from "./payment-store.ts";
 
@@ -39,9 +39,9 @@ interface Change {
 
 export function createPaymentBatches(needs: Needs): PaymentBatches {
   const { database } = needs;
-  const opening = createBatch<PaymentRecord, PaymentRecord | "VOID">({
+  const opening = createBatch<Decision, PaymentRecord | "VOID">({
     name: "payments.open",
-    keyOf: ({ id }) => id,
+    keyOf: ({ payment }) => payment.id,
     execute: (items) => openAll(needs, items),
   });
   const changes = createBatch<Change, PaymentRecord>({
@@ -52,23 +52,23 @@ export function createPaymentBatches(needs: Needs): PaymentBatches {
   const byId = createLookup("payments.read", (ids) => findPayments(database, ids));
   const bySecret = createLookup("payments.page", (secrets) => findPaymentsBySecret(database, secrets));
   return {
-    open: (payment, call) => opening.run(payment, call),
+    open: (payment, call) => opening.run(opened(payment, payment.createdAt), call),
     change: (id, decide, call, read) => changes.run({ id, decide, read }, call),
     read: async (id, call) => present(await byId.find(id, call)),
     readBySecret: async (secret, call) => present(await bySecret.find(secret, call)),
   };
 }
 
-async function openAll(needs: Needs, items: readonly BatchItem<PaymentRecord>[]): Promise<(PaymentRecord | "VOID" | Error)[]> {
+async function openAll(needs: Needs, items: readonly BatchItem<Decision>[]): Promise<(PaymentRecord | "VOID" | Error)[]> {
   const made = await writeAll(needs, {
-    state: insertPaymentsSql(items.map(({ request }) => request)),
-    streams: items.map(({ request, call }) => ({ stream: request.id, expectedVersion: 0, events: opened(request).events, call })),
+    state: insertPaymentsSql(items.map(({ request }) => request.payment)),
+    streams: items.map(({ request, call }) => ({ stream: request.payment.id, expectedVersion: 0, events: request.events, call })),
     call: items[0]!.call,
   });
-  const taken = items.flatMap(({ request: { id } }) => (made.has(id) ? [] : [id]));
+  const taken = items.flatMap(({ request: { payment } }) => (made.has(payment.id) ? [] : [payment.id]));
   const there = await findPayments(needs.database, taken);
-  return items.map(({ request }) => {
-    return made.has(request.id) ? request : (there.get(request.id) ?? new Error(`payment ${request.id} is neither made nor there`));
+  return items.map(({ request: { payment } }) => {
+    return made.has(payment.id) ? payment : (there.get(payment.id) ?? new Error(`payment ${payment.id} is neither made nor there`));
   });
 }
 

@@ -66,11 +66,12 @@ export function paymentVersions(queries: Queries, ids: readonly string[]): Promi
 export function insertPaymentsSql(payments: readonly PaymentRecord[]): Sql {
   const sorted = payments.toSorted((a, b) => (a.id < b.id ? -1 : 1));
   return sql`insert into payments (id, version, order_id, customer, status, currency, amount, captured, refunded, iso_4217, secret, attempts, refunds, created_at, updated_at, expires_at)
-    select id, 1, order_id, customer, 'OPEN', currency, amount, 0, 0, true, secret, '[]', '[]', created_at, created_at, expires_at
-    from unnest(${sorted.map(({ id }) => id)}::text[], ${sorted.map(({ order }) => order)}::text[], ${sorted.map(({ customer }) => customer)}::text[],
-      ${sorted.map(({ currency }) => currency)}::text[], ${sorted.map(({ amount }) => amount)}::bigint[], ${sorted.map(({ secret }) => secret)}::text[],
+    select id, version, order_id, customer, status, currency, amount, 0, 0, true, secret, '[]', '[]', created_at, created_at, expires_at
+    from unnest(${sorted.map(({ id }) => id)}::text[], ${sorted.map(({ version }) => version)}::int[], ${sorted.map(({ order }) => order)}::text[],
+      ${sorted.map(({ customer }) => customer)}::text[], ${sorted.map(({ status }) => status)}::text[], ${sorted.map(({ currency }) => currency)}::text[],
+      ${sorted.map(({ amount }) => amount)}::bigint[], ${sorted.map(({ secret }) => secret)}::text[],
       ${sorted.map(({ createdAt }) => createdAt)}::timestamptz[], ${sorted.map(({ expiresAt }) => expiresAt)}::timestamptz[])
-      as new (id, order_id, customer, currency, amount, secret, created_at, expires_at)
+      as new (id, version, order_id, customer, status, currency, amount, secret, created_at, expires_at)
     on conflict (id) do nothing
     returning id`;
 }

@@ -81,8 +81,12 @@ export function isLive({ status }: AttemptRecord): boolean {
   return status === "WAITING";
 }
 
-export function opened(payment: PaymentRecord): Decision {
-  return { payment, events: [create(PaymentOpenedSchema, { payment: state(payment) })] };
+/** A new payment: OPEN, or CAPTURED at once without an attempt when there is nothing to pay. */
+export function opened(payment: PaymentRecord, at: Date): Decision {
+  const open = create(PaymentOpenedSchema, { payment: state(payment) });
+  if (payment.amount > 0n) return { payment, events: [open] };
+  const captured: PaymentRecord = { ...payment, status: "CAPTURED", version: 2 };
+  return { payment: captured, events: [open, create(PaymentCapturedSchema, { payment: state(captured), at: timestampFromDate(at) })] };
 }
 
 /** A new attempt. Refuses with PAYMENT_STATE unless the payment is open, and as `expectAttempt` does; the caller has seen to it that no other attempt is live. */
