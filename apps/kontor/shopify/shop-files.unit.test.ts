@@ -177,6 +177,15 @@ describe("files of shops that went wrong elsewhere", () => {
     );
   });
 
+  it("CAT-05: reads forints with the two decimals of ISO 4217", async () => {
+    const { entries, rejected } = await readTestFile(testFile([], ["h1", "H1", "1990.00"], ["h2", "H2", "990.50"]), "HUF");
+    assert.deepEqual(rejected, []);
+    assert.deepEqual(
+      entries.map(({ product }) => product.product!.variants[0]!.price!.amount),
+      ["1990.00", "990.50"],
+    );
+  });
+
   it("rejects a row that names another currency than the import's", async () => {
     const { lost, rejected } = await readTestFile(testFile(["Currency"], ["a", "A", "1", "eur"], ["b", "B", "1", "USD"]));
     assert.deepEqual([lost, rejected], [[], [[3, "Currency", "is USD, and the import is in EUR"]]]);
