@@ -10,7 +10,7 @@ const letters: Readonly<Record<string, string>> = { ß: "ss", æ: "ae", œ: "oe"
 const word = /[\p{L}\p{N}\p{M}]+|\p{RI}{2}|[\p{Extended_Pictographic}--[©®™]]/gv;
 /** Words that hyphens join, of letters only: "Wi-Fi", "T-shirt". */
 const compound =
-  /(?<![\p{L}\p{N}\p{M}])[\p{L}\p{M}]+(?:[\-\u2010\u2011][\p{L}\p{M}]+)+(?![\p{L}\p{N}\p{M}]|[\-\u2010\u2011][\p{L}\p{N}\p{M}])/gv;
+  /(?<![\p{L}\p{N}\p{M}]|[\p{L}\p{N}\p{M}][\-\u2010\u2011])[\p{L}\p{M}]+(?:[\-\u2010\u2011][\p{L}\p{M}]+)+(?![\p{L}\p{N}\p{M}]|[\-\u2010\u2011][\p{L}\p{N}\p{M}])/gv;
 /** Letters of scripts that write no spaces between words. */
 const unspacedRun =
   /[[\p{L}\p{N}\p{M}]&&[\p{scx=Han}\p{scx=Hiragana}\p{scx=Katakana}\p{scx=Thai}\p{scx=Lao}\p{scx=Khmer}\p{scx=Myanmar}]]+/gv;

@@ -24,6 +24,8 @@ describe("words", () => {
     assert.deepEqual(wordsOf("Wi-Fi SR-024 all-in-one"), ["wi", "fi", "sr", "024", "all", "in", "one", "wifi", "allinone"]);
     assert.deepEqual(typedWordsOf("Wi-Fi router"), [["wi", "wifi"], ["fi", "wifi"], ["router"]]);
     assert.deepEqual(typedWordsOf("SR-024 sr"), [["sr"], ["024"]]);
+    for (const end of ["a", "1", "-"])
+      assert.ok(wordsOf("a-".repeat(200_000) + end).length >= 200_000, "in time that is linear in the text");
   });
 
   it("never end with half a character when they are cut", () => {
