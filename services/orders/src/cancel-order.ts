@@ -110,7 +110,10 @@ export const takeBack =
     };
   };
 
-/** The same as a task. When the provider refuses to refund, it is tried again hourly, and an operator is alerted. */
+/**
+ * The same as a task. When the provider has refused to refund, an operator is alerted, hourly: the refund is not begun again but by them, and the order is
+ * cancelled once theirs is done.
+ */
 export const takeBackTask =
   (needs: Parameters<typeof takeBack>[0] & Pick<CancelNeeds, "log">) =>
   async (work: OrderTakeBack, call: Call): Promise<TaskResult> => {

@@ -9,7 +9,7 @@ import { cancel, pay } from "./order.ts";
 import type { Decision } from "./order.ts";
 import type { CancelNeeds } from "./cancel-order.ts";
 import { startTakingBack } from "./cancel-order.ts";
-import { claimsEvents, paymentsEvents } from "./channels.ts";
+import { claimsEvents, paymentsEvents, takeBackQueue } from "./channels.ts";
 import { lockOrders } from "./order-store.ts";
 import { recording } from "./record.ts";
 
@@ -41,6 +41,9 @@ export function orderSubscriptions(needs: Pick<CancelNeeds, "events" | "tasks" |
           const before = decided.get(order.id)?.decision;
           const state = before?.state ?? order.state;
           const by = { actor: "payments", at };
+          // Its refund is done, perhaps begun again by an operator: the task need not wait for its hour.
+          if (event.data.payment!.status === PaymentStatus.REFUNDED && state.cancelling)
+            await needs.tasks.reschedule(tx, takeBackQueue.name, order.id, at);
           const decision = isEvent(event, PaymentCapturedSchema)
             ? pay(state, by)
             : takesBack(event.data.payment!.status, state)

@@ -39,6 +39,8 @@ export interface AttemptRecord {
 export interface RefundRecord {
   readonly id: string;
   readonly amount: bigint;
+  /** Begun for an order that is cancelled. */
+  readonly ofCancelling?: true;
   readonly status: RefundState;
   readonly createdAt: Date;
   readonly updatedAt: Date;
@@ -163,9 +165,21 @@ export function refundable(payment: PaymentRecord): bigint {
   return payment.captured - payment.refunded - pending;
 }
 
+/** Whether the provider has refused to refund what a cancelled order's customer paid: then a refund is begun by an operator only. */
+export function isRefundRefused({ refunds }: PaymentRecord): boolean {
+  return refunds.some(({ ofCancelling, status }) => ofCancelling === true && status === "REFUND_FAILED");
+}
+
+export interface NewRefund {
+  readonly id: string;
+  readonly amount: bigint;
+  readonly ofCancelling?: true;
+  readonly at: Date;
+}
+
 /** A refund begins. Refuses with PAYMENT_STATE when nothing was captured, with REFUND_TOO_LARGE when less is left. */
-export function startRefund(payment: PaymentRecord, refund: { id: string; amount: bigint; at: Date }): Decision {
-  const { id, amount, at } = refund;
+export function startRefund(payment: PaymentRecord, refund: NewRefund): Decision {
+  const { id, amount, ofCancelling, at } = refund;
   if (payment.status !== "CAPTURED") throw wrongState(payment);
   const left = refundable(payment);
   if (amount <= 0n || amount > left)
@@ -175,7 +189,14 @@ export function startRefund(payment: PaymentRecord, refund: { id: string; amount
       message: left === 0n ? "Nothing is left to be refunded" : "It is more than was paid and not yet refunded",
       details: { refundable: moneyTo({ currency: payment.currency, minor: left }) },
     });
-  const record: RefundRecord = { id, amount, status: "REFUND_PENDING", createdAt: at, updatedAt: at };
+  const record: RefundRecord = {
+    id,
+    amount,
+    ...(ofCancelling && { ofCancelling }),
+    status: "REFUND_PENDING",
+    createdAt: at,
+    updatedAt: at,
+  };
   const next = { ...payment, refunds: [...payment.refunds, record] };
   return { payment: next, events: [create(RefundStartedSchema, { payment: state(next), refund: refundMessage(next, record) })] };
 }

@@ -8,7 +8,7 @@ import { refuse } from "@kontor/platform/errors/refusal.ts";
 import type { Call } from "@kontor/platform/call/call.ts";
 import { refundQueue } from "./channels.ts";
 import type { PaymentNeeds } from "./needs.ts";
-import { endRefund, refundable, refundMessage, startRefund, wrongState } from "./payment.ts";
+import { endRefund, isRefundRefused, refundable, refundMessage, startRefund, wrongState } from "./payment.ts";
 import type { PaymentRecord, RefundRecord } from "./payment.ts";
 import { lockPayment, readPayment, savePayment } from "./payment-store.ts";
 
@@ -19,13 +19,18 @@ const inlineMs = 15_000;
 export async function beginRefund(
   needs: PaymentNeeds,
   tx: Transaction,
-  refund: { readonly payment: string; readonly minor: bigint | undefined; readonly dueAt?: Date },
+  refund: { readonly payment: string; readonly minor: bigint | undefined; readonly ofCancelling?: true; readonly dueAt?: Date },
   call: Call,
 ): Promise<{ payment: PaymentRecord; refund: RefundRecord }> {
   const at = needs.clock.now();
   const before = await lockPayment(tx, refund.payment);
   const id = needs.ids.next("rfd");
-  const decision = startRefund(before, { id, amount: refund.minor ?? refundable(before), at });
+  const decision = startRefund(before, {
+    id,
+    amount: refund.minor ?? refundable(before),
+    ...(refund.ofCancelling && { ofCancelling: true }),
+    at,
+  });
   const payload = create(RefundWorkSchema, { payment: before.id, refund: id });
   const task = { queue: refundQueue.name, key: id, payload, ...(refund.dueAt && { dueAt: refund.dueAt }) };
   const payment = await savePayment(needs, tx, decision, { call, at, tasks: [task] });
@@ -74,16 +79,16 @@ export const doRefund =
 
 /**
  * Refunds everything, for an order that is cancelled. Gives the payment, REFUNDED, or as it is when it cost nothing; throws while the
- * outcome is unknown, or when the provider refuses.
+ * outcome is unknown. Refuses with PROVIDER_REFUSED when the provider refused, also before: then it begins nothing, and is done when an operator's refunds are.
  */
 export const refundPayment =
   (needs: PaymentNeeds) =>
   async (id: string, call: Call): Promise<PaymentRecord> => {
     const begun = await needs.database.transaction(async (tx) => {
       const payment = await lockPayment(tx, id);
-      if (payment.status !== "CAPTURED" || refundable(payment) === 0n) return payment;
+      if (payment.status !== "CAPTURED" || refundable(payment) === 0n || isRefundRefused(payment)) return payment;
       const dueAt = new Date(needs.clock.now().getTime() + inlineMs);
-      return (await beginRefund(needs, tx, { payment: id, minor: undefined, dueAt }, call)).payment;
+      return (await beginRefund(needs, tx, { payment: id, minor: undefined, ofCancelling: true, dueAt }, call)).payment;
     });
     let payment = begun;
     for (const refund of begun.refunds)
