@@ -1,4 +1,6 @@
-import { Allow } from "@kontor/contracts/gen/kontor/api/v1/options_pb.js";
+import { getOption } from "@bufbuild/protobuf";
+import type { DescMethod } from "@bufbuild/protobuf";
+import { access, Allow } from "@kontor/contracts/gen/kontor/api/v1/options_pb.js";
 import type { MethodContract } from "../contract/contract.ts";
 import { refuse } from "../errors/refusal.ts";
 import type { Call } from "../call/call.ts";
@@ -34,3 +36,13 @@ export function checkAccess(
 }
 
 const roles: Readonly<Record<number, string>> = { [Allow.ADMIN]: "admin", [Allow.SELLER]: "seller", [Allow.SUPPORT]: "support" };
+
+/** Whether the caller may use the method on what belongs to this account: because it is the account, or by a role that the method's contract names in `others`. */
+export function isOwnOrAllowed(method: DescMethod, account: string, call: Call): boolean {
+  return call.signedIn().id === account || isAllowedForOthers(method, call);
+}
+
+/** Whether the caller has a role that may use the method on what belongs to others. */
+export function isAllowedForOthers(method: DescMethod, { user }: Pick<Call, "user">): boolean {
+  return getOption(method, access).others.some((who) => user?.roles.includes(roles[who] ?? "") === true);
+}

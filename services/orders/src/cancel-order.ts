@@ -1,14 +1,15 @@
 import { create } from "@bufbuild/protobuf";
 import { OrderTakeBackSchema } from "@kontor/contracts/gen/kontor/orders/v1/events_pb.js";
 import type { OrderTakeBack } from "@kontor/contracts/gen/kontor/orders/v1/events_pb.js";
-import { OrderStatus } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
+import { OrdersService, OrderStatus } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
 import type { CancelOrderRequest } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
 import { PaymentStatus } from "@kontor/contracts/gen/kontor/payments/v1/payments_pb.js";
 import type { PaymentsService } from "@kontor/contracts/gen/kontor/payments/v1/payments_pb.js";
 import type { Transaction } from "@kontor/platform/database/database.ts";
 import { expectVersion } from "@kontor/platform/database/expect-version.ts";
-import { refusalIn } from "@kontor/platform/errors/refusal.ts";
+import { refusalIn, refuse } from "@kontor/platform/errors/refusal.ts";
 import type { Call } from "@kontor/platform/call/call.ts";
+import { isOwnOrAllowed } from "@kontor/platform/rpc/access.ts";
 import type { Client } from "@kontor/platform/rpc/rpc.ts";
 import type { ServiceContext } from "@kontor/platform/service/service.ts";
 import type { TaskResult } from "@kontor/platform/tasks/tasks.ts";
@@ -69,6 +70,8 @@ export const cancelVisibleOrder = (needs: CancelNeeds & { readonly find: FindOrd
   return async ({ order: id, version }: CancelOrderRequest, call: Call): Promise<void> => {
     const order = await visibleOrder(needs.find, id, call);
     const { status, cancelling, customer } = order.state;
+    if (!isOwnOrAllowed(OrdersService.method.cancelOrder, customer, call))
+      throw refuse({ reason: "PERMISSION_DENIED", code: "permission_denied" });
     // One that is cancelled, or about to be, may be past the version that the caller saw because of this very request.
     if (status !== OrderStatus.CANCELLED && !cancelling) expectVersion("order", order, version);
     await cancelled(order.id, call.user?.id === customer ? "CUSTOMER" : "ADMIN", call);

@@ -1,10 +1,11 @@
 import { timestampDate } from "@bufbuild/protobuf/wkt";
-import { OrderStatus } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
+import { OrdersService, OrderStatus } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
 import type { ListOrdersRequest, OrderChange, WatchOrderRequest } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
 import type { Page } from "@kontor/platform/database/cursor.ts";
 import type { Queries } from "@kontor/platform/database/database.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import type { Call } from "@kontor/platform/call/call.ts";
+import { isAllowedForOthers, isOwnOrAllowed } from "@kontor/platform/rpc/access.ts";
 import { changeMessage } from "./order-messages.ts";
 import { readOrders } from "./order-store.ts";
 import type { FindOrder, StoredOrder } from "./order-store.ts";
@@ -16,15 +17,22 @@ const final: ReadonlySet<OrderStatus> = new Set([OrderStatus.CANCELLED, OrderSta
 /** An order that the caller may see. Refuses with NOT_FOUND for any other, so that nobody learns which there are. */
 export async function visibleOrder(find: FindOrder, id: string, call: Call): Promise<StoredOrder> {
   const order = await find(id, call);
-  if (order.state.customer !== call.signedIn().id && !seesAll(call))
-    throw refuse({ reason: "NOT_FOUND", code: "not_found", message: "There is no such order" });
+  expectVisible(order, call);
   return order;
+}
+
+/** Refuses with NOT_FOUND for an order that the caller may not see. */
+export function expectVisible({ state }: StoredOrder, call: Call): void {
+  if (!isOwnOrAllowed(OrdersService.method.getOrder, state.customer, call))
+    throw refuse({ reason: "NOT_FOUND", code: "not_found", message: "There is no such order" });
 }
 
 /** A page of the orders that the caller may see, newest first. Refuses with PERMISSION_DENIED for another customer's, and with INVALID_CURSOR. */
 export function visibleOrders(queries: Queries, request: ListOrdersRequest, call: Call): Promise<Page<StoredOrder>> {
   return readOrders(queries, request, {
-    customer: seesAll(call) ? request.customer || undefined : ownCustomer(request.customer, call),
+    customer: isAllowedForOthers(OrdersService.method.listOrders, call)
+      ? request.customer || undefined
+      : ownCustomer(request.customer, call),
     status: request.status,
     createdAfter: request.createdAfter && timestampDate(request.createdAfter),
     createdBefore: request.createdBefore && timestampDate(request.createdBefore),
@@ -44,10 +52,6 @@ export async function* watchVisibleOrder(
     yield change;
     if (final.has(change.status)) return;
   }
-}
-
-function seesAll(call: Call): boolean {
-  return call.hasRole("admin", "support");
 }
 
 function ownCustomer(requested: string, call: Call): string {

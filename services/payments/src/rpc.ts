@@ -15,6 +15,8 @@ import { receiveWebhook } from "./receive-webhook.ts";
 import { createRefund, refundPayment } from "./refund.ts";
 import { visiblePayment } from "./view-payment.ts";
 
+const { method } = PaymentsService;
+
 export function paymentsRoute(needs: PaymentNeeds): Route {
   const open = openPayment(needs);
   const attempt = createAttempt(needs);
@@ -28,13 +30,15 @@ export function paymentsRoute(needs: PaymentNeeds): Route {
 
   return implement(PaymentsService, {
     getPayment: waiting({
-      read: async (request, call) => reply(await visiblePayment(needs, request.payment, call)),
+      read: async (request, call) => reply(await visiblePayment(needs, { method: method.getPayment, id: request.payment }, call)),
       isPending: ({ status, refunds }) =>
         status === PaymentStatus.OPEN || refunds.some((refund) => refund.status === RefundStatus.REFUND_PENDING),
       watch: ({ payment }) => needs.changes.watch(payment),
     }),
-    createAttempt: async (request, call) => attemptMessage(await attempt(await visiblePayment(needs, request.payment, call), call)),
-    completePayment: async (request, call) => reply(await complete(await visiblePayment(needs, request.payment, call), call)),
+    createAttempt: async (request, call) =>
+      attemptMessage(await attempt(await visiblePayment(needs, { method: method.createAttempt, id: request.payment }, call), call)),
+    completePayment: async (request, call) =>
+      reply(await complete(await visiblePayment(needs, { method: method.completePayment, id: request.payment }, call), call)),
     createRefund: keyed((request, call, tx) => createRefund(needs, tx, request, call)),
     receiveWebhook: async (request, call) => {
       await receive(request, call);

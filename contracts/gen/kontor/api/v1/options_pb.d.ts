@@ -40,6 +40,13 @@ export declare type Access = Message<"kontor.api.v1.Access"> & {
   anonymous: boolean;
 
   /**
+   * Of a method about what belongs to an account: the roles that may also call it about another's.
+   *
+   * @generated from field: repeated kontor.api.v1.Allow others = 6;
+   */
+  others: Allow[];
+
+  /**
    * Of a public method whose meaning depends on who calls, such as a cart, which may be the caller's own: a token that is not accepted is refused, and
    * nothing is done as a guest by somebody who believes to be signed in. Everywhere else that is public, the sender of such a token is a guest.
    *

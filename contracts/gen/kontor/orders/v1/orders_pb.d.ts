@@ -683,7 +683,7 @@ export declare const OrdersService: GenService<{
     output: typeof OrderChangeSchema;
   },
   /**
-   * Cancels an unpaid order; refunds and cancels a paid one that is not fulfilled.
+   * Cancels an unpaid order; refunds and cancels a paid one that is not fulfilled. Another's order is cancelled by those alone who may refund.
    *
    * @generated from rpc kontor.orders.v1.OrdersService.CancelOrder
    */
