@@ -3,6 +3,7 @@ import { toBinary } from "@bufbuild/protobuf";
 import type { DescMessage, DescMethodUnary, Message } from "@bufbuild/protobuf";
 import { refuse } from "../errors/refusal.ts";
 import type { Call } from "./call.ts";
+import { ResourceKey } from "./resource-key.ts";
 
 /** What a key looks like, as a regular expression. */
 export const keyPattern = "^[!-~]{1,255}$";
@@ -38,3 +39,16 @@ export function idempotencyKeyOf({ call, scope, method }: KeyOptions): string | 
 export function fingerprintOf(input: DescMessage, request: Message): Buffer {
   return hash("sha256", toBinary(input, request), "buffer");
 }
+
+/** The call's key for a change of one resource, which stores it. */
+export function resourceKeyOf(options: KeyOptions & { readonly request: Message }): ResourceKey {
+  const key = idempotencyKeyOf(options);
+  if (key === undefined) return ResourceKey.none;
+  return new ResourceKey({
+    key: shortened(key),
+    request: shortened(fingerprintOf(options.method.input, options.request).toString("base64url")),
+  });
+}
+
+/** 132 bits are enough to tell one resource's keys apart. */
+const shortened = (digest: string): string => digest.slice(0, 22);

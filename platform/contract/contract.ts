@@ -18,6 +18,12 @@ export interface HttpBinding {
   readonly body: "*" | "";
 }
 
+/**
+ * `reply`: it is claimed in the transaction of the effect, and the first reply is stored under it. `resource`: it is stored with the resource that the
+ * path names. `unneeded`: a repeat changes nothing anyway. `refused`: the edge takes none.
+ */
+export type KeyUse = "reply" | "resource" | "unneeded" | "refused";
+
 /** What a method's options say. Its reply is one message, or a stream of them. */
 export interface MethodContract {
   readonly service: DescService;
@@ -34,8 +40,10 @@ export interface MethodContract {
   readonly rest: Rest | undefined;
   /** Without side effects, so that it may be repeated. A GET that redirects has one: it opens a payment at its provider. */
   readonly reads: boolean;
-  /** Whether a repeat with the same Idempotency-Key gets the first reply. */
-  readonly honoursKey: boolean;
+  /** What becomes of an Idempotency-Key that comes with a call. */
+  readonly keys: KeyUse;
+  /** The request names the version that its caller has seen. */
+  readonly takesVersion: boolean;
   /** Whether a repeat with the same Idempotency-Key does no more than the first call did. */
   readonly repeatableWithKey: boolean;
   /** Whether the edge refuses it without an Idempotency-Key. */
@@ -81,11 +89,13 @@ export function contractOf(method: DescMethod): MethodContract {
     rest: restOption,
     bindings,
     reads,
-    honoursKey: !reads && (idempotency === Idempotency.HONOURED || idempotency === Idempotency.REQUIRED),
+    keys: reads || restOption?.rawBody === true ? "unneeded" : keyUses[idempotency],
+    takesVersion: !reads && method.input.fields.some(({ name }) => name === "version"),
     repeatableWithKey: idempotency !== Idempotency.NONE,
-    keyRequired: idempotency === Idempotency.REQUIRED || idempotency === Idempotency.NATURAL_KEY_REQUIRED,
+    keyRequired: idempotency === Idempotency.REQUIRED || idempotency === Idempotency.PER_RESOURCE_REQUIRED,
     wait: waitFieldOf(method, { rest: restOption, reads }),
   };
+  checkKeys(contract, idempotency);
   contracts.set(method, contract);
   return contract;
 }
@@ -95,6 +105,25 @@ function guestLimitOf(method: DescMethod, limit: Limit | undefined, openWrite: b
   if (limit.requests === 0 || limit.windowSeconds === 0)
     throw new Error(`${method.parent.typeName}.${method.name} has a guest_limit without requests or window_seconds`);
   return limit;
+}
+
+const keyUses: Readonly<Record<Idempotency, KeyUse>> = {
+  [Idempotency.HONOURED]: "reply",
+  [Idempotency.REQUIRED]: "reply",
+  [Idempotency.NONE]: "refused",
+  [Idempotency.NATURAL]: "unneeded",
+  [Idempotency.PER_RESOURCE]: "resource",
+  [Idempotency.PER_RESOURCE_REQUIRED]: "resource",
+};
+
+/** Throws for a contract by which a key, or a version, would be taken and not looked at. */
+function checkKeys({ method, bindings, reads, keys, takesVersion }: MethodContract, idempotency: Idempotency): void {
+  const name = `${method.parent.typeName}.${method.name}`;
+  if (takesVersion && keys !== "reply" && keys !== "resource")
+    throw new Error(`the request of ${name} names a version: its contract must honour an Idempotency-Key`);
+  const isWhole = ({ path }: HttpBinding) => method.input.fields.every((field) => path.includes(`{${field.name}}`));
+  if (!reads && idempotency === Idempotency.NATURAL && !bindings.every(isWhole))
+    throw new Error(`the path of ${name} is not its whole request: a key must be honoured or refused, and not NATURAL`);
 }
 
 /** The type of the event whose data this message is: "orders.order.placed". Throws for a message that is no event. */

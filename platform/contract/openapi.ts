@@ -2,7 +2,7 @@ import type { DescMessage, DescService } from "@bufbuild/protobuf";
 import { Allow, Idempotency } from "@kontor/contracts/gen/kontor/api/v1/options_pb.js";
 import { keyPattern } from "../call/idempotency-key.ts";
 import { methodsOf } from "./contract.ts";
-import type { HttpBinding, MethodContract } from "./contract.ts";
+import type { HttpBinding, KeyUse, MethodContract } from "./contract.ts";
 import { alternativesOf, isOutputOnly, isUpdateMask, rulesOf } from "./element.ts";
 import { textReadersOf } from "./json-decode.ts";
 import { messagesWithin } from "./message-schema.ts";
@@ -152,13 +152,12 @@ function parametersOf({ contract, binding }: Operation, schemas: ApiSchemas): re
       parameters.push(parameter("query", field.jsonName, schemas.ofField(field), rulesOf(field)?.required === true));
     }
   }
-  const idempotency = contract.rest?.idempotency ?? Idempotency.HONOURED;
-  if (binding.verb !== "GET" && idempotency !== Idempotency.NONE) {
+  if (binding.verb !== "GET" && contract.keys !== "refused" && contract.rest?.rawBody !== true) {
     parameters.push({
       name: "Idempotency-Key",
       in: "header",
       required: contract.keyRequired,
-      description: "A repeat with the same key and body gets the first response again.",
+      description: keyDescriptions[contract.keys],
       schema: { type: "string", pattern: keyPattern },
     });
   }
@@ -167,6 +166,15 @@ function parametersOf({ contract, binding }: Operation, schemas: ApiSchemas): re
   if (contract.streams && resumed !== undefined) parameters.push(lastEventIdParameter(resumed.jsonName, schemas.ofField(resumed)));
   return parameters;
 }
+
+const keyDescriptions: Readonly<Record<KeyUse, string>> = {
+  reply:
+    "A repeat with the same key and body gets the first response again. With another body, or for another resource, the key is refused.",
+  resource:
+    "A repeat with the same key and body has no second effect, and gets the resource as it is now. With another body the key is refused.",
+  unneeded: "A repeat changes nothing, with a key and without.",
+  refused: "",
+};
 
 const preferParameter = {
   name: "Prefer",

@@ -3,6 +3,7 @@ import { before, describe, test } from "node:test";
 import { create, equals } from "@bufbuild/protobuf";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { EventLogService, ReadEventsRequestSchema, ReadEventsResponseSchema } from "@kontor/contracts/gen/kontor/events/v1/events_pb.js";
+import type { ReadEventsResponse } from "@kontor/contracts/gen/kontor/events/v1/events_pb.js";
 import { ManualClock } from "../clock/clock.ts";
 import { refusalIn, refuse } from "../errors/refusal.ts";
 import type { Refusal } from "../errors/refusal.ts";
@@ -13,7 +14,7 @@ import { sqlState } from "./database.ts";
 import type { Transaction } from "./database.ts";
 import { platformRetention } from "../retention/platform-retention.ts";
 import { sweep } from "../retention/sweep.ts";
-import { idempotent, storedReply } from "./idempotency.ts";
+import { idempotent } from "./idempotency.ts";
 import { idempotencyMigrations, migrate } from "./migrate.ts";
 import { openTestDatabase } from "./open-test-database.ts";
 import type { PostgresDatabase } from "./postgres.ts";
@@ -49,9 +50,10 @@ interface Ask {
   readonly on?: PostgresDatabase;
   /** Instead of what is done otherwise: note the effect and reply with the number of effects. */
   readonly work?: (tx: Transaction) => Promise<MessageInitShape<typeof output>>;
+  readonly followUp?: (reply: ReadEventsResponse) => Promise<MessageInitShape<typeof output>>;
 }
 
-const ask = ({ key, limit = 1, by, caller = "gateway", scope, timeoutMs = 10_000, on = database, work }: Ask) =>
+const ask = ({ key, limit = 1, by, caller = "gateway", scope, timeoutMs = 10_000, on = database, work, followUp }: Ask) =>
   idempotent({
     database: on,
     clock,
@@ -60,6 +62,7 @@ const ask = ({ key, limit = 1, by, caller = "gateway", scope, timeoutMs = 10_000
     method,
     request: create(ReadEventsRequestSchema, { limit }),
     work: work ?? ((tx) => effect(tx, key)),
+    followUp,
   });
 
 async function effect(tx: Transaction, key: string | undefined) {
@@ -257,18 +260,23 @@ describe("idempotency", () => {
     assert.equal(await effectsOf(key), 0);
   });
 
-  test("a stored reply is found by its key and request, until it expires", async () => {
-    const request = create(ReadEventsRequestSchema, { limit: 1 });
-    const call = (key: string | undefined) => rootCall({ caller: "gateway", idempotencyKey: key, timeoutMs: 1_000 });
-    const options = (key: string | undefined) => ({ database, clock, method, call: call(key), request });
+  test("what follows the commit happens once, and what it gives is the reply from then on", async () => {
     const key = newKey();
-    assert.equal(await storedReply(options(undefined)), undefined);
-    assert.equal(await storedReply(options(key)), undefined);
-    const reply = await ask({ key });
-    assert.ok(equals(output, (await storedReply(options(key)))!, reply));
-    const other = { ...options(key), request: create(ReadEventsRequestSchema, { limit: 2 }) };
-    await assert.rejects(storedReply(other), (error) => refusalIn(error)?.reason === "IDEMPOTENCY_KEY_REUSED");
-    clock.advance(26 * hourMs);
-    assert.equal(await storedReply(options(key)), undefined);
+    let followed = 0;
+    const once = () => ask({ key, followUp: async () => ({ next: { epoch: -++followed } }) });
+    for (const reply of [...(await Promise.all([once(), once()])), await once()]) assert.equal(reply.next?.epoch, -1);
+    assert.deepEqual([followed, await effectsOf(key)], [1, 1]);
+  });
+
+  test("when what follows the commit fails, a repeat gets what was decided, and does nothing", async () => {
+    const key = newKey();
+    let decided: ReadEventsResponse | undefined;
+    const fail = async (reply: ReadEventsResponse) => {
+      decided = reply;
+      throw new Error("the process ends here");
+    };
+    await assert.rejects(ask({ key, followUp: fail }), /ends here/);
+    assert.ok(equals(output, await ask({ key, followUp: fail }), decided!));
+    assert.equal(await effectsOf(key), 1);
   });
 });

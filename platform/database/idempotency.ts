@@ -30,6 +30,11 @@ export interface KeyedRequest<O extends DescMessage> extends KeyOptions, KeyStor
 
 export interface IdempotentOptions<O extends DescMessage> extends KeyedRequest<O> {
   readonly work: (tx: Transaction) => Promise<MessageInitShape<O>>;
+  /**
+   * What follows the commit, once, with what `work` replied; what it gives is the reply from then on. When it fails, or the process ends before,
+   * a repeat gets what `work` replied.
+   */
+  readonly followUp?: ((reply: MessageShape<O>) => Promise<MessageInitShape<O>>) | undefined;
 }
 
 /** A key with the request that came with it. */
@@ -48,9 +53,12 @@ interface Keyed {
  * claim; the reply goes out together with the commit.
  */
 export async function idempotent<O extends DescMessage>(options: IdempotentOptions<O>): Promise<MessageShape<O>> {
-  const { database, call, method, work } = options;
+  const { database, call, method, work, followUp } = options;
   const keyed = keyedOf(options);
-  if (keyed === undefined) return create(method.output, await database.transaction(work));
+  if (keyed === undefined) {
+    const reply = create(method.output, await database.transaction(work));
+    return followUp === undefined ? reply : create(method.output, await followUp(reply));
+  }
   for (;;) {
     const endTurn = await takeTurn(database, keyed.key, call);
     if (endTurn !== undefined)
@@ -64,22 +72,13 @@ export async function idempotent<O extends DescMessage>(options: IdempotentOptio
   }
 }
 
-/**
- * The reply stored under the call's key, or undefined when there is none, or no key. Refuses as it was refused then, and with
- * IDEMPOTENCY_KEY_REUSED when the request was another.
- */
-export async function storedReply<O extends DescMessage>(options: KeyedRequest<O>): Promise<MessageShape<O> | undefined> {
-  const keyed = keyedOf(options);
-  return keyed === undefined ? undefined : replyStored(options, keyed);
-}
-
 function keyedOf(options: KeyedRequest<DescMessage>): Keyed | undefined {
   const key = idempotencyKeyOf(options);
   return key === undefined ? undefined : { key, fingerprint: fingerprintOf(options.method.input, options.request) };
 }
 
 async function first<O extends DescMessage>(options: IdempotentOptions<O>, keyed: Keyed): Promise<MessageShape<O>> {
-  const { database, clock, call, work } = options;
+  const { database, clock, call, work, followUp } = options;
   const { output } = options.method;
   // Each is set in the transaction and read after it has ended.
   const outcome: { reply?: MessageShape<O>; storeError?: unknown; worked?: boolean } = {};
@@ -94,7 +93,6 @@ async function first<O extends DescMessage>(options: IdempotentOptions<O>, keyed
       storing.catch((error: unknown) => (outcome.storeError = error));
       outcome.reply = reply;
     });
-    return outcome.reply!;
   } catch (error) {
     if (error instanceof AlreadyStored) return repeatReply(output, keyed, error.stored);
     if (outcome.worked !== true || !isDecided(error)) throw outcome.storeError ?? error;
@@ -102,6 +100,10 @@ async function first<O extends DescMessage>(options: IdempotentOptions<O>, keyed
     if (stored === undefined) throw error;
     return repeatReply(output, keyed, stored);
   }
+  if (followUp === undefined) return outcome.reply!;
+  const reply = create(output, await followUp(outcome.reply!));
+  await database.run(sql`update idempotency_keys set response = ${toBinary(output, reply)} where key = ${keyed.key}`);
+  return reply;
 }
 
 /** Rolls the transaction back, with the reply that was stored before. */

@@ -1,5 +1,6 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
+import { keyReused } from "../errors/key-reused.ts";
 import { refusalIn, refuse } from "../errors/refusal.ts";
 import type { Code, FieldError, Refusal } from "../errors/refusal.ts";
 
@@ -37,8 +38,7 @@ export function repeatReply<O extends DescMessage>(
   request: { readonly fingerprint: Buffer },
   stored: StoredReply,
 ): MessageShape<O> {
-  if (!stored.fingerprint.equals(request.fingerprint))
-    throw refuse({ reason: "IDEMPOTENCY_KEY_REUSED", code: "invalid_argument", message: "The key was used with another request" });
+  if (!stored.fingerprint.equals(request.fingerprint)) throw keyReused();
   if (stored.refusal !== null) throw refuse(stored.refusal);
   return fromBinary(output, stored.response!);
 }

@@ -1,121 +1,134 @@
 import type { DescMethodUnary, Message } from "@bufbuild/protobuf";
 import type { Call } from "../call/call.ts";
+import { resourceKeyOf } from "../call/idempotency-key.ts";
+import type { ResourceKey } from "../call/resource-key.ts";
 import type { MethodContract } from "../contract/contract.ts";
 import type { Transaction } from "../database/database.ts";
-import { idempotent, storedReply } from "../database/idempotency.ts";
+import { idempotent } from "../database/idempotency.ts";
 import type { KeyStore } from "../database/idempotency.ts";
-import { outcomeUnknown, refusalIn } from "../errors/refusal.ts";
-import type { Refusal } from "../errors/refusal.ts";
+import { SeenVersion } from "../database/seen-version.ts";
 
-// The forms of handlers that honour an idempotency key. A method whose contract says HONOURED or REQUIRED is served in one of them, and no
-// other method is: see `Idempotency` in the contract.
+// The forms of handlers that honour an idempotency key. A method whose contract says so is served in one of them, and no other method is: see
+// `Idempotency` in the contract. Each gets the version that the caller has seen, to hand to what locks the resource. A command that ends well without having
+// compared a version or looked for a key that came with it is a fault, and in a transaction it is rolled back.
 
 /** One transaction stores the effect and the reply. */
 interface KeyedTransaction<Request, Init, Reply> {
   readonly form: "transaction";
-  readonly work: (request: Request, call: Call, tx: Transaction) => Promise<Init>;
+  readonly work: (request: Request, call: Call, tx: Transaction, seen: SeenVersion) => Promise<Init>;
   readonly beforeReply: ((reply: Reply) => Promise<void>) | undefined;
+  readonly followUp: ((reply: Reply, request: Request, call: Call) => Promise<Init>) | undefined;
 }
 
-/** The effect has steps outside a transaction, each of which may be repeated; the reply is stored when they have ended. */
-interface KeyedSteps<Request, Init> {
-  readonly form: "steps";
-  readonly steps: (request: Request, call: Call) => Promise<void>;
-  readonly reply: (request: Request, call: Call, tx: Transaction) => Promise<Init>;
+/** The key is stored with the resource that it belongs to. */
+interface PerResource<Request, Init> {
+  readonly form: "resource";
+  readonly handle: (request: Request, call: Call, key: ResourceKey, seen: SeenVersion) => Promise<Init>;
 }
 
 /** The handler honours the key by other means. */
 interface OwnKey<Request, Init> {
   readonly form: "own";
-  readonly handle: (request: Request, call: Call) => Promise<Init>;
+  readonly handle: (request: Request, call: Call, seen: SeenVersion) => Promise<Init>;
 }
 
-export type KeyedHandler<Request, Init, Reply> = KeyedTransaction<Request, Init, Reply> | KeyedSteps<Request, Init> | OwnKey<Request, Init>;
+export type KeyedHandler<Request, Init, Reply> =
+  | KeyedTransaction<Request, Init, Reply>
+  | PerResource<Request, Init>
+  | OwnKey<Request, Init>;
 
 /**
  * Does the work in a transaction, once per key: a repeat gets the first reply. `beforeReply` runs after the commit, and before a repeat's
  * reply too: it is for what a process that ended right after the commit has not done.
  */
 export function keyed<Request, Init, Reply>(
-  work: (request: Request, call: Call, tx: Transaction) => Promise<Init>,
+  work: (request: Request, call: Call, tx: Transaction, seen: SeenVersion) => Promise<Init>,
   { beforeReply }: { readonly beforeReply?: (reply: Reply) => Promise<void> } = {},
 ): KeyedTransaction<Request, Init, Reply> {
-  return { form: "transaction", work, beforeReply };
+  return { form: "transaction", work, beforeReply, followUp: undefined };
 }
 
 /**
- * For an effect that is no single transaction, because it calls other services: the steps run unless the key has its reply, and must bear
- * to be repeated. Then their refusal, or else what `reply` reads, is stored as the reply. An outcome that is unknown is not stored.
+ * For an effect that other services have a part in: `decide` decides and records it in a transaction, once per key, with what a task needs to carry it
+ * out. Then `carryOut` does that at once, for the first call alone, and what it gives is the reply from then on. Whatever fails in it is left to the task: it
+ * gives the resource as it is.
  */
-export function keyedSteps<Request, Init>(
-  steps: (request: Request, call: Call) => Promise<void>,
-  reply: (request: Request, call: Call, tx: Transaction) => Promise<Init>,
-): KeyedSteps<Request, Init> {
-  return { form: "steps", steps, reply };
+export function keyedDecision<Request, Init, Reply>(
+  decide: (request: Request, call: Call, tx: Transaction, seen: SeenVersion) => Promise<Init>,
+  carryOut: (decided: Reply, request: Request, call: Call) => Promise<Init>,
+): KeyedTransaction<Request, Init, Reply> {
+  return { form: "transaction", work: decide, beforeReply: undefined, followUp: carryOut };
+}
+
+/** For a change of one resource that stores the key with it: `key` says whether the call is a repeat, and what to store. */
+export function keyedPerResource<Request, Init>(
+  handle: (request: Request, call: Call, key: ResourceKey, seen: SeenVersion) => Promise<Init>,
+): PerResource<Request, Init> {
+  return { form: "resource", handle };
 }
 
 /** A handler that honours the key itself: say beside it by what. */
-export function ownKey<Request, Init>(handle: (request: Request, call: Call) => Promise<Init>): OwnKey<Request, Init> {
+export function ownKey<Request, Init>(handle: (request: Request, call: Call, seen: SeenVersion) => Promise<Init>): OwnKey<Request, Init> {
   return { form: "own", handle };
 }
 
 type Handle = (request: Message, call: Call) => Promise<Record<string, unknown>>;
 type AnyKeyed = KeyedHandler<Message, Record<string, unknown>, Message>;
 
-/** Throws unless the handler honours an idempotency key exactly when its contract says so. */
-export function checkKeyed(handler: object, { service, method, honoursKey }: MethodContract): void {
+const formsOf: Readonly<Record<MethodContract["keys"], readonly (AnyKeyed["form"] | "plain")[]>> = {
+  reply: ["transaction", "own"],
+  resource: ["resource"],
+  unneeded: ["plain"],
+  refused: ["plain"],
+};
+
+/** Throws unless the handler honours an idempotency key exactly as its contract says. */
+export function checkKeyed(handler: object, { service, method, keys }: MethodContract): void {
   const name = `${service.typeName}.${method.name}`;
-  if (honoursKey && typeof handler === "function")
+  const form = typeof handler === "function" ? "plain" : (handler as AnyKeyed).form;
+  if (formsOf[keys].includes(form)) return;
+  if (keys === "resource") throw new Error(`the contract of ${name} stores an Idempotency-Key with the resource, and its handler does not`);
+  if (keys === "reply")
     throw new Error(`the contract of ${name} honours an Idempotency-Key, and its handler does not: see platform/rpc/keyed.ts`);
-  if (!honoursKey && typeof handler !== "function")
-    throw new Error(`the handler of ${name} honours an Idempotency-Key, and its contract says that a key has no effect`);
+  throw new Error(`the handler of ${name} honours an Idempotency-Key, and its contract says that a key has no effect`);
 }
 
 /** The handler with its key's rules around it. Throws when its replies are to be stored and there is no store. */
 export function honourKey(handler: AnyKeyed, method: DescMethodUnary, store: KeyStore | undefined): Handle {
-  if (handler.form === "own") return handler.handle;
-  if (store === undefined)
-    throw new Error(`${method.parent.typeName}.${method.name} stores its replies, and its service has no database for them`);
-  const { database, clock } = store;
-  if (handler.form === "transaction") {
-    const { work, beforeReply } = handler;
-    const once = (request: Message, call: Call): Promise<Message> =>
-      idempotent({ database, clock, call, method, request, work: (tx) => work(request, call, tx) });
-    if (beforeReply === undefined) return once;
+  const name = `${method.parent.typeName}.${method.name}`;
+  if (handler.form === "own") return (request, call) => comparing(name, request, (seen) => handler.handle(request, call, seen));
+  if (handler.form === "resource")
     return async (request, call) => {
-      const reply = await once(request, call);
-      await beforeReply(reply);
+      const key = resourceKeyOf({ call, method, request });
+      const reply = await comparing(name, request, (seen) => handler.handle(request, call, key, seen));
+      if (key.isIgnored) throw new Error(`${name} has not looked for its Idempotency-Key`);
       return reply;
     };
-  }
-  const { steps, reply } = handler;
-  return async (request, call) => {
-    // Before anything is done: a key that was used for another request must not have an effect.
-    const stored = await storedReply({ database, clock, call, method, request });
-    if (stored !== undefined) return stored;
-    const refusal = await refusalOf(() => steps(request, call));
-    return idempotent({
+  if (store === undefined) throw new Error(`${name} stores its replies, and its service has no database for them`);
+  const { database, clock } = store;
+  const { work, beforeReply, followUp } = handler;
+  const once = (request: Message, call: Call): Promise<Message> =>
+    idempotent({
       database,
       clock,
       call,
       method,
       request,
-      work: async (tx) => {
-        if (refusal !== undefined) throw refusal;
-        return reply(request, call, tx);
-      },
+      work: (tx) => comparing(name, request, (seen) => work(request, call, tx, seen)),
+      followUp: followUp && ((reply) => followUp(reply, request, call)),
     });
+  if (beforeReply === undefined) return once;
+  return async (request, call) => {
+    const reply = await once(request, call);
+    await beforeReply(reply);
+    return reply;
   };
 }
 
-/** The refusal of some work whose outcome is known. Throws when it is not. */
-async function refusalOf(work: () => Promise<void>): Promise<Refusal | undefined> {
-  try {
-    await work();
-    return undefined;
-  } catch (error) {
-    const refusal = refusalIn(error);
-    if (refusal === undefined || outcomeUnknown(error)) throw error;
-    return refusal;
-  }
+/** Does a command with the version that its caller has seen. Throws when it ends well without having compared that. */
+async function comparing<Reply>(name: string, request: Message, command: (seen: SeenVersion) => Promise<Reply>): Promise<Reply> {
+  const seen = new SeenVersion((request as Message & { readonly version?: number }).version);
+  const reply = await command(seen);
+  if (seen.isIgnored) throw new Error(`${name} has compared its request's version with nothing`);
+  return reply;
 }

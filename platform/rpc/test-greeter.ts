@@ -8,6 +8,7 @@ import { Refusal } from "../errors/refusal.ts";
 import type { LogFields, Logger } from "../telemetry/logger.ts";
 import type { ConcurrencyLimits } from "./concurrency-limiter.ts";
 import { describeService } from "./describe-service.ts";
+import { ownKey } from "./keyed.ts";
 import { implement } from "./rpc.ts";
 import type { Clients, Implementation, Route } from "./rpc.ts";
 
@@ -18,7 +19,7 @@ const line = { input: LineSchema, output: ThingSchema, rest: { idempotency: Idem
 /** The contract: one method for each kind of access. */
 export const GreeterService = describeService("kontor.testing.v1.GreeterService", {
   greet: { ...line, allow: [Allow.PUBLIC] },
-  buy: { ...line, allow: [Allow.PUBLIC], rest: { idempotency: Idempotency.NATURAL_KEY_REQUIRED } },
+  buy: { ...line, allow: [Allow.PUBLIC], rest: { idempotency: Idempotency.REQUIRED } },
   whoAmI: { ...line, allow: [Allow.AUTHENTICATED] },
   manage: { ...line, allow: [Allow.ADMIN, Allow.SUPPORT] },
   inside: { ...line, allow: [Allow.INTERNAL] },
@@ -37,7 +38,7 @@ async function* nothingAtAll() {}
 /** Replies with empty messages. */
 export const greeterHandlers: GreeterHandlers = {
   greet: nothing,
-  buy: nothing,
+  buy: ownKey(nothing),
   whoAmI: nothing,
   manage: nothing,
   inside: nothing,

@@ -20,11 +20,17 @@ import { pages } from "./pages.ts";
 const atOnce = 500;
 
 /** The state of an order after an event; "" before the first. */
-type Step = "" | "PENDING" | "PAID" | "CANCELLING" | "FULFILLED" | "COMPLETED" | "CANCELLED";
+type Step = "" | "PENDING" | "CANCELLING_UNPAID" | "PAID" | "CANCELLING" | "FULFILLED" | "COMPLETED" | "CANCELLED";
 
 const paths: Readonly<Record<Step, ReadonlyMap<string, Step>>> = {
   "": steps([OrderPlacedSchema, "PENDING"]),
-  PENDING: steps([OrderReminderDueSchema, "PENDING"], [OrderPaidSchema, "PAID"], [OrderCancelledSchema, "CANCELLED"]),
+  PENDING: steps(
+    [OrderReminderDueSchema, "PENDING"],
+    [OrderPaidSchema, "PAID"],
+    [OrderCancelRequestedSchema, "CANCELLING_UNPAID"],
+    [OrderCancelledSchema, "CANCELLED"],
+  ),
+  CANCELLING_UNPAID: steps([OrderPaidSchema, "CANCELLING"], [OrderCancelledSchema, "CANCELLED"]),
   PAID: steps(
     [OrderCancelRequestedSchema, "CANCELLING"],
     [OrderFulfilledSchema, "FULFILLED"],
@@ -39,6 +45,7 @@ const paths: Readonly<Record<Step, ReadonlyMap<string, Step>>> = {
 const statusAt: Readonly<Record<Step, string>> = {
   "": "VOID",
   PENDING: "PENDING",
+  CANCELLING_UNPAID: "PENDING",
   PAID: "PAID",
   CANCELLING: "PAID",
   FULFILLED: "PAID",
@@ -94,7 +101,7 @@ function columnsBeside(order: OrderHistory, step: Step): string[] {
     currency: total?.currency === order.currency,
     total: total?.minor === order.totalMinor,
     payment: state.payment === order.payment,
-    cancelling: state.cancelling === (step === "CANCELLING"),
+    cancelling: state.cancelling === (step === "CANCELLING" || step === "CANCELLING_UNPAID"),
   };
   return Object.keys(same).filter((name) => same[name] === false);
 }

@@ -1,10 +1,11 @@
+import { ResourceKey } from "@kontor/platform/call/resource-key.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import type { Writes } from "@kontor/platform/database/writes.ts";
-import { expectVersion } from "@kontor/platform/database/expect-version.ts";
+import { SeenVersion } from "@kontor/platform/database/seen-version.ts";
 import type { Collection } from "@kontor/platform/documents/documents.ts";
 import { refuse, refusalIn } from "@kontor/platform/errors/refusal.ts";
 import type { ServiceContext } from "@kontor/platform/service/service.ts";
-import { cartKey, mayAccess, removeOrdered } from "./cart.ts";
+import { cartKey, mayAccess, removeOrdered, withKey } from "./cart.ts";
 import type { StoredCart, StoredLine } from "./cart.ts";
 
 const lifeMs = 30 * 24 * 3_600_000;
@@ -28,8 +29,10 @@ export interface Holder {
 }
 
 export interface ChangeOptions {
-  /** The version that the caller saw. */
-  readonly version?: number | undefined;
+  /** The version that the caller has seen: any by default. */
+  readonly seen?: SeenVersion;
+  /** The key of the caller's request, which is stored with the change: none by default. */
+  readonly key?: ResourceKey;
   /** The cart as it has just been read, which saves reading it again. */
   readonly read?: ReadCart;
 }
@@ -52,8 +55,9 @@ export interface Carts {
   /** Refuses with NOT_FOUND when it does not exist, has expired, is another account's, or is being merged into another cart. */
   read(holder: Holder): Promise<ReadCart>;
   /**
-   * Reads, changes and writes; the cart lives on for 30 days from then. A change that gives the same cart writes nothing. Against another
-   * writer it tries again, unless the caller named the version that it saw: then it refuses with VERSION_CONFLICT.
+   * Reads, changes and writes; the cart lives on for 30 days from then. A change that gives the same cart writes nothing, and so does one whose key the cart
+   * has. Against another writer it tries again, unless the caller named the version that it saw: then it refuses with VERSION_CONFLICT. Refuses with
+   * IDEMPOTENCY_KEY_REUSED.
    */
   change(holder: Holder, change: (cart: StoredCart) => StoredCart, options?: ChangeOptions): Promise<ReadCart>;
   /** Nothing happens when it does not exist. Refuses with NOT_FOUND when it is another account's. */
@@ -87,18 +91,20 @@ export function createCarts({ documents, clock }: Pick<ServiceContext, "document
   };
 
   async function tryToChange(
-    key: string,
+    id: string,
     change: (cart: StoredCart) => StoredCart,
-    { readAgain, read: known, version, expiryOf = expiry }: TryOptions,
+    { readAgain, read: known, seen = SeenVersion.any, key = ResourceKey.none, expiryOf = expiry }: TryOptions,
   ): Promise<ReadCart> {
     let before = known ?? (await readAgain());
     for (let tries = 1; ; tries++) {
-      expectVersion("cart", before, version);
-      const cart = change(before.cart);
-      if (cart === before.cart) return before;
+      if (isRepeat(before, { seen, key })) return before;
+      seen.expect("cart", before);
+      const changed = change(before.cart);
+      if (changed === before.cart) return before;
+      const cart = withKey(changed, key.toStore);
       const expiresAt = expiryOf(cart);
       try {
-        return { version: await collection.put(key, cart, { expectedVersion: before.version, expiresAt }), cart, expiresAt };
+        return { version: await collection.put(id, cart, { expectedVersion: before.version, expiresAt }), cart, expiresAt };
       } catch (error) {
         if (tries === triesMax || refusalIn(error)?.reason !== "VERSION_CONFLICT") throw error;
         before = await readAgain();
@@ -112,24 +118,24 @@ export function createCarts({ documents, clock }: Pick<ServiceContext, "document
       return { version: await collection.put(cartKey(id), cart, { expectedVersion: 0, expiresAt }), cart, expiresAt };
     },
     read,
-    change: async (holder, change, { version, read: known } = {}) => {
-      const key = cartKey(holder.id);
+    change: async (holder, change, { read: known, ...options } = {}) => {
+      const id = cartKey(holder.id);
       const readAgain = () => read(holder);
       // One after the other within this process: at the same time they would only make each other try again.
-      const before = turns.get(key);
+      const before = turns.get(id);
       const turn =
         before === undefined
-          ? tryToChange(key, change, { readAgain, version, ...(known && { read: known }) })
-          : before.then(() => tryToChange(key, change, { readAgain, version }));
+          ? tryToChange(id, change, { ...options, readAgain, ...(known && { read: known }) })
+          : before.then(() => tryToChange(id, change, { ...options, readAgain }));
       const over = turn.then(
         () => undefined,
         () => undefined,
       );
-      turns.set(key, over);
+      turns.set(id, over);
       try {
         return await turn;
       } finally {
-        if (turns.get(key) === over) turns.delete(key);
+        if (turns.get(id) === over) turns.delete(id);
       }
     },
     delete: async ({ id, account }) => {
@@ -153,6 +159,13 @@ export function createCarts({ documents, clock }: Pick<ServiceContext, "document
         parts: [sql`removed as (${collection.deleteSql(ordered.map(({ key: id, version }) => ({ id, version })))})`],
       },
   };
+}
+
+/** Whether the cart has the key of this change: then it was made, at the version that its caller had seen. Refuses with IDEMPOTENCY_KEY_REUSED. */
+export function isRepeat({ cart }: ReadCart, { seen, key }: { readonly seen: SeenVersion; readonly key: ResourceKey }): boolean {
+  const isKnown = key.isIn(cart.keys ?? []);
+  if (isKnown) seen.comparedBefore();
+  return isKnown;
 }
 
 function notFound(): Error {

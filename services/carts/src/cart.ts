@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import type { StoredKey } from "@kontor/platform/call/resource-key.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 
 export interface StoredLine {
@@ -19,12 +20,15 @@ export interface StoredCart {
   readonly merged?: readonly string[];
   /** The orders whose lines left it last, so that each takes its lines once. */
   readonly ordered?: readonly string[];
+  /** The idempotency keys of its last changes. */
+  readonly keys?: readonly StoredKey[];
 }
 
 const linesMax = 100;
 const quantityMax = 10_000;
 const mergedMax = 20;
 const orderedMax = 20;
+const keysMax = 100;
 
 /** The key under which a cart is stored and shown: its id is a secret, so only the hash is stored anywhere. */
 export function cartKey(id: string): string {
@@ -108,6 +112,11 @@ export function mergeLines(
     });
   const filled = lines.reduce((all, { sku, quantity }) => addUnits(all, { sku, quantity, newId: from.newId }), cart);
   return { ...filled, merged: [...(cart.merged ?? []), from.key].slice(-mergedMax) };
+}
+
+/** The cart with the key of its last change. */
+export function withKey(cart: StoredCart, key: StoredKey | undefined): StoredCart {
+  return key === undefined ? cart : { ...cart, keys: [...(cart.keys ?? []), key].slice(-keysMax) };
 }
 
 /** Whether somebody may see and change the cart: its account, or anyone who knows a guest's. */

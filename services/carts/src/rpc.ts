@@ -1,6 +1,7 @@
 import { CartsService } from "@kontor/contracts/gen/kontor/carts/v1/carts_pb.js";
 import { CatalogService } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
 import type { Call } from "@kontor/platform/call/call.ts";
+import { keyedPerResource } from "@kontor/platform/rpc/keyed.ts";
 import { implement } from "@kontor/platform/rpc/rpc.ts";
 import type { Route } from "@kontor/platform/rpc/rpc.ts";
 import type { ServiceContext } from "@kontor/platform/service/service.ts";
@@ -25,15 +26,17 @@ export function cartsRoute({ carts, clients, ids }: Pick<ServiceContext, "client
       await carts.delete(holder(id, call));
       return {};
     },
-    addLine: addLine(needs),
-    updateLine: async ({ cart: id, line, version, quantity }, call) =>
-      reply(id, await carts.change(holder(id, call), (before) => setQuantity(before, line, quantity), { version }), call),
-    deleteLine: async ({ cart: id, line }, call) => {
-      await carts.change(holder(id, call), (before) => removeLine(before, line));
+    addLine: keyedPerResource(addLine(needs)),
+    updateLine: keyedPerResource(async ({ cart: id, line, quantity }, call, key, seen) =>
+      reply(id, await carts.change(holder(id, call), (before) => setQuantity(before, line, quantity), { seen, key }), call),
+    ),
+    deleteLine: keyedPerResource(async ({ cart: id, line }, call, key) => {
+      await carts.change(holder(id, call), (before) => removeLine(before, line), { key });
       return {};
-    },
-    mergeCart: async ({ cart: id, from }, call) =>
-      reply(id, await mergeCarts(carts, { into: id, from, account: call.signedIn().id, newId }), call),
+    }),
+    mergeCart: keyedPerResource(async ({ cart: id, from }, call, key) =>
+      reply(id, await mergeCarts(carts, { into: id, from, account: call.signedIn().id, key, newId }), call),
+    ),
     getCartForCheckout: async ({ cart: id }, call) => {
       const account = call.signedIn().id;
       const { cart, version } = await carts.change({ id, account }, (before) => take(before, account));

@@ -11,7 +11,7 @@ import { CategoryCreatedSchema, CategoryDeletedSchema, CategoryUpdatedSchema } f
 import type { Queries, Reads, Transaction } from "@kontor/platform/database/database.ts";
 import { readPage } from "@kontor/platform/database/cursor.ts";
 import type { Page } from "@kontor/platform/database/cursor.ts";
-import { expectVersion } from "@kontor/platform/database/expect-version.ts";
+import type { SeenVersion } from "@kontor/platform/database/seen-version.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import type { Sql } from "@kontor/platform/database/sql.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
@@ -103,11 +103,16 @@ export async function createCategory(
 }
 
 /** Refuses with NOT_FOUND, VERSION_CONFLICT, SLUG_TAKEN, CATEGORY_CYCLE. */
-export async function updateCategory(needs: Needs, tx: Transaction, request: UpdateCategoryRequest, call: Call): Promise<Category> {
+export async function updateCategory(
+  needs: Needs,
+  tx: Transaction,
+  request: UpdateCategoryRequest,
+  { call, seen }: { readonly call: Call; readonly seen: SeenVersion },
+): Promise<Category> {
   const at = needs.clock.now();
   await lockTree(tx);
   const before = await readCategory(tx, request.category);
-  expectVersion("category", before, request.version);
+  seen.expect("category", before);
   const parent = request.parent ?? before.parent;
   const { id, createdAt } = before;
   const category = create(CategorySchema, {

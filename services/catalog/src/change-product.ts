@@ -2,7 +2,7 @@ import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { ProductStatus } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
 import type { CreateProductRequest, Product, UpdateProductRequest } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
 import type { Transaction } from "@kontor/platform/database/database.ts";
-import { expectVersion } from "@kontor/platform/database/expect-version.ts";
+import type { SeenVersion } from "@kontor/platform/database/seen-version.ts";
 import type { Call } from "@kontor/platform/call/call.ts";
 import type { ServiceContext } from "@kontor/platform/service/service.ts";
 import { newProduct, patched, withContent, withStatus } from "./product.ts";
@@ -19,19 +19,20 @@ export interface StatusChange {
   readonly kind: "published" | "archived";
 }
 
+/** Who changes a product, and the version that they have seen. */
+export interface Caller {
+  readonly call: Call;
+  readonly seen: SeenVersion;
+}
+
 /** Changes of one product, each within the caller's transaction: lock, decide, save, record. Each gives the product as it is afterwards. */
 export interface ProductChanges {
   /** Without a handle it makes one that is free. Refuses as `newProduct` and `saveProducts` do. */
   create(tx: Transaction, request: CreateProductRequest, call: Call): Promise<Product>;
   /** Refuses with NOT_FOUND and VERSION_CONFLICT, and as `create` does. A change that changes nothing saves nothing. */
-  update(tx: Transaction, request: UpdateProductRequest, call: Call): Promise<Product>;
+  update(tx: Transaction, request: UpdateProductRequest, caller: Caller): Promise<Product>;
   /** Refuses with NOT_FOUND and VERSION_CONFLICT. */
-  setStatus(
-    tx: Transaction,
-    request: { readonly product: string; readonly version?: number | undefined },
-    change: StatusChange,
-    call: Call,
-  ): Promise<Product>;
+  setStatus(tx: Transaction, id: string, change: StatusChange, caller: Caller): Promise<Product>;
   /** Nothing happens when it is not there. */
   remove(tx: Transaction, id: string, call: Call): Promise<void>;
 }
@@ -56,18 +57,16 @@ export function productChanges(needs: Needs): ProductChanges {
       await save(tx, { kind: "created", before: undefined, after }, call);
       return current(tx, after.id);
     },
-    async update(tx, request, call) {
-      const before = await lockProduct(tx, request.product);
-      expectVersion("product", before, request.version);
+    async update(tx, request, { call, seen }) {
+      const before = await lockProduct(tx, request.product, seen);
       const content = patched(before, request);
       const handle = content.handle === "" ? await freeHandle(tx, content.title) : content.handle;
       const after = withContent(before, { ...content, handle }, { newVariantId, at: clock.now() });
       if (after !== undefined) await save(tx, { kind: "updated", before, after }, call);
       return current(tx, before.id);
     },
-    async setStatus(tx, request, { status, kind }, call) {
-      const before = await lockProduct(tx, request.product);
-      expectVersion("product", before, request.version);
+    async setStatus(tx, id, { status, kind }, { call, seen }) {
+      const before = await lockProduct(tx, id, seen);
       const after = withStatus(before, status, clock.now());
       if (after !== undefined) await save(tx, { kind, before, after }, call);
       return current(tx, before.id);

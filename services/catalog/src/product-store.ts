@@ -5,6 +5,7 @@ import type { Product } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb
 import { moneyFrom } from "@kontor/contracts/money.ts";
 import { sqlState } from "@kontor/platform/database/database.ts";
 import type { Queries, Transaction } from "@kontor/platform/database/database.ts";
+import type { SeenVersion } from "@kontor/platform/database/seen-version.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import type { Call } from "@kontor/platform/call/call.ts";
@@ -29,10 +30,11 @@ export async function findLocked(tx: Transaction, id: string): Promise<Product |
   return row && fromBinary(ProductSchema, row.state);
 }
 
-/** The same. Refuses with NOT_FOUND. */
-export async function lockProduct(tx: Transaction, id: string): Promise<Product> {
+/** The same, at the version that the caller has seen. Refuses with NOT_FOUND and VERSION_CONFLICT. */
+export async function lockProduct(tx: Transaction, id: string, seen: SeenVersion): Promise<Product> {
   const product = await findLocked(tx, id);
   if (product === undefined) throw notFound();
+  seen.expect("product", product);
   return product;
 }
 

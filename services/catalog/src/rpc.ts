@@ -33,11 +33,11 @@ function categoryMethods(needs: Needs) {
     createCategory: keyed((request, call, tx) => createCategory(needs, tx, request, call)),
     getCategory: (request) => readCategory(database, request.category),
     listCategories: (request) => listCategories(database, request),
-    updateCategory: keyed((request, call, tx) => updateCategory(needs, tx, request, call), listsChange(products)),
-    deleteCategory: async (request, call) => {
-      await database.transaction((tx) => deleteCategory(needs, tx, request.category, call));
+    updateCategory: keyed((request, call, tx, seen) => updateCategory(needs, tx, request, { call, seen }), listsChange(products)),
+    deleteCategory: keyed(async (request, call, tx) => {
+      await deleteCategory(needs, tx, request.category, call);
       return {};
-    },
+    }),
   } satisfies Methods;
 }
 
@@ -67,26 +67,27 @@ function readingMethods(needs: Needs) {
 }
 
 function changingMethods(needs: Needs) {
-  const { database, products } = needs;
+  const { products } = needs;
   const change = productChanges(needs);
   // The product is forgotten once more before each reply: the process that stored the first one may have ended before it could forget.
   const productChange = { beforeReply: (product: Product) => products.forget([product]) };
   return {
     createProduct: keyed((request, call, tx) => change.create(tx, request, call), productChange),
-    updateProduct: keyed((request, call, tx) => change.update(tx, request, call), productChange),
+    updateProduct: keyed((request, call, tx, seen) => change.update(tx, request, { call, seen }), productChange),
     publishProduct: keyed(
-      (request, call, tx) => change.setStatus(tx, request, { status: ProductStatus.PUBLISHED, kind: "published" }, call),
+      (request, call, tx, seen) =>
+        change.setStatus(tx, request.product, { status: ProductStatus.PUBLISHED, kind: "published" }, { call, seen }),
       productChange,
     ),
     archiveProduct: keyed(
-      (request, call, tx) => change.setStatus(tx, request, { status: ProductStatus.ARCHIVED, kind: "archived" }, call),
+      (request, call, tx, seen) =>
+        change.setStatus(tx, request.product, { status: ProductStatus.ARCHIVED, kind: "archived" }, { call, seen }),
       productChange,
     ),
-    deleteProduct: async (request, call) => {
-      await database.transaction((tx) => change.remove(tx, request.product, call));
-      await products.forget([]);
+    deleteProduct: keyed(async (request, call, tx) => {
+      await change.remove(tx, request.product, call);
       return {};
-    },
+    }, listsChange(products)),
     importProducts: keyed(async (request, call, tx) => {
       const { outcomes, changes } = await importProducts(needs, tx, request, call);
       tx.afterCommit(() => void products.forget(changes.map(({ after }) => after)));

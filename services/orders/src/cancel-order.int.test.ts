@@ -29,12 +29,12 @@ describe("orders: cancelling an unpaid one", () => {
     const attempt = await app.attempt(order);
     const cancelled = await app.orders.cancelOrder({ order: order.id, version: 1 }, customer());
     assert.deepEqual(cause(cancelled), ["CANCELLED", "CUSTOMER", "usr_test"]);
-    assert.deepEqual([cancelled.payment?.url, cancelled.cancelling, cancelled.version], [undefined, false, 2]);
+    assert.deepEqual([cancelled.payment?.url, cancelled.cancelling, cancelled.version], [undefined, false, 3]);
     assert.equal(app.provider.pay(attempt), false);
     assert.deepEqual(await money(app, order), ["CLOSED", "0.00"]);
     await app.settle();
     assert.equal(await app.available(), available);
-    assert.deepEqual(await types(app, order), ["placed", "cancelled"]);
+    assert.deepEqual(await types(app, order), ["placed", "cancel_requested", "cancelled"]);
   });
 
   it("a repeat gets the same response, with its key and without", async () => {
@@ -42,8 +42,8 @@ describe("orders: cancelling an unpaid one", () => {
     const first = await app.orders.cancelOrder({ order: order.id, version: 1 }, customer("usr_test", { idempotencyKey: "cancel-1" }));
     const again = await app.orders.cancelOrder({ order: order.id, version: 1 }, customer("usr_test", { idempotencyKey: "cancel-1" }));
     assert.deepEqual(again, first);
-    assert.deepEqual(await app.orders.cancelOrder({ order: order.id, version: 1 }, customer()), first);
-    assert.deepEqual(await types(app, order), ["placed", "cancelled"]);
+    assert.deepEqual(await app.orders.cancelOrder({ order: order.id }, customer()), first);
+    assert.deepEqual(await types(app, order), ["placed", "cancel_requested", "cancelled"]);
   });
 
   it("R5: a key that was used for another order does not cancel this one", async () => {
@@ -66,14 +66,16 @@ describe("orders: cancelling an unpaid one", () => {
     await assert.rejects(fulfil(app, order, 7), { reason: "VERSION_CONFLICT", details: { version: 1 } });
   });
 
-  it("R7: while the provider does not say, it is refused as unknown and stays PENDING", async () => {
+  it("R7: while the provider does not say, it stays PENDING and is `cancelling`; the task cancels it once the provider has said", async () => {
     const order = await app.place();
     const attempt = await app.attempt(order);
     app.provider.hold(attempt);
-    await assert.rejects(app.orders.cancelOrder({ order: order.id }, customer()), { reason: "ATTEMPT_UNKNOWN", code: "unavailable" });
-    assert.deepEqual(await types(app, order), ["placed"]);
+    const waiting = await app.orders.cancelOrder({ order: order.id }, customer());
+    assert.deepEqual([waiting.status, waiting.cancelling], [OrderStatus.PENDING, true]);
     app.provider.decline(attempt);
-    assert.equal((await app.orders.cancelOrder({ order: order.id }, customer())).status, OrderStatus.CANCELLED);
+    await app.pass(60_000);
+    assert.deepEqual(cause(await app.read(order.id)), ["CANCELLED", "CUSTOMER", "usr_test"]);
+    assert.deepEqual(await types(app, order), ["placed", "cancel_requested", "cancelled"]);
   });
 
   it("R6: one that turns out to be paid is refunded and cancelled; the event of the capture that comes later does no harm", async () => {
@@ -83,7 +85,7 @@ describe("orders: cancelling an unpaid one", () => {
     assert.deepEqual(cause(cancelled), ["CANCELLED", "CUSTOMER", "usr_test"]);
     assert.deepEqual(await money(app, order), ["REFUNDED", "19.99"]);
     await app.pass(60_000);
-    assert.deepEqual(await types(app, order), ["placed", "paid", "cancel_requested", "cancelled"]);
+    assert.deepEqual(await types(app, order), ["placed", "cancel_requested", "paid", "cancelled"]);
     assert.equal(await app.parked(), 0);
   });
 

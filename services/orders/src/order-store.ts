@@ -9,6 +9,7 @@ import type { Call } from "@kontor/platform/call/call.ts";
 import { readPage } from "@kontor/platform/database/cursor.ts";
 import type { Page, PageRequest } from "@kontor/platform/database/cursor.ts";
 import type { Queries, Transaction } from "@kontor/platform/database/database.ts";
+import type { SeenVersion } from "@kontor/platform/database/seen-version.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import type { Sql } from "@kontor/platform/database/sql.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
@@ -34,9 +35,11 @@ interface Row {
 
 const columns = sql`id, version, status, state, payment_secret, updated_at`;
 
-/** The order, locked until the transaction ends. Refuses with NOT_FOUND. */
-export async function lockOrder(tx: Transaction, id: string): Promise<StoredOrder> {
-  return present(await tx.maybe<Row>(sql`select ${columns} from orders where id = ${id} and status <> 'VOID' for update`));
+/** The order, locked until the transaction ends, at the version that the caller has seen. Refuses with NOT_FOUND and VERSION_CONFLICT. */
+export async function lockOrder(tx: Transaction, id: string, seen: SeenVersion): Promise<StoredOrder> {
+  const order = present(await tx.maybe<Row>(sql`select ${columns} from orders where id = ${id} and status <> 'VOID' for update`));
+  seen.expect("order", order);
+  return order;
 }
 
 /** Those of the orders that exist, locked in the order of their ids, so that two batches cannot wait for each other. */

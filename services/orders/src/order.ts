@@ -92,16 +92,17 @@ export function pay(order: OrderState, by: By): Decision | undefined {
   return { state, events: [create(OrderPaidSchema, { order: state })] };
 }
 
-/** So many hours have passed. Undefined unless it still waits for its payment. */
+/** So many hours have passed. Undefined unless it still waits for its payment and is not about to be cancelled. */
 export function remind(order: OrderState, hours: number): Decision | undefined {
-  if (order.status !== OrderStatus.PENDING) return undefined;
+  if (order.status !== OrderStatus.PENDING || order.cancelling) return undefined;
   return { state: order, events: [create(OrderReminderDueSchema, { order, hours })] };
 }
 
-/** A paid order is to be taken back. Undefined when that is under way; refuses once it is fulfilled or completed. */
+/** It is to be cancelled: its payment closed or refunded. Undefined when that is under way; refuses once it is fulfilled, completed or cancelled. */
 export function requestCancel(order: OrderState): Decision | undefined {
   if (order.cancelling) return undefined;
-  if (order.status !== OrderStatus.PAID || order.fulfilments.length > 0) throw wrongState(order);
+  const isOpen = order.status === OrderStatus.PENDING || order.status === OrderStatus.PAID;
+  if (!isOpen || order.fulfilments.length > 0) throw wrongState(order);
   const state = clone(OrderStateSchema, order);
   state.cancelling = true;
   return { state, events: [create(OrderCancelRequestedSchema, { order: state })] };

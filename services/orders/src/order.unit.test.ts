@@ -32,6 +32,7 @@ const paid = must(pay(pending, by));
 const cancelling = must(requestCancel(paid));
 const states = {
   PENDING: pending,
+  "PENDING, cancelling": must(requestCancel(pending)),
   PAID: paid,
   "PAID, cancelling": cancelling,
   "COMPLETED by fulfilment": fulfil(paid, fulfilment, by).state,
@@ -57,7 +58,16 @@ const matrix: Record<State, Record<Command, string>> = {
   PENDING: {
     pay: "PAID",
     remind: "PENDING",
-    requestCancel: "ORDER_STATE",
+    requestCancel: "PENDING",
+    cancel: "CANCELLED",
+    "cancel, refunded": "CANCELLED",
+    fulfil: "ORDER_STATE",
+    complete: "-",
+  },
+  "PENDING, cancelling": {
+    pay: "PAID",
+    remind: "-",
+    requestCancel: "-",
     cancel: "CANCELLED",
     "cancel, refunded": "CANCELLED",
     fulfil: "ORDER_STATE",

@@ -1,17 +1,17 @@
 import { OrdersService, OrderStatus } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
 import type { Order } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
-import { keyed, keyedSteps } from "@kontor/platform/rpc/keyed.ts";
+import { keyed, keyedDecision } from "@kontor/platform/rpc/keyed.ts";
 import { implement } from "@kontor/platform/rpc/rpc.ts";
 import type { Route } from "@kontor/platform/rpc/rpc.ts";
 import { waiting } from "@kontor/platform/rpc/waiting.ts";
 import type { ServiceContext } from "@kontor/platform/service/service.ts";
-import { cancelVisibleOrder } from "./cancel-order.ts";
+import { carryOutCancel, decideToCancelVisible } from "./cancel-order.ts";
 import type { CancelNeeds } from "./cancel-order.ts";
 import { createFulfilment } from "./create-fulfilment.ts";
 import { createOrder } from "./create-order.ts";
 import { changeMessage, orderMessage } from "./order-messages.ts";
 import type { OrderWatch } from "./order-watch.ts";
-import { orderLookup, readOrder } from "./order-store.ts";
+import { orderLookup } from "./order-store.ts";
 import type { StoredOrder } from "./order-store.ts";
 import { visibleOrder, visibleOrders, watchVisibleOrder } from "./view-order.ts";
 import { voidOrder } from "./void-order.ts";
@@ -24,7 +24,7 @@ export function ordersRoute(all: Needs): Route {
   const { database, events, config } = needs;
   const make = createOrder(needs);
   const undo = voidOrder(needs);
-  const cancel = cancelVisibleOrder(needs);
+  const carryOut = carryOutCancel(needs);
   const reply = (order: StoredOrder): Order => orderMessage(order, config.publicUrl);
   return implement(OrdersService, {
     listOrders: async (request, call) => {
@@ -41,8 +41,11 @@ export function ordersRoute(all: Needs): Route {
       return { items: (await events.history(database, id)).map(changeMessage) };
     },
     watchOrder: (request, call) => watchVisibleOrder(needs, request, call),
-    cancelOrder: keyedSteps(cancel, async (request, _, tx) => reply(await readOrder(tx, request.order))),
-    createFulfilment: keyed(async (request, call, tx) => reply(await createFulfilment(needs, tx, request, call))),
+    cancelOrder: keyedDecision(
+      async ({ order }, call, tx, seen) => reply(await decideToCancelVisible(needs, tx, { order, seen }, call)),
+      async ({ id }, _, call) => reply(await carryOut(id, call)),
+    ),
+    createFulfilment: keyed(async (request, call, tx, seen) => reply(await createFulfilment(needs, tx, request, { call, seen }))),
     createOrder: async (request, call) => reply(await make(request, call)),
     voidOrder: async (request, call) => {
       await undo(request.order, call);

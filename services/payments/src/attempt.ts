@@ -3,6 +3,7 @@ import { AttemptCheckSchema } from "@kontor/contracts/gen/kontor/payments/v1/eve
 import type { AttemptCheck } from "@kontor/contracts/gen/kontor/payments/v1/events_pb.js";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import type { Call } from "@kontor/platform/call/call.ts";
+import type { ResourceKey } from "@kontor/platform/call/resource-key.ts";
 import type { NewTask, TaskResult } from "@kontor/platform/tasks/tasks.ts";
 import { attemptCheckQueue, giveBackQueue } from "./channels.ts";
 import type { PaymentNeeds } from "./needs.ts";
@@ -21,23 +22,26 @@ const refusedMs = 3_600_000;
 
 /**
  * An attempt to pay a payment that has just been read, with the provider's page. An attempt that is under way is continued; while the provider does not report how the last one
- * ended, there is no other: ATTEMPT_UNKNOWN. Refuses with TOO_MANY_ATTEMPTS after too many declines, with PAYMENT_STATE unless the payment is open, and with PROVIDER_REFUSED when every
- * attempt is over as soon as it is opened.
+ * ended, there is no other: ATTEMPT_UNKNOWN. A key begins one attempt: a repeat gets that one as it is, without a page when it is over. Refuses with
+ * TOO_MANY_ATTEMPTS after too many declines, with PAYMENT_STATE unless the payment is open, with PROVIDER_REFUSED when every attempt is over as soon as it
+ * is opened, and with IDEMPOTENCY_KEY_REUSED.
  */
 export const createAttempt =
   (needs: PaymentNeeds) =>
-  async (read: PaymentRecord, call: Call): Promise<AttemptRecord & { readonly url: string }> => {
+  async (read: PaymentRecord, key: ResourceKey, call: Call): Promise<AttemptRecord & { readonly url?: string }> => {
     let after = read;
     for (let tries = 1; tries <= triesMax; tries++) {
       call.check();
       expectInTime(after, needs.clock.now());
-      const payment = await begin(needs, after, call);
-      const attempt = liveAttempt(payment)!;
+      const { payment, attempt, isRepeat } = await begin(needs, after, { key, mayRepeat: tries === 1 }, call);
+      if (!isLive(attempt)) return attempt;
       const session = await open(needs, payment, attempt, call);
       if (session.status === "open") return { ...attempt, url: session.url };
       after = await recordSession(needs, payment.id, session, call);
+      const ended = after.attempts.find(({ id }) => id === attempt.id)!;
+      if (isRepeat && !isLive(ended)) return ended;
       if (after.status !== "OPEN") throw wrongState(after);
-      if (after.attempts.some((one) => one.id === attempt.id && isLive(one))) throw attemptUnknown();
+      if (isLive(ended)) throw attemptUnknown();
       // That one is over: declined or closed. The shopper gets another.
     }
     throw refuse({ reason: "PROVIDER_REFUSED", code: "failed_precondition", message: "The payment provider does not take the payment" });
@@ -111,19 +115,28 @@ export const giveAttemptBack =
     return { again: new Date(needs.clock.now().getTime() + refusedMs) };
   };
 
-/** The payment with a live attempt: the one that it has, or a new one. */
-async function begin(needs: PaymentNeeds, read: PaymentRecord, call: Call): Promise<PaymentRecord> {
+/** The payment with the attempt that the key began, or else with a live one: the one that it has, or a new one. */
+async function begin(
+  needs: PaymentNeeds,
+  read: PaymentRecord,
+  { key, mayRepeat }: { readonly key: ResourceKey; readonly mayRepeat: boolean },
+  call: Call,
+): Promise<{ readonly payment: PaymentRecord; readonly attempt: AttemptRecord; readonly isRepeat: boolean }> {
   const { id, customer } = read;
   const { origin } = call;
-  if (read.status === "OPEN" && liveAttempt(read) === undefined) await needs.declines.expectAttempt({ customer, origin });
   const at = needs.clock.now();
   const attempt = needs.ids.next("att");
+  const begun = ({ attempts }: PaymentRecord) => (mayRepeat ? attempts.findLast((one) => key.is(one.key)) : undefined);
+  if (read.status === "OPEN" && begun(read) === undefined && liveAttempt(read) === undefined)
+    await needs.declines.expectAttempt({ customer, origin });
   const decide: Decide = (payment) => {
-    if (payment.status === "OPEN" && liveAttempt(payment) !== undefined) return undefined;
-    const decision = startAttempt(payment, { id: attempt, provider: needs.provider.name, origin, at });
+    if (begun(payment) !== undefined || (payment.status === "OPEN" && liveAttempt(payment) !== undefined)) return undefined;
+    const decision = startAttempt(payment, { id: attempt, provider: needs.provider.name, key: key.toStore, origin, at });
     return { decision, at, tasks: [attemptTask(attemptCheckQueue.name, id, attempt, new Date(at.getTime() + firstCheckMs))] };
   };
-  return needs.payments.change(id, decide, call, read);
+  const payment = await needs.payments.change(id, decide, call, read);
+  const own = begun(payment);
+  return { payment, attempt: own ?? liveAttempt(payment)!, isRepeat: own !== undefined && own.id !== attempt };
 }
 
 function open({ provider, config }: PaymentNeeds, payment: PaymentRecord, attempt: AttemptRecord, call: Call): Promise<Session> {

@@ -1,4 +1,5 @@
 import { outcomeUnknown } from "@kontor/platform/errors/refusal.ts";
+import { ResourceKey } from "@kontor/platform/call/resource-key.ts";
 import type { Call } from "@kontor/platform/call/call.ts";
 import { completePayment, createAttempt } from "./attempt.ts";
 import type { PaymentNeeds } from "./needs.ts";
@@ -14,7 +15,7 @@ export const openPage =
     const result = `${config.publicUrl}/pay/${secret}/done`;
     if (payment.status !== "OPEN") return result;
     try {
-      return (await createAttempt(needs)(payment, call)).url;
+      return (await createAttempt(needs)(payment, ResourceKey.none, call)).url ?? result;
     } catch (error) {
       // It may have been paid or closed meanwhile: the result says which.
       if ((await payments.read(payment.id, call)).status !== "OPEN") return result;

@@ -17,6 +17,7 @@ import {
   RefundStartedSchema,
 } from "@kontor/contracts/gen/kontor/payments/v1/events_pb.js";
 import { PaymentStatus, RefundSchema, RefundStatus } from "@kontor/contracts/gen/kontor/payments/v1/payments_pb.js";
+import type { StoredKey } from "@kontor/platform/call/resource-key.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import { expectAttempt } from "./attempt-limits.ts";
 import type { Session } from "./provider.ts";
@@ -32,6 +33,8 @@ export interface AttemptRecord {
   readonly declineCode: string;
   /** The address that it came from, as a pseudonym: see `Call.origin`. */
   readonly origin?: string;
+  /** The idempotency key that began it. */
+  readonly key?: StoredKey;
   readonly createdAt: Date;
   readonly updatedAt: Date;
 }
@@ -91,16 +94,23 @@ export function opened(payment: PaymentRecord, at: Date): Decision {
   return { payment: captured, events: [open, create(PaymentCapturedSchema, { payment: state(captured), at: timestampFromDate(at) })] };
 }
 
+export interface NewAttempt {
+  readonly id: string;
+  readonly provider: string;
+  /** The idempotency key that begins it. */
+  readonly key?: StoredKey | undefined;
+  /** The address that it comes from, as a pseudonym. */
+  readonly origin?: string | undefined;
+  readonly at: Date;
+}
+
 /** A new attempt. Refuses with PAYMENT_STATE unless the payment is open, and as `expectAttempt` does; the caller has seen to it that no other attempt is live. */
-export function startAttempt(
-  payment: PaymentRecord,
-  attempt: { id: string; provider: string; origin?: string | undefined; at: Date },
-): Decision {
+export function startAttempt(payment: PaymentRecord, attempt: NewAttempt): Decision {
   if (payment.status !== "OPEN") throw wrongState(payment);
-  const { id, provider, origin, at } = attempt;
+  const { id, provider, key, origin, at } = attempt;
   expectAttempt(payment, at);
   const common = { id, provider, status: "WAITING", declineCode: "", createdAt: at, updatedAt: at } as const;
-  const started: AttemptRecord = origin === undefined ? common : { ...common, origin };
+  const started: AttemptRecord = { ...common, ...(key && { key }), ...(origin !== undefined && { origin }) };
   const next = { ...payment, attempts: [...payment.attempts, started] };
   return { payment: next, events: [create(AttemptStartedSchema, { payment: state(next), attempt: id, provider })] };
 }

@@ -1,6 +1,6 @@
 import { PaymentsService, PaymentStatus, RefundStatus } from "@kontor/contracts/gen/kontor/payments/v1/payments_pb.js";
 import type { Payment } from "@kontor/contracts/gen/kontor/payments/v1/payments_pb.js";
-import { keyed } from "@kontor/platform/rpc/keyed.ts";
+import { keyed, keyedPerResource } from "@kontor/platform/rpc/keyed.ts";
 import { implement } from "@kontor/platform/rpc/rpc.ts";
 import type { Route } from "@kontor/platform/rpc/rpc.ts";
 import { waiting } from "@kontor/platform/rpc/waiting.ts";
@@ -35,8 +35,10 @@ export function paymentsRoute(needs: PaymentNeeds): Route {
         status === PaymentStatus.OPEN || refunds.some((refund) => refund.status === RefundStatus.REFUND_PENDING),
       watch: ({ payment }) => needs.changes.watch(payment),
     }),
-    createAttempt: async (request, call) =>
-      attemptMessage(await attempt(await visiblePayment(needs, { method: method.createAttempt, id: request.payment }, call), call)),
+    createAttempt: keyedPerResource(async (request, call, key) => {
+      const payment = await visiblePayment(needs, { method: method.createAttempt, id: request.payment }, call);
+      return attemptMessage(await attempt(payment, key, call));
+    }),
     completePayment: async (request, call) =>
       reply(await complete(await visiblePayment(needs, { method: method.completePayment, id: request.payment }, call), call)),
     createRefund: keyed((request, call, tx) => createRefund(needs, tx, request, call)),

@@ -414,13 +414,15 @@ export enum Allow {
 export declare const AllowSchema: GenEnum<Allow>;
 
 /**
- * How a repeat of a write is treated. A method is not served unless its handler does what this says.
+ * How a repeat of a write is treated. A method is not served unless its handler does what this says. A method whose request names a `version` takes
+ * keys, and its handler compares that version where it holds the lock.
  *
  * @generated from enum kontor.api.v1.Idempotency
  */
 export enum Idempotency {
   /**
-   * A repeat with the same Idempotency-Key gets the first reply.
+   * A repeat with the same Idempotency-Key gets the first reply. A key is its caller's: with another request it is refused as
+   * IDEMPOTENCY_KEY_REUSED, also for another resource.
    *
    * @generated from enum value: HONOURED = 0;
    */
@@ -434,25 +436,35 @@ export enum Idempotency {
   REQUIRED = 1,
 
   /**
-   * A key has no effect: a read, or a write whose repeat is executed or refused again, because its reply holds secrets, which are not stored.
+   * It takes no key, and the edge refuses one that is sent: a repeat is executed or refused again, because the reply holds secrets, which are not
+   * stored. The headers of a raw body are its sender's own.
    *
    * @generated from enum value: NONE = 2;
    */
   NONE = 2,
 
   /**
-   * A key has no effect, and none is needed: the request names the result (an id that the caller chose, a state), and a repeat finds it done.
+   * None is needed: the request names the result (an id that the caller chose, a state), and a repeat finds it done. Where clients reach it, the path
+   * is the whole request.
    *
    * @generated from enum value: NATURAL = 3;
    */
   NATURAL = 3,
 
   /**
-   * As NATURAL, and yet refused without a key.
+   * As PER_RESOURCE, and refused without a key.
    *
-   * @generated from enum value: NATURAL_KEY_REQUIRED = 4;
+   * @generated from enum value: PER_RESOURCE_REQUIRED = 4;
    */
-  NATURAL_KEY_REQUIRED = 4,
+  PER_RESOURCE_REQUIRED = 4,
+
+  /**
+   * A key belongs to the resource that the path names and is stored with it, in the write that has the effect. A repeat has no second effect and
+   * gets the resource as it is now; with another request the key is refused. The same key for another resource is another key.
+   *
+   * @generated from enum value: PER_RESOURCE = 5;
+   */
+  PER_RESOURCE = 5,
 }
 
 /**

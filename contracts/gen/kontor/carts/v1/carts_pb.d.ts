@@ -459,7 +459,7 @@ export declare const CartsReasonSchema: GenEnum<CartsReason>;
  */
 export declare const CartsService: GenService<{
   /**
-   * Makes a cart with its first lines; the caller's own when signed in.
+   * Makes a cart with its first lines; the caller's own when signed in. Its id is a secret, so no reply is stored: a repeat makes another cart.
    *
    * @generated from rpc kontor.carts.v1.CartsService.CreateCart
    */

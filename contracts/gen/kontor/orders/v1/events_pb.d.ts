@@ -155,7 +155,7 @@ export declare type OrderReminderDue = Message<"kontor.orders.v1.OrderReminderDu
 export declare const OrderReminderDueSchema: GenMessage<OrderReminderDue>;
 
 /**
- * A paid order is to be cancelled: its refund is in progress, and it can no longer be fulfilled.
+ * An order is to be cancelled: its payment is being closed or refunded, and it can no longer be fulfilled.
  *
  * @generated from message kontor.orders.v1.OrderCancelRequested
  */

@@ -104,7 +104,7 @@ export declare type StatusChange = Message<"kontor.orders.v1.StatusChange"> & {
   actor: string;
 
   /**
-   * Why, for CANCELLED: "CUSTOMER", "ADMIN", "EXPIRED", "OUT_OF_STOCK", "CHECKOUT".
+   * Why, for CANCELLED: "CUSTOMER", "ADMIN", "EXPIRED", "OUT_OF_STOCK", "CHECKOUT", "REFUNDED".
    *
    * @generated from field: string cause = 4;
    */
@@ -206,7 +206,7 @@ export declare type Order = Message<"kontor.orders.v1.Order"> & {
   fulfilments: Fulfilment[];
 
   /**
-   * A paid order whose refund is in progress.
+   * It is decided that it is cancelled, and its payment is being closed or refunded.
    *
    * @generated from field: bool cancelling = 10;
    */
@@ -683,7 +683,8 @@ export declare const OrdersService: GenService<{
     output: typeof OrderChangeSchema;
   },
   /**
-   * Cancels an unpaid order; refunds and cancels a paid one that is not fulfilled. Another's order is cancelled by those alone who may refund.
+   * Cancels an unpaid order; refunds and cancels a paid one that is not fulfilled. Another's order is cancelled by those alone who may refund. While the
+   * payment provider does not say how it ended, the order is `cancelling`; it is cancelled as soon as that is known.
    *
    * @generated from rpc kontor.orders.v1.OrdersService.CancelOrder
    */

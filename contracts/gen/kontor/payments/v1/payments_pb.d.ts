@@ -631,7 +631,9 @@ export declare const PaymentsService: GenService<{
     output: typeof PaymentSchema;
   },
   /**
-   * An attempt to pay: the response has the provider's page. A payment has 20 at most, and ever longer pauses after the third decline.
+   * An attempt to pay: the response has the provider's page. An attempt that is under way is continued, whichever key it was begun with; a key begins
+   * one attempt, and a repeat gets that one as it is now, without the page when it is over. A payment has 20 attempts at most, and
+   * ever longer pauses after the third decline.
    *
    * @generated from rpc kontor.payments.v1.PaymentsService.CreateAttempt
    */

@@ -605,6 +605,27 @@ export declare type Offer = Message<"kontor.testing.v1.Offer"> & {
 export declare const OfferSchema: GenMessage<Offer>;
 
 /**
+ * @generated from message kontor.testing.v1.PublishThingRequest
+ */
+export declare type PublishThingRequest = Message<"kontor.testing.v1.PublishThingRequest"> & {
+  /**
+   * @generated from field: string thing = 1;
+   */
+  thing: string;
+
+  /**
+   * @generated from field: optional int32 version = 2;
+   */
+  version?: number | undefined;
+};
+
+/**
+ * Describes the message kontor.testing.v1.PublishThingRequest.
+ * Use `create(PublishThingRequestSchema)` to create a new message.
+ */
+export declare const PublishThingRequestSchema: GenMessage<PublishThingRequest>;
+
+/**
  * @generated from message kontor.testing.v1.ListThingsRequest
  */
 export declare type ListThingsRequest = Message<"kontor.testing.v1.ListThingsRequest"> & {
