@@ -57,7 +57,11 @@ describe("whatever is sent", () => {
         operation.binding.body === "*"
           ? fc.option(body === undefined ? fc.jsonValue() : valueOf(body), { nil: undefined, freq: 20 })
           : fc.constant(undefined),
-      key: fc.option(fc.oneof(fc.uuid(), fc.stringMatching(/^[\x20-\x7e]{1,40}$/)), { nil: undefined }),
+      // Where no key is taken, one in five has one all the same.
+      key: fc.oneof(
+        { arbitrary: fc.oneof(fc.uuid(), fc.stringMatching(/^[\x20-\x7e]{1,40}$/)), weight: operation.takesKey ? 4 : 1 },
+        { arbitrary: fc.constant(undefined), weight: operation.takesKey ? 1 : 4 },
+      ),
     });
   }
 

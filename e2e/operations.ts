@@ -14,6 +14,8 @@ export interface Operation {
   /** Only for some roles. */
   readonly forRoles: boolean;
   readonly takesJson: boolean;
+  /** An Idempotency-Key is not refused. */
+  readonly takesKey: boolean;
 }
 
 /** Every way in that the contracts know. */
@@ -28,6 +30,7 @@ export const allOperations: readonly Operation[] = [...contracts]
       isPublic: contract.allow.includes(Allow.PUBLIC),
       forRoles: !contract.allow.some((who) => who === Allow.PUBLIC || who === Allow.AUTHENTICATED),
       takesJson: binding.body === "*" && contract.rest?.rawBody !== true,
+      takesKey: contract.keys !== "refused",
     })),
   );
 

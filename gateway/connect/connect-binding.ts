@@ -61,7 +61,7 @@ export class ConnectBinding {
     const { contract } = target;
     const head = readHead(contract, request.method, (name) => headerOf(exchange, name));
     const principal = await this.#edge.admit(exchange, target, { readOnly });
-    const idempotencyKey = idempotencyKeyOf(request, target.keyRequired);
+    const idempotencyKey = idempotencyKeyOf(request, contract);
     const body = await this.#bodies.read(exchange, anyBody);
     let message: Message;
     try {

@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import type { DescService } from "@bufbuild/protobuf";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-web";
-import { Allow } from "@kontor/contracts/gen/kontor/api/v1/options_pb.js";
+import { Allow, Idempotency } from "@kontor/contracts/gen/kontor/api/v1/options_pb.js";
 import { CartsService } from "@kontor/contracts/gen/kontor/carts/v1/carts_pb.js";
 import { CatalogService } from "@kontor/contracts/gen/kontor/catalog/v1/catalog_pb.js";
 import { CheckoutService } from "@kontor/contracts/gen/kontor/checkout/v1/checkout_pb.js";
@@ -134,12 +134,14 @@ for (const binary of [false, true])
           input: LineSchema,
           output: ThingSchema,
           allow: [Allow.PUBLIC],
+          rest: { idempotency: Idempotency.NONE },
           http: { pattern: { case: "post", value: "/v1/send" }, body: "*" },
         },
         list: {
           input: KindsSchema,
           output: ThingSchema,
           allow: [Allow.PUBLIC],
+          rest: { idempotency: Idempotency.NONE },
           http: { pattern: { case: "post", value: "/v1/list" }, body: "*" },
         },
       });

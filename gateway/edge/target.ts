@@ -26,10 +26,9 @@ export interface Target {
   readonly needsAcceptedToken: boolean;
   /** The request carries a password, a code or a refresh token that somebody may be trying to find out. */
   readonly takesSecret: boolean;
-  readonly keyRequired: boolean;
 }
 
-/** Every method of every service that is served. */
+/** Every method of every service that is served. Throws for a public one that stores replies under its callers' keys. */
 export function* targetsOf(rpc: Pick<Rpc, "served" | "clientsFor">): Generator<Target> {
   // `permit` checks access: see `Edge`. Services of this process do not do it again.
   const clients = rpc.clientsFor(edgeCaller, { admitted: true });
@@ -42,6 +41,9 @@ export function* targetsOf(rpc: Pick<Rpc, "served" | "clientsFor">): Generator<T
 
 function targetOf(service: string, contract: MethodContract, method: Target["invoke"]): Target {
   const isPublic = contract.allow.includes(Allow.PUBLIC);
+  // A key is its caller's, and guests are nobody: one would get the reply that another's key has.
+  if (isPublic && contract.keys === "reply")
+    throw new Error(`${contract.method.parent.typeName}.${contract.method.name} is public and stores replies`);
   const ignoresToken = isPublic && getOption(contract.method, access).anonymous;
   return {
     service,
@@ -53,6 +55,5 @@ function targetOf(service: string, contract: MethodContract, method: Target["inv
     ignoresToken,
     needsAcceptedToken: !isPublic || contract.byCaller,
     takesSecret: ignoresToken && contract.method.input.fields.some((field) => getOption(field, secret)),
-    keyRequired: contract.keyRequired,
   };
 }

@@ -32,6 +32,7 @@ describe("gateway: responses", { concurrency: true }, () => {
         output: PlaceThingResponseSchema,
         allow: [Allow.PUBLIC],
         rest: {
+          idempotency: Idempotency.PER_RESOURCE,
           outcomes: [
             { field: "placed", status: 201, location: "/v1/things/{id}" },
             { field: "pending", status: 202, location: "/v1/pending/{thing}" },
@@ -43,13 +44,14 @@ describe("gateway: responses", { concurrency: true }, () => {
         input: UpdateThingRequestSchema,
         output: ThingSchema,
         allow: [Allow.PUBLIC],
+        rest: { idempotency: Idempotency.PER_RESOURCE },
         http: { pattern: { case: "patch", value: "/v1/things/{thing}" }, body: "*" },
       },
       go: {
         input: RawThingRequestSchema,
         output: RawThingResponseSchema,
         allow: [Allow.PUBLIC],
-        rest: { redirect: "url" },
+        rest: { redirect: "url", idempotency: Idempotency.NONE },
         http: { pattern: { case: "get", value: "/go/{provider}" } },
       },
       page: {
@@ -202,5 +204,15 @@ describe("gateway: responses", { concurrency: true }, () => {
     const placed = await shop.send("POST", "/v1/orders", { cart: "c" }, { ...headers, "Idempotency-Key": "k".repeat(255) });
     assert.deepEqual([placed.status, placed.headers.get("location")], [201, "/v1/orders/ord_1"]);
     assert.equal(ordersSeen()[0]?.call.idempotencyKey, "k".repeat(255));
+  });
+
+  it("API-08: refuses an Idempotency-Key where the contract takes none, and leaves a webhook's headers to its sender", async () => {
+    await using shop = await openTestShop();
+    const key = { "Idempotency-Key": "k" };
+    const problem = await problemIn(await shop.send("POST", "/v1/carts", { currency: "EUR" }, key), 400, "INVALID_REQUEST");
+    const message = "is not taken here: a repeat is executed again";
+    assert.deepEqual(problem["errors"], [{ field: "Idempotency-Key", reason: "NOT_TAKEN", message }]);
+    assert.ok(!shop.seen.some(({ method }) => method === "CartsService.createCart"));
+    assert.equal((await shop.send("POST", "/v1/payments/webhooks/builtin", {}, key)).status, 204);
   });
 });

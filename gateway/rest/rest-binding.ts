@@ -37,7 +37,7 @@ export function createRestBinding(options: RestBindingOptions): (route: RestRout
     const admitted = edge.admit(exchange, target, route);
     const principal = admitted instanceof Promise ? await admitted : admitted;
     if (route.stream !== undefined) return serveStream(exchange, route, params, query, principal);
-    const idempotencyKey = idempotencyKeyOf(request, target.keyRequired);
+    const idempotencyKey = idempotencyKeyOf(request, target.contract);
     // Before the call enters the concurrency limiter: a slow sender would occupy a slot.
     const reading = bodies.read(exchange, route.checkBody);
     const body = reading === undefined ? undefined : await reading;
