@@ -53,7 +53,7 @@ describe("every command of the contracts", () => {
   for (const operation of taking) {
     const { keys } = operation.contract;
 
-    it(`CON-01 API-08: ${operation.name} has one effect under one key, and gives the same answer`, async () => {
+    it(`ORD-04 R5: ${operation.name} has one effect under one key, and gives the same answer`, async () => {
       const { send, effect, ids } = await open(operation);
       const key = randomUUID();
       const [before, first] = [await effect(ids), await send({ key })];
@@ -68,7 +68,7 @@ describe("every command of the contracts", () => {
       assert.deepEqual(await effect(ids), once);
     });
 
-    it(`CON-01 S12: ${operation.name} refuses the key with another body, and for another resource has ${keys === "reply" ? "no" : "its own"} effect`, async () => {
+    it(`R5 S12: ${operation.name} refuses the key with another body, and for another resource has ${keys === "reply" ? "no" : "its own"} effect`, async () => {
       const { send, effect, ids, other, elsewhere } = await open(operation);
       const key = randomUUID();
       const [first, second] = await Promise.all([send({ key }), other === undefined ? undefined : send({ key, json: other })]);
@@ -85,7 +85,7 @@ describe("every command of the contracts", () => {
   }
 
   for (const operation of refusing)
-    it(`API-08: ${operation.name} takes no key, and says so`, async () => {
+    it(`S12: ${operation.name} takes no key, and says so`, async () => {
       const { admin } = fixture;
       const answer = await admin.call(operation.binding.verb, pathOf(operation, fixture.ids), {
         ...(operation.takesJson && { json: {} }),

@@ -206,7 +206,7 @@ describe("gateway: responses", { concurrency: true }, () => {
     assert.equal(ordersSeen()[0]?.call.idempotencyKey, "k".repeat(255));
   });
 
-  it("API-08: refuses an Idempotency-Key where the contract takes none, and leaves a webhook's headers to its sender", async () => {
+  it("S12: refuses an Idempotency-Key where the contract takes none, and leaves a webhook's headers to its sender", async () => {
     await using shop = await openTestShop();
     const key = { "Idempotency-Key": "k" };
     const problem = await problemIn(await shop.send("POST", "/v1/carts", { currency: "EUR" }, key), 400, "INVALID_REQUEST");

@@ -32,7 +32,7 @@ export interface IdempotentOptions<O extends DescMessage> extends KeyedRequest<O
   readonly work: (tx: Transaction) => Promise<MessageInitShape<O>>;
   /**
    * What follows the commit, once, with what `work` replied; what it gives is the reply from then on. When it fails, or the process ends before,
-   * a repeat gets what `work` replied.
+   * a repeat gets what `work` replied, and so does one that comes to another process meanwhile.
    */
   readonly followUp?: ((reply: MessageShape<O>) => Promise<MessageInitShape<O>>) | undefined;
 }

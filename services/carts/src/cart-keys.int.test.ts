@@ -66,7 +66,7 @@ describe("carts: idempotency keys", () => {
     assert.deepEqual(lines(await client.getCart({ cart }, keyed("read", "usr_1"))), []);
   });
 
-  it("CON-01: when the store does not say whether the write came, the repeat finds it", async () => {
+  it("R5: when the store does not say whether the write came, the repeat finds it", async () => {
     let isLost = false;
     const losing = (documents: Documents): Documents => ({
       collection: (name) => {

@@ -66,7 +66,7 @@ describe("orders: what a cancellation is decided by", () => {
     }
   });
 
-  it("CON-10: a process that ends when the payment is closed leaves an order that the task cancels", async () => {
+  it("MSG-09: a process that ends when the payment is closed leaves an order that the task cancels", async () => {
     const order = await app.place();
     const { database } = app.services.get("orders")!;
     // The order is written once, to be cancelling, and not again.
