@@ -66,6 +66,14 @@ const own: Readonly<Partial<Record<DatabaseName, Readonly<Record<string, Filler>
   identity: {
     accounts: (made) => sql`insert into accounts (id, version, email, email_key, name, password_hash, status, roles, created_at, updated_at)
       select ${id("usr", made)}, 1, ${id("usr", made)}, ${id("usr", made)}, '', '', 'VERIFIED', '{}', ${made.at}, ${made.at} ${numbers(made)}`,
+    registrations: (
+      made,
+    ) => sql`insert into registrations (account, email, email_key, name, password_hash, version, verification, code_expires_at, created_at, expires_at)
+      select ${id("usr", made)}, ${id("usr", made)}, ${id("usr", made)}, '', '', 1, ${id("vrf", made)}, ${hours(1, made)}, ${made.at}, ${hours(24, made)} ${numbers(made)}`,
+    mailed_addresses: (made) =>
+      sql`insert into mailed_addresses (email_digest, mailed_at) select ${id("usr", made)}, ${made.at} ${numbers(made)}`,
+    password_resets: (made) => sql`insert into password_resets (id, email_key, token_hash, created_at, expires_at)
+      select ${id("rst", made)}, ${id("usr", made)}, sha256(${id("rst", made)}::bytea), ${made.at}, ${hours(1, made)} ${numbers(made)}`,
     verifications: (made) => sql`insert into verifications (id, account, expires_at, created_at)
       select ${id("vrf", made)}, ${id("usr", made)}, ${hours(1, made)}, ${made.at} ${numbers(made)}`,
     sessions: (made) => sql`insert into sessions (id, account, generation, created_at, last_used_at, expires_at)

@@ -6,8 +6,6 @@ import { emailDigest } from "./account-store.ts";
 
 /** Between two mails to one address that people who are not signed in asked for. */
 export const cooldownMs = 60_000;
-/** With each row that is added so many that are over are removed: what is added is removed in the end, and nobody has to sweep. */
-export const sweptAtOnce = 10;
 
 export type TooSoon = "VERIFICATION_TOO_SOON" | "RESET_TOO_SOON";
 
@@ -26,10 +24,7 @@ export async function expectMailable(queries: Queries, key: EmailKey, at: Date, 
 export async function takeMail(tx: Transaction, key: EmailKey, at: Date, reason: TooSoon): Promise<void> {
   const digest = emailDigest(key);
   const before = new Date(at.getTime() - cooldownMs);
-  const taken = await tx.run(sql`with over as (delete from mailed_addresses where email_digest in (
-      select email_digest from mailed_addresses where mailed_at <= ${before} and email_digest <> ${digest}
-      order by mailed_at limit ${sweptAtOnce} for update skip locked))
-    insert into mailed_addresses as m (email_digest, mailed_at) values (${digest}, ${at})
+  const taken = await tx.run(sql`insert into mailed_addresses as m (email_digest, mailed_at) values (${digest}, ${at})
     on conflict (email_digest) do update set mailed_at = excluded.mailed_at where m.mailed_at <= ${before}`);
   if (taken === 1) return;
   const mailed = await tx.one<{ at: Date }>(sql`select mailed_at as at from mailed_addresses where email_digest = ${digest}`);

@@ -109,13 +109,4 @@ describe("identity: registrations that are not verified", { concurrency: 4 }, ()
     await client.confirmPasswordReset({ token: token!, password: "the owner's second" }, edgeCall());
     await login(spellings[3]!, "the owner's second");
   });
-
-  it("what is over is removed by what is added", async () => {
-    const { register, clock, hosted } = await openIdentity();
-    for (let nth = 0; nth < 5; nth++) await register(`ann${nth}@shop.example`);
-    clock.advance(24 * 60 * minuteMs);
-    await register("bo@shop.example");
-    for (const table of ["registrations", "mailed_addresses", "password_resets"])
-      assert.equal((await hosted.database.rows(sql`select from ${sql.name(table)}`)).length, 1, table);
-  });
 });

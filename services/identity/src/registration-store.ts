@@ -1,7 +1,6 @@
 import type { EmailKey } from "@kontor/platform/contract/email-address.ts";
 import type { Queries, Transaction } from "@kontor/platform/database/database.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
-import { sweptAtOnce } from "./mailed-addresses.ts";
 
 /** Somebody has asked for an account, and has not verified the address yet. */
 export interface RegistrationRecord {
@@ -25,9 +24,7 @@ const lockedMax = 100;
 
 export async function insertRegistration(tx: Transaction, registration: RegistrationRecord, key: EmailKey): Promise<void> {
   const { account, email, name, passwordHash, version, verification, codeExpiresAt, createdAt, expiresAt } = registration;
-  await tx.run(sql`with over as (delete from registrations where account in (
-      select account from registrations where expires_at <= ${createdAt} order by expires_at limit ${sweptAtOnce} for update skip locked))
-    insert into registrations (account, email, email_key, name, password_hash, version, verification, code_expires_at, created_at, expires_at)
+  await tx.run(sql`insert into registrations (account, email, email_key, name, password_hash, version, verification, code_expires_at, created_at, expires_at)
     values (${account}, ${email}, ${key}, ${name}, ${passwordHash}, ${version}, ${verification}, ${codeExpiresAt}, ${createdAt}, ${expiresAt})`);
 }
 

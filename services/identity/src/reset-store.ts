@@ -2,7 +2,6 @@ import { hash } from "node:crypto";
 import type { EmailKey } from "@kontor/platform/contract/email-address.ts";
 import type { Queries, Transaction } from "@kontor/platform/database/database.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
-import { sweptAtOnce } from "./mailed-addresses.ts";
 import type { Secrets } from "./secrets.ts";
 
 /** How long a mailed link is good. */
@@ -26,9 +25,7 @@ export interface NewReset {
 /** Stores of the token nothing but its hash; gives when it expires. */
 export async function insertReset(tx: Transaction, secrets: Secrets, { id, key, at }: NewReset): Promise<Date> {
   const expiresAt = new Date(at.getTime() + resetLifeMs);
-  await tx.run(sql`with over as (delete from password_resets where id in (
-      select id from password_resets where expires_at <= ${at} order by expires_at limit ${sweptAtOnce} for update skip locked))
-    insert into password_resets (id, email_key, token_hash, created_at, expires_at)
+  await tx.run(sql`insert into password_resets (id, email_key, token_hash, created_at, expires_at)
     values (${id}, ${key}, ${hashOf(secrets.resetToken(id))}, ${at}, ${expiresAt})`);
   return expiresAt;
 }

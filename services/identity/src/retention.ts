@@ -1,4 +1,4 @@
-import { dayMs } from "@kontor/platform/retention/retention.ts";
+import { dayMs, hourMs } from "@kontor/platform/retention/retention.ts";
 import type { Retention } from "@kontor/platform/retention/retention.ts";
 
 /** How long a sign-in lasts, from when it began. */
@@ -6,6 +6,33 @@ export const sessionLifeMs = 30 * dayMs;
 
 export const retention: readonly Retention[] = [
   { table: "accounts", rows: "accounts", stays: "growing", why: "one for each customer" },
+  {
+    table: "registrations",
+    rows: "registrations that were not verified",
+    keptMs: 0,
+    after: "it expires, a day after its last mail",
+    by: { column: "expires_at" },
+    index: "registrations_by_expiry",
+    why: "another code may be asked for until then; one that is verified goes at once",
+  },
+  {
+    table: "mailed_addresses",
+    rows: "digests of addresses that got a mail",
+    keptMs: hourMs,
+    after: "the mail was asked for",
+    by: { column: "mailed_at" },
+    index: "mailed_addresses_by_time",
+    why: "an address gets one such mail a minute",
+  },
+  {
+    table: "password_resets",
+    rows: "links to choose another password",
+    keptMs: 0,
+    after: "it expires, an hour after it was mailed",
+    by: { column: "expires_at" },
+    index: "password_resets_by_expiry",
+    why: "one that is used goes at once",
+  },
   {
     table: "verifications",
     rows: "mailed codes",
