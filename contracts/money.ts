@@ -57,8 +57,8 @@ export function moneyFrom(message: Pick<MoneyMessage, "currency" | "amount">, op
     );
   const size = BigInt(whole + fraction.padEnd(decimals, "0"));
   const negative = options?.negative === true;
-  if (size > minorMax) throw new MoneyError("TOO_LARGE", rangeOf(currency, { negative, max: minorMax }));
-  if (sign === "-" && !negative) throw new MoneyError("TOO_SMALL", rangeOf(currency, { negative, max: minorMax }));
+  if (size > minorMax) throw new MoneyError("TOO_LARGE", rangeOf(currency, { negative }));
+  if (sign === "-" && !negative) throw new MoneyError("TOO_SMALL", rangeOf(currency, { negative }));
   return { currency, minor: sign === "-" ? -size : size };
 }
 
@@ -77,8 +77,9 @@ export function wholeMinor({ currency, amount }: Pick<MoneyMessage, "currency" |
   return minor > minorMax ? minorMax : minor < -minorMax ? -minorMax : minor;
 }
 
-/** What an amount must be, for a person: "must be from 0.00 to 92233720368547758.07 EUR". `max` in minor units; with `negative` as far below zero. */
-export function rangeOf(currency: string, { max, negative = false }: MoneyOptions & { readonly max: bigint }): string {
+/** What an amount in a request must be, for a person: "must be from 0.00 to 9999999999999.99 EUR"; with `negative` as far below zero. */
+export function rangeOf(currency: string, { negative = false }: MoneyOptions = {}): string {
+  const max = 10n ** BigInt(requestedDigitsMax) - 1n;
   const least = moneyTo({ currency, minor: negative ? -max : 0n });
   return `must be from ${least.amount} to ${moneyTo({ currency, minor: max }).amount} ${currency}`;
 }

@@ -118,12 +118,17 @@ describe("amounts of before", () => {
         const decimals = before.get(currency)!;
         assert.equal(Number(amount), Number(minor) / 10 ** decimals, `${currency} ${amount}`);
       }
+      // Neither over the row that is there nor as a new one.
+      const scaled = [...before].filter(([currency, decimals]) => decimals !== minorUnits.get(currency)).map(([currency]) => currency);
+      const insertScaled = async () => {
+        for (const currency of scaled)
+          await assert.rejects(database.run(table.insert(currency)), (error) => sqlState(error) === "23514", currency);
+      };
+      await insertScaled();
       await database.run(sql`delete from ${sql.name(name)}`);
-      for (const [currency, decimals] of before) {
-        const inserted = database.run(table.insert(currency));
-        if (decimals === minorUnits.get(currency)) await inserted;
-        else await assert.rejects(inserted, (error) => sqlState(error) === "23514", currency);
-      }
+      await insertScaled();
+      for (const currency of before.keys()) if (!scaled.includes(currency)) await database.run(table.insert(currency));
+      assert.equal(scaled.length, 17);
     });
 
   it("CAT-05: the search index is made again when a price in it was scaled, and only then", async () => {

@@ -50,7 +50,7 @@ function scansIn(node: PlanNode): readonly Scan[] {
   const looked = (node["Actual Rows"] ?? 0) + (node["Rows Removed by Filter"] ?? 0) + (node["Rows Removed by Index Recheck"] ?? 0);
   const table = node["Relation Name"] ?? node["Index Name"];
   const own =
-    table !== undefined && / Scan$/.test(node["Node Type"])
+    table !== undefined && node["Node Type"].endsWith(" Scan")
       ? [{ table, how: node["Node Type"], rows: looked * (node["Actual Loops"] ?? 1) }]
       : [];
   return [...own, ...(node.Plans ?? []).flatMap(scansIn)];

@@ -75,7 +75,7 @@ const moneyKeyword: Keyword<AmountText> = (message) => {
     moneyFrom(message);
     const [whole = ""] = amount.split(".");
     if (whole.length + decimalsOf(currency) <= requestedDigitsMax) return true;
-    throw new MoneyError("TOO_LARGE", rangeOf(currency, { max: 10n ** BigInt(requestedDigitsMax) - 1n }));
+    throw new MoneyError("TOO_LARGE", rangeOf(currency));
   } catch (error) {
     if (!(error instanceof MoneyError)) throw error;
     moneyKeyword.errors = [{ keyword: "money", params: { reason: error.reason, message: error.message } }];

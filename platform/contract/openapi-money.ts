@@ -1,6 +1,8 @@
 import { currencyCodes, minorUnits } from "@kontor/contracts/currencies.ts";
 import { requestedDigitsMax } from "@kontor/contracts/money.ts";
-import type { ApiSchema } from "./openapi-schemas.ts";
+
+/** A JSON Schema (2020-12) of an OpenAPI document. */
+export type ApiSchema = Readonly<Record<string, unknown>>;
 
 /** The component of money in requests. */
 export const requestedMoneyName = "RequestedMoney";

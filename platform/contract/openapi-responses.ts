@@ -1,6 +1,7 @@
 import type { DescMessage } from "@bufbuild/protobuf";
 import type { HttpBinding, MethodContract } from "./contract.ts";
-import type { ApiSchema, ApiSchemas } from "./openapi-schemas.ts";
+import type { ApiSchema } from "./openapi-money.ts";
+import type { ApiSchemas } from "./openapi-schemas.ts";
 
 /** The messages of a method's successful responses. */
 export function responseMessagesOf({ method, rest }: MethodContract): readonly DescMessage[] {

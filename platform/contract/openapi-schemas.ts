@@ -7,12 +7,10 @@ import type { Element } from "./element.ts";
 import { cleanPattern, formats } from "./formats.ts";
 import { itemsMaxDefault } from "./json-decode.ts";
 import { aboveZeroName, moneyComponents, requestedMoneyName } from "./openapi-money.ts";
+import type { ApiSchema } from "./openapi-money.ts";
 import { isUnspecified } from "./read-scalar.ts";
 import { fieldKeywords, isRequired, itemKeywords, refusesEmpty } from "./rule-schema.ts";
 import type { RuleKeywords } from "./rule-schema.ts";
-
-/** A JSON Schema (2020-12) of an OpenAPI document. */
-export type ApiSchema = Readonly<Record<string, unknown>>;
 
 export interface SchemaSources {
   /** The messages in responses, at any depth. */

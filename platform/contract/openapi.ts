@@ -7,7 +7,8 @@ import { alternativesOf, isOutputOnly, isUpdateMask, rulesOf } from "./element.t
 import { textReadersOf } from "./json-decode.ts";
 import { messagesWithin } from "./message-schema.ts";
 import { apiSchemas } from "./openapi-schemas.ts";
-import type { ApiSchema, ApiSchemas } from "./openapi-schemas.ts";
+import type { ApiSchema } from "./openapi-money.ts";
+import type { ApiSchemas } from "./openapi-schemas.ts";
 import { responseMessagesOf, responsesOf } from "./openapi-responses.ts";
 import { problemSchema } from "./problem-schema.ts";
 import { isRequired } from "./rule-schema.ts";

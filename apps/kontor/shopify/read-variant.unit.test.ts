@@ -31,7 +31,7 @@ describe("variants of Shopify's product files", () => {
       [
         'must be decimal text such as 19.99, not "x"',
         'must have at most 2 decimals in EUR, not "9.999"',
-        'must not be below zero, not "-1"',
+        'must be from 0.00 to 9999999999999.99 EUR, not "-1"',
         "is missing",
         'must be decimal text such as 19.99, not "free"',
       ],

@@ -104,7 +104,7 @@ function walkSql(filter: Filter, part: PagePart, only: readonly Sql[]): Sql {
 /** The next products of all, as an index has them in the order of the list: no condition is here that it has not. */
 function walkedSql(filter: Filter, part: PagePart): Sql {
   const keys = keysOf(filter, part);
-  const columns = [...keys.map(({ at }, nth) => sql`${at} as ${sql.name(`k${nth}`)}`)];
+  const columns = keys.map(({ at }, nth) => sql`${at} as ${sql.name(`k${nth}`)}`);
   const { currency, price, status, vendor, createdAfter, order } = filter;
   if (part.priced) {
     const conditions = [sql`c.currency = ${currency}`, sql`c.cheapest`, ...pastOf(keys, part, sql`c.product`)];

@@ -104,6 +104,7 @@ async function renew(needs: Needs, token: string, call: Call): Promise<IssuedTok
       return session;
     }
     await tx.run(
+      // Processes of the version before compare rotated_at.
       sql`update sessions set generation = ${newest + 1}, rotated_at = clock_timestamp(), last_used_at = ${at} where id = ${id}`,
     );
     return { claims, generation: newest + 1, at };

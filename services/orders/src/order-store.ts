@@ -108,7 +108,7 @@ export function readOrders(queries: Queries, request: PageRequest, filter: Order
 /** A condition for each part of a list that an index has in its order: the orders of a customer, or of each status. */
 function listedBy({ customer, status }: OrderFilter): readonly Sql[] {
   const all = status === OrderStatus.ORDER_STATUS_UNSPECIFIED;
-  const statuses = all ? listed : [OrderStatus[status]!];
+  const statuses = all ? listed : [OrderStatus[status]];
   if (customer !== undefined) return [sql`customer = ${customer} and status = any(${statuses}::text[])`];
   return statuses.map((one) => sql`status = ${one}`);
 }

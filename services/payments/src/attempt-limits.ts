@@ -1,6 +1,5 @@
 import type { Cache } from "@kontor/platform/cache/cache.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
-import type { PaymentRecord } from "./payment.ts";
 
 /** Attempts of one payment, whatever became of them. */
 export const attemptsMax = 20;
@@ -19,13 +18,18 @@ const ofAccount: Pausing = { free: 5, firstMs: 30_000, maxMs: 3_600_000 };
 const ofAddress: Pausing = { free: 100, firstMs: 5_000, maxMs: 3_600_000 };
 const windowMs = 3_600_000;
 
+/** A payment, as far as its limits need it. */
+export interface Attempted {
+  readonly attempts: readonly { readonly status: string; readonly updatedAt: Date }[];
+}
+
 /** In milliseconds. */
 export function pauseAfter(declines: number, { free, firstMs, maxMs }: Pausing): number {
   return declines <= free ? 0 : Math.min(maxMs, firstMs * 2 ** (declines - free - 1));
 }
 
 /** Refuses another attempt at a payment with TOO_MANY_ATTEMPTS: for good after 20, for a while after the third decline and each after it. */
-export function expectAttempt({ attempts }: Pick<PaymentRecord, "attempts">, at: Date): void {
+export function expectAttempt({ attempts }: Attempted, at: Date): void {
   if (attempts.length >= attemptsMax) throw tooManyAttempts("payment");
   const declined = attempts.filter(({ status }) => status === "DECLINED");
   const lastMs = Math.max(...declined.map(({ updatedAt }) => updatedAt.getTime()));
