@@ -132,6 +132,8 @@ export declare type ListCategoriesRequest = Message<"kontor.catalog.v1.ListCateg
   limit: number;
 
   /**
+   * The nextCursor of the page before, unchanged.
+   *
    * @generated from field: string cursor = 2;
    */
   cursor: string;
@@ -527,6 +529,8 @@ export declare type ListProductsRequest = Message<"kontor.catalog.v1.ListProduct
   limit: number;
 
   /**
+   * The nextCursor of the page before, unchanged.
+   *
    * @generated from field: string cursor = 2;
    */
   cursor: string;

@@ -134,6 +134,8 @@ export declare type ListStockRequest = Message<"kontor.inventory.v1.ListStockReq
   limit: number;
 
   /**
+   * The nextCursor of the page before, unchanged.
+   *
    * @generated from field: string cursor = 2;
    */
   cursor: string;
@@ -223,6 +225,8 @@ export declare type ListMovementsRequest = Message<"kontor.inventory.v1.ListMove
   limit: number;
 
   /**
+   * The nextCursor of the page before, unchanged.
+   *
    * @generated from field: string cursor = 3;
    */
   cursor: string;

@@ -75,6 +75,8 @@ export declare type ListNotificationsRequest = Message<"kontor.notifications.v1.
   limit: number;
 
   /**
+   * The nextCursor of the page before, unchanged.
+   *
    * @generated from field: string cursor = 2;
    */
   cursor: string;

@@ -246,6 +246,8 @@ export declare type ListOrdersRequest = Message<"kontor.orders.v1.ListOrdersRequ
   limit: number;
 
   /**
+   * The nextCursor of the page before, unchanged.
+   *
    * @generated from field: string cursor = 2;
    */
   cursor: string;
