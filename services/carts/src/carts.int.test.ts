@@ -203,7 +203,7 @@ describe("carts", () => {
       ])
         await assert.rejects(attempt, refused("NOT_FOUND"));
     await assert.rejects(client.getCartForCheckout({ cart: own.id }, user("usr_b")), refused("NOT_FOUND"));
-    await assert.rejects(client.mergeCart({ cart: other.id, from: own.id }, user("usr_b")), refused("NOT_FOUND"));
+    await assert.rejects(client.mergeCart({ cart: other.id, from: own.id }, user("usr_b")), refused("INVALID_REQUEST", "from"));
     await assert.rejects(client.mergeCart({ cart: own.id, from: other.id }, user("usr_b")), refused("NOT_FOUND"));
     assert.deepEqual(await client.getCart({ cart: own.id }, user("usr_a")), own);
 

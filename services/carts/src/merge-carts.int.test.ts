@@ -77,7 +77,8 @@ describe("merging carts", () => {
       merge().then(() => shop.client.mergeCart({ cart: into, from }, guest())),
       refused("UNAUTHENTICATED"),
     );
-    await assert.rejects(shop.client.mergeCart({ cart: into, from: "crt_none" }, user("usr_a")), refused("NOT_FOUND"));
+    await assert.rejects(shop.client.mergeCart({ cart: into, from: "crt_none" }, user("usr_a")), refused("INVALID_REQUEST"));
+    await assert.rejects(shop.client.mergeCart({ cart: "crt_none", from: into }, user("usr_a")), refused("NOT_FOUND"));
   });
 
   it("a cart merged into a guest's makes that the account's; one merged into itself is only taken", async () => {
