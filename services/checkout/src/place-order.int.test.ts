@@ -150,6 +150,7 @@ describe("checkout: placing an order", () => {
     app.prices.set("DEAR", "999999999999.99");
     await assert.rejects(app.checkout.placeOrder({ lines: [{ sku: "DEAR", quantity: 10_000 }], currency: "EUR" }, shopper()), {
       reason: "TOTAL_TOO_LARGE",
+      message: "The total must be at most 1000000000000.00 EUR",
     });
   });
 

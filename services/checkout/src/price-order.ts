@@ -58,7 +58,11 @@ export const priceContent =
       return { sku, product, title, quantity, unitPrice: { currency, amount: price!.amount }, total: moneyTo(total) };
     });
     if (sum.minor > totalMinorMax)
-      throw refuse({ reason: "TOTAL_TOO_LARGE", code: "failed_precondition", message: "The total is too large" });
+      throw refuse({
+        reason: "TOTAL_TOO_LARGE",
+        code: "failed_precondition",
+        message: `The total must be at most ${moneyTo({ currency, minor: totalMinorMax }).amount} ${currency}`,
+      });
     return priced;
   };
 
