@@ -26,7 +26,7 @@ export declare type Money = Message<"kontor.api.v1.Money"> & {
   currency: string;
 
   /**
-   * Decimal text with at most the currency's own number of decimals: "19.99".
+   * Decimal text with at most the currency's own number of decimals: "19.99". In a request at most 15 digits; a sum in a response may have more.
    *
    * @generated from field: string amount = 2;
    */
