@@ -34,8 +34,8 @@ export class Waker {
     return this.#closed;
   }
 
-  /** Resolves at a signal (which is cleared), after `ms`, or when the waker is closed. */
-  async wait(ms: number): Promise<void> {
+  /** Resolves at a signal (which is cleared), when the waker is closed, or after `ms`: without them it waits for as long as that takes. */
+  async wait(ms?: number): Promise<void> {
     if (!this.#raised) await this.#sleep(ms, true);
     this.#raised = false;
   }
@@ -46,7 +46,7 @@ export class Waker {
     this.#hurried = false;
   }
 
-  #sleep(ms: number, endedBySignal: boolean): Promise<void> {
+  #sleep(ms: number | undefined, endedBySignal: boolean): Promise<void> {
     if (this.#closed) return Promise.resolve();
     return new Promise((resolve) => {
       const wake = (signal: boolean) => {
@@ -55,7 +55,7 @@ export class Waker {
         this.#wake = this.#endPause = undefined;
         resolve();
       };
-      const timer = setTimeout(wake, ms, false);
+      const timer = ms === undefined ? undefined : setTimeout(wake, ms, false);
       this.#wake = wake;
       this.#endPause = () => wake(false);
     });

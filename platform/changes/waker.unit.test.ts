@@ -16,6 +16,9 @@ describe("waker", () => {
     waker.raise();
     waker.lower();
     await waker.wait(1);
+    const unlimited = waker.wait();
+    waker.raise();
+    await unlimited;
   });
 
   it("a signal during a pause stays for the next wait, and closing ends every wait and pause", async () => {

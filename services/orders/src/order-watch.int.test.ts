@@ -2,10 +2,15 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { OrderStatus } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
 import type { OrderChange } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
+import { createMemoryCache } from "@kontor/platform/cache/memory.ts";
+import type { Cache } from "@kontor/platform/cache/cache.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
+import type { EventLog } from "@kontor/platform/events/events.ts";
 import { refusalIn } from "@kontor/platform/errors/refusal.ts";
+import type { Logger } from "@kontor/platform/telemetry/logger.ts";
 import { testCall } from "@kontor/platform/testing/test-services.ts";
 import { openTestOrders } from "./open-test-orders.ts";
+import { createOrderWatch } from "./order-watch.ts";
 
 describe("watching an order", () => {
   it("API-04 ORD-06: delivers what was and then each change, and ends with the order", async () => {
@@ -41,6 +46,23 @@ describe("watching an order", () => {
     const short = call.with({ deadlineMs: performance.now() + 50 });
     const reading = Array.fromAsync(app.orders.watchOrder({ order: order.id, afterVersion: 1 }, short));
     await assert.rejects(reading, (error) => refusalIn(error)?.reason === "DEADLINE_EXCEEDED");
+  });
+
+  it("API-04: a change of which no message came is found by polling, which reads the versions alone", async () => {
+    const app = await openTestOrders();
+    const order = await app.place();
+    const { database, log: events } = app.services.get("orders")!;
+    let reads = 0;
+    const counted: EventLog = { ...events, history: (...of) => (reads++, events.history(...of)) };
+    const lossy: Cache = { ...createMemoryCache({ maxEntries: 1 }), publish: async () => undefined };
+    const { follow } = createOrderWatch({ database, cache: lossy, events: counted, log });
+    const seen: number[] = [];
+    for await (const { version } of follow(order.id, 0, new AbortController().signal)) {
+      seen.push(version);
+      if (version > 1) break;
+      await app.orders.cancelOrder({ order: order.id }, asCustomer(order.customer));
+    }
+    assert.deepEqual([seen, reads], [[1, 2], 2]);
   });
 
   it("shows an order to nobody else", async () => {
@@ -98,4 +120,5 @@ describe("waiting for an order", () => {
   });
 });
 
+const log: Logger = { debug: () => undefined, info: () => undefined, warn: console.warn, error: console.error, child: () => log };
 const asCustomer = (id: string) => testCall({ caller: "gateway", user: { id } });

@@ -4,8 +4,6 @@ import type { EventLog, NewEvents, RecordedEvent } from "@kontor/platform/events
 import type { ServiceContext } from "@kontor/platform/service/service.ts";
 import { orderVersions } from "./order-store.ts";
 
-const looksMsMax = 30_000;
-
 type Needs = Pick<ServiceContext, "database" | "cache" | "events" | "log">;
 
 /** Passes the changes of an order to its watchers, wherever they are made: by messages through the cache, and by polling in case one was lost. */
@@ -61,7 +59,8 @@ export function createOrderWatch({ database, cache, events, log }: Needs): Order
             yield event;
           }
           watched.version = version;
-          await waker.wait(looksMsMax);
+          // Polling raises it too, for a version behind the one that was read.
+          await waker.wait();
         }
       } finally {
         signal.removeEventListener("abort", close);
