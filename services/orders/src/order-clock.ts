@@ -4,7 +4,7 @@ import { OrderStatus } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js
 import { PaymentStatus } from "@kontor/contracts/gen/kontor/payments/v1/payments_pb.js";
 import type { Call } from "@kontor/platform/call/call.ts";
 import type { TaskResult } from "@kontor/platform/tasks/tasks.ts";
-import { cancel, complete, isExpired, nextTick, pay, remind, reminderHours } from "./order.ts";
+import { cancel, complete, completionDue, isExpired, nextTick, pay, remind, reminderHours, then } from "./order.ts";
 import { changeOrderIn } from "./cancel-order.ts";
 import type { CancelNeeds } from "./cancel-order.ts";
 import { readOrder } from "./order-store.ts";
@@ -13,7 +13,7 @@ const hourMs = 3_600_000;
 
 /**
  * What an order does when its hours have passed: the one task that moves on from 4 to 12 and 22 hours and to its deadline. After a long pause only the
- * newest reminder is due. At its deadline an unpaid order is cancelled, once its payment is closed; a paid one is completed.
+ * newest reminder is due. At its deadline an unpaid order is cancelled, once its payment is closed. A paid one is completed a day after it was paid.
  */
 export const tickOrder =
   (needs: Pick<CancelNeeds, "database" | "events" | "clock" | "payments">) =>
@@ -21,10 +21,14 @@ export const tickOrder =
     const { state } = await readOrder(needs.database, work.order);
     if (state.status === OrderStatus.CANCELLED || state.status === OrderStatus.COMPLETED) return {};
     const now = needs.clock.now();
+    if (state.status === OrderStatus.PAID) {
+      const dueAt = completionDue(state);
+      if (now < dueAt) return { again: dueAt };
+      return { effect: async (tx) => void (await changeOrderIn(tx, needs, work.order, call, (order, by) => complete(order.state, by))) };
+    }
     if (!isExpired(state, now)) {
       const passedHours = (now.getTime() - timestampDate(state.createdAt!).getTime()) / hourMs;
       const reminder = reminderHours.findLast((hours) => hours <= passedHours);
-      if (state.status !== OrderStatus.PENDING) return { again: timestampDate(state.expiresAt!) };
       if (reminder === undefined) return { again: nextTick(state, now) };
       return {
         again: nextTick(state, now),
@@ -33,16 +37,19 @@ export const tickOrder =
         },
       };
     }
-    const payment = state.status === OrderStatus.PAID ? PaymentStatus.CAPTURED : await closed(needs, state.payment, call);
+    const payment = await closed(needs, state.payment, call);
     return {
+      // One that turned out to be paid is looked at again when its own day is over.
+      ...(payment === PaymentStatus.CAPTURED && { again: now }),
       effect: async (tx) => {
-        // The payment was captured before this hour, and its event has not arrived yet. A write of its own: no order goes from PENDING to COMPLETED.
-        if (state.status === OrderStatus.PENDING && payment !== PaymentStatus.CLOSED)
-          await changeOrderIn(tx, needs, work.order, call, ({ state: order }, by) => pay(order, { ...by, actor: "payments" }));
         await changeOrderIn(tx, needs, work.order, call, ({ state: order }, by) => {
-          if (order.status === OrderStatus.CANCELLED || order.status === OrderStatus.COMPLETED) return undefined;
           if (payment === PaymentStatus.CLOSED) return cancel(order, "EXPIRED", by);
-          return payment === PaymentStatus.REFUNDED && !order.cancelling ? cancel(order, "REFUNDED", by) : complete(order, by);
+          // It was captured before this hour, and its event has not arrived yet.
+          const paid = pay(order, { ...by, actor: "payments" });
+          if (payment !== PaymentStatus.REFUNDED) return paid;
+          return then(paid, order, (known) =>
+            known.status === OrderStatus.PAID && !known.cancelling ? cancel(known, "REFUNDED", by) : undefined,
+          );
         });
       },
     };

@@ -20,6 +20,8 @@ import { refuse } from "@kontor/platform/errors/refusal.ts";
 /** Hours after which an unpaid order is reminded of, and the hour at which it is cancelled when it was placed without a deadline. */
 export const reminderHours = [4, 12, 22] as const;
 const expiryHours = 24;
+/** How long after its payment an order completes by itself. */
+const completionMs = 24 * 3_600_000;
 
 /** A decision: the order afterwards, and its events. */
 export interface Decision {
@@ -30,6 +32,12 @@ export interface Decision {
 /** Whether an order's time to be paid is over. */
 export function isExpired(order: OrderState, at: Date): boolean {
   return timestampDate(order.expiresAt!) <= at;
+}
+
+/** When a paid order completes by itself. Throws when it was never paid. */
+export function completionDue(order: OrderState): Date {
+  const paid = order.history.find(({ status }) => status === OrderStatus.PAID);
+  return new Date(timestampDate(paid!.at!).getTime() + completionMs);
 }
 
 /** When an unpaid order is reminded of next, or cancelled, seen from a time before its deadline. */
@@ -131,7 +139,7 @@ export function fulfil(order: OrderState, fulfilment: Fulfilment, by: By): Decis
   return { state, events: [create(OrderFulfilledSchema, { order: fulfilled }), create(OrderCompletedSchema, { order: state })] };
 }
 
-/** Its day has passed and it is paid: COMPLETED. Undefined when it is not paid, being taken back, or completed already. */
+/** A day has passed since it was paid: COMPLETED. Undefined when it is not paid, being taken back, or completed already. */
 export function complete(order: OrderState, by: By): Decision | undefined {
   if (order.status !== OrderStatus.PAID || order.cancelling) return undefined;
   const state = changed(order, OrderStatus.COMPLETED, by);

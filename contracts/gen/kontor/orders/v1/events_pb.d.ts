@@ -232,7 +232,7 @@ export declare type OrderCompleted = Message<"kontor.orders.v1.OrderCompleted"> 
 export declare const OrderCompletedSchema: GenMessage<OrderCompleted>;
 
 /**
- * The payload of the task that is due for an order at 4, 12, 22 and 24 hours.
+ * The payload of the task that is due for an order at 4, 12 and 22 hours, at its deadline, and a day after its payment.
  *
  * @generated from message kontor.orders.v1.OrderClock
  */
