@@ -71,7 +71,7 @@ describe("orders: cancelling an unpaid one", () => {
     const attempt = await app.attempt(order);
     app.provider.hold(attempt);
     const waiting = await app.orders.cancelOrder({ order: order.id }, customer());
-    assert.deepEqual([waiting.status, waiting.cancelling], [OrderStatus.PENDING, true]);
+    assert.deepEqual([waiting.status, waiting.cancelling, waiting.payment?.url], [OrderStatus.PENDING, true, undefined]);
     app.provider.decline(attempt);
     await app.pass(60_000);
     assert.deepEqual(cause(await app.read(order.id)), ["CANCELLED", "CUSTOMER", "usr_test"]);

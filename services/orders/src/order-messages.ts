@@ -15,7 +15,7 @@ export function orderMessage({ id, version, state, paymentSecret, updatedAt }: S
     customer: state.customer,
     lines: state.lines,
     total: state.total!,
-    payment: { id: state.payment, ...(state.status === OrderStatus.PENDING && { url: `${publicUrl}/pay/${paymentSecret}` }) },
+    payment: { id: state.payment, ...(awaitsPayment(state) && { url: `${publicUrl}/pay/${paymentSecret}` }) },
     history: state.history,
     fulfilments: state.fulfilments,
     cancelling: state.cancelling,
@@ -23,6 +23,11 @@ export function orderMessage({ id, version, state, paymentSecret, updatedAt }: S
     expiresAt: state.expiresAt!,
     updatedAt: timestampFromDate(updatedAt),
   });
+}
+
+/** Nobody is to pay what is about to be cancelled; and the reply to a cancellation is stored, in which no secret may be. */
+function awaitsPayment({ status, cancelling }: OrderState): boolean {
+  return status === OrderStatus.PENDING && !cancelling;
 }
 
 /** An order's event as an entry of its history. */

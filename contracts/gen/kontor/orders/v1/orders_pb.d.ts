@@ -69,7 +69,7 @@ export declare type OrderPayment = Message<"kontor.orders.v1.OrderPayment"> & {
   id: string;
 
   /**
-   * Where the shopper pays, while the order is PENDING.
+   * Where the shopper pays, while the order is PENDING and not `cancelling`.
    *
    * @generated from field: optional string url = 2;
    */
