@@ -121,23 +121,6 @@ describe("payments: refunds", () => {
     );
   });
 
-  it("PAY-04: a refund of everything that the provider refuses is a fact: only an admin begins another; a part that was refused before is none", async () => {
-    const payment = await paid(app);
-    app.provider.refusesRefunds = true;
-    await app.client.createRefund({ payment, amount: eur("5.00") }, admin());
-    await app.settle();
-    await assert.rejects(app.client.refundPayment({ payment }, testCall()), { reason: "PROVIDER_REFUSED" });
-    app.provider.refusesRefunds = false;
-    await assert.rejects(app.client.refundPayment({ payment }, testCall()), { reason: "PROVIDER_REFUSED" });
-    await app.client.createRefund({ payment }, admin());
-    assert.equal((await app.client.refundPayment({ payment }, testCall())).status, PaymentStatus.REFUNDED);
-    const { refunds } = await app.read(payment);
-    assert.deepEqual(
-      refunds.map(({ status, amount }) => [RefundStatus[status], amount?.amount]),
-      [["REFUND_FAILED", "5.00"], ["REFUND_FAILED", "19.99"], ["REFUND_DONE", "19.99"]], // prettier-ignore
-    );
-  });
-
   it("a payment of nothing needs no refund", async () => {
     const payment = await paid(app, "0.00");
     app.provider.operations.length = 0;
