@@ -45,11 +45,12 @@ async function useShop(shop: TestShop): Promise<void> {
   await of("carts", CartsService).addLine({ cart: cart.id, sku: "A", quantity: 1 }, testCall({ idempotencyKey: "line" }));
   await of("carts", CartsService).getCart({ cart: cart.id }, testCall());
   await of("checkout", CheckoutService)
-    .placeOrder({ lines: [{ sku: "A", quantity: 1_000 }], currency: "EUR" }, testCall({ user: { id: "usr_test" }, idempotencyKey: "much" }))
+    .placeOrder({ lines: [{ sku: "B", quantity: 2 }], currency: "EUR" }, testCall({ user: { id: "usr_test" }, idempotencyKey: "much" }))
     .catch(() => undefined);
   const gateway = testCall({ caller: "gateway" });
   await of("identity", IdentityService).register({ email: "bob@shop.test", password: "correct horse", name: "Bob" }, gateway);
-  await of("identity", IdentityService).login({ email: "bob@shop.test", password: "correct horse" }, gateway);
+  await of("identity", IdentityService).createAccount({ email: "carol@shop.test", password: "correct horse", name: "Carol" }, testCall());
+  await of("identity", IdentityService).login({ email: "carol@shop.test", password: "correct horse" }, gateway);
   await of("identity", IdentityService).listSessions({}, customer);
   await of("notifications", NotificationsService).listNotifications({}, customer);
   await of("inventory", InventoryService).listStock({}, admin());
@@ -106,7 +107,7 @@ describe("the statements that a shop sends", () => {
   before(async () => {
     let recording = true;
     shop = await openTestShop(
-      { A: 100 },
+      { A: 100, B: 1 },
       {
         around: (service, database) => {
           const statements: Sql[] = [];

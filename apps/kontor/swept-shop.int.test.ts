@@ -31,14 +31,15 @@ async function busyDay(shop: TestShop): Promise<void> {
   await of("carts", CartsService).createCart({ currency: "EUR" }, testCall({ idempotencyKey: `cart-${shop.app.clock.now().getTime()}` }));
   const email = `bob.${shop.app.clock.now().getTime()}@shop.test`;
   await of("identity", IdentityService).register({ email, password: "correct horse", name: "Bob" }, testCall({ caller: "gateway" }));
-  await of("identity", IdentityService).login({ email, password: "correct horse" }, testCall({ caller: "gateway" }));
+  await of("identity", IdentityService).createAccount({ email: `the.${email}`, password: "correct horse", name: "Bob" }, testCall());
+  await of("identity", IdentityService).login({ email: `the.${email}`, password: "correct horse" }, testCall({ caller: "gateway" }));
   const paid = await shop.place([{ sku: "A", quantity: 1 }]);
   await shop.pay(paid);
   const cancelled = await shop.place([{ sku: "A", quantity: 1 }]);
   await shop.cancel(cancelled);
   await shop.place([{ sku: "A", quantity: 1 }]);
   const { outcome } = await of("checkout", CheckoutService)
-    .placeOrder({ lines: [{ sku: "A", quantity: 1_000 }], currency: "EUR" }, testCall({ user: { id: "usr_test" }, idempotencyKey: email }))
+    .placeOrder({ lines: [{ sku: "B", quantity: 2 }], currency: "EUR" }, testCall({ user: { id: "usr_test" }, idempotencyKey: email }))
     .catch((error: unknown) => {
       assert.equal(refusalIn(error)?.reason, "OUT_OF_STOCK");
       return { outcome: undefined };
@@ -48,7 +49,7 @@ async function busyDay(shop: TestShop): Promise<void> {
 }
 
 it("DAT-16: what a busy shop leaves behind is gone half a year later, and every invariant still holds", async () => {
-  const shop = await openTestShop({ A: 100 });
+  const shop = await openTestShop({ A: 100, B: 1 });
   await busyDay(shop);
   const carts = async () => (await shop.database("carts").one<{ rows: number }>(sql`select count(*)::int as rows from documents`)).rows;
   const left = await sweptRows(shop);
