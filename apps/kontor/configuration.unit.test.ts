@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { describe, it } from "node:test";
 import { ConfigError } from "@kontor/platform/config/read-config.ts";
 import { createAuthority } from "@kontor/platform/rpc/certificates.ts";
+import { rateLimitDefaults } from "@kontor/gateway/edge/rate-limits.ts";
 import { readConfiguration } from "./configuration.ts";
 
 function problemsOf(env: Readonly<Record<string, string>>): Record<string, string> {
@@ -135,7 +136,7 @@ describe("KONTOR_RATE_LIMITS", () => {
     assert.deepEqual(Object.keys(problems), ["KONTOR_RATE_LIMITS"]);
     assert.match(problems["KONTOR_RATE_LIMITS"]!, /"catalog=3000" is not a limit/);
     const { rates } = readConfiguration({ KONTOR_RATE_LIMITS: "catalog=3000/m,brute-force=off" });
-    assert.deepEqual(rates, { byService: { catalog: { requests: 3_000, windowMs: 60_000 } }, bruteForce: "off" });
+    assert.deepEqual(rates, { ...rateLimitDefaults, byService: { catalog: { requests: 3_000, windowMs: 60_000 } }, bruteForce: "off" });
     assert.equal(readConfiguration({}).rates, undefined);
   });
 });

@@ -11,6 +11,7 @@ import { contracts } from "@kontor/contracts/registry.ts";
 // oxlint-disable no-restricted-imports
 import { carts } from "@kontor/carts/src/service.ts";
 import { inventory } from "@kontor/inventory/src/service.ts";
+import { unlimitedHoldings } from "@kontor/inventory/src/test-settings.ts";
 import { orders } from "@kontor/orders/src/service.ts";
 import { scriptedProvider } from "@kontor/payments/src/scripted-provider.ts";
 import type { ScriptedProvider } from "@kontor/payments/src/scripted-provider.ts";
@@ -80,7 +81,12 @@ export async function openTestCheckout(): Promise<TestCheckout> {
   ]);
   const real = [carts, inventory, orders, paymentsWith(provider)];
   const services = [checkout, ...real.map((service) => disturbed(service, (method) => opened.fault(method)))];
-  const app = await openTestServices({ services, registry: contracts, others: { catalog: [catalogOf(prices)] } });
+  const app = await openTestServices({
+    services,
+    registry: contracts,
+    others: { catalog: [catalogOf(prices)] },
+    settings: { inventory: unlimitedHoldings },
+  });
   const databaseOf = (name: string) => app.services.get(name)!.database;
   const clients = app.clients;
   const cartsClient = clients.of("carts", CartsService);

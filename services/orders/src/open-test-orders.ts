@@ -11,6 +11,7 @@ import { contracts } from "@kontor/contracts/registry.ts";
 // The order's neighbours as they are: what is shown here is what the three do together. Tests only.
 // oxlint-disable no-restricted-imports
 import { inventory } from "@kontor/inventory/src/service.ts";
+import { unlimitedHoldings } from "@kontor/inventory/src/test-settings.ts";
 import { scriptedProvider } from "@kontor/payments/src/scripted-provider.ts";
 import type { ScriptedProvider } from "@kontor/payments/src/scripted-provider.ts";
 import { paymentsWith } from "@kontor/payments/src/open-test-payments.ts";
@@ -101,7 +102,7 @@ export async function openTestOrders(): Promise<TestOrders> {
     },
     child: () => log,
   };
-  const app = await openTestServices({ services, registry: contracts, log });
+  const app = await openTestServices({ services, registry: contracts, log, settings: { inventory: unlimitedHoldings } });
   const client = app.clients.of("orders", OrdersService);
   const payments = app.clients.of("payments", PaymentsService);
   const inventoryClient = app.clients.of("inventory", InventoryService);
