@@ -46,6 +46,14 @@ export interface CommandResult {
   readonly output: string;
 }
 
+/** A few shoppers of a test leave more orders unpaid than those of a shop. */
+const withoutHoldings = {
+  KONTOR_INVENTORY_OPEN_ORDERS_PER_ACCOUNT: "0",
+  KONTOR_INVENTORY_HELD_UNITS_PER_ACCOUNT: "0",
+  KONTOR_INVENTORY_OPEN_ORDERS_PER_ADDRESS: "0",
+  KONTOR_INVENTORY_HELD_UNITS_PER_ADDRESS: "0",
+};
+
 /** Starts a shop, without products by default; it is stopped and its data deleted after the test or suite that started it. */
 export async function startShop(env: Readonly<Record<string, string>> = {}, topology: Topology = oneProcess): Promise<ShopProcess> {
   const folder = await testFolder();
@@ -58,6 +66,7 @@ export async function startShop(env: Readonly<Record<string, string>> = {}, topo
     KONTOR_PROVIDER_PORT: String(provider),
     KONTOR_LOG_FORMAT: "json",
     KONTOR_SEED: "none",
+    ...withoutHoldings,
     ...(await topology.environment()),
     ...env,
   };
