@@ -11,8 +11,11 @@ export interface Answer {
 /** One connection to one server, kept; requests one after the other, as a browser's. Redirects are not followed. */
 export class Connection {
   readonly #client: Client;
+  readonly #headers: Readonly<Record<string, string>>;
 
-  constructor(origin: string) {
+  /** `headers` go with every request. */
+  constructor(origin: string, headers: Readonly<Record<string, string>> = {}) {
+    this.#headers = headers;
     this.#client = new Client(origin, { pipelining: 1, keepAliveTimeout: 60_000 });
   }
 
@@ -28,7 +31,7 @@ export class Connection {
     } = {},
   ): Promise<Answer> {
     const { token, key, prefer, json, form } = options;
-    const headers: Record<string, string> = {};
+    const headers: Record<string, string> = { ...this.#headers };
     if (token !== undefined) headers["authorization"] = `Bearer ${token}`;
     if (key !== undefined) headers["idempotency-key"] = key;
     if (prefer !== undefined) headers["prefer"] = prefer;
@@ -46,6 +49,14 @@ export class Connection {
       applied: headerOf("preference-applied"),
       text: await answer.body.text(),
     };
+  }
+
+  /** Opens a stream and gives it up after its first bytes. */
+  async open(path: string, token: string): Promise<{ readonly status: number }> {
+    const headers = { ...this.#headers, authorization: `Bearer ${token}` };
+    const answer = await this.#client.request({ method: "GET", path, headers, reset: true });
+    for await (const _ of answer.body) break;
+    return { status: answer.statusCode };
   }
 
   close(): Promise<void> {

@@ -9,6 +9,7 @@ import { interruptChildren } from "./child.ts";
 import { environment, newFolder, postmasterOf } from "./environment.ts";
 import { Figures } from "./figures.ts";
 import type { GetsDone } from "./load.ts";
+import { measureHostile } from "./measure-hostile.ts";
 import { bareHttp, measureOrders, printMissingFigures } from "./measure-orders.ts";
 import { openMeasuredShop } from "./open-measured-shop.ts";
 import { memoryMb } from "./processes.ts";
@@ -20,7 +21,7 @@ import { printStatements } from "./statements.ts";
 import { measureTopology, topologies } from "./topologies.ts";
 
 const usage = `npm run bench [-- --json FILE] [--seconds 5] [--reference-seconds 2] [--shoppers 1,16,64,256] [--statements]
-              [--only orders,reads,searches,reservations,start,rpc]
+              [--only orders,reads,searches,reservations,start,hostile,rpc]
 npm run bench -- --against DIR [--turns 3] [--shoppers 16]   this checkout and another one, turn by turn
 npm run bench -- --topology one,cluster   the same orders in shops put together differently: one, wire, cluster, servers, cluster-servers`;
 
@@ -31,7 +32,7 @@ const { values, seconds, referenceSeconds, shoppers } = readOptions(
     seconds: { type: "string" },
     "reference-seconds": { type: "string", default: "2" },
     shoppers: { type: "string" },
-    only: { type: "string", default: "start,orders,reads,searches,reservations" },
+    only: { type: "string", default: "start,orders,reads,searches,reservations,hostile" },
     topology: { type: "string" },
     against: { type: "string" },
     turns: { type: "string", default: "3" },
@@ -181,6 +182,16 @@ if (parts.has("start")) {
 interrupted.signal.throwIfAborted();
 if (["orders", "reads", "searches"].some((part) => parts.has(part))) await measureShop();
 if (parts.has("reservations")) figures.add("reservations_per_s", (await measureReservations({})).reservationsPerSecond, "reservations/s");
+if (parts.has("hostile")) {
+  // The callers are told apart by their addresses, as behind a proxy.
+  const measured = await openMeasuredShop({ products: 1_000, variables: { KONTOR_PROXIES: "1" } });
+  try {
+    await measureHostile(measured, { seconds, figures });
+    await measured.verify();
+  } finally {
+    await measured.stop();
+  }
+}
 if (parts.has("rpc")) await import("./rpc.ts");
 if (values.against !== undefined) {
   const turns = Math.max(3, wholeNumbers(values.turns, "--turns")[0]!);

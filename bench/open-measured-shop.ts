@@ -30,7 +30,13 @@ export interface MeasuredShop {
   stop(): Promise<void>;
 }
 
-export async function openMeasuredShop({ products }: { readonly products: number }): Promise<MeasuredShop> {
+export interface MeasuredShopOptions {
+  readonly products: number;
+  /** More of the shop's variables. */
+  readonly variables?: Readonly<Record<string, string>>;
+}
+
+export async function openMeasuredShop({ products, variables: more = {} }: MeasuredShopOptions): Promise<MeasuredShop> {
   await using opened = new AsyncDisposableStack();
   const folder = newFolder();
   opened.defer(async () => {
@@ -39,7 +45,7 @@ export async function openMeasuredShop({ products }: { readonly products: number
   });
   const ports = await developmentServerPorts();
   const { rpcPort: _, opsPort: __, ...variables } = await environment(folder);
-  const env = { ...variables, ...variablesForShop(ports), KONTOR_MASTER_KEY: randomBytes(32).toString("hex") };
+  const env = { ...variables, ...more, ...variablesForShop(ports), KONTOR_MASTER_KEY: randomBytes(32).toString("hex") };
   const shop = await startChild<Order>("./shop.ts", env);
   opened.defer(() => ended(shop));
   const load = await startChild<Load>("./load.ts");
