@@ -8,12 +8,13 @@ import { run } from "./main.ts";
 
 const names = ["start", "walk", "doctor", "import", "seed", "user", "parked", "tasks", "verify", "rebuild", "certs", "reset"];
 
-async function kontor(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
+/** With `typed` on a terminal, where somebody types that. */
+async function kontor(args: readonly string[], env: Readonly<Record<string, string>> = {}, typed?: string) {
   let out = "";
   let err = "";
   const code = await run(args, {
     env,
-    stdin: Readable.from([]),
+    stdin: typed === undefined ? Readable.from([]) : Object.assign(Readable.from([typed]), { isTTY: true }),
     stdout: { write: (text: string) => (out += text) },
     stderr: { write: (text: string) => (err += text) },
   });
@@ -124,6 +125,9 @@ describe("kontor", () => {
     assert.equal((await kontor(["import", "shopify", file, "--dry-run"], { KONTOR_CURRENCY: "USD" })).code, 0);
     const yen = await kontor(["import", "shopify", own, "--dry-run"], { KONTOR_CURRENCY: "USD" });
     assert.match(yen.out, /line 3 {2}b {2}Variant Price: must have no decimals in JPY/);
+    const asked = await kontor(["import", "shopify", file, "--dry-run"], {}, "jpy\n");
+    assert.match(asked.out, /Which currency are the prices in\?/);
+    assert.match(asked.out, /^Products {2}1 could be imported, 0 rejected$/m);
     const other = await kontor(["import", "shopify", own, "--dry-run", "--currency", "USD"]);
     assert.deepEqual([other.code, /is JPY, and the import is in USD/.test(other.out)], [1, true]);
   });
