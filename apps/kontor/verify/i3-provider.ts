@@ -32,7 +32,8 @@ async function* oursAtTheProvider(look: Look): AsyncGenerator<Breach> {
     const suspects: Suspect[] = [];
     for (const payment of page) {
       const succeeded = payment.attempts.filter(({ status }) => status === "SUCCEEDED").length;
-      const due = payment.status === "CAPTURED" || payment.status === "REFUNDED" ? 1 : 0;
+      // Where there was nothing to pay, nobody has tried.
+      const due = payment.amountMinor > 0n && (payment.status === "CAPTURED" || payment.status === "REFUNDED") ? 1 : 0;
       if (succeeded !== due)
         suspects.push({
           about: payment.id,
