@@ -33,7 +33,7 @@ export interface DocumentWords {
 export function documentWords({ text }: SearchDocument): DocumentWords {
   const [b, c] = [text.b, text.c].map((part) => [...new Set(wordsOf(part))].slice(0, textWordsMax)) as [string[], string[]];
   const a = wordsOf(text.a);
-  return { a, b, c, ends: [...new Set([...a, ...b].filter(mayEndWords))].map(reversed) };
+  return { a, b, c, ends: [...new Set([...a, ...b])].filter(mayEndWords).map(reversed) };
 }
 
 /** A document's terms, as PostgreSQL reads a tsvector. */
