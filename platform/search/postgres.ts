@@ -70,18 +70,7 @@ function createIndex(database: Database, stems: Stems, index: string, { copy, lo
     analyzeAfter = written * 2;
     await database.run(sql`analyze search_documents, search_words`);
   };
-  let checked: Promise<void> | undefined;
-  /** Once a process, by an index of just those: documents that an older version has written lack words that queries look for now. */
-  const checkFormat = (): Promise<void> =>
-    (checked ??= (async () => {
-      if (lost === undefined) return;
-      const found = await database.maybe<{ written: bigint }>(sql`select written from search_documents
-        where index_name = ${index} and format < 2 order by written desc limit 1`);
-      if (found !== undefined) lost(`format-${wordsFormat}/${found.written}`);
-    })().catch((error: unknown) => {
-      checked = undefined;
-      throw error;
-    }));
+  const checkFormat = formatCheck(database, index, lost);
   const remove = async (ids: readonly string[]): Promise<void> => {
     if (ids.length > 0) await database.run(deleteSql(index, sql`id = any(${ids}::text[])`));
   };
@@ -136,6 +125,26 @@ function createIndex(database: Database, stems: Stems, index: string, { copy, lo
       // The words stay: without documents they correct nothing, and a concurrent put relies on them.
       await database.run(deleteSql(index, sql`written < ${began}`));
     },
+  };
+}
+
+/**
+ * Once a process, by an index of just those: documents that an older version has written lack words that queries look for now. The number in the
+ * statement is `wordsFormat`; the index is of the same.
+ */
+function formatCheck(database: Database, index: string, lost: IndexLost | undefined): () => Promise<void> {
+  let checked: Promise<void> | undefined;
+  const check = async (): Promise<void> => {
+    const found = await database.maybe<{ written: bigint }>(sql`select written from search_documents
+      where index_name = ${index} and format < 2 order by written desc limit 1`);
+    if (found !== undefined) lost?.(`format-${wordsFormat}/${found.written}`);
+  };
+  return () => {
+    if (lost === undefined) return Promise.resolve();
+    return (checked ??= check().catch((error: unknown) => {
+      checked = undefined;
+      throw error;
+    }));
   };
 }
 
