@@ -59,7 +59,6 @@ export function methodsOf(service: DescService): readonly MethodContract[] {
 }
 
 const contracts = new WeakMap<DescMethod, MethodContract>();
-const nobody = { allow: [], callers: [], byCaller: false };
 
 export function contractOf(method: DescMethod): MethodContract {
   const known = contracts.get(method);

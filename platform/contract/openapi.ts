@@ -1,5 +1,5 @@
 import type { DescMessage, DescService } from "@bufbuild/protobuf";
-import { Allow, Idempotency } from "@kontor/contracts/gen/kontor/api/v1/options_pb.js";
+import { Allow } from "@kontor/contracts/gen/kontor/api/v1/options_pb.js";
 import { keyPattern } from "../call/idempotency-key.ts";
 import { methodsOf } from "./contract.ts";
 import type { HttpBinding, KeyUse, MethodContract } from "./contract.ts";
