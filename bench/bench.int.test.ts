@@ -5,6 +5,8 @@ import { join } from "node:path";
 import { describe, it } from "node:test";
 import { measureAgainst } from "./against.ts";
 import { Figures } from "./figures.ts";
+import { hostileKinds } from "./hostile-kinds.ts";
+import { measureHostile } from "./measure-hostile.ts";
 import { measureOrders } from "./measure-orders.ts";
 import { openMeasuredShop } from "./open-measured-shop.ts";
 
@@ -50,6 +52,23 @@ describe("the benchmark", () => {
       assert.ok(spread !== undefined && spread.min > 0 && spread.min === spread.max, name);
     }
     assert.equal(ratios.has("order_cpu_ms"), process.platform === "linux");
+  });
+
+  it("TST-10 S16: measures the orders of others beside a hostile caller of each kind, and all of them succeed", { timeout }, async () => {
+    const figures = new Figures(undefined);
+    const measured = await openMeasuredShop({ products: 50, variables: { KONTOR_PROXIES: "1" } });
+    try {
+      await measureHostile(measured, { seconds: 1, figures });
+      await measured.verify();
+    } finally {
+      await measured.stop();
+    }
+    const values = new Map(figures.all.map(({ name, value }) => [name, value]));
+    for (const kind of hostileKinds) {
+      const name = `hostile_${kind.replaceAll(/[ -]/g, "_")}`;
+      for (const figure of ["requests", "order_p99_ms", "order_p99_to_alone"])
+        assert.ok((values.get(`${name}_${figure}`) ?? 0) > 0, figure);
+    }
   });
 
   it("refuses a folder that is not a checkout, in a sentence with its name", async () => {

@@ -11,6 +11,7 @@ import { ratio } from "./ratios.ts";
 /** How many connections the hostile caller keeps busy. */
 const connections = 32;
 const warmSeconds = 2;
+const shoppersCount = 4;
 
 /**
  * How long the orders of a few shoppers take while one caller does the same thing as fast as he can, from another address, compared with their orders
@@ -20,15 +21,16 @@ export async function measureHostile(
   { shop, load, api, products }: MeasuredShop,
   { seconds, figures }: { readonly seconds: number; readonly figures: Figures },
 ): Promise<void> {
-  const accounts = await shop.tell<Account[]>({ do: "shoppers", count: 5 });
-  const [account, ...shoppers] = accounts as [Account, ...Account[]];
+  const accounts = await shop.tell<Account[]>({ do: "shoppers", count: shoppersCount + hostileKinds.length });
+  const shoppers = accounts.slice(0, shoppersCount);
   const hostile = await startChild<Hostile>("./hostile.ts");
   const orders = async (length: number) => {
     const { latenciesMs } = await load.tell<OrdersDone>({ run: "orders", api, accounts: shoppers, seconds: length, products });
     return percentile(latenciesMs, 0.99);
   };
   try {
-    for (const kind of hostileKinds) {
+    for (const [nth, kind] of hostileKinds.entries()) {
+      const account = accounts[shoppersCount + nth]!;
       const name = `hostile_${kind.replaceAll(/[ -]/g, "_")}`;
       await orders(warmSeconds);
       const alone = await orders(seconds);

@@ -53,23 +53,20 @@ export function responsesOf({ method, rest, streams, wait }: MethodContract, bin
   };
 }
 
-/**
- * Server-sent events. The body is text; what its events are is said as OpenAPI 3.2 does in `itemSchema`, which 3.1 does not have.
- */
+/** Server-sent events: the schema is that of each event as a client receives it, whose name is "message" when it was sent without one. */
 function eventStream(message: ApiSchema): unknown {
-  const event = (name: string | undefined, data: ApiSchema) => ({
+  const event = (name: string, data: ApiSchema) => ({
     type: "object",
     properties: {
-      ...(name !== undefined && { event: { const: name } }),
-      ...(name === undefined && { id: { type: "string" } }),
+      event: { const: name },
+      id: { type: "string" },
       data: { type: "string", contentMediaType: "application/json", contentSchema: data },
     },
-    required: name === undefined ? ["data"] : ["event", "data"],
-    additionalProperties: false,
+    required: name === "message" ? ["data"] : ["event", "data"],
   });
-  const items = {
+  const schema = {
     oneOf: [
-      event(undefined, message),
+      event("message", message),
       event("end", { type: "object", maxProperties: 0 }),
       event("problem", { $ref: "#/components/schemas/Problem" }),
     ],
@@ -77,7 +74,7 @@ function eventStream(message: ApiSchema): unknown {
   const description =
     "Server-sent events. One without a name has the JSON of a change as its data. `end` is the last: nothing can follow, and the client closes. " +
     "`problem` says why the stream ends early. Connecting again with Last-Event-ID goes on after that event.";
-  return { description, content: { "text/event-stream": { schema: { type: "string" }, "x-itemSchema": items } } };
+  return { description, content: { "text/event-stream": { schema } } };
 }
 
 /** Which headers a response has. */

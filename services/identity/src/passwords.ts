@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { hash, verify } from "@node-rs/argon2";
 import type { Call } from "@kontor/platform/call/call.ts";
 import { ConcurrencyLimiter } from "@kontor/platform/rpc/concurrency-limiter.ts";
@@ -6,8 +7,8 @@ import { ConcurrencyLimiter } from "@kontor/platform/rpc/concurrency-limiter.ts"
 const options = { memoryCost: 19_456, timeCost: 2, parallelism: 1 } as const;
 /** A hash of random bytes that nobody has, made with these options: checking against it takes as long as against a real one. */
 export const nobodys = "$argon2id$v=19$m=19456,t=2,p=1$DSAd586BZSqVdaWWAX6IeQ$xYzhEPJL3xpe4zempbHJyFjgL42s457BAN+a7HWqRpA";
-/** Node has four threads for work such as this; one is left for the rest. */
-const lanes = { signIn: 2, newPassword: 1 } as const;
+/** Node has four threads for work such as this. Whoever floods sign-ins gets not all cores, where there are two or more. */
+const lanes = { signIn: Math.max(1, Math.min(2, availableParallelism() - 1)), newPassword: 1 } as const;
 /** A request is refused by its own deadline long before. */
 const waitMs = 60_000;
 const waiting = 100;
