@@ -128,7 +128,7 @@ describe("catalog: events", { concurrency: 4 }, () => {
     await edge.publishProduct({ product }, admin());
     await edge.updateProduct({ product, updateMask: { paths: ["title"] }, title: "Product a" }, admin());
     await refusalOf(edge.updateProduct({ product, version: 7, updateMask: { paths: ["title"] }, title: "x" }, admin()));
-    await refusalOf(create(simple("b", { title: "Product a" })));
+    await refusalOf(create(simple("b", { handle: "product-a" })));
     await edge.deleteProduct({ product: "prd_nowhere" }, admin());
     await edge.updateProduct({ product, updateMask: { paths: ["title"] }, title: "x" }, admin("key"));
     await edge.updateProduct({ product, updateMask: { paths: ["title"] }, title: "x" }, admin("key"));

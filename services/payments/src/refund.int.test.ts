@@ -121,9 +121,11 @@ describe("payments: refunds", () => {
     );
   });
 
-  it("a payment of nothing needs no refund", async () => {
-    const payment = await paid(app, "0.00");
+  it("a payment of nothing is captured when it is opened, takes no attempt, and needs no refund", async () => {
     app.provider.operations.length = 0;
+    const { id: payment, status } = await app.open("0.00");
+    assert.equal(status, PaymentStatus.CAPTURED);
+    await assert.rejects(app.client.createAttempt({ payment }, shopper()), { reason: "PAYMENT_STATE" });
     assert.equal((await app.client.refundPayment({ payment }, testCall())).status, PaymentStatus.CAPTURED);
     assert.deepEqual(app.provider.operations, []);
   });
