@@ -33,29 +33,36 @@ interface Entry {
 /** Stands for the price of a product that has none in the currency: after all others. */
 export const unpriced = Number.MAX_SAFE_INTEGER;
 
+/** How many products of one part of the filter are all read and sorted; when there are more, products are read in the order of the list. */
+export const sortedMax = 1_000;
 const and = sql` and `;
 
-/** The ways into a filter's products other than reading them in the order of the list. */
+/**
+ * The ways into a filter's products other than reading them in the order of the list. Each in the order of its index: without one, a scan of the whole
+ * table is expected to meet as many soon, and goes on to the end where there are few.
+ */
 export function entriesOf(filter: Filter): Entry[] {
   const { category, tag, vendor, price, currency, order } = filter;
   const entries: Entry[] = [];
   if (category !== undefined)
     entries.push({
       by: "category",
-      products: sql`select product from product_categories where category = any(array(${selectBranch(category)}))`,
+      products: sql`select product from unnest(array(${selectBranch(category)})) as branch (id) cross join lateral (
+        select product from product_categories where category = branch.id order by product limit ${sortedMax + 1}) as found`,
     });
   // The newest products of a vendor are in the order of an index.
   if (tag !== undefined || (vendor !== undefined && order[0]?.by === "price")) {
     const conditions = columnConditions(filter);
     if (tag !== undefined) conditions.push(sql`p.tags @> array[${tag}]`);
     if (vendor !== undefined) conditions.push(sql`p.vendor = ${vendor}`);
-    entries.push({ by: "columns", products: sql`select p.id from products p where ${sql.join(conditions, and)}` });
+    const inOrder = tag === undefined ? sql`order by p.created_at desc, p.id` : sql``;
+    entries.push({ by: "columns", products: sql`select p.id from products p where ${sql.join(conditions, and)} ${inOrder}` });
   }
   if (price !== undefined)
     entries.push({
       by: "price",
       products: sql`select product from variants
-        where currency = ${currency} and price >= ${price.min ?? 0n} and price <= ${price.max ?? BigInt(unpriced)}`,
+        where currency = ${currency} and price >= ${price.min ?? 0n} and price <= ${price.max ?? BigInt(unpriced)} order by price`,
     });
   return entries;
 }

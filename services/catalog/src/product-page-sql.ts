@@ -1,6 +1,6 @@
 import { sql } from "@kontor/platform/database/sql.ts";
 import type { Sql } from "@kontor/platform/database/sql.ts";
-import { conditionsOf, entriesOf, unpriced } from "./product-filter.ts";
+import { conditionsOf, entriesOf, sortedMax, unpriced } from "./product-filter.ts";
 import type { Filter } from "./product-filter.ts";
 import { productColumns } from "./product-queries.ts";
 import type { ProductRow } from "./product-queries.ts";
@@ -22,8 +22,6 @@ export interface PagePart {
 /** `k0`, `k1`: the values of its keys. */
 export type PageRow = ProductRow & { readonly id: string } & Readonly<Record<`k${number}`, Date | bigint>>;
 
-/** How many products of one part of the filter are all read and sorted; when there are more, products are read in the order of the list. */
-const sortedMax = 1_000;
 /** How many products are looked at in the order of the list: a filter that lets few of them through gives a short page. */
 const walkedMax = 2_000;
 const and = sql` and `;
