@@ -55,7 +55,7 @@ it("DAT-16: what a busy shop leaves behind is gone half a year later, and every 
   const left = await sweptRows(shop);
   for (const rows of [
     "checkout sagas: ended checkouts",
-    "identity verifications: mailed codes",
+    "identity registrations: registrations that were not verified",
     "identity sessions: sign-ins that have expired",
     "inventory reservations: refused and released reservations, and tombstones",
     "notifications notifications: messages to customers",

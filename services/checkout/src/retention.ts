@@ -12,7 +12,7 @@ export const retention: readonly Retention[] = [
     keptMs: checkoutKeptMs,
     after: "it began",
     by: { column: "id", idPrefix: "chk" },
-    where: sql`status in ('DONE', 'REFUSED')`,
+    where: sql`status in ('DONE', 'REFUSED', 'JOINED')`,
     index: "sagas_pkey",
     why: "its shopper reads how it ended, and its key gets the same response for at least 24 hours; the order itself stays",
   },
