@@ -33,6 +33,9 @@ const runs = [
   { files: files.filter(alone), concurrency: 1 },
 ];
 
+// As many as a minute is enough for; npm test plays a few.
+process.env["KONTOR_MODEL_SEQUENCES"] ??= "100";
+
 const abort = new AbortController();
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => abort.abort());
 
