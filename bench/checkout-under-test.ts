@@ -79,7 +79,7 @@ export async function startCheckout({ root, products, shoppers, signal }: Checko
     await until(`the shop of ${root}`, responds("/v1/products?limit=1"));
     const file = join(folder, "products.csv");
     writeFileSync(file, csvOf(products));
-    await promisify(execFile)(node, [main, "import", "shopify", file], { cwd: root, env, timeout: waitMsMax });
+    await promisify(execFile)(node, [main, "import", "shopify", file, "--currency", "EUR"], { cwd: root, env, timeout: waitMsMax });
     await until("the imported products", responds(`/v1/products/bench-${products - 1}`));
     const accounts = await register(api, mailbox, shoppers);
     const mails = async () => ((await json(mailbox, "/api/v1/messages?limit=1&total=true")) as { total: number }).total;

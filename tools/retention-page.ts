@@ -19,7 +19,7 @@ and are constants in the declarations: no variable changes them, because what el
 
 How to read "kept":
 
-- **for ever**: meant to grow with the shop. How much that is: [decision 39](decisions/0039-what-grows-and-what-is-swept.md).
+- **for ever**: meant to grow with the shop. How much that is: [decision 36](decisions/0036-what-grows-and-what-is-swept.md).
 - **bounded**: never more than there are of something else.
 - **until an operator decides**: something is wrong, and is announced as such; \`npx kontor parked\` and \`npx kontor tasks\` list it.
 `;

@@ -8,7 +8,7 @@ export const platformRetention: readonly Retention[] = [
     table: "events",
     rows: "events",
     stays: "growing",
-    why: "the log is what everything else is rebuilt from, and the audit trail (decision 39)",
+    why: "the log is what everything else is rebuilt from, and the audit trail (decision 36)",
   },
   { table: "log_epoch", rows: "the log's epoch", stays: "bounded", why: "one row" },
   { table: "subscriptions", rows: "checkpoints", stays: "bounded", why: "one for each subscription, or for each of its partitions" },

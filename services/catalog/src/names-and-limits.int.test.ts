@@ -89,7 +89,7 @@ describe("catalog: names and limits", { concurrency: 2 }, () => {
     // A product that is rejected keeps its SKU, and so the other does not get it.
     const { outcomes } = await importProducts([
       { product: simple("X", { handle: "b" }) },
-      { product: simple("W", { handle: "a", title: "  " }) },
+      { product: simple("W", { handle: "a", categories: ["cat_nowhere"] }) },
     ]);
     assert.deepEqual(
       outcomes.map(({ handle, reason }) => [handle, reason]),
