@@ -8,7 +8,7 @@ import { openLedger } from "./ledger-store.ts";
 import { saveLedger } from "./save-ledger.ts";
 import type { LedgerNeeds } from "./save-ledger.ts";
 import { policyOf } from "./stock-messages.ts";
-import type { Policy } from "./stock.ts";
+import type { Level, Policy } from "./stock.ts";
 
 /** Records goods that came or were written off. Refuses with OUT_OF_STOCK to write off more than is free. */
 export async function createMovement(needs: LedgerNeeds, tx: Transaction, request: CreateMovementRequest, call: Call): Promise<Movement> {
@@ -23,7 +23,8 @@ export async function createMovement(needs: LedgerNeeds, tx: Transaction, reques
 
 /**
  * Sets the units of SKUs: of those that inventory does not know yet, and with `bookDifference` of the others too, by booking the difference. Sets
- * the policies that are named, always. Units that are set aside stay: a count below them is booked down to them only.
+ * the policies that are named, always. Units that are set aside stay: a count below them is booked down to them only. Units that are promised
+ * beyond those that there are stay missing: a count books in only what was counted.
  */
 export async function importStock(
   needs: LedgerNeeds,
@@ -39,7 +40,7 @@ export async function importStock(
   for (const [sku, { onHand: count, policy }] of wanted) {
     const level = ledger.levels.get(sku)!;
     const countsUnits = count !== undefined && (level.version === 0 || request.bookDifference);
-    const difference = countsUnits ? Math.max(count, level.reserved) - level.onHand : 0;
+    const difference = countsUnits ? countedUnits(count, level) - level.onHand : 0;
     if (policy !== StockPolicy.STOCK_POLICY_UNSPECIFIED && ledger.setPolicy(sku, policyOf({ policy })))
       policies.set(sku, policyOf({ policy }));
     if (difference !== 0) ledger.move(difference > 0 ? "RECEIVED" : "WRITTEN_OFF", { sku, quantity: Math.abs(difference) });
@@ -49,6 +50,11 @@ export async function importStock(
   const { writes } = saveLedger(needs, tx, ledger, { call, note: request.note });
   if (writes !== undefined) await tx.run(writeSql(writes));
   return { booked, unchanged: wanted.size - booked };
+}
+
+/** The units after a count. Of what is set aside none are booked out; where more is set aside than there is, the missing units are not booked in. */
+function countedUnits(count: number, { onHand, reserved }: Level): number {
+  return Math.max(count, Math.min(reserved, onHand));
 }
 
 /** What was promised beyond the units that there are stays promised when they are counted again: `floor` is the least that available may be. */

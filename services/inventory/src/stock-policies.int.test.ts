@@ -80,4 +80,22 @@ describe("stock policies", { concurrency: 2 }, () => {
     );
     await check();
   });
+
+  it("INV-01: a count books in what was counted, however many units backorders have set aside", async () => {
+    const { policies, reserve, stock, client, check } = await setup();
+    await policies([{ sku: "chair", onHand: 2, policy: BACKORDER }]);
+    assert.ok("held" in (await reserve("o1", [one("chair", 5)])));
+    assert.equal((await policies([{ sku: "chair", onHand: 2 }], true)).booked, 0);
+    assert.deepEqual(await stock("chair"), [2, 5, -3, BACKORDER]);
+    await policies([{ sku: "chair", onHand: 1 }], true);
+    assert.deepEqual(await stock("chair"), [2, 5, -3, BACKORDER]);
+    await policies([{ sku: "chair", onHand: 4 }], true);
+    assert.deepEqual(await stock("chair"), [4, 5, -1, BACKORDER]);
+    await policies([{ sku: "chair", onHand: 4, policy: COUNTED }], true);
+    assert.deepEqual(await stock("chair"), [4, 5, -1, COUNTED]);
+    // No unit that never came is there to be sold when the order is gone.
+    await client.release({ order: "o1" }, testCall());
+    assert.deepEqual(await stock("chair"), [4, 0, 4, COUNTED]);
+    await check();
+  });
 });
