@@ -67,8 +67,8 @@ export async function openWorld(shop: ModelShop): Promise<World> {
   // A cart loses what was paid when it hears of it, or when its next order asks for that.
   shop.deliveries.applied = (service, { data }) => {
     if (service !== "carts") return;
-    const { order } = data as unknown as { order: { order: string; customer: string; lines: Order["lines"] } };
-    leave(world, order.order, linesOf(order));
+    const { order } = data as unknown as { order: { order: string; customer: string; lines: Order["lines"]; cancelling: boolean } };
+    if (!order.cancelling) leave(world, order.order, linesOf(order));
   };
   shop.calls.observed = (method, request) => {
     if (method !== "carts.removeOrdered") return;
@@ -78,7 +78,7 @@ export async function openWorld(shop: ModelShop): Promise<World> {
   return world;
 }
 
-/** The lines of a paid order leave its cart, once. */
+/** The lines of a paid order leave its cart, once; not those of one that was about to be cancelled when it was paid. */
 function leave({ allCarts, left }: World, order: string, lines: Lines): void {
   const cart = allCarts.find(({ orders }) => orders.has(order));
   if (cart === undefined || left.has(order)) return;

@@ -46,8 +46,10 @@ export async function placeOrder(world: World, cart: KnownCart, key: string): Pr
 /** What the model expects of a request that comes now. */
 async function expectation(world: World, cart: KnownCart, key: string): Promise<Expected | undefined> {
   const orders = await ordersOf(world, cart);
-  const paid = orders.filter(({ status }) => status === OrderStatus.PAID || status === OrderStatus.COMPLETED);
-  const lines = paid.reduce((rest, order) => (world.left.has(order.id) ? rest : withoutOrdered(rest, linesOf(order))), cart.lines);
+  const bought = orders.filter(
+    ({ status, cancelling }) => !cancelling && (status === OrderStatus.PAID || status === OrderStatus.COMPLETED),
+  );
+  const lines = bought.reduce((rest, order) => (world.left.has(order.id) ? rest : withoutOrdered(rest, linesOf(order))), cart.lines);
   const { items } = await world.shop.inventory.listStock({ sku: [...world.skus] }, staff());
   const enough = [...lines].every(([sku, quantity]) => items.some((item) => item.sku === sku && item.available >= quantity));
   return expectedOf(cart, key, { listed: orders.map(listed), lines, enough });

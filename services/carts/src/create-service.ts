@@ -30,7 +30,8 @@ export function createService(context: ServiceContext): Service {
         pauseMs: 200,
         apply: async (tx, events) => {
           const [first] = events;
-          const orders = events.flatMap(({ data: { order } }) => (order!.cart === "" ? [] : orderedOf(order!)));
+          // One that is paid while it is being cancelled is refunded: its shopper has bought nothing.
+          const orders = events.flatMap(({ data: { order } }) => (order!.cart === "" || order!.cancelling ? [] : orderedOf(order!)));
           if (first === undefined || orders.length === 0) return undefined;
           const task = { queue: clearCartsQueue.name, key: first.id, payload: create(ClearCartsSchema, { orders }) };
           const call = callFor(first, "carts");

@@ -3,6 +3,7 @@ import { before, describe, it } from "node:test";
 import { toBinary } from "@bufbuild/protobuf";
 import { OrderSchema, OrderStatus } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
 import type { Order } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
+import { testCall } from "@kontor/platform/testing/test-services.ts";
 import { hourMs, openTestCheckout, orderOf, shopper } from "./open-test-checkout.ts";
 import type { TestCheckout } from "./open-test-checkout.ts";
 
@@ -90,6 +91,34 @@ describe("checkout: a cart that has an order", () => {
     await own.pay(second);
     await own.pass(10_000);
     await assert.rejects(own.carts.getCart({ cart: more }, shopper()), { reason: "NOT_FOUND" });
+  });
+
+  it("CART-03: a payment that succeeds while its order is being cancelled is given back, and takes nothing out of the cart", async () => {
+    const own = await openTestCheckout();
+    const cart = await own.cart([["A", 2]]);
+    const first = await own.place({ cart }, shopper("k1"));
+    const attempt = await own.payments.createAttempt({ payment: first.payment!.id }, shopper());
+    own.provider.hold(attempt.id);
+    assert.ok((await own.orders.cancelOrder({ order: first.id }, shopper())).cancelling);
+    own.provider.payLate(attempt.id);
+    own.provider.refusesRefunds = true;
+    await own.payments.completePayment({ payment: first.payment!.id }, shopper());
+    await own.settle();
+    const paid = await own.orders.getOrder({ order: first.id }, shopper());
+    assert.deepEqual([paid.status, paid.cancelling], [OrderStatus.PAID, true]);
+    const second = await own.place({ cart }, shopper("k2"));
+    assert.deepEqual([second.status, linesOf(second)], [OrderStatus.PENDING, [["A", 2]]]);
+    own.provider.refusesRefunds = false;
+    await own.payments.createRefund(
+      { payment: first.payment!.id },
+      testCall({ user: { id: "usr_admin", roles: ["admin"] }, idempotencyKey: "back" }),
+    );
+    await own.pass(10_000);
+    assert.deepEqual((await own.facts()).orders, { CANCELLED: 1, PENDING: 1 });
+    assert.deepEqual(
+      (await own.carts.getCart({ cart }, shopper())).lines.map(({ sku, quantity }) => [sku, quantity]),
+      [["A", 2]],
+    );
   });
 
   it("CART-03: a cart that was changed since is refused with its live order, until the order has ended or the cart is as it was", async () => {

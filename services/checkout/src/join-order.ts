@@ -53,9 +53,9 @@ async function liveOrder(
   call: Call,
 ): Promise<SagaResult<Order> | undefined> {
   const order = await orders.describeOrder({ order: input.order }, call);
-  const isPending = order.status === OrderStatus.PENDING;
-  if (isPending && !order.cancelling) return { status: "done", id, reply: order };
-  if (!isPending && order.status !== OrderStatus.CANCELLED) {
+  const isOver = order.cancelling || order.status === OrderStatus.CANCELLED;
+  if (!isOver && order.status === OrderStatus.PENDING) return { status: "done", id, reply: order };
+  if (!isOver) {
     // The event of its payment may not have arrived at carts: what was bought must not be ordered again.
     const lines = input.lines.map(({ sku, quantity }) => ({ sku, quantity }));
     await carts.removeOrdered({ key: input.cart, order: order.id, lines }, call);
