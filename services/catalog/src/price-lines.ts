@@ -6,6 +6,7 @@ import { createBatch } from "@kontor/platform/batch/batch.ts";
 import type { Call } from "@kontor/platform/call/call.ts";
 import type { Queries } from "@kontor/platform/database/database.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
+import { orderable } from "./product-queries.ts";
 
 interface Row {
   readonly sku: string;
@@ -44,7 +45,7 @@ async function readVariants(queries: Queries, skus: readonly string[]): Promise<
   return new Map(
     rows.map(({ sku, product, variant, title, currency, price, available }) => {
       const priced = create(PricedVariantSchema, { sku, product, variant, title, price: moneyTo({ currency, minor: price }) });
-      if (available !== null) priced.available = available;
+      if (available !== null) priced.available = orderable(available);
       return [sku, priced];
     }),
   );

@@ -14,6 +14,11 @@ export interface ProductRow {
 export const productColumns = sql`p.state,
   (select jsonb_object_agg(a.sku, a.available) from variants v join availability a on a.sku = v.sku and a.counted where v.product = p.id) as stock`;
 
+/** How many of the units that are available can be ordered: none where more is promised than there is. */
+export function orderable(available: number): number {
+  return Math.max(0, available);
+}
+
 /** A product with what can be ordered of each variant; absent where inventory has said nothing, or sets no limit. */
 export function productOf({ state, stock }: ProductRow): Product {
   const product = fromBinary(ProductSchema, state);
@@ -21,7 +26,7 @@ export function productOf({ state, stock }: ProductRow): Product {
     for (const variant of product.variants) {
       // A SKU may be called as one of every object's own properties is.
       const available = Object.hasOwn(stock, variant.sku) ? stock[variant.sku] : undefined;
-      if (available !== undefined) variant.available = available;
+      if (available !== undefined) variant.available = orderable(available);
     }
   return product;
 }

@@ -60,11 +60,11 @@ export function sumBySku(lines: readonly Units[]): Units[] {
   return Array.from(sums, ([sku, quantity]) => ({ sku, quantity }));
 }
 
-/** What is missing for these lines, each SKU once; empty when all may be ordered. */
+/** What is missing for these lines, each SKU once; empty when all may be ordered. Shoppers see it: what others are owed makes nothing less than none. */
 export function shortages(levels: ReadonlyMap<string, Level>, lines: readonly Units[]): Shortage[] {
   return lines
     .filter(({ sku, quantity }) => quantity > orderable(levels.get(sku)))
-    .map(({ sku, quantity }) => ({ sku, asked: quantity, available: available(levels.get(sku)) }));
+    .map(({ sku, quantity }) => ({ sku, asked: quantity, available: Math.max(0, available(levels.get(sku))) }));
 }
 
 /** The refusal for an order that cannot be served. */

@@ -28,15 +28,18 @@ describe("stock", () => {
     const levels = new Map([
       ["A", level("A", 5, 5)],
       ["B", level("B", 5, 3)],
+      ["owed", level("owed", 1, 4)],
     ]);
     const lines = [
       { sku: "A", quantity: 1 },
       { sku: "B", quantity: 2 },
       { sku: "C", quantity: 1 },
+      { sku: "owed", quantity: 1 },
     ];
     assert.deepEqual(shortages(levels, lines), [
       { sku: "A", asked: 1, available: 0 },
       { sku: "C", asked: 1, available: 0 },
+      { sku: "owed", asked: 1, available: 0 },
     ]);
     const refusal = refusalIn(outOfStock(shortages(levels, lines)));
     assert.equal(refusal?.reason, "OUT_OF_STOCK");
