@@ -10,8 +10,6 @@ import { fillScript, leaseScript, replaceOlderScript, setScript } from "./redis-
 export interface RedisValuesInit {
   readonly redis: CacheConnection;
   readonly keys: RedisKeys;
-  /** This process's counters, which `delete` removes too. */
-  readonly local: Cache;
   readonly log: Logger;
 }
 
@@ -22,8 +20,8 @@ const leaseMs = 10_000;
 const whileSuspect = { waitsWhileSuspect: true } as const;
 
 /** The cache's values. A value is usable only with the epoch that its tag has; writes wait while Redis is suspect. */
-export function redisValues({ redis, keys, local, log }: RedisValuesInit): CachedValues {
-  const { tagOf, epochs, values, counters } = keys;
+export function redisValues({ redis, keys, log }: RedisValuesInit): CachedValues {
+  const { tagOf, epochs, values } = keys;
   const own = randomUUID();
   let leases = 0;
 
@@ -54,15 +52,8 @@ export function redisValues({ redis, keys, local, log }: RedisValuesInit): Cache
       if (removed.length === 0) return;
       const byTag = Map.groupBy(removed, tagOf);
       const replies = await Promise.all(
-        Array.from(byTag, ([tag, some]) =>
-          redis.call(
-            epochs[tag]!,
-            ["DEL", ...some.map((key) => values[tag]! + key), ...some.map((key) => counters[tag]! + key)],
-            whileSuspect,
-          ),
-        ),
+        Array.from(byTag, ([tag, some]) => redis.call(epochs[tag]!, ["DEL", ...some.map((key) => values[tag]! + key)], whileSuspect)),
       );
-      await local.delete(...removed);
       if (replies.includes(unavailable)) await redis.invalidated();
     },
 

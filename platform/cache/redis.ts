@@ -60,7 +60,7 @@ export function createRedisCache({ urls, log, ca, prefix = "kontor", callTimeout
     start: async () => void (await Promise.all([redis.start(), subscriber.start()])),
     stop: async () => void (await Promise.all([redis.stop(), subscriber.stop()])),
 
-    ...redisValues({ redis, keys, local, log }),
+    ...redisValues({ redis, keys, log }),
 
     async increment(key, by, ttlMs) {
       const tag = tagOf(key);
