@@ -203,6 +203,18 @@ export function cacheContract(name: string, { open, openOther, pass, shortMs: sh
       assert.equal((await cache.increment(last, 1, long)).count, 1);
     });
 
+    it("subtracts from a counter until it is 0: what is taken back twice, or late, is no credit", async () => {
+      const cache = await open();
+      const key = randomUUID();
+      assert.deepEqual(await cache.increment(key, -3, long), { count: 0, expiresInMs: 0 }, "of none");
+      assert.deepEqual(await cache.increment(key, 0, long), { count: 0, expiresInMs: 0 }, "which makes none");
+      await cache.increment(key, 2, long);
+      const taken = await cache.increment(key, -5, long);
+      assert.equal(taken.count, 0);
+      assert(taken.expiresInMs > 0 && taken.expiresInMs <= long, "in the window that has begun");
+      assert.equal((await cache.increment(key, 1, long)).count, 1);
+    });
+
     it("gives a lock to one of twenty, with a fence that rises", async () => {
       const cache = await open();
       const key = randomUUID();

@@ -24,9 +24,9 @@ export interface Cache {
   replaceOlder(values: readonly Versioned[], ttlMs: number): Promise<void>;
   /**
    * Adds to a counter that starts at 0 and lives `ttlMs` from its first change; returns the new count and its remaining time to live. By 0 it
-   * reads, and creates none. It is never
-   * forgotten before: what this process has counted counts also when the engine has evicted or lost the counter, and nothing removes it. So
-   * subtract in the process that has added.
+   * reads, and by less it subtracts until 0 is left, because what is taken back twice, or after the window, must be no credit; neither creates one.
+   * It is never forgotten before: what this process has counted counts also when the engine has evicted or lost the counter, and nothing removes
+   * it. So subtract in the process that has added.
    */
   increment(key: string, by: number, ttlMs: number): Promise<{ count: number; expiresInMs: number }>;
   /** Takes a lock, or returns undefined when another holds it. `release` frees it only while it is still ours. */

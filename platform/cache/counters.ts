@@ -31,14 +31,14 @@ export class Counters {
     this.#clock = clock;
   }
 
-  /** Adds to a counter that starts at 0 and lives `ttlMs` from its first change. By 0 it reads, and creates none. */
+  /** Adds to a counter that starts at 0 and lives `ttlMs` from its first change. By 0 it reads, and by less it subtracts until 0 is left; neither creates one. */
   increment(key: string, by: number, ttlMs: number): Counted {
     const nowMs = this.#clock();
     const own = this.#find(key, nowMs);
     if (own !== undefined) return add(own, by, nowMs);
     const shared = this.#sharedBy(key, ttlMs, nowMs);
     if (shared !== undefined && countOf(shared) > 0) return addShared(shared, by, nowMs);
-    if (by === 0) return { count: 0, expiresInMs: 0 };
+    if (by <= 0) return { count: 0, expiresInMs: 0 };
     this.#removeExpired(nowMs);
     if (this.#own.size < this.#max) return add(this.#create(key, ttlMs, nowMs), by, nowMs);
     return addShared(shared ?? this.#share(key, ttlMs, nowMs), by, nowMs);
@@ -122,11 +122,11 @@ function countOf({ now, before }: SharedCounter): number {
 }
 
 function add(counter: Counter, by: number, nowMs: number): Counted {
-  counter.count += by;
+  counter.count = Math.max(0, counter.count + by);
   return { count: counter.count, expiresInMs: Math.max(0, Math.ceil(counter.expiresAtMs - nowMs)) };
 }
 
 function addShared(shared: SharedCounter, by: number, nowMs: number): Counted {
-  shared.now += by;
+  shared.now = Math.max(0, shared.now + by);
   return { count: countOf(shared), expiresInMs: Math.ceil(shared.turnsAtMs + shared.ttlMs - nowMs) };
 }

@@ -71,7 +71,11 @@ export function createTries(cache: Pick<Cache, "increment" | "get" | "set">, opt
     const ofStrangers = `${name}:${account}`;
     const known = `${name}-known:${account}:${origin}`;
     const { count: tries, expiresInMs } = await cache.increment(ofAddress, 1, windowMs);
-    if (tries > ofAddressMax) throw tooMany(expiresInMs);
+    if (tries > ofAddressMax) {
+      // It is not made. Otherwise many right ones at once would use up those of the next minutes.
+      void cache.increment(ofAddress, -1, windowMs);
+      throw tooMany(expiresInMs);
+    }
     const isKnown = (await cache.get<boolean>(known)) === true;
     const takeBack = (count: number): void => {
       void cache.increment(ofAddress, -count, windowMs);

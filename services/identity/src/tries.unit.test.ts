@@ -59,6 +59,23 @@ describe("identity: tries at a secret", () => {
     assert.equal(await outcome("owner", right, "another account"), "in");
   });
 
+  it("S9: the right secret at the same time, however often, neither locks its owner out nor earns tries", async () => {
+    for (const atOnce of [3, 10, 100]) {
+      const { outcome, cache } = open();
+      for (let round = 0; round < 10; round++) {
+        assert.equal(await outcome("owner", right), "in", `after ${round} times ${atOnce} at once`);
+        const waits = Promise.withResolvers<string>();
+        const all = Array.from({ length: atOnce }, () => outcome("owner", () => waits.promise));
+        await new Promise(setImmediate);
+        waits.resolve("in");
+        assert.equal((await Promise.all(all)).filter((one) => one === "in").length, Math.min(atOnce, loginTries.ofAddressMax));
+      }
+      for (const key of ["login:ann:owner", "login:ann"]) assert.equal((await cache.increment(key, 0, loginTries.windowMs)).count, 0, key);
+      for (let nth = 0; nth < 10; nth++) assert.equal(await outcome("owner", wrong), "CREDENTIALS_WRONG");
+      assert.equal(await outcome("owner", wrong), "TOO_MANY_TRIES");
+    }
+  });
+
   it("S9: filling the cache brings nobody another try", async () => {
     const { outcome, cache } = open(codeTries);
     const guess = () => Promise.reject(refuse({ reason: "CODE_WRONG", code: "invalid_argument" }));
