@@ -34,7 +34,9 @@ export class OpenStreams {
     if (!this.#places.take(open))
       throw refuse({ reason: "OVERLOADED", code: "unavailable", message: "Too many streams are open; try again", retryAfterMs: 5_000 });
     this.#open.set(stream, open);
-    response.once("close", () => stream.abort());
+    // While its request was admitted, its client may have disconnected.
+    if (response.destroyed) stream.abort();
+    else response.once("close", () => stream.abort());
     response.setTimeout(stalledMs, () => response.destroy());
     return stream;
   }
