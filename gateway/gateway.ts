@@ -12,6 +12,7 @@ import { connectRoutes } from "./connect/connect-routes.ts";
 import { BodyBudget } from "./edge/body-budget.ts";
 import { BodyReader } from "./edge/body.ts";
 import { createBruteForceLimits } from "./edge/brute-force-limits.ts";
+import { clientAddresses } from "./edge/client-address.ts";
 import { corsFor } from "./edge/cors.ts";
 import { createEdge } from "./edge/edge.ts";
 import type { Edge } from "./edge/edge.ts";
@@ -166,7 +167,7 @@ function edgeFor(options: GatewayOptions): Edge {
     bruteForceLimits: createBruteForceLimits(rates.bruteForce, count),
     concurrencyLimiters: new Map(names.map((name) => [name, new ConcurrencyLimiter(options.limits, sharedQueue)])),
     timeoutMs: options.timeoutMs ?? 10_000,
-    proxies: options.proxies ?? 0,
+    addressOf: clientAddresses({ proxies: options.proxies ?? 0, log }),
     originOf: createOrigins(options.originSecret ?? randomBytes(32)),
   });
 }

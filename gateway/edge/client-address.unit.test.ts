@@ -1,10 +1,15 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { clientAddress } from "./client-address.ts";
+import type { Logger } from "@kontor/platform/telemetry/logger.ts";
+import { clientAddress, clientAddresses } from "./client-address.ts";
 
 function addressOf(remoteAddress: string | undefined, forwarded?: string, proxies = 0): string {
+  return clientAddress(requestOf(remoteAddress, forwarded), proxies);
+}
+
+function requestOf(remoteAddress: string | undefined, forwarded?: string) {
   const request = { socket: { remoteAddress }, headers: forwarded === undefined ? {} : { "x-forwarded-for": forwarded } };
-  return clientAddress(request as Parameters<typeof clientAddress>[0], proxies);
+  return request as Parameters<typeof clientAddress>[0];
 }
 
 describe("client addresses", () => {
@@ -38,5 +43,30 @@ describe("client addresses", () => {
       assert.equal(addressOf("10.0.0.1", header, 1), "10.0.0.1");
     assert.equal(addressOf("10.0.0.1", "198.51.100.9", 2), "10.0.0.1");
     assert.equal(addressOf(undefined), "");
+  });
+
+  it("S18: the operator learns once that all clients of a proxy count as one", () => {
+    const said = (proxies: number, ...headers: (string | undefined)[]): string[] => {
+      const warnings: string[] = [];
+      const silent = () => undefined;
+      const log: Logger = {
+        debug: silent,
+        info: silent,
+        error: silent,
+        warn: (_, message) => void warnings.push(message),
+        child: () => log,
+      };
+      const addressOf = clientAddresses({ proxies, log });
+      for (const header of headers) addressOf(requestOf("10.0.0.1", header));
+      return warnings;
+    };
+    assert.match(
+      said(0, undefined, "198.51.100.9", "198.51.100.10").join(),
+      /^a request has .* set KONTOR_PROXIES to the number of proxies$/,
+    );
+    for (const header of ["198.51.100.9:4711", "unknown", ""])
+      assert.match(said(1, "198.51.100.9", header).join(), /^an X-Forwarded-For has no address/);
+    assert.equal(said(2, "198.51.100.9").length, 1);
+    assert.deepEqual(said(1, undefined, "198.51.100.9", "6.6.6.6, 198.51.100.9"), []);
   });
 });

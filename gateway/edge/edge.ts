@@ -7,7 +7,7 @@ import type { ConcurrencyLimiter } from "@kontor/platform/rpc/concurrency-limite
 import { blameRejectedToken, guest } from "./authenticate.ts";
 import type { Authenticate, Principal } from "./authenticate.ts";
 import type { BruteForceLimits } from "./brute-force-limits.ts";
-import { clientAddress } from "./client-address.ts";
+import type { AddressOf } from "./client-address.ts";
 import type { Exchange } from "./exchange.ts";
 import type { OpenSession, OpenSessions } from "./open-sessions.ts";
 import { invalidToken, isTokenRefusal } from "./problem.ts";
@@ -24,8 +24,7 @@ export interface EdgeOptions {
   readonly concurrencyLimiters: ReadonlyMap<string, ConcurrencyLimiter>;
   /** How long a call may take. */
   readonly timeoutMs: number;
-  /** How many proxies of this installation append to `X-Forwarded-For`. */
-  readonly proxies: number;
+  readonly addressOf: AddressOf;
   /** Makes an address a pseudonym: see `Call.origin`. */
   readonly originOf: (address: string) => string;
 }
@@ -81,10 +80,10 @@ export interface AdmissionOptions {
 }
 
 export function createEdge(options: EdgeOptions): Edge {
-  const { authenticate, openSessions, rateLimiter, bruteForceLimits, concurrencyLimiters, timeoutMs, proxies } = options;
+  const { authenticate, openSessions, rateLimiter, bruteForceLimits, concurrencyLimiters, timeoutMs, addressOf } = options;
   const limiterOf = ({ service }: Target): ConcurrencyLimiter => concurrencyLimiters.get(service)!; // there is one for each that is served
 
-  const originOf = ({ request }: Pick<Exchange, "request">): string => options.originOf(clientAddress(request, proxies));
+  const originOf = ({ request }: Pick<Exchange, "request">): string => options.originOf(addressOf(request));
 
   function identify({ request }: Exchange): Principal | Promise<Principal> {
     const { authorization } = request.headers;
@@ -97,7 +96,7 @@ export function createEdge(options: EdgeOptions): Edge {
     const { user } = principal;
     const counting = rateLimiter(target, {
       signedIn: user !== undefined,
-      name: () => user?.id ?? clientAddress(exchange.request, proxies),
+      name: () => user?.id ?? addressOf(exchange.request),
     });
     if (counting !== undefined) return permitCounted(exchange, target, principal, options, counting);
     checkPrincipal(target, principal, options);
@@ -132,7 +131,7 @@ export function createEdge(options: EdgeOptions): Edge {
       const wait = limiter.enter(target.urgent, deadlineMs, origin);
       if (wait !== undefined) await wait;
       try {
-        if (target.takesSecret) return await bruteForceLimits.attempt(clientAddress(request, proxies), () => target.invoke(message, call));
+        if (target.takesSecret) return await bruteForceLimits.attempt(addressOf(request), () => target.invoke(message, call));
         return await target.invoke(message, call);
       } catch (error) {
         throw blameRejectedToken(error, target, principal);

@@ -53,7 +53,7 @@ function setup(limits = "3/h,catalog=2/h") {
     bruteForceLimits: createBruteForceLimits(rates.bruteForce, count),
     concurrencyLimiters: new Map([...served.keys()].map((name) => [name, new ConcurrencyLimiter()])),
     timeoutMs: 1_000,
-    proxies: 0,
+    addressOf: () => "203.0.113.7",
     originOf: (address) => `of ${address}`,
   });
   return {

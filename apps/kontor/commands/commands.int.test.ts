@@ -13,8 +13,15 @@ import { withDatabases } from "./app/with-databases.ts";
 /** A data folder without a running shop, on which commands work one after the other. */
 let folder = "";
 /** Each command has its own output: what an earlier one still logs about PostgreSQL goes to the earlier output. */
-const context = (output = { out: "", err: "" }) => ({
-  env: { KONTOR_DATA: join(folder, "shop"), KONTOR_PORT: "0", KONTOR_MAILBOX_PORT: "0", KONTOR_SMTP_PORT: "0", KONTOR_PROVIDER_PORT: "0" },
+const context = (output = { out: "", err: "" }, more: Readonly<Record<string, string>> = {}) => ({
+  env: {
+    KONTOR_DATA: join(folder, "shop"),
+    KONTOR_PORT: "0",
+    KONTOR_MAILBOX_PORT: "0",
+    KONTOR_SMTP_PORT: "0",
+    KONTOR_PROVIDER_PORT: "0",
+    ...more,
+  },
   stdin: Readable.from([]),
   stdout: { write: (text: string) => (output.out += text) },
   stderr: { write: (text: string) => (output.err += text) },
@@ -144,5 +151,15 @@ describe("commands on a data folder of their own", () => {
     assert.match(await succeeds("reset", "--yes"), /is deleted/);
     assert.deepEqual(await readdir(folder), ["products.csv"]);
     assert.match(await succeeds("doctor"), /^ok +databases +not created yet/m);
+  });
+
+  it("S18: the doctor warns of an https address without proxies", async () => {
+    const doctorSays = async (proxies: string): Promise<string> => {
+      const output = { out: "", err: "" };
+      await run(["doctor"], context(output, { KONTOR_PUBLIC_URL: "https://shop.example", KONTOR_PROXIES: proxies }));
+      return output.out;
+    };
+    assert.match(await doctorSays("0"), /^warn +proxies .*\n +All clients of a proxy count as one/m);
+    assert.doesNotMatch(await doctorSays("1"), /^warn +proxies/m);
   });
 });

@@ -46,13 +46,26 @@ function configurationOf(
 ): Configuration | undefined {
   try {
     const config = readConfiguration(env);
-    print([{ verdict: "ok", about: "settings", text: "valid" }]);
+    print([{ verdict: "ok", about: "settings", text: "valid" }, ...checkProxies(config)]);
     return config;
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     print(error.problems.map(({ variable, message }): Check => ({ verdict: "wrong", about: "settings", text: `${variable} ${message}` })));
     return undefined;
   }
+}
+
+/** The gateway speaks no TLS, so a proxy does at an https address. */
+function checkProxies({ publicUrl, proxies }: Pick<Configuration, "publicUrl" | "proxies">): Check[] {
+  if (publicUrl?.startsWith("https:") !== true || proxies > 0) return [];
+  return [
+    {
+      verdict: "warn",
+      about: "proxies",
+      text: "KONTOR_PUBLIC_URL is https, and KONTOR_PROXIES is 0",
+      advice: "All clients of a proxy count as one then, and share its limits: set KONTOR_PROXIES to the number of proxies.",
+    },
+  ];
 }
 
 async function checkShop(config: Configuration): Promise<Check[]> {
