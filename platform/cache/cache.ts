@@ -25,8 +25,9 @@ export interface Cache {
   /**
    * Adds to a counter that starts at 0 and lives `ttlMs` from its first change; returns the new count and its remaining time to live. By 0 it
    * reads, and by less it subtracts until 0 is left, because what is taken back twice, or after the window, must be no credit; neither creates one.
-   * It is never forgotten before: what this process has counted counts also when the engine has evicted or lost the counter, and nothing removes
-   * it. So subtract in the process that has added.
+   * Until it is 0 again it is never forgotten before: what this process has counted counts also when the engine has evicted or lost the counter, and
+   * nothing removes it. So subtract in the process that has added. What precedes the first colon of a key is its kind, one of a few: counters of one
+   * kind, however many, take no memory from those of another.
    */
   increment(key: string, by: number, ttlMs: number): Promise<{ count: number; expiresInMs: number }>;
   /** Takes a lock, or returns undefined when another holds it. `release` frees it only while it is still ours. */

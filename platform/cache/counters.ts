@@ -11,6 +11,7 @@ export interface Counted {
 }
 
 const sharedMax = 1_024;
+const none: Counted = { count: 0, expiresInMs: 0 };
 
 /**
  * Counters of this process, of which none is forgotten before it expires: a limit that is counted here cannot be escaped by pushing counters out. Memory is
@@ -31,14 +32,21 @@ export class Counters {
     this.#clock = clock;
   }
 
-  /** Adds to a counter that starts at 0 and lives `ttlMs` from its first change. By 0 it reads, and by less it subtracts until 0 is left; neither creates one. */
+  /**
+   * Adds to a counter that starts at 0 and lives `ttlMs` from its first change. By 0 it reads, and by less it subtracts; neither creates one. One that is 0
+   * again is gone, so that what was taken back takes no memory.
+   */
   increment(key: string, by: number, ttlMs: number): Counted {
     const nowMs = this.#clock();
     const own = this.#find(key, nowMs);
-    if (own !== undefined) return add(own, by, nowMs);
+    if (own !== undefined) {
+      if (own.count + by > 0) return add(own, by, nowMs);
+      this.#remove(key, own);
+      return none;
+    }
     const shared = this.#sharedBy(key, ttlMs, nowMs);
     if (shared !== undefined && countOf(shared) > 0) return addShared(shared, by, nowMs);
-    if (by <= 0) return { count: 0, expiresInMs: 0 };
+    if (by <= 0) return none;
     this.#removeExpired(nowMs);
     if (this.#own.size < this.#max) return add(this.#create(key, ttlMs, nowMs), by, nowMs);
     return addShared(shared ?? this.#share(key, ttlMs, nowMs), by, nowMs);
@@ -122,7 +130,7 @@ function countOf({ now, before }: SharedCounter): number {
 }
 
 function add(counter: Counter, by: number, nowMs: number): Counted {
-  counter.count = Math.max(0, counter.count + by);
+  counter.count += by;
   return { count: counter.count, expiresInMs: Math.max(0, Math.ceil(counter.expiresAtMs - nowMs)) };
 }
 

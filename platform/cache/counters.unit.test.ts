@@ -41,6 +41,16 @@ describe("counters of a process", () => {
     assert.deepEqual(counters.increment("none", 0, 1_000), { count: 0, expiresInMs: 0 });
   });
 
+  it("S18: what was taken back, and counters of another kind, push none into sharing", async () => {
+    const cache = createMemoryCache({ maxEntries: 100, clock: () => 0 });
+    for (let n = 0; n < 5_000; n++) {
+      await cache.increment(`rate:${n}`, 1, 900_000);
+      await cache.increment(`login:${n}`, 1, 900_000);
+      await cache.increment(`login:${n}`, -1, 900_000);
+    }
+    for (let n = 0; n < 100; n++) assert.equal((await cache.increment(`login:late ${n}`, 1, 900_000)).count, 1);
+  });
+
   it("S16: many times to live cost no memory that stays", () => {
     let nowMs = 0;
     const counters = new Counters({ max: 1_000, clock: () => nowMs });

@@ -3,7 +3,10 @@ import type { Cache, Lock, ThroughOptions } from "./cache.ts";
 import { Counters } from "./counters.ts";
 
 export interface MemoryCacheOptions {
-  /** The maximum of values, of counters and of locks; past it the least recently used value or lock is removed, and counters are shared (see `Counters`). */
+  /**
+   * The maximum of values, of locks and of counters of each kind; past it the least recently used value or lock is removed, and counters are shared (see
+   * `Counters`).
+   */
   readonly maxEntries: number;
   /** A monotonic source of milliseconds; `performance.now` by default. */
   readonly clock?: () => number;
@@ -17,7 +20,14 @@ export interface MemoryCacheOptions {
  */
 export function createMemoryCache({ maxEntries, clock = () => performance.now(), listenerFailed = warn }: MemoryCacheOptions): Cache {
   const { remove, ...values } = createValues(maxEntries, clock);
-  const counters = new Counters({ max: maxEntries, clock });
+  const kinds = new Map<string, Counters>();
+
+  function countersLike(key: string): Counters {
+    const kind = key.slice(0, Math.max(0, key.indexOf(":")));
+    let counters = kinds.get(kind);
+    if (counters === undefined) kinds.set(kind, (counters = new Counters({ max: maxEntries, clock })));
+    return counters;
+  }
 
   return {
     ...values,
@@ -27,7 +37,7 @@ export function createMemoryCache({ maxEntries, clock = () => performance.now(),
     },
 
     async increment(key, by, ttlMs) {
-      return counters.increment(key, by, ttlMs);
+      return countersLike(key).increment(key, by, ttlMs);
     },
 
     lock: createLocks(maxEntries, clock),

@@ -53,14 +53,14 @@ for nth = 2, #KEYS do
 end
 return 1`);
 
-/** KEYS counter; ARGV by, ttl. Returns the count, which is never less than 0, and its remaining time to live. By 0 or less it creates none. */
+/** KEYS counter; ARGV by, ttl. Returns the count and its remaining time to live. By 0 or less it creates none; one that is 0 again is gone. */
 export const incrementScript = redisScript(`
 local by = tonumber(ARGV[1])
 if by <= 0 and redis.call('EXISTS', KEYS[1]) == 0 then return { 0, 0 } end
 local count = redis.call('INCRBY', KEYS[1], by)
-if count < 0 then
-  count = 0
-  redis.call('SET', KEYS[1], 0, 'KEEPTTL')
+if count <= 0 then
+  redis.call('DEL', KEYS[1])
+  return { 0, 0 }
 end
 local ttl = redis.call('PTTL', KEYS[1])
 if ttl < 0 then

@@ -76,6 +76,16 @@ describe("identity: tries at a secret", () => {
     }
   });
 
+  it("S9, S18: no number of tries that were not decided, nor of other counters, makes those of a few thousand accounts refuse their owners", async () => {
+    const { outcome, cache } = open();
+    for (let nth = 0; nth < 20_000; nth++) {
+      await cache.increment(`rate:guest-register:${nth}`, 1, loginTries.windowMs);
+      await outcome("hostile", () => Promise.reject(refuse({ reason: "OVERLOADED", code: "unavailable" })), `nobody ${nth}`);
+    }
+    for (let nth = 0; nth < 4_000; nth++) await outcome(`bot ${nth}`, wrong, `nobody ${nth}`);
+    for (let nth = 0; nth < 500; nth++) assert.equal(await outcome(`home ${nth}`, right, `owner ${nth}`), "in");
+  });
+
   it("S9: filling the cache brings nobody another try", async () => {
     const { outcome, cache } = open(codeTries);
     const guess = () => Promise.reject(refuse({ reason: "CODE_WRONG", code: "invalid_argument" }));
