@@ -103,6 +103,21 @@ describe("identity: passwords", { concurrency: 4 }, () => {
       assert.equal((await refusalOf(confirm(next, wrong))).reason, "RESET_TOKEN_INVALID");
   });
 
+  it("S9, S10: whoever has used a link signs in with the new password at once, whatever was tried before and by whom", async () => {
+    const { client, linkOf, email } = await open();
+    const from = (origin: string) => edgeCall().with({ origin });
+    const signIn = (origin: string, password: string) => client.login({ email, password }, from(origin));
+    const guess = (origin: string, password = "a guess at it") => refusalOf(signIn(origin, password));
+    const stranger = from("new phone");
+    for (let nth = 0; nth < 10; nth++) await guess("new phone");
+    assert.equal((await guess("new phone", old)).reason, "TOO_MANY_TRIES");
+    for (let nth = 0; nth < 40; nth++) await guess(`bot ${nth}`);
+    assert.equal((await guess("another phone", old)).reason, "TOO_MANY_TRIES");
+    await client.confirmPasswordReset({ token: await linkOf(email), password: next }, stranger);
+    await signIn("new phone", next);
+    assert.equal((await guess("another phone", next)).reason, "TOO_MANY_TRIES");
+  });
+
   it("S10: a link is good for an hour, and no longer when another was used", async () => {
     const { client, clock, linkOf, email, signIn } = await open();
     const early = await linkOf(email);

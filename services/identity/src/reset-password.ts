@@ -4,6 +4,7 @@ import { PasswordResetRequestedSchema } from "@kontor/contracts/gen/kontor/ident
 import type { ConfirmPasswordResetRequest } from "@kontor/contracts/gen/kontor/identity/v1/identity_pb.js";
 import type { Call } from "@kontor/platform/call/call.ts";
 import { emailAddress } from "@kontor/platform/contract/email-address.ts";
+import type { EmailKey } from "@kontor/platform/contract/email-address.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import type { ServiceContext } from "@kontor/platform/service/service.ts";
 import { findAccountByEmail } from "./account-store.ts";
@@ -20,6 +21,8 @@ export type ResetNeeds = Pick<ServiceContext, "database" | "events" | "clock" | 
   readonly secrets: Secrets;
   readonly passwords: Passwords;
   readonly announceEnded: AnnounceEnded;
+  /** Whoever has the mail is the owner, whatever was tried before: see `Tries`. */
+  readonly recognise: (key: EmailKey, call: Call) => Promise<void>;
 };
 
 /**
@@ -41,11 +44,11 @@ export const resetPassword =
     return new Date(at.getTime() + cooldownMs);
   };
 
-/** Sets the password with a link's token, which is used up; all sessions end. Refuses with RESET_TOKEN_INVALID. */
+/** Sets the password with a link's token, which is used up; all sessions end, and the address may sign in whatever was tried before. Refuses with RESET_TOKEN_INVALID. */
 export const confirmReset =
   (needs: ResetNeeds) =>
   async ({ token, password }: Pick<ConfirmPasswordResetRequest, "token" | "password">, call: Call): Promise<void> => {
-    const { database, clock, passwords, announceEnded } = needs;
+    const { database, clock, passwords, announceEnded, recognise } = needs;
     const reset = await findResetByToken(database, token, clock.now());
     // Nobody has a password hashed with a token that is none.
     if (reset === undefined) throw tokenInvalid();
@@ -56,7 +59,7 @@ export const confirmReset =
       return account && setPassword(needs, tx, { account, passwordHash, cause: "RESET" }, call);
     });
     if (ended === undefined) throw tokenInvalid();
-    await Promise.all(ended.map((one) => announceEnded(one.id, one.lastUsedAt)));
+    await Promise.all([recognise(reset.emailKey, call), ...ended.map((one) => announceEnded(one.id, one.lastUsedAt))]);
   };
 
 /** The content of the mail with a link. Refuses with NOT_FOUND when there is nothing to send: no account, or the link was used. */

@@ -1,6 +1,8 @@
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { IdentityService } from "@kontor/contracts/gen/kontor/identity/v1/identity_pb.js";
+import type { Call } from "@kontor/platform/call/call.ts";
 import { emailAddress } from "@kontor/platform/contract/email-address.ts";
+import type { EmailKey } from "@kontor/platform/contract/email-address.ts";
 import { readYourWrites } from "@kontor/platform/database/read-your-writes.ts";
 import { implement } from "@kontor/platform/rpc/rpc.ts";
 import type { Route } from "@kontor/platform/rpc/rpc.ts";
@@ -24,16 +26,17 @@ type Needs = ServiceContext & { readonly secrets: Secrets; readonly passwords: P
 export function identityRoute(context: Needs): Route {
   const { database, accessTokens } = context;
   const own = readYourWrites(context);
-  const needs = { ...context, announceEnded: announceEnded(context), own };
+  const signIns = createTries(context.cache, loginTries);
+  const codes = createTries(context.cache, codeTries);
+  const changes = createTries(context.cache, changeTries);
+  const recognise = (key: EmailKey, call: Call) => signIns.recognise(emailDigest(key), call);
+  const needs = { ...context, announceEnded: announceEnded(context), own, recognise };
   const signUp = register(needs);
   const make = createAccount(needs);
   const verify = verifyEmail(needs);
   const resend = resendVerification(needs);
   const mailOf = verificationMail(needs);
   const signIn = login(needs);
-  const tryPassword = createTries(context.cache, loginTries);
-  const tryCode = createTries(context.cache, codeTries);
-  const tryCurrent = createTries(context.cache, changeTries);
   const renew = refresh(needs);
   const endOne = endSession(needs);
   const live = liveSessions(needs);
@@ -52,12 +55,13 @@ export function identityRoute(context: Needs): Route {
   return implement(IdentityService, {
     register: async (request, call) => accountMessage(await signUp(request, call)),
     verifyEmail: async (request, call) => {
-      const account = await tryCode(digestOf(request), call, () => verify(request, call));
+      const account = await codes.attempt(digestOf(request), call, () => verify(request, call));
+      await recognise(emailAddress(request.email).key, call);
       await own.written(account.id);
       return accountMessage(account);
     },
     resendVerification: async (request, call) => ({ nextAt: timestampFromDate(await resend(request, call)) }),
-    login: (request, call) => tryPassword(digestOf(request), call, () => signIn(request, call)),
+    login: (request, call) => signIns.attempt(digestOf(request), call, () => signIn(request, call)),
     refreshToken: ({ refreshToken }, call) => renew(refreshToken, call),
     logout: async (_, call) => {
       const { id, session } = call.signedIn();
@@ -67,7 +71,7 @@ export function identityRoute(context: Needs): Route {
     },
     changePassword: async (request, call) => {
       const { id } = call.signedIn();
-      await tryCurrent(id, call, () => change(request, call));
+      await changes.attempt(id, call, () => change(request, call));
       await own.written(id);
       return {};
     },

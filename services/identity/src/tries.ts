@@ -48,15 +48,19 @@ export const codeTries: TriesOptions = {
 /** How long an address that has signed in to an account is no stranger to it. */
 const knownMs = 30 * 24 * 3_600_000;
 
-/** Does work that checks a secret of an account. Refuses with TOO_MANY_TRIES without doing it. */
-export type Try = <Result>(account: string, call: Pick<Call, "origin">, work: () => Promise<Result>) => Promise<Result>;
+export interface Tries {
+  /** Does work that checks a secret of an account. Refuses with TOO_MANY_TRIES without doing it. */
+  attempt<Result>(account: string, call: Pick<Call, "origin">, work: () => Promise<Result>): Promise<Result>;
+  /** The account's owner has been recognised in another way: as after the right secret, the address is no stranger, and its tries begin anew. */
+  recognise(account: string, call: Pick<Call, "origin">): Promise<void>;
+}
 
 /**
  * Limits the tries at an account's secret so that nobody locks its owner out: tries count for the address that they come from. Only when many addresses
  * try the same account do strangers pause, briefly and together; an address that has signed in before does not. `account` is any text that stands for it, whether it
  * exists or not. A try is counted before it is made, as many at once would all pass otherwise, and a successful one takes back those of its address.
  */
-export function createTries(cache: Pick<Cache, "increment" | "get" | "set">, options: TriesOptions): Try {
+export function createTries(cache: Pick<Cache, "increment" | "get" | "set">, options: TriesOptions): Tries {
   const { name, wrong, windowMs, ofAddressMax, ofStrangersMax, pauseMs } = options;
 
   async function expectTurn(account: string, takeBack: () => void): Promise<void> {
@@ -66,32 +70,43 @@ export function createTries(cache: Pick<Cache, "increment" | "get" | "set">, opt
     throw tooMany(expiresInMs);
   }
 
-  return async (account, { origin = "" }, work) => {
-    const ofAddress = `${name}:${account}:${origin}`;
-    const ofStrangers = `${name}:${account}`;
-    const known = `${name}-known:${account}:${origin}`;
-    const { count: tries, expiresInMs } = await cache.increment(ofAddress, 1, windowMs);
-    if (tries > ofAddressMax) {
-      // It is not made. Otherwise many right ones at once would use up those of the next minutes.
-      void cache.increment(ofAddress, -1, windowMs);
-      throw tooMany(expiresInMs);
-    }
-    const isKnown = (await cache.get<boolean>(known)) === true;
-    const takeBack = (count: number): void => {
-      void cache.increment(ofAddress, -count, windowMs);
-      if (!isKnown) void cache.increment(ofStrangers, -count, windowMs);
-    };
-    if (!isKnown && (await cache.increment(ofStrangers, 1, windowMs)).count > ofStrangersMax) await expectTurn(account, () => takeBack(1));
-    try {
-      const result = await work();
-      takeBack(tries);
-      // A value that may be evicted: then its address is a stranger again.
-      await cache.set(known, true, knownMs);
-      return result;
-    } catch (error) {
-      if (refusalIn(error)?.reason !== wrong) takeBack(1);
-      throw error;
-    }
+  const keysOf = (account: string, { origin = "" }: Pick<Call, "origin">) => ({
+    ofAddress: `${name}:${account}:${origin}`,
+    ofStrangers: `${name}:${account}`,
+    known: `${name}-known:${account}:${origin}`,
+  });
+
+  return {
+    async attempt(account, call, work) {
+      const { ofAddress, ofStrangers, known } = keysOf(account, call);
+      const { count: tries, expiresInMs } = await cache.increment(ofAddress, 1, windowMs);
+      if (tries > ofAddressMax) {
+        // It is not made. Otherwise many right ones at once would use up those of the next minutes.
+        void cache.increment(ofAddress, -1, windowMs);
+        throw tooMany(expiresInMs);
+      }
+      const isKnown = (await cache.get<boolean>(known)) === true;
+      const takeBack = (count: number): void => {
+        void cache.increment(ofAddress, -count, windowMs);
+        if (!isKnown) void cache.increment(ofStrangers, -count, windowMs);
+      };
+      if (!isKnown && (await cache.increment(ofStrangers, 1, windowMs)).count > ofStrangersMax)
+        await expectTurn(account, () => takeBack(1));
+      try {
+        const result = await work();
+        takeBack(tries);
+        // A value that may be evicted: then its address is a stranger again.
+        await cache.set(known, true, knownMs);
+        return result;
+      } catch (error) {
+        if (refusalIn(error)?.reason !== wrong) takeBack(1);
+        throw error;
+      }
+    },
+    async recognise(account, call) {
+      const { ofAddress, known } = keysOf(account, call);
+      await Promise.all([cache.increment(ofAddress, -ofAddressMax, windowMs), cache.set(known, true, knownMs)]);
+    },
   };
 }
 

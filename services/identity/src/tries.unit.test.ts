@@ -10,7 +10,7 @@ const wrong = () => Promise.reject(refuse({ reason: "CREDENTIALS_WRONG", code: "
 function open(options = loginTries) {
   let nowMs = 0;
   const cache = createMemoryCache({ maxEntries: 10_000, clock: () => nowMs });
-  const attempt = createTries(cache, options);
+  const { attempt } = createTries(cache, options);
   const outcome = (origin: string, work: () => Promise<string>, account = "ann") =>
     attempt(account, { origin }, work).catch((error: unknown) => refusalIn(error)?.reason);
   return { outcome, cache, pass: (ms: number) => void (nowMs += ms) };
