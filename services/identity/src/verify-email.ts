@@ -44,7 +44,7 @@ export const verifyEmail =
         reason: "CODE_WRONG",
         code: "invalid_argument",
         message: "The code is wrong, used or unknown",
-        fields: [{ field: "code", reason: "CODE_WRONG", message: "is not the code of the newest mail" }],
+        fields: [{ field: "code", reason: "CODE_WRONG", message: "is not the code of a mail that can still be used" }],
       });
     if (verdict === "CODE_EXPIRED")
       throw refuse({ reason: "CODE_EXPIRED", code: "failed_precondition", message: "The code has expired; request another" });
