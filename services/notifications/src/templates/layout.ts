@@ -73,11 +73,11 @@ const webAddress = /:\/\/|\bwww\.|[\p{L}\p{N}][.\u3002](?:xn--|\p{L}{2})/iu;
 
 /**
  * How a mail begins. A name that holds a web address is left out: whoever registers with somebody else's e-mail address would have us send that person
- * a link. NFKC, because mail programs read wide letters and dots as plain ones.
+ * a link. NFKC, because mail programs read wide letters and dots as plain ones; without format characters, because people do not see them.
  */
 function greetingOf(name: string): string {
   const shown = oneLine(name);
-  return shown === "" || webAddress.test(shown.normalize("NFKC")) ? "Hello," : `Hello ${shown},`;
+  return shown === "" || webAddress.test(shown.normalize("NFKC").replace(/\p{Cf}/gu, "")) ? "Hello," : `Hello ${shown},`;
 }
 
 /** A time as people read it, in UTC. */

@@ -86,6 +86,9 @@ describe("notifications: templates", () => {
       "ｅｖｉｌ．ｅｘａｍｐｌｅ",
       "böse。例え",
       "evil.xn--p1ai",
+      "evil\u200b.example",
+      "evil.\u00ad\u2060example",
+      "evil.\u202eexample",
     ])
       for (const form of written(name)) {
         assert.match(form, /^Hello,$|<p>Hello,<\/p>/m, name);
