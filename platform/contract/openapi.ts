@@ -200,7 +200,7 @@ function parameter(location: "path" | "query", name: string, { description, ...s
 function requestBody(operation: Operation, schemas: ApiSchemas): unknown {
   const { contract, binding } = operation;
   const { input } = contract.method;
-  if (contract.rest?.rawBody === true) return { required: true, content: { "*/*": { schema: {} } } };
+  if (contract.rest?.rawBody === true) return { content: { "*/*": { schema: {} } } };
   if (binding.body === "") return undefined;
   if (hasNamedBody(operation)) return jsonBody(schemas.ofMessage(input), input);
   const inPath = pathNames(binding.path);
