@@ -1,5 +1,5 @@
 import { create } from "@bufbuild/protobuf";
-import { ClearCartsSchema } from "@kontor/contracts/gen/kontor/carts/v1/carts_pb.js";
+import { RemoveOrderedLinesSchema } from "@kontor/contracts/gen/kontor/carts/v1/carts_pb.js";
 import type { OrderState } from "@kontor/contracts/gen/kontor/orders/v1/events_pb.js";
 import { sql } from "@kontor/platform/database/sql.ts";
 import { callFor } from "@kontor/platform/events/call-for.ts";
@@ -7,7 +7,7 @@ import { subscription } from "@kontor/platform/events/events.ts";
 import type { Service, ServiceContext } from "@kontor/platform/service/service.ts";
 import { queue } from "@kontor/platform/tasks/tasks.ts";
 import { createCarts } from "./cart-store.ts";
-import { clearCartsQueue, ordersEvents } from "./channels.ts";
+import { clearCartsQueue, ordersEvents, removeOrderedQueue } from "./channels.ts";
 import { cartsRoute } from "./rpc.ts";
 
 const orderedOf = ({ cart: key, cartVersion: version, order, lines }: OrderState) => ({
@@ -33,7 +33,7 @@ export function createService(context: ServiceContext): Service {
           // One that is paid while it is being cancelled is refunded: its shopper has bought nothing.
           const orders = events.flatMap(({ data: { order } }) => (order!.cart === "" || order!.cancelling ? [] : orderedOf(order!)));
           if (first === undefined || orders.length === 0) return undefined;
-          const task = { queue: clearCartsQueue.name, key: first.id, payload: create(ClearCartsSchema, { orders }) };
+          const task = { queue: removeOrderedQueue.name, key: first.id, payload: create(RemoveOrderedLinesSchema, { orders }) };
           const call = callFor(first, "carts");
           const removal = store.removal(orders);
           if (removal === undefined) {
@@ -46,7 +46,7 @@ export function createService(context: ServiceContext): Service {
             ...task,
             key: order.order,
             of: order.key,
-            payload: create(ClearCartsSchema, { orders: [order] }),
+            payload: create(RemoveOrderedLinesSchema, { orders: [order] }),
           }));
           const changed = sql`select * from unnest(${orders.map(({ key }) => key)}::text[]) except select id from removed`;
           return { parts: [...removal.parts, sql`tasked as (${tasks.addSql(call, each, changed)})`] };
@@ -55,12 +55,12 @@ export function createService(context: ServiceContext): Service {
     ],
     queues: [
       queue({
-        ...clearCartsQueue,
-        run: async ({ payload: { keys, orders } }) => {
-          if (keys.length > 0) await store.deleteByKeys(keys);
+        ...removeOrderedQueue,
+        run: async ({ payload: { orders } }) => {
           for (const order of orders) await store.removeOrdered(order);
         },
       }),
+      queue({ ...clearCartsQueue, run: ({ payload: { keys } }) => store.deleteByKeys(keys) }),
     ],
   };
 }

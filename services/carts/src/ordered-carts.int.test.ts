@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { create } from "@bufbuild/protobuf";
+import { ClearCartsSchema } from "@kontor/contracts/gen/kontor/carts/v1/carts_pb.js";
 import { refusalIn } from "@kontor/platform/errors/refusal.ts";
 import { testCall } from "@kontor/platform/testing/test-services.ts";
 import { cartKey } from "./cart.ts";
@@ -32,6 +34,15 @@ for (const [where, options] of Object.entries<TestCartsOptions>({ PostgreSQL: {}
       const { shop, cart } = await open();
       for (let time = 0; time < 2; time++) await shop.paid(cartKey(cart), { version: 1, lines: ordered });
       await shop.paid("");
+      await shop.settle();
+      await assert.rejects(shop.client.getCart({ cart }, owner()), gone);
+    });
+
+    it("DAT-07, CART-03: the carts that the version before left to be removed are removed", async () => {
+      const { shop, cart } = await open();
+      const task = { queue: "clear-carts", key: "evt_1", payload: create(ClearCartsSchema, { keys: [cartKey(cart)] }) };
+      const { tasks } = shop.services.get("carts")!;
+      await shop.database.transaction((tx) => tasks.add(tx, testCall(), [task]));
       await shop.settle();
       await assert.rejects(shop.client.getCart({ cart }, owner()), gone);
     });

@@ -1,6 +1,6 @@
 import { CartsService } from "@kontor/contracts/gen/kontor/carts/v1/carts_pb.js";
 import { defineService } from "@kontor/platform/service/service.ts";
-import { clearCartsQueue, ordersEvents } from "./channels.ts";
+import { clearCartsQueue, ordersEvents, removeOrderedQueue } from "./channels.ts";
 import { cartDocuments } from "./retention.ts";
 
 export const carts = defineService({
@@ -9,7 +9,7 @@ export const carts = defineService({
   contracts: [CartsService],
   migrations: new URL("../migrations/", import.meta.url),
   subscriptions: [ordersEvents],
-  queues: [clearCartsQueue],
+  queues: [removeOrderedQueue, clearCartsQueue],
   documents: [cartDocuments],
   load: () => import("./create-service.ts"),
 });

@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
-import { AccountRegisteredSchema, VerificationRequestedSchema } from "@kontor/contracts/gen/kontor/identity/v1/events_pb.js";
+import { AccountRegisteredSchema, RegistrationMailRequestedSchema } from "@kontor/contracts/gen/kontor/identity/v1/events_pb.js";
 import { AccountStatus } from "@kontor/contracts/gen/kontor/identity/v1/identity_pb.js";
 import type {
   CreateAccountRequest,
@@ -52,7 +52,7 @@ export const register =
       await insertRegistration(tx, { ...registration, createdAt: at }, key);
       await insertReset(tx, secrets, { id: verification, key, at });
       await events.append(tx, call.with({ user: undefined, caller: account }), [
-        { stream: account, expectedVersion: 0, events: [verificationRequested(account, verification, codeExpiresAt)] },
+        { stream: account, expectedVersion: 0, events: [registrationMailRequested(account, verification, codeExpiresAt)] },
       ]);
     });
     return { id: account, version: 1, email: written, name, status: "UNVERIFIED", roles: [], createdAt: at };
@@ -78,7 +78,7 @@ export const resendVerification =
         version = version + 1, expires_at = ${new Date(at.getTime() + registrationLifeMs)} where account = ${account}`);
       await insertReset(tx, secrets, { id: verification, key, at });
       await events.append(tx, call.with({ user: undefined, caller: account }), [
-        { stream: account, expectedVersion: version, events: [verificationRequested(account, verification, codeExpiresAt)] },
+        { stream: account, expectedVersion: version, events: [registrationMailRequested(account, verification, codeExpiresAt)] },
       ]);
     });
     return new Date(at.getTime() + cooldownMs);
@@ -112,8 +112,8 @@ export const createAccount =
     return account;
   };
 
-function verificationRequested(account: string, verification: string, expiresAt: Date) {
-  return create(VerificationRequestedSchema, { account, verification, expiresAt: timestampFromDate(expiresAt) });
+function registrationMailRequested(account: string, verification: string, expiresAt: Date) {
+  return create(RegistrationMailRequestedSchema, { account, verification, expiresAt: timestampFromDate(expiresAt) });
 }
 
 /** A name on one line, because mails contain it. The contract has it visible. */

@@ -214,8 +214,8 @@ describe("identity: registration", { concurrency: 4 }, () => {
     assert.deepEqual(
       account.map(({ type, actor, version, at }) => [type, actor, version, at.toISOString().slice(11, 19)]),
       [
-        ["identity.verification.requested", id, 1, "09:00:00"],
-        ["identity.verification.requested", id, 2, "09:01:01"],
+        ["identity.registration_mail.requested", id, 1, "09:00:00"],
+        ["identity.registration_mail.requested", id, 2, "09:01:01"],
         ["identity.account.registered", id, 3, "09:01:01"],
         ["identity.account.verified", id, 4, "09:01:01"],
       ],

@@ -1,5 +1,5 @@
 import { IdentityService } from "@kontor/contracts/gen/kontor/identity/v1/identity_pb.js";
-import { VerificationRequestedSchema } from "@kontor/contracts/gen/kontor/identity/v1/events_pb.js";
+import { RegistrationMailRequestedSchema } from "@kontor/contracts/gen/kontor/identity/v1/events_pb.js";
 import { contracts } from "@kontor/contracts/registry.ts";
 import type { Cache } from "@kontor/platform/cache/cache.ts";
 import { createMemoryCache } from "@kontor/platform/cache/memory.ts";
@@ -28,7 +28,7 @@ export async function openIdentity({ cache = createMemoryCache({ maxEntries: 1_0
   const secrets = createSecrets(app.config.masterKey);
   const verificationsOf = async (account: string): Promise<string[]> =>
     (await hosted.log.history(hosted.database, account)).flatMap((event) =>
-      isEvent(event, VerificationRequestedSchema) ? [event.data.verification] : [],
+      isEvent(event, RegistrationMailRequestedSchema) ? [event.data.verification] : [],
     );
   /** The codes of a registration's mails, oldest first. */
   const codesOf = async (account: string): Promise<string[]> =>

@@ -2,7 +2,7 @@ import { IdentityService } from "@kontor/contracts/gen/kontor/identity/v1/identi
 import { OrdersService } from "@kontor/contracts/gen/kontor/orders/v1/orders_pb.js";
 import type { Service, ServiceContext } from "@kontor/platform/service/service.ts";
 import { queue } from "@kontor/platform/tasks/tasks.ts";
-import { sendQueue } from "./channels.ts";
+import { sendIdentityMailQueue, sendQueue } from "./channels.ts";
 import { notificationSubscriptions } from "./events.ts";
 import { notificationsRoute } from "./rpc.ts";
 import { noteSent, sendNotification } from "./send.ts";
@@ -20,14 +20,14 @@ export function createService(context: ServiceContext<NotificationsSettings>): S
     routes: [notificationsRoute(context)],
     subscriptions: notificationSubscriptions(context),
     // Tried for nearly two hours, because a mail server may be unavailable for longer than a few minutes.
-    queues: [
+    queues: [sendQueue, sendIdentityMailQueue].map((declared) =>
       queue({
-        ...sendQueue,
+        ...declared,
         concurrency: 16,
         attemptsMax: 20,
         run: send,
         settle: noteSent(context),
       }),
-    ],
+    ),
   };
 }

@@ -3,7 +3,7 @@ import { OrderCancelledSchema, OrderPaidSchema, OrderReminderDueSchema } from "@
 import { isEvent, subscription } from "@kontor/platform/events/events.ts";
 import type { Subscription } from "@kontor/platform/events/events.ts";
 import type { ServiceContext } from "@kontor/platform/service/service.ts";
-import { identityEvents, ordersEvents, paymentsEvents } from "./channels.ts";
+import { identityEvents, ordersEvents, paymentsEvents, sendIdentityMailQueue, verificationEvents } from "./channels.ts";
 import { notify } from "./notify.ts";
 import type { Kind, Notice } from "./notify.ts";
 
@@ -14,10 +14,19 @@ const pauseMs = 200;
 export function notificationSubscriptions(needs: Pick<ServiceContext, "tasks" | "clock" | "ids">): readonly Subscription[] {
   return [
     subscription({
-      ...identityEvents,
+      ...verificationEvents,
       apply: async (tx, events) =>
         notify(
           needs,
+          tx,
+          events.map((event) => ({ event, kind: "VERIFICATION", account: event.data.account, subject: event.data.verification })),
+        ),
+    }),
+    subscription({
+      ...identityEvents,
+      apply: async (tx, events) =>
+        notify(
+          { ...needs, queue: sendIdentityMailQueue.name },
           tx,
           events.map((event): Notice =>
             isEvent(event, PasswordResetRequestedSchema)

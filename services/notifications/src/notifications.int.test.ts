@@ -61,8 +61,8 @@ describe("notifications", { concurrency: 4 }, () => {
     assert.deepEqual([mails[0]?.to, mails[0]?.subject], [ann.email, "Your code for Test Shop"]);
     assert.match(mails[0]!.text, /CODE\d+-ABCDE/);
     const again = async () => {
-      await resetSubscription(hosted.database, "notifications.identity", async () => undefined);
-      const applied = sql`select applied from subscriptions where name = 'notifications.identity'`;
+      await resetSubscription(hosted.database, "notifications.identity-mails", async () => undefined);
+      const applied = sql`select applied from subscriptions where name = 'notifications.identity-mails'`;
       while ((await hosted.database.one<{ applied: bigint }>(applied)).applied === 0n) await settle();
       await settle();
     };
@@ -70,7 +70,7 @@ describe("notifications", { concurrency: 4 }, () => {
     // Past the time for which done tasks are remembered.
     await pass(25 * hourMs);
     await pass(2 * 60_000);
-    assert.deepEqual(await hosted.database.one(sql`select count(*)::int as count from tasks where queue = 'send-notification'`), {
+    assert.deepEqual(await hosted.database.one(sql`select count(*)::int as count from tasks where queue = 'send-identity-mail'`), {
       count: 0,
     });
     await again();
@@ -80,7 +80,7 @@ describe("notifications", { concurrency: 4 }, () => {
     assert.equal(mails.length, 2);
     assert.equal((await rows()).length, 2);
     const { applied } = await hosted.database.one<{ applied: bigint }>(
-      sql`select applied from subscriptions where name = 'notifications.identity'`,
+      sql`select applied from subscriptions where name = 'notifications.identity-mails'`,
     );
     assert.equal(applied, 2n);
   });

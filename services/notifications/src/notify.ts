@@ -23,7 +23,15 @@ export interface Notice {
 
 /** Records messages and has them sent: one statement for however many. An event that was delivered before has no effect. */
 export function notify(
-  { tasks, clock, ids }: Pick<ServiceContext, "tasks" | "clock" | "ids">,
+  {
+    tasks,
+    clock,
+    ids,
+    queue = sendQueue.name,
+  }: Pick<ServiceContext, "tasks" | "clock" | "ids"> & {
+    /** Whose tasks send them. */
+    readonly queue?: string;
+  },
   tx: Transaction,
   notices: readonly Notice[],
 ): Writes | undefined {
@@ -36,7 +44,7 @@ export function notify(
       as n (id, event, account, kind, subject)
     on conflict (event) do nothing returning id`;
   const mails = recorded.map(({ id, event, kind, account, subject, hours = 0, amount = "" }) => ({
-    queue: sendQueue.name,
+    queue,
     key: event.id,
     of: id,
     payload: create(SendNotificationSchema, { notification: id, kind: NotificationKind[kind], account, subject, hours, amount }),

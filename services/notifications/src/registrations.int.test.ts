@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { sql } from "@kontor/platform/database/sql.ts";
 import { listTasks } from "@kontor/platform/tasks/admin.ts";
 import { openNotifications } from "./test-notifications.ts";
 
@@ -32,7 +33,29 @@ describe("notifications: accounts", { concurrency: 4 }, () => {
     assert.match(mails[0]!.text, /http:\/\/shop\.test\/password\/reset\/token-of-rst_\d+\n/);
     assert.equal((await rows()).length, 1);
     for (const state of ["waiting", "dead"] as const)
-      assert.deepEqual(await listTasks(hosted.database, { state, queue: "send-notification" }), []);
+      assert.deepEqual(await listTasks(hosted.database, { state, queue: "send-identity-mail" }), []);
     assert.doesNotMatch(await dump(), /token-of|canary/i);
+  });
+
+  it("DAT-07, ID-01: the version before is asked for no mail that it cannot write, and its registrations get theirs", async () => {
+    const { customer, register, registerBefore, resetPassword, settle, pass, mail, mails, hosted } = await openNotifications();
+    const [ann, bo] = [customer(), customer()];
+    mail.failing = new Error("no mail server");
+    await register(ann.id);
+    await resetPassword(ann.id);
+    await registerBefore(bo.id);
+    await settle();
+    const queues = sql`select queue, count(*)::int as count from tasks where queue like 'send%' group by queue order by queue`;
+    assert.deepEqual(await hosted.database.rows(queues), [
+      { queue: "send-identity-mail", count: 2 },
+      { queue: "send-notification", count: 1 },
+    ]);
+    const applied = await hosted.database.rows(
+      sql`select name from subscriptions where applied > 0 and name like 'notifications.identity%' order by name`,
+    );
+    assert.deepEqual(applied, [{ name: "notifications.identity" }, { name: "notifications.identity-mails" }]);
+    mail.failing = undefined;
+    await pass(10_000);
+    assert.deepEqual(mails.map(({ to }) => to).toSorted(), [ann.email, ann.email, bo.email]);
   });
 });

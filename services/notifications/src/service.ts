@@ -1,6 +1,6 @@
 import { NotificationsService } from "@kontor/contracts/gen/kontor/notifications/v1/notifications_pb.js";
 import { defineService } from "@kontor/platform/service/service.ts";
-import { identityEvents, ordersEvents, paymentsEvents, sendQueue } from "./channels.ts";
+import { identityEvents, ordersEvents, paymentsEvents, sendIdentityMailQueue, sendQueue, verificationEvents } from "./channels.ts";
 import { retention } from "./retention.ts";
 import { settings } from "./settings.ts";
 
@@ -11,7 +11,7 @@ export const notifications = defineService({
   settings,
   migrations: new URL("../migrations/", import.meta.url),
   retention,
-  subscriptions: [identityEvents, ordersEvents, paymentsEvents],
-  queues: [sendQueue],
+  subscriptions: [verificationEvents, identityEvents, ordersEvents, paymentsEvents],
+  queues: [sendQueue, sendIdentityMailQueue],
   load: () => import("./create-service.ts"),
 });

@@ -1,7 +1,11 @@
 import { create } from "@bufbuild/protobuf";
 import type { Message } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
-import { PasswordResetRequestedSchema, VerificationRequestedSchema } from "@kontor/contracts/gen/kontor/identity/v1/events_pb.js";
+import {
+  PasswordResetRequestedSchema,
+  RegistrationMailRequestedSchema,
+  VerificationRequestedSchema,
+} from "@kontor/contracts/gen/kontor/identity/v1/events_pb.js";
 import { IdentityService } from "@kontor/contracts/gen/kontor/identity/v1/identity_pb.js";
 import { NotificationsService } from "@kontor/contracts/gen/kontor/notifications/v1/notifications_pb.js";
 import {
@@ -114,6 +118,12 @@ export async function openNotifications(options: { readonly log?: Logger } = {})
     register: async (account: string): Promise<void> => {
       const verification = `vrf_${++nth}`;
       verifications.set(verification, { account, code: `CODE${nth}-ABCDE` });
+      await happen("identity", { stream: account, event: create(RegistrationMailRequestedSchema, { account, verification }) });
+    },
+    /** The same in a process of the version before. */
+    registerBefore: async (account: string): Promise<void> => {
+      const verification = `vrf_${++nth}`;
+      verifications.set(verification, { account, code: `CODE${nth}-ABCDE` });
       await happen("identity", { stream: account, event: create(VerificationRequestedSchema, { account, verification }) });
     },
     /** Somebody registers with the address of this account, or with one whose mail is over when none is passed. */
@@ -121,7 +131,7 @@ export async function openNotifications(options: { readonly log?: Logger } = {})
       const verification = `vrf_${++nth}`;
       const account = `usr_${++nth}`;
       if (owner !== undefined) verifications.set(verification, { account: owner, resetToken: `token-of-${verification}` });
-      await happen("identity", { stream: account, event: create(VerificationRequestedSchema, { account, verification }) });
+      await happen("identity", { stream: account, event: create(RegistrationMailRequestedSchema, { account, verification }) });
     },
     /** Somebody asks for a link for the address of this account, or for one that has none. */
     resetPassword: async (account?: string): Promise<void> => {

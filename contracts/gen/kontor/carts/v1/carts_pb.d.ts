@@ -396,22 +396,15 @@ export declare type RemoveOrderedRequest = Message<"kontor.carts.v1.RemoveOrdere
 export declare const RemoveOrderedRequestSchema: GenMessage<RemoveOrderedRequest>;
 
 /**
- * The payload of the task that takes what was paid out of its carts.
+ * The payload of the task that removes carts as a whole. The version before writes it.
  *
  * @generated from message kontor.carts.v1.ClearCarts
  */
 export declare type ClearCarts = Message<"kontor.carts.v1.ClearCarts"> & {
   /**
-   * Carts to be removed as a whole; written by versions that knew nothing else.
-   *
    * @generated from field: repeated string keys = 1;
    */
   keys: string[];
-
-  /**
-   * @generated from field: repeated kontor.carts.v1.RemoveOrderedRequest orders = 2;
-   */
-  orders: RemoveOrderedRequest[];
 };
 
 /**
@@ -419,6 +412,24 @@ export declare type ClearCarts = Message<"kontor.carts.v1.ClearCarts"> & {
  * Use `create(ClearCartsSchema)` to create a new message.
  */
 export declare const ClearCartsSchema: GenMessage<ClearCarts>;
+
+/**
+ * The payload of the task that takes what was paid out of its carts.
+ *
+ * @generated from message kontor.carts.v1.RemoveOrderedLines
+ */
+export declare type RemoveOrderedLines = Message<"kontor.carts.v1.RemoveOrderedLines"> & {
+  /**
+   * @generated from field: repeated kontor.carts.v1.RemoveOrderedRequest orders = 1;
+   */
+  orders: RemoveOrderedRequest[];
+};
+
+/**
+ * Describes the message kontor.carts.v1.RemoveOrderedLines.
+ * Use `create(RemoveOrderedLinesSchema)` to create a new message.
+ */
+export declare const RemoveOrderedLinesSchema: GenMessage<RemoveOrderedLines>;
 
 /**
  * @generated from enum kontor.carts.v1.CartsReason

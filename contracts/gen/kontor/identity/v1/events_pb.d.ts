@@ -41,7 +41,36 @@ export declare type AccountRegistered = Message<"kontor.identity.v1.AccountRegis
 export declare const AccountRegisteredSchema: GenMessage<AccountRegistered>;
 
 /**
- * A code is to be mailed. The code itself is requested when the mail is sent.
+ * A mail for a registration is to be sent. What is in it is requested when it is sent. Processes of the version before do not know it, because they cannot
+ * write that mail.
+ *
+ * @generated from message kontor.identity.v1.RegistrationMailRequested
+ */
+export declare type RegistrationMailRequested = Message<"kontor.identity.v1.RegistrationMailRequested"> & {
+  /**
+   * @generated from field: string account = 1;
+   */
+  account: string;
+
+  /**
+   * @generated from field: string verification = 2;
+   */
+  verification: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp expires_at = 3;
+   */
+  expiresAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message kontor.identity.v1.RegistrationMailRequested.
+ * Use `create(RegistrationMailRequestedSchema)` to create a new message.
+ */
+export declare const RegistrationMailRequestedSchema: GenMessage<RegistrationMailRequested>;
+
+/**
+ * The same for a registration of the version before, which had made an account.
  *
  * @generated from message kontor.identity.v1.VerificationRequested
  */

@@ -11,7 +11,7 @@ import { file_kontor_identity_v1_identity } from "./identity_pb.js";
  * Describes the file kontor/identity/v1/events.proto.
  */
 export const file_kontor_identity_v1_events = /*@__PURE__*/
-  fileDesc("Ch9rb250b3IvaWRlbnRpdHkvdjEvZXZlbnRzLnByb3RvEhJrb250b3IuaWRlbnRpdHkudjEihwEKEUFjY291bnRSZWdpc3RlcmVkEg8KB2FjY291bnQYASABKAkSMQoGc3RhdHVzGAIgASgOMiEua29udG9yLmlkZW50aXR5LnYxLkFjY291bnRTdGF0dXMSDQoFcm9sZXMYAyADKAk6H/K2GBtpZGVudGl0eS5hY2NvdW50LnJlZ2lzdGVyZWQikwEKFVZlcmlmaWNhdGlvblJlcXVlc3RlZBIPCgdhY2NvdW50GAEgASgJEhQKDHZlcmlmaWNhdGlvbhgCIAEoCRIuCgpleHBpcmVzX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcDoj8rYYH2lkZW50aXR5LnZlcmlmaWNhdGlvbi5yZXF1ZXN0ZWQifgoWUGFzc3dvcmRSZXNldFJlcXVlc3RlZBINCgVyZXNldBgBIAEoCRIuCgpleHBpcmVzX2F0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcDol8rYYIWlkZW50aXR5LnBhc3N3b3JkX3Jlc2V0LnJlcXVlc3RlZCJfChZBY2NvdW50UGFzc3dvcmRDaGFuZ2VkEg8KB2FjY291bnQYASABKAkSDQoFY2F1c2UYAiABKAk6JfK2GCFpZGVudGl0eS5hY2NvdW50LnBhc3N3b3JkX2NoYW5nZWQiVwoPQWNjb3VudFZlcmlmaWVkEg8KB2FjY291bnQYASABKAkSFAoMdmVyaWZpY2F0aW9uGAIgASgJOh3ythgZaWRlbnRpdHkuYWNjb3VudC52ZXJpZmllZCJQCg5TZXNzaW9uU3RhcnRlZBIPCgdzZXNzaW9uGAEgASgJEg8KB2FjY291bnQYAiABKAk6HPK2GBhpZGVudGl0eS5zZXNzaW9uLnN0YXJ0ZWQiWwoMU2Vzc2lvbkVuZGVkEg8KB3Nlc3Npb24YASABKAkSDwoHYWNjb3VudBgCIAEoCRINCgVjYXVzZRgDIAEoCToa8rYYFmlkZW50aXR5LnNlc3Npb24uZW5kZWRiBnByb3RvMw", [file_google_protobuf_timestamp, file_kontor_api_v1_options, file_kontor_identity_v1_identity]);
+  fileDesc("Ch9rb250b3IvaWRlbnRpdHkvdjEvZXZlbnRzLnByb3RvEhJrb250b3IuaWRlbnRpdHkudjEihwEKEUFjY291bnRSZWdpc3RlcmVkEg8KB2FjY291bnQYASABKAkSMQoGc3RhdHVzGAIgASgOMiEua29udG9yLmlkZW50aXR5LnYxLkFjY291bnRTdGF0dXMSDQoFcm9sZXMYAyADKAk6H/K2GBtpZGVudGl0eS5hY2NvdW50LnJlZ2lzdGVyZWQinAEKGVJlZ2lzdHJhdGlvbk1haWxSZXF1ZXN0ZWQSDwoHYWNjb3VudBgBIAEoCRIUCgx2ZXJpZmljYXRpb24YAiABKAkSLgoKZXhwaXJlc19hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXA6KPK2GCRpZGVudGl0eS5yZWdpc3RyYXRpb25fbWFpbC5yZXF1ZXN0ZWQikwEKFVZlcmlmaWNhdGlvblJlcXVlc3RlZBIPCgdhY2NvdW50GAEgASgJEhQKDHZlcmlmaWNhdGlvbhgCIAEoCRIuCgpleHBpcmVzX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcDoj8rYYH2lkZW50aXR5LnZlcmlmaWNhdGlvbi5yZXF1ZXN0ZWQifgoWUGFzc3dvcmRSZXNldFJlcXVlc3RlZBINCgVyZXNldBgBIAEoCRIuCgpleHBpcmVzX2F0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcDol8rYYIWlkZW50aXR5LnBhc3N3b3JkX3Jlc2V0LnJlcXVlc3RlZCJfChZBY2NvdW50UGFzc3dvcmRDaGFuZ2VkEg8KB2FjY291bnQYASABKAkSDQoFY2F1c2UYAiABKAk6JfK2GCFpZGVudGl0eS5hY2NvdW50LnBhc3N3b3JkX2NoYW5nZWQiVwoPQWNjb3VudFZlcmlmaWVkEg8KB2FjY291bnQYASABKAkSFAoMdmVyaWZpY2F0aW9uGAIgASgJOh3ythgZaWRlbnRpdHkuYWNjb3VudC52ZXJpZmllZCJQCg5TZXNzaW9uU3RhcnRlZBIPCgdzZXNzaW9uGAEgASgJEg8KB2FjY291bnQYAiABKAk6HPK2GBhpZGVudGl0eS5zZXNzaW9uLnN0YXJ0ZWQiWwoMU2Vzc2lvbkVuZGVkEg8KB3Nlc3Npb24YASABKAkSDwoHYWNjb3VudBgCIAEoCRINCgVjYXVzZRgDIAEoCToa8rYYFmlkZW50aXR5LnNlc3Npb24uZW5kZWRiBnByb3RvMw", [file_google_protobuf_timestamp, file_kontor_api_v1_options, file_kontor_identity_v1_identity]);
 
 /**
  * Describes the message kontor.identity.v1.AccountRegistered.
@@ -21,44 +21,51 @@ export const AccountRegisteredSchema = /*@__PURE__*/
   messageDesc(file_kontor_identity_v1_events, 0);
 
 /**
+ * Describes the message kontor.identity.v1.RegistrationMailRequested.
+ * Use `create(RegistrationMailRequestedSchema)` to create a new message.
+ */
+export const RegistrationMailRequestedSchema = /*@__PURE__*/
+  messageDesc(file_kontor_identity_v1_events, 1);
+
+/**
  * Describes the message kontor.identity.v1.VerificationRequested.
  * Use `create(VerificationRequestedSchema)` to create a new message.
  */
 export const VerificationRequestedSchema = /*@__PURE__*/
-  messageDesc(file_kontor_identity_v1_events, 1);
+  messageDesc(file_kontor_identity_v1_events, 2);
 
 /**
  * Describes the message kontor.identity.v1.PasswordResetRequested.
  * Use `create(PasswordResetRequestedSchema)` to create a new message.
  */
 export const PasswordResetRequestedSchema = /*@__PURE__*/
-  messageDesc(file_kontor_identity_v1_events, 2);
+  messageDesc(file_kontor_identity_v1_events, 3);
 
 /**
  * Describes the message kontor.identity.v1.AccountPasswordChanged.
  * Use `create(AccountPasswordChangedSchema)` to create a new message.
  */
 export const AccountPasswordChangedSchema = /*@__PURE__*/
-  messageDesc(file_kontor_identity_v1_events, 3);
+  messageDesc(file_kontor_identity_v1_events, 4);
 
 /**
  * Describes the message kontor.identity.v1.AccountVerified.
  * Use `create(AccountVerifiedSchema)` to create a new message.
  */
 export const AccountVerifiedSchema = /*@__PURE__*/
-  messageDesc(file_kontor_identity_v1_events, 4);
+  messageDesc(file_kontor_identity_v1_events, 5);
 
 /**
  * Describes the message kontor.identity.v1.SessionStarted.
  * Use `create(SessionStartedSchema)` to create a new message.
  */
 export const SessionStartedSchema = /*@__PURE__*/
-  messageDesc(file_kontor_identity_v1_events, 5);
+  messageDesc(file_kontor_identity_v1_events, 6);
 
 /**
  * Describes the message kontor.identity.v1.SessionEnded.
  * Use `create(SessionEndedSchema)` to create a new message.
  */
 export const SessionEndedSchema = /*@__PURE__*/
-  messageDesc(file_kontor_identity_v1_events, 6);
+  messageDesc(file_kontor_identity_v1_events, 7);
 
