@@ -62,6 +62,16 @@ describe("a sweep", () => {
     assert.equal(await left(), 1_200);
   });
 
+  it("DAT-16: of tables of which one cannot be swept reaches the others, and what is more of them", async () => {
+    await fill(12_000, new Date(0));
+    const failures: string[] = [];
+    const retentions = [{ ...old, table: "gone", rows: "gone things" }, old];
+    const sweeping = () => sweep(database, retentions, at, ({ message }) => failures.push(message));
+    assert.deepEqual([await sweeping(), await sweeping()], [true, false]);
+    assert.equal(await left(), 1_200);
+    assert.deepEqual(failures, Array(2).fill("gone things could not be swept, and will be in an hour"));
+  });
+
   it("neither waits for rows that somebody has locked nor deletes them", async () => {
     await fill(9, new Date(0));
     const [locked, swept] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];

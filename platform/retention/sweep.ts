@@ -13,12 +13,27 @@ const statementMsMax = 5_000;
 
 /**
  * Deletes rows whose time is over, in small batches, each a transaction of its own on a connection for background work; rows that somebody has locked
- * are left to the next sweep. Gives true when there may be more: what is swept in one call is bounded too.
+ * are left to the next sweep. Gives true when there may be more: what is swept in one call is bounded too. One that fails does not keep the others:
+ * they are swept, and `failed` gets the error. Throws it without one.
  */
-export async function sweep(database: Database, retentions: readonly Retention[], now: Date): Promise<boolean> {
+export async function sweep(
+  database: Database,
+  retentions: readonly Retention[],
+  now: Date,
+  failed: (error: Error) => void = rethrow,
+): Promise<boolean> {
   let more = false;
-  for (const retention of retentions) if (isSwept(retention) && (await sweepRows(database, retention, now))) more = true;
+  for (const retention of retentions.filter(isSwept))
+    try {
+      if (await sweepRows(database, retention, now)) more = true;
+    } catch (error) {
+      failed(new Error(`${retention.rows} could not be swept, and will be in an hour`, { cause: error }));
+    }
   return more;
+}
+
+function rethrow(error: Error): never {
+  throw error;
 }
 
 async function sweepRows(database: Database, retention: SweptRows, now: Date): Promise<boolean> {

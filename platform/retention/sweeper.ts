@@ -37,12 +37,7 @@ export class Sweeper {
     const { database, retentions, clock, log } = this.#needs;
     const { signal } = this.#stopping;
     while (!signal.aborted) {
-      let more = false;
-      try {
-        more = await sweep(database, retentions, clock.now());
-      } catch (error) {
-        log.warn({ error }, "what is over could not be swept, and will be in an hour");
-      }
+      const more = await sweep(database, retentions, clock.now(), (error) => log.warn({ error }, error.message));
       if (!more) await clock.until(new Date(clock.now().getTime() + hourMs), signal);
     }
   }

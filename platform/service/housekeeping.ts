@@ -31,14 +31,14 @@ export function housekeepingQueue({ database, clock, log, documents, retentions,
     concurrency: 1,
     run: async () => {
       const now = clock.now();
-      let more = false;
-      try {
-        more = await sweep(database, retentions, now);
-        for (const name of collections) await documents.collection(name).sweep(now);
-      } catch (error) {
-        // Not thrown: a task that fails too often ends, and nothing would be swept until an operator replays it.
-        log.warn({ error }, "what is over could not be swept, and will be in an hour");
-      }
+      // Not thrown: a task that fails too often ends, and nothing would be swept until an operator replays it.
+      const more = await sweep(database, retentions, now, (error) => log.warn({ error }, error.message));
+      for (const name of collections)
+        try {
+          await documents.collection(name).sweep(now);
+        } catch (error) {
+          log.warn({ error }, `expired ${name} could not be swept, and will be in an hour`);
+        }
       return { again: more ? now : new Date(now.getTime() + hourMs) };
     },
   });
