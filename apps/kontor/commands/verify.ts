@@ -1,8 +1,12 @@
+import { pendingMigrations } from "@kontor/platform/database/migrate.ts";
+import type { Queries } from "@kontor/platform/database/database.ts";
 import { readConfiguration } from "../configuration.ts";
+import { migrationsOf } from "../migrations.ts";
+import { serviceNames } from "../roles.ts";
 import { openDatabases } from "../verify/open-databases.ts";
 import { findingText, summaryText } from "../verify/report.ts";
 import { invariants, verify as verifyDatabases } from "../verify/verify.ts";
-import { readArgs, UsageError } from "./command.ts";
+import { CommandError, readArgs, UsageError } from "./command.ts";
 import type { Command } from "./command.ts";
 import { explainOpening } from "./app/explain-opening.ts";
 import { quietLogger } from "./app/with-app.ts";
@@ -26,6 +30,7 @@ Reads all databases, beside a running shop or without one, changes nothing, and 
     });
     const { stdout } = context;
     try {
+      await expectMigrated(databases);
       const findings = await verifyDatabases(databases, {
         running,
         mailsCaught: config.smtpUrl === undefined,
@@ -40,3 +45,12 @@ Reads all databases, beside a running shop or without one, changes nothing, and 
     }
   },
 };
+
+/** What the version before has written can be read when this version has brought it up to date, which a command that changes nothing does not do. */
+async function expectMigrated(databases: ReadonlyMap<string, Queries>): Promise<void> {
+  const pending: string[] = [];
+  for (const [name, sets] of migrationsOf(serviceNames))
+    pending.push(...(await pendingMigrations(databases.get(name)!, sets)).map((file) => `${name}: ${file}`));
+  if (pending.length > 0)
+    throw new CommandError(`${pending.length} migrations are not applied yet, the first is ${pending[0]!}: kontor start applies them`);
+}

@@ -53,6 +53,8 @@ export async function moveInstallation({ config, log, moved }: MoveOptions): Pro
       if (await holdsRows(connection))
         throw new CommandError(`the database of ${name} there has data of a shop already: nothing was moved`);
     }
+    // What the version before has left is copied in this version's form.
+    for (const [name, connection] of source.connections) await bringUpToDate(name, connection, log);
     for (const [name, from] of source.connections) {
       const copied = await copyDatabase(from, target.connections.get(name)!);
       moved(
