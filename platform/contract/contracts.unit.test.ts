@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { globSync } from "node:fs";
+import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { pathToFileURL } from "node:url";
@@ -22,6 +22,9 @@ const messages = ofKind<DescMessage>("message");
 const services = ofKind<DescService>("service");
 const fields = messages.flatMap((message) => message.fields);
 const nameOf = (field: DescField): string => `${field.parent.typeName}.${field.name}`;
+
+/** The contracts' comments, by the full name of what they describe. */
+const docs = JSON.parse(readFileSync(join(gen, "docs.json"), "utf8")) as Readonly<Record<string, string>>;
 
 const longMs = 50;
 
@@ -69,6 +72,16 @@ describe("the contracts", () => {
   it("say of every method who may call it", () => {
     for (const service of services)
       for (const method of service.methods) assert.notDeepEqual(contractOf(method).allow, [], `${service.typeName}.${method.name}`);
+  });
+
+  it("API-07: say of every operation what it does", () => {
+    const undescribed = services
+      .filter(({ typeName }) => !typeName.startsWith("kontor.testing."))
+      .flatMap(methodsOf)
+      .filter(({ bindings }) => bindings.length > 0)
+      .map(({ service, method }) => `${service.typeName}.${method.name}`)
+      .filter((name) => docs[name] === undefined);
+    assert.deepEqual(undescribed, [], "a comment above its rpc is missing");
   });
 
   it("have patterns that no text makes slow", () => {

@@ -480,6 +480,8 @@ export declare const CartsService: GenService<{
     output: typeof CartSchema;
   },
   /**
+   * A cart, at the catalogue's prices of now.
+   *
    * @generated from rpc kontor.carts.v1.CartsService.GetCart
    */
   getCart: {
@@ -488,6 +490,8 @@ export declare const CartsService: GenService<{
     output: typeof CartSchema;
   },
   /**
+   * Deletes a cart. Its order, if there is one, stays as it is.
+   *
    * @generated from rpc kontor.carts.v1.CartsService.DeleteCart
    */
   deleteCart: {
@@ -496,6 +500,8 @@ export declare const CartsService: GenService<{
     output: typeof EmptySchema;
   },
   /**
+   * Adds units of a SKU, in a line of their own or in the line that has this SKU.
+   *
    * @generated from rpc kontor.carts.v1.CartsService.AddLine
    */
   addLine: {
@@ -504,6 +510,8 @@ export declare const CartsService: GenService<{
     output: typeof CartSchema;
   },
   /**
+   * Sets how many units a line has.
+   *
    * @generated from rpc kontor.carts.v1.CartsService.UpdateLine
    */
   updateLine: {
@@ -512,6 +520,8 @@ export declare const CartsService: GenService<{
     output: typeof CartSchema;
   },
   /**
+   * Takes a line out of a cart.
+   *
    * @generated from rpc kontor.carts.v1.CartsService.DeleteLine
    */
   deleteLine: {

@@ -1157,6 +1157,8 @@ export declare const CatalogReasonSchema: GenEnum<CatalogReason>;
  */
 export declare const CatalogService: GenService<{
   /**
+   * Makes a category, at the top of the tree or below another one.
+   *
    * @generated from rpc kontor.catalog.v1.CatalogService.CreateCategory
    */
   createCategory: {
@@ -1165,6 +1167,8 @@ export declare const CatalogService: GenService<{
     output: typeof CategorySchema;
   },
   /**
+   * A category.
+   *
    * @generated from rpc kontor.catalog.v1.CatalogService.GetCategory
    */
   getCategory: {
@@ -1183,6 +1187,8 @@ export declare const CatalogService: GenService<{
     output: typeof ListCategoriesResponseSchema;
   },
   /**
+   * Changes the fields that are sent. With another parent it moves, and all below it moves along.
+   *
    * @generated from rpc kontor.catalog.v1.CatalogService.UpdateCategory
    */
   updateCategory: {
@@ -1191,7 +1197,7 @@ export declare const CatalogService: GenService<{
     output: typeof CategorySchema;
   },
   /**
-   * Refused while it has products or categories below it.
+   * Deletes a category. Refused while it has products or categories below it.
    *
    * @generated from rpc kontor.catalog.v1.CatalogService.DeleteCategory
    */
@@ -1201,6 +1207,8 @@ export declare const CatalogService: GenService<{
     output: typeof EmptySchema;
   },
   /**
+   * Makes a product with its variants: a draft, unless the status says otherwise.
+   *
    * @generated from rpc kontor.catalog.v1.CatalogService.CreateProduct
    */
   createProduct: {
@@ -1230,6 +1238,8 @@ export declare const CatalogService: GenService<{
     output: typeof ListProductsResponseSchema;
   },
   /**
+   * Changes the fields that are sent. Lists, such as the variants, are replaced as a whole.
+   *
    * @generated from rpc kontor.catalog.v1.CatalogService.UpdateProduct
    */
   updateProduct: {
@@ -1238,6 +1248,8 @@ export declare const CatalogService: GenService<{
     output: typeof ProductSchema;
   },
   /**
+   * Deletes a product. Carts can no longer order it; orders keep what they have of it. Its history can still be read.
+   *
    * @generated from rpc kontor.catalog.v1.CatalogService.DeleteProduct
    */
   deleteProduct: {
@@ -1246,6 +1258,8 @@ export declare const CatalogService: GenService<{
     output: typeof EmptySchema;
   },
   /**
+   * Publishes a product: shoppers see it, and it can be ordered.
+   *
    * @generated from rpc kontor.catalog.v1.CatalogService.PublishProduct
    */
   publishProduct: {
@@ -1254,6 +1268,8 @@ export declare const CatalogService: GenService<{
     output: typeof ProductSchema;
   },
   /**
+   * Archives a product: shoppers do not see it any more, and it cannot be ordered.
+   *
    * @generated from rpc kontor.catalog.v1.CatalogService.ArchiveProduct
    */
   archiveProduct: {

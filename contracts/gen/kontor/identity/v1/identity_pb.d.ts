@@ -881,9 +881,9 @@ export declare const IdentityService: GenService<{
     output: typeof AccountSchema;
   },
   /**
-   * Makes the account, with the password and the name of the registration that the code was mailed for. A code is valid once, for ten minutes,
-   * also when somebody registers with the same address meanwhile; the first one that is verified makes the account. An address has ten wrong attempts
-   * in that time.
+   * Makes the account, with the password and the name of the registration that the code was mailed for. A code is valid once, for ten minutes, also
+   * when somebody registers with the same address meanwhile; the first one that is verified makes the account. A client has ten wrong attempts for an
+   * e-mail address in that time; then TOO_MANY_TRIES.
    *
    * @generated from rpc kontor.identity.v1.IdentityService.VerifyEmail
    */

@@ -621,6 +621,8 @@ export declare const InventoryReasonSchema: GenEnum<InventoryReason>;
  */
 export declare const InventoryService: GenService<{
   /**
+   * How many units there are of each SKU, by SKU.
+   *
    * @generated from rpc kontor.inventory.v1.InventoryService.ListStock
    */
   listStock: {
@@ -639,6 +641,8 @@ export declare const InventoryService: GenService<{
     output: typeof MovementSchema;
   },
   /**
+   * All that was booked for a SKU, newest first: goods in and out, and units of orders.
+   *
    * @generated from rpc kontor.inventory.v1.InventoryService.ListMovements
    */
   listMovements: {

@@ -685,8 +685,8 @@ export declare const OrdersService: GenService<{
     output: typeof OrderChangeSchema;
   },
   /**
-   * Cancels an unpaid order; refunds and cancels a paid one that is not fulfilled. Another's order is cancelled by those alone who may refund. While the
-   * payment provider does not say how it ended, the order is `cancelling`; it is cancelled as soon as that is known.
+   * Cancels an unpaid order; refunds and cancels a paid one that is not fulfilled. Only an admin, who may refund, cancels another's order. While it
+   * is not known how its payment ended at the provider, the order is `cancelling`; it is cancelled as soon as that is known.
    *
    * @generated from rpc kontor.orders.v1.OrdersService.CancelOrder
    */

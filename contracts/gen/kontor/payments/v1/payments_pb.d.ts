@@ -653,7 +653,8 @@ export declare const PaymentsService: GenService<{
     output: typeof PaymentSchema;
   },
   /**
-   * Refunds money.
+   * Refunds money: all that is left, or less. The provider carries it out; `refunds` of the payment says how it ended. An order whose payment is
+   * refunded completely is cancelled. One that the provider has refused can be begun again here, with another key.
    *
    * @generated from rpc kontor.payments.v1.PaymentsService.CreateRefund
    */
