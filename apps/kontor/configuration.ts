@@ -10,7 +10,7 @@ import { engineVariables } from "./configuration/engines.ts";
 import { processVariables } from "./configuration/processes.ts";
 import { shopVariables } from "./configuration/shop.ts";
 import { insteadOfPlain, isOnThisMachine } from "./plain-addresses.ts";
-import { serviceSettings } from "./roles.ts";
+import { serviceNames, serviceSettings } from "./roles.ts";
 
 /** Every variable that Kontor reads, with its default. All are read once, at the start. */
 export const configuration = {
@@ -44,9 +44,18 @@ export function readConfiguration(env: Readonly<Record<string, string | undefine
     }
   };
   const authorities = read(configuration.serversCa, config.serversCa, readCertificates);
-  const rates = read(configuration.rateLimits, config.rateLimits, parseRateLimits);
+  const rates = read(configuration.rateLimits, config.rateLimits, rateLimitsOf);
   if (problems.length > 0) throw new ConfigError(problems);
   return { ...config, authorities, rates };
+}
+
+/** Throws with what is no limit, or no service's. */
+function rateLimitsOf(text: string): RateLimits {
+  const limits = parseRateLimits(text);
+  const unknown = Object.keys(limits.byService).find((name) => !serviceNames.some((service) => service === name));
+  if (unknown !== undefined)
+    throw new Error(`"${unknown}" is not a service; write brute-force, guest-writes or one of ${serviceNames.join(", ")}`);
+  return limits;
 }
 
 /** The addresses of servers and of other services that are reached in plain text. */

@@ -139,4 +139,24 @@ describe("KONTOR_RATE_LIMITS", () => {
     assert.deepEqual(rates, { ...rateLimitDefaults, byService: { catalog: { requests: 3_000, windowMs: 60_000 } }, bruteForce: "off" });
     assert.equal(readConfiguration({}).rates, undefined);
   });
+
+  it("INF-17: a name that is no service's is refused, and not ignored", () => {
+    const problems = problemsOf({ KONTOR_RATE_LIMITS: "600/m,guest-write=10/m" });
+    assert.match(
+      problems["KONTOR_RATE_LIMITS"]!,
+      /^"guest-write" is not a service; write brute-force, guest-writes or one of carts, catalog, /,
+    );
+  });
+});
+
+describe("KONTOR_CURRENCY", () => {
+  it("INF-17: is the code of a currency", () => {
+    assert.equal(readConfiguration({ KONTOR_CURRENCY: "HUF" }).currency, "HUF");
+    for (const wrong of ["XXX", "eur", "Euro", "€"])
+      assert.match(
+        problemsOf({ KONTOR_CURRENCY: wrong })["KONTOR_CURRENCY"] ?? "taken",
+        /^expected a currency of ISO 4217 such as EUR/,
+        wrong,
+      );
+  });
 });

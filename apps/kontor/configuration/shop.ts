@@ -1,3 +1,4 @@
+import { currencyCodes } from "@kontor/contracts/currencies.ts";
 import { duration, oneOf, secret, text } from "@kontor/platform/config/variables.ts";
 
 /** What is the shop's own, wherever it runs. */
@@ -5,7 +6,7 @@ export const shopVariables = {
   shopName: text("KONTOR_SHOP_NAME", { about: "the shop's name in mails and on pages", default: "Kontor" }),
   currency: text("KONTOR_CURRENCY", {
     about: "the currency that the shop sells in: that of imports which name none",
-    pattern: /^[A-Z]{3}$/,
+    pattern: new RegExp(`^(${currencyCodes.join("|")})$`),
     expected: "a currency of ISO 4217 such as EUR",
     optional: true,
   }),
@@ -15,7 +16,8 @@ export const shopVariables = {
     optional: true,
   }),
   rateLimits: text("KONTOR_RATE_LIMITS", {
-    about: "how many requests a client may send, by service: 600/m,catalog=3000/m,identity=off,brute-force=100/15m,guest-writes=600/m",
+    about:
+      "how many requests a client may send: 600/m,catalog=3000/m,identity=off; brute-force=1000/15m,guest-writes=1200/m hold unless set",
     optional: true,
   }),
   requestTimeoutMs: duration("KONTOR_REQUEST_TIMEOUT", { about: "how long a request may take", default: 10_000 }),
