@@ -137,8 +137,8 @@ describe("kontor", () => {
     t.after(() => rm(folder, { recursive: true }));
     const file = join(folder, "products.csv");
     await writeFile(file, "Handle,Title,Variant SKU,Variant Price\n");
-    const { code, out } = await kontor(["import", "shopify", file, "--dry-run", "--currency", "EUR"]);
-    assert.equal(code, 1);
+    const { code, out, err } = await kontor(["import", "shopify", file, "--dry-run", "--currency", "EUR"]);
+    assert.deepEqual([code, err], [1, "kontor: no product of the file could be imported\n"]);
     assert.match(out, /^Products {2}0 could be imported, 0 rejected$/m);
   });
 

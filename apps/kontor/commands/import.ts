@@ -64,7 +64,8 @@ their handles and leaves stock as it is.
     }
     const seconds = ((performance.now() - startedMs) / 1_000).toFixed(1);
     context.stdout.write(summary(tally, { dryRun, seconds, findings }) + findings.shown(context.stdout));
-    return tally.accepted === 0 ? 1 : 0;
+    if (tally.accepted === 0) throw new CommandError("no product of the file could be imported");
+    return 0;
   },
 };
 
