@@ -40,7 +40,8 @@ describe("host", () => {
     const given = { host: host("KONTOR_HOST", { default: "127.0.0.1", about: "the address to listen on" }) };
     const refused = (value: string) => "KONTOR_HOST" in problemsOf(given, { KONTOR_HOST: value });
     for (const right of ["0.0.0.0", "::", "fd00::1", "shop-1.internal", "localhost"]) assert.equal(refused(right), false, right);
-    for (const wrong of ["999.1.1.1", "a:80", "[::1]", "fe80::1%eth0", "a b", "http://a", "a/b"]) assert.equal(refused(wrong), true, wrong);
+    for (const wrong of ["999.1.1.1", "a:80", "[::1]", "fe80::1%eth0", "a b", "http://a", "a/b", "-x", "a..b", "."])
+      assert.equal(refused(wrong), true, wrong);
   });
 });
 

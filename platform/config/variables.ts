@@ -105,7 +105,7 @@ export function host<const Options extends About<string>>(name: string, options:
     expected: "an IPv4 or IPv6 address or a host name",
     quotable: true,
     parse: (value) => {
-      const authority = isIPv6(value) ? `[${value}]` : /^[\w.-]+$/.test(value) ? value : "";
+      const authority = isIPv6(value) ? `[${value}]` : /^\w[\w-]*(\.\w[\w-]*)*\.?$/.test(value) ? value : "";
       return URL.canParse(`http://${authority}/`) ? value : undefined;
     },
   });
