@@ -4,6 +4,8 @@ import { readConfiguration } from "../configuration.ts";
 import { CommandError, readArgs, UsageError } from "./command.ts";
 import type { Command } from "./command.ts";
 import { paint } from "./terminal/paint.ts";
+import { chooseVariant } from "./walk/choose-variant.ts";
+import type { Product, Variant } from "./walk/choose-variant.ts";
 import { createCalls } from "./walk/http.ts";
 
 const testCard = "4242424242424242";
@@ -32,7 +34,7 @@ test card and reads the confirmation mail. Over HTTP only, as any client would; 
     step(`Register as ${email}`);
     const token = await register(customer);
     step("Browse and search");
-    const variant = await chooseVariant(customer);
+    const variant = await browse(customer);
     step("Order");
     const order = await placeOrder(customer, token, variant);
     step("Pay");
@@ -78,13 +80,10 @@ async function register(customer: Customer): Promise<string> {
   return String(login.json.accessToken);
 }
 
-/** Lists and searches products; returns a variant that is in stock. */
-async function chooseVariant({ call }: Customer): Promise<Product["variants"][number]> {
+/** Lists and searches products; returns a variant that can be ordered. */
+async function browse({ call }: Customer): Promise<Variant> {
   const list = await call("/v1/products?limit=50", { expect: 200, show: ({ json }) => `${json.items.length} products` });
-  const products: readonly Product[] = list.json.items;
-  const [chosen] = products.flatMap(({ title, variants }) =>
-    variants.filter(({ available = 0 }) => available > 0).map((variant) => ({ title, variant })),
-  );
+  const chosen = chooseVariant(list.json.items);
   if (chosen === undefined) throw new CommandError("there is nothing to buy: import a catalogue or run kontor seed");
   const word = chosen.title.split(/\s+/).toSorted((a, b) => b.length - a.length)[0]!;
   await call(`/v1/products?q=${encodeURIComponent(word)}&limit=5`, {
@@ -99,7 +98,7 @@ interface Order {
   readonly paymentUrl: string;
 }
 
-async function placeOrder({ call }: Customer, token: string, { sku, price }: Product["variants"][number]): Promise<Order> {
+async function placeOrder({ call }: Customer, token: string, { sku, price }: Variant): Promise<Order> {
   const cart = await call("/v1/carts", {
     method: "POST",
     token,
@@ -153,15 +152,6 @@ async function mailTo({ call, email, mailbox }: Customer, subject: string): Prom
     show: ({ json: mail }) => `"${mail.subject}"`,
   });
   return { text: String(json.text) };
-}
-
-interface Product {
-  readonly title: string;
-  readonly variants: readonly {
-    readonly sku: string;
-    readonly available?: number;
-    readonly price: { readonly currency: string; readonly amount: string };
-  }[];
 }
 
 /** Polls until there is a result. Throws `CommandError` when there is none in time. */
