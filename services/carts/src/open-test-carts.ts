@@ -7,14 +7,14 @@ import { OrderLineSchema } from "@kontor/contracts/gen/kontor/orders/v1/orders_p
 import { contracts } from "@kontor/contracts/registry.ts";
 import type { PostgresDatabase } from "@kontor/platform/database/postgres.ts";
 import type { Documents } from "@kontor/platform/documents/documents.ts";
+import { createPostgresDocuments } from "@kontor/platform/documents/postgres.ts";
 import type { Call } from "@kontor/platform/call/call.ts";
 import { standIn } from "@kontor/platform/testing/stand-in.ts";
 import type { Client } from "@kontor/platform/rpc/rpc.ts";
-import type { ServiceDefinition, ServiceContext } from "@kontor/platform/service/service.ts";
+import type { ServiceContext } from "@kontor/platform/service/service.ts";
 import { fakeService } from "@kontor/platform/testing/fake-service.ts";
 import { openTestServices, testCall } from "@kontor/platform/testing/test-services.ts";
 import type { TestServices } from "@kontor/platform/testing/test-services.ts";
-import { createService } from "./create-service.ts";
 import { carts } from "./service.ts";
 
 /** Carts on a real database, with a catalogue that a test fills and an event log of orders that it writes. */
@@ -34,7 +34,7 @@ export interface TestCarts extends TestServices {
 }
 
 export interface TestCartsOptions {
-  /** Puts something between carts and their documents. */
+  /** Puts something between the service and its carts' documents, or others in their place. */
   readonly documents?: (documents: Documents) => Documents;
 }
 
@@ -67,12 +67,14 @@ export async function openTestCarts({ documents = (plain) => plain }: TestCartsO
     orders = context;
     return { routes: [] };
   });
-  const definition: ServiceDefinition = {
-    ...carts,
-    load: async () => ({ createService: (context) => createService({ ...context, documents: documents(context.documents) }) }),
-  };
   const app = await openTestServices({
-    services: [fakeOrders, definition],
+    services: [fakeOrders, carts],
+    engines: {
+      documents: (service, database) => {
+        const plain = createPostgresDocuments({ database });
+        return service === "carts" ? documents(plain) : plain;
+      },
+    },
     registry: contracts,
     others: { catalog: [catalog] },
   });

@@ -39,7 +39,8 @@ describe("catalog: lists with a replica", () => {
       );
     await processes[1].stop();
     const after = await tableUse(engine, "products");
-    assert.equal(after.replica.reads - before.replica.reads, 40);
+    // Each list reads the table twice: in its order, and the products that it shows.
+    assert.equal(after.replica.reads - before.replica.reads, 2 * 40);
     assert.equal(after.primary.reads, before.primary.reads);
     assert.deepEqual([after.replica.writes, after.primary.writes > 0], [0, true]);
   });
