@@ -55,6 +55,22 @@ describe("identity: registrations that are not verified", { concurrency: 4 }, ()
     }
   });
 
+  it("ID-09, S9: whoever asks for other codes each minute makes none of the owner's invalid before it expires", async () => {
+    const { register, codesOf, client, clock } = await openIdentity();
+    const verify = async (email: string, age: number) => {
+      const { id } = await register(email);
+      for (let nth = 0; nth < 12; nth++) {
+        clock.advance(minuteMs);
+        await client.resendVerification({ email }, edgeCall());
+      }
+      const codes = await codesOf(id);
+      return client.verifyEmail({ email, code: codes[codes.length - 1 - age]! }, edgeCall());
+    };
+    for (const age of [0, 1, 9]) assert.equal((await verify(`ann${age}@shop.example`, age)).status, AccountStatus.VERIFIED, `${age} min`);
+    assert.equal((await refusalOf(verify("bo@shop.example", 10))).reason, "CODE_EXPIRED");
+    assert.equal((await refusalOf(verify("cy@shop.example", 12))).reason, "CODE_WRONG");
+  });
+
   it("ID-01, S9: with an address that has an account the response is the same, and the mail goes to the account's owner, without a code", async () => {
     const { join, register, login, mailOf, codesOf, client, clock } = await openIdentity();
     await join("Ann@shop.example", own, "Ann");

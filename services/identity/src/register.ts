@@ -9,14 +9,13 @@ import type {
 } from "@kontor/contracts/gen/kontor/identity/v1/identity_pb.js";
 import type { Call } from "@kontor/platform/call/call.ts";
 import { emailAddress } from "@kontor/platform/contract/email-address.ts";
-import { sql } from "@kontor/platform/database/sql.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
 import type { ServiceContext } from "@kontor/platform/service/service.ts";
 import { findAccountByEmail, insertAccount } from "./account-store.ts";
 import type { AccountRecord } from "./account-store.ts";
 import { cooldownMs, expectMailable, takeMail } from "./mailed-addresses.ts";
 import type { Passwords } from "./passwords.ts";
-import { insertRegistration, lockRegistrations } from "./registration-store.ts";
+import { insertRegistration, lockRegistrations, replaceVerification } from "./registration-store.ts";
 import { insertReset } from "./reset-store.ts";
 import type { Secrets } from "./secrets.ts";
 
@@ -25,7 +24,8 @@ export type RegisterNeeds = Pick<ServiceContext, "database" | "events" | "clock"
   readonly passwords: Passwords;
 };
 
-const codeLifeMs = 600_000;
+/** How long a mailed code is good. */
+export const codeLifeMs = 600_000;
 /** How long another code may be asked for. */
 const registrationLifeMs = 24 * 3_600_000;
 
@@ -59,7 +59,8 @@ export const register =
   };
 
 /**
- * Has another mail sent for a registration, the newest with this address unless one is named; gives when the next may be requested. Refuses with
+ * Has another mail sent for a registration, the newest with this address unless one is named; gives when the next may be requested. The codes before
+ * stay good until they expire. Refuses with
  * VERIFICATION_TOO_SOON within a minute of the last one. An address that gets no mail gets the same response.
  */
 export const resendVerification =
@@ -74,8 +75,8 @@ export const resendVerification =
       const { account, version } = registration;
       const verification = ids.next("vrf");
       const codeExpiresAt = new Date(at.getTime() + codeLifeMs);
-      await tx.run(sql`update registrations set verification = ${verification}, code_expires_at = ${codeExpiresAt},
-        version = version + 1, expires_at = ${new Date(at.getTime() + registrationLifeMs)} where account = ${account}`);
+      const expiresAt = new Date(at.getTime() + registrationLifeMs);
+      await replaceVerification(tx, { account, verification, codeExpiresAt, expiresAt });
       await insertReset(tx, secrets, { id: verification, key, at });
       await events.append(tx, call.with({ user: undefined, caller: account }), [
         { stream: account, expectedVersion: version, events: [registrationMailRequested(account, verification, codeExpiresAt)] },

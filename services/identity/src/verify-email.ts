@@ -7,8 +7,10 @@ import { emailAddress } from "@kontor/platform/contract/email-address.ts";
 import type { Transaction } from "@kontor/platform/database/database.ts";
 import { sql } from "@kontor/platform/database/sql.ts";
 import { refuse } from "@kontor/platform/errors/refusal.ts";
+import { earliestId } from "@kontor/platform/ids/ids.ts";
 import { findAccountByEmail, insertAccount } from "./account-store.ts";
 import type { AccountRecord } from "./account-store.ts";
+import { codeLifeMs } from "./register.ts";
 import type { RegisterNeeds } from "./register.ts";
 import { findByVerification, lockRegistrations } from "./registration-store.ts";
 import type { RegistrationRecord } from "./registration-store.ts";
@@ -16,8 +18,8 @@ import { findReset } from "./reset-store.ts";
 
 /**
  * Makes the account of the registration whose code this is: with its password and its name, whoever else has registered with the address, before
- * or after. An older code stays good beside a newer one: otherwise anybody could void it by registering again, and its owner would type the newest,
- * which confirms the other's password. Refuses with CODE_WRONG (also when the code was used or replaced, or the address has an account) and
+ * or after. An older code, of the same registration too, stays good beside a newer one until it expires: otherwise anybody could void it by registering again, and its owner would type the newest,
+ * which confirms the other's password. Refuses with CODE_WRONG (also when the code was used, or the address has an account) and
  * CODE_EXPIRED.
  */
 export const verifyEmail =
@@ -28,9 +30,12 @@ export const verifyEmail =
     const verdict = await database.transaction(async (tx) => {
       const at = clock.now();
       const pending = await lockRegistrations(tx, key, named, at);
-      const registration = pending.find(({ verification }) => secrets.isVerificationCode(verification, code));
+      const sent = pending.flatMap((registration) =>
+        [registration.verification, ...registration.older].map((verification) => ({ ...registration, verification })),
+      );
+      const registration = sent.find(({ verification }) => secrets.isVerificationCode(verification, code));
       if (registration === undefined) return "CODE_WRONG";
-      if (registration.codeExpiresAt <= at) return "CODE_EXPIRED";
+      if (registration.verification < earliestId("vrf", new Date(at.getTime() - codeLifeMs + 1))) return "CODE_EXPIRED";
       const account = await makeAccount(needs, tx, registration, call);
       if (account === undefined) return "CODE_WRONG";
       // Its links were for the case that there is an account already: none of them was mailed.

@@ -893,7 +893,7 @@ export declare const IdentityService: GenService<{
     output: typeof AccountSchema;
   },
   /**
-   * Sends another verification mail, at most one a minute. The code before it is not valid any more.
+   * Sends another verification mail, at most one a minute. The codes before it stay valid until they expire.
    *
    * @generated from rpc kontor.identity.v1.IdentityService.ResendVerification
    */
