@@ -165,7 +165,8 @@ describe("orders: who comes first", () => {
       day: async () => app.pass(24 * hourMs),
       minute: async () => app.pass(60_000),
     };
-    const fine = ["ORDER_STATE", "PAYMENT_STATE", "REFUND_TOO_LARGE", "DEPENDENCY_UNAVAILABLE", "ATTEMPT_UNKNOWN", "PROVIDER_REFUSED"];
+    const states = ["ORDER_STATE", "PAYMENT_STATE", "REFUND_TOO_LARGE", "TOO_MANY_ATTEMPTS"];
+    const fine = [...states, "DEPENDENCY_UNAVAILABLE", "ATTEMPT_UNKNOWN", "PROVIDER_REFUSED"];
     const one = fc.record({
       steps: fc.array(fc.constantFrom(...(Object.keys(steps) as (keyof typeof steps)[])), { minLength: 1, maxLength: 6 }),
       together: fc.boolean(),
