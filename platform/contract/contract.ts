@@ -111,6 +111,7 @@ const keyUses: Readonly<Record<Idempotency, KeyUse>> = {
   [Idempotency.REQUIRED]: "reply",
   [Idempotency.NONE]: "refused",
   [Idempotency.NATURAL]: "unneeded",
+  [Idempotency.NATURAL_KEY_REQUIRED]: "unneeded",
   [Idempotency.PER_RESOURCE]: "resource",
   [Idempotency.PER_RESOURCE_REQUIRED]: "resource",
 };

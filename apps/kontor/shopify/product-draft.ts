@@ -119,7 +119,8 @@ function withSkus({ skus, columns, report }: DraftNeeds, handle: string, variant
 
 function stockOf(sku: string, { onHand, policy }: ReadVariant["stock"]): ImportedStockInit[] {
   if (onHand === undefined && policy === StockPolicy.STOCK_POLICY_UNSPECIFIED) return [];
-  return [{ sku, ...(onHand !== undefined && { onHand }), ...(policy !== StockPolicy.STOCK_POLICY_UNSPECIFIED && { policy }) }];
+  const units = onHand === undefined ? { keepsUnits: true } : { onHand };
+  return [{ sku, ...units, ...(policy !== StockPolicy.STOCK_POLICY_UNSPECIFIED && { policy }) }];
 }
 
 type LinedVariant = ReadVariant & { readonly line: number };

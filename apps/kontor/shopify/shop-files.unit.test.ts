@@ -157,7 +157,7 @@ describe("files of shops that went wrong elsewhere", () => {
     assert.deepEqual(rejected, []);
     assert.deepEqual(
       entries.map(({ stock }) => stock),
-      [[{ sku: "ML-1", onHand: 7, policy: COUNTED }], [{ sku: "ML-2", policy: NOT_COUNTED }]],
+      [[{ sku: "ML-1", onHand: 7, policy: COUNTED }], [{ sku: "ML-2", keepsUnits: true, policy: NOT_COUNTED }]],
     );
     const policies = await readTestFile(
       testFile(
@@ -170,7 +170,7 @@ describe("files of shops that went wrong elsewhere", () => {
     assert.deepEqual(
       policies.entries.map(({ stock }) => stock),
       [
-        [{ sku: "UT-1", policy: NOT_COUNTED }],
+        [{ sku: "UT-1", keepsUnits: true, policy: NOT_COUNTED }],
         [{ sku: "UT-2", onHand: 0, policy: BACKORDER }],
         [{ sku: "UT-3", onHand: 2, policy: COUNTED }],
       ],

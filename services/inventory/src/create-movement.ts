@@ -37,9 +37,9 @@ export async function importStock(
   const ledger = await openLedger(tx, wanted.keys(), []);
   let booked = 0;
   const policies = new Map<string, Policy>();
-  for (const [sku, { onHand: count, policy }] of wanted) {
+  for (const [sku, { onHand: count, keepsUnits, policy }] of wanted) {
     const level = ledger.levels.get(sku)!;
-    const countsUnits = count !== undefined && (level.version === 0 || request.bookDifference);
+    const countsUnits = !keepsUnits && (level.version === 0 || request.bookDifference);
     const difference = countsUnits ? countedUnits(count, level) - level.onHand : 0;
     if (policy !== StockPolicy.STOCK_POLICY_UNSPECIFIED && ledger.setPolicy(sku, policyOf({ policy })))
       policies.set(sku, policyOf({ policy }));

@@ -11,7 +11,7 @@ async function setup() {
   return {
     ...app,
     policies: (stock: readonly { sku: string; onHand?: number; policy?: StockPolicy }[], bookDifference = false) =>
-      app.client.importStock({ stock: [...stock], bookDifference }, testCall()),
+      app.client.importStock({ stock: stock.map((one) => ({ keepsUnits: one.onHand === undefined, ...one })), bookDifference }, testCall()),
     stock: async (sku: string) => {
       const { items } = await app.client.listStock({ sku: [sku] }, admin());
       return [items[0]?.onHand, items[0]?.reserved, items[0]?.available, items[0]?.policy];

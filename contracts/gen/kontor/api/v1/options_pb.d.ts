@@ -452,11 +452,11 @@ export enum Idempotency {
   NATURAL = 3,
 
   /**
-   * As PER_RESOURCE, and refused without a key.
+   * Not used any more.
    *
-   * @generated from enum value: PER_RESOURCE_REQUIRED = 4;
+   * @generated from enum value: NATURAL_KEY_REQUIRED = 4;
    */
-  PER_RESOURCE_REQUIRED = 4,
+  NATURAL_KEY_REQUIRED = 4,
 
   /**
    * A key belongs to the resource that the path names and is stored with it, in the write that has the effect. A repeat has no second effect and
@@ -465,6 +465,13 @@ export enum Idempotency {
    * @generated from enum value: PER_RESOURCE = 5;
    */
   PER_RESOURCE = 5,
+
+  /**
+   * As PER_RESOURCE, and refused without a key.
+   *
+   * @generated from enum value: PER_RESOURCE_REQUIRED = 6;
+   */
+  PER_RESOURCE_REQUIRED = 6,
 }
 
 /**

@@ -387,11 +387,9 @@ export declare type ImportedStock = Message<"kontor.inventory.v1.ImportedStock">
   sku: string;
 
   /**
-   * Absent: the units stay as they are.
-   *
-   * @generated from field: optional int32 on_hand = 2;
+   * @generated from field: int32 on_hand = 2;
    */
-  onHand?: number | undefined;
+  onHand: number;
 
   /**
    * STOCK_POLICY_UNSPECIFIED: as it is; COUNTED for a new SKU. It is set whether or not the difference of the units is booked.
@@ -399,6 +397,13 @@ export declare type ImportedStock = Message<"kontor.inventory.v1.ImportedStock">
    * @generated from field: kontor.inventory.v1.StockPolicy policy = 3;
    */
   policy: StockPolicy;
+
+  /**
+   * The units stay as they are: on_hand says nothing.
+   *
+   * @generated from field: bool keeps_units = 4;
+   */
+  keepsUnits: boolean;
 };
 
 /**
